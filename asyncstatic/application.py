@@ -1,0 +1,96 @@
+"""`app`: what ``hypercorn asyncstatic:app`` runs, and `create_app`, which builds it.
+
+`app` exists at import without touching the disk or importing Quart. It reads its settings from
+the environment when the server starts it up - or, under a server without the lifespan
+protocol, when the first request comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+    from asyncstatic.settings import Settings
+
+Message = MutableMapping[str, Any]
+
+
+class Application:
+    """An ASGI app that is built when it is needed.
+
+    Args:
+        build: makes the app; its SettingsError is reported to the server in one line.
+
+    """
+
+    def __init__(self, build: Callable[[], Quart]) -> None:
+        self._build = build
+        self._built: Quart | None = None
+
+    def built(self) -> Quart:
+        """Return the app, built on the first call.
+
+        Raises:
+            SettingsError: the environment does not describe a root that can be served.
+
+        """
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Coroutine[Any, Any, Message]],
+        send: Callable[[Message], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            from asyncstatic.settings import SettingsError
+
+            try:
+                self.built()
+            except SettingsError as error:
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        await self.built()(scope, receive, send)  # type: ignore[arg-type] # Quart's TypedDicts
+
+
+def create_app(settings: Settings | None = None, **options: Any) -> Quart:
+    """Build a Quart app whose root is the static root.
+
+    What is below the root is served first; every other request goes through the app's own
+    routing, so views may be added to what this returns.
+
+    Args:
+        settings: how to serve; from keyword options, or else from the environment, if None.
+        **options: fields of `Settings`.
+
+    Raises:
+        SettingsError: the root cannot be served or a setting is wrong.
+
+    """
+    from quart import Quart
+
+    from asyncstatic.serve.asgi import StaticFiles
+    from asyncstatic.serve.middleware import StaticMiddleware
+    from asyncstatic.settings import Settings
+
+    if settings is None:
+        settings = Settings.of(**options) if options else Settings.from_environment(os.environ)
+    static = StaticFiles(settings)
+    quart = Quart("asyncstatic", static_folder=None)
+    quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign] # Quart's way to wrap an app
+        quart.asgi_app,
+        static,
+        passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,
+    )
+    return quart
+
+
+app = Application(create_app)

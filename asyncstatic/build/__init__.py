@@ -1,0 +1,1 @@
+"""Deploy-time tools. Never imported while serving."""

@@ -1,0 +1,322 @@
+"""A directory tree as a source.
+
+One lookup: open the name, `fstat` what was opened, and use only that handle from then on.
+A directory is answered by its index; a file by itself or by the preferred of its fresh
+sidecars (``app.js.br`` beside ``app.js``). Everything goes through the same resolver.
+
+The same code runs on the event loop and in the pool. On the loop (`nowait`) every step
+raises BlockingIOError instead of waiting, and the lookup is begun again in a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from asyncstatic.files import kernel
+from asyncstatic.files.decoding import can_decode
+from asyncstatic.files.handle import Handle, identity_of, read_fully
+from asyncstatic.files.memory import BoundedDict, Dating
+from asyncstatic.files.pool import Pool, PoolBusyError
+from asyncstatic.files.resolver import choose_resolver
+from asyncstatic.files.sidecar import SUFFIXES, is_fresh
+from asyncstatic.files.source import Found, Opened, Witness, absence_of
+from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
+from asyncstatic.settings import Settings
+
+_NOBODY_MAY_READ = 0o444
+_ATTEMPTS = 3  # to read a small file that is being written
+_HASH_STEP = 1 << 20
+
+
+class _File(NamedTuple):
+    """A regular file that is open; whoever holds it closes `fd`."""
+
+    fd: int
+    identity: Identity
+    coding: str
+
+
+class Directory:
+    """Serve what is below one directory.
+
+    Args:
+        settings: root, symlinks, index, precompressed, etag, cache_file_bytes, pool_threads,
+            pool_timeout and resolver are used.
+        allowed: which resolved names are public; asked about what links lead to.
+
+    Raises:
+        OSError: the root is missing, no directory, or unreadable.
+        ValueError: the chosen resolver does not work here.
+
+    """
+
+    def __init__(self, settings: Settings, allowed: Callable[[tuple[str, ...]], bool]) -> None:
+        self._settings = settings
+        self._resolver = choose_resolver(
+            settings.root, symlinks=settings.symlinks, allowed=allowed, prefer=settings.resolver
+        )
+        self.path = os.path.abspath(settings.root)
+        self._pool = Pool(settings.pool_threads, settings.pool_timeout)
+        self._dating = Dating()
+        self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
+
+    @property
+    def resolver_name(self) -> str:
+        """Which resolver works on this root, for the start-up line."""
+        return self._resolver.name
+
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        """Answer from what the kernel has in memory, else None."""
+        try:
+            return self._find(lookup, nowait=True)
+        except BlockingIOError:
+            return None
+
+    async def open(self, lookup: Lookup) -> Found:
+        """Answer, waiting for the disk in the pool."""
+        try:
+            return await self._pool.run(self._find, lookup, False, discard=_close_found)
+        except PoolBusyError:
+            return Absence.OVERLOADED
+
+    def close(self) -> None:
+        """Give back root handle and threads."""
+        self._pool.close()
+        self._resolver.close()
+
+    def _find(self, lookup: Lookup, nowait: bool) -> Found:
+        try:
+            return self._lookup(lookup, nowait)
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
+            return absence_of(error)
+
+    def _lookup(self, lookup: Lookup, nowait: bool) -> Found:
+        try:
+            original = self._open_file(lookup.segments, "identity", nowait)
+        except IsADirectoryError:
+            return self._index(lookup, nowait)
+        except (FileNotFoundError, NotADirectoryError):
+            if lookup.directory or not self._settings.precompressed:
+                raise
+            return self._without_original(lookup, nowait)
+        if lookup.directory:
+            kernel.close(original.fd)
+            return Absence.MISSING
+        return self._represent(lookup, original, nowait)
+
+    def _open_file(self, segments: tuple[str, ...], coding: str, nowait: bool) -> _File:
+        """Open one regular file; IsADirectoryError for a directory, ENXIO for other kinds."""
+        fd = self._resolver.open(segments, cached_only=nowait)
+        try:
+            status = kernel.fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError
+            if not stat.S_ISREG(status.st_mode):
+                raise FileNotFoundError
+            # Root reads everything: a file nobody may read is hidden all the same.
+            if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
+                raise PermissionError(1, "no read bit")
+        except BaseException:
+            kernel.close(fd)
+            raise
+        return _File(fd, identity_of(status), coding)
+
+    def _index(self, lookup: Lookup, nowait: bool) -> Found:
+        """The first index that is there; without the slash, only that there is one."""
+        for name in self._settings.index:
+            segments = (*lookup.segments, name)
+            below = Lookup(segments, directory=False, codings=lookup.codings)
+            try:
+                found = self._lookup(below, nowait)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if isinstance(found, Opened) and not lookup.directory:
+                found.close()
+                return Folder(lookup.segments[-1]) if lookup.segments else Absence.MISSING
+            if isinstance(found, Opened):
+                return found
+        return Absence.MISSING
+
+    # -- negotiation: which of the stored codings ------------------------------------------
+
+    def _represent(self, lookup: Lookup, original: _File, nowait: bool) -> Opened | Absence:
+        files = [original]
+        try:
+            directory = self._directory_witness(lookup.segments)
+            if self._settings.precompressed:
+                self._add_fresh_sidecars(files, lookup.segments, nowait)
+            # RFC 9110 §12.4.1: where nothing stored is acceptable the field is disregarded;
+            # the original is worth more to a client than a 406.
+            chosen = _preferred(lookup.codings, files) or original
+            facts = Representation(
+                lookup.segments,
+                chosen.identity,
+                chosen.coding,
+                negotiable=len(files) > 1,
+                modified_ns=original.identity.mtime_ns,
+                dated=self._dating.tells(lookup.segments, original.identity),
+            )
+            witnesses = (directory, *self._witnesses(lookup.segments, original, chosen))
+            return self._take(files, chosen, facts, witnesses, nowait)
+        finally:
+            _close_all(files)
+
+    def _without_original(self, lookup: Lookup, nowait: bool) -> Opened | Absence:
+        """Serve a lone sidecar, decoded for a client that does not accept its coding."""
+        files: list[_File] = []
+        try:
+            directory = self._directory_witness(lookup.segments)
+            for coding in SUFFIXES:
+                self._add_sidecar(files, lookup.segments, coding, nowait)
+            if not files:
+                return Absence.MISSING
+            chosen = _preferred(lookup.codings, files)
+            decoding = None
+            if chosen is None:
+                chosen = next((file for file in files if can_decode(file.coding)), None)
+                if chosen is None:
+                    return Absence.UNACCEPTABLE
+                decoding = chosen.coding
+            facts = Representation(
+                lookup.segments,
+                chosen.identity,
+                "identity" if decoding else chosen.coding,
+                decoding,
+                negotiable=True,
+                modified_ns=chosen.identity.mtime_ns,
+                dated=self._dating.tells(lookup.segments, chosen.identity),
+            )
+            witnesses = (directory, *self._witnesses(lookup.segments, chosen))
+            return self._take(files, chosen, facts, witnesses, nowait)
+        finally:
+            _close_all(files)
+
+    def _add_fresh_sidecars(
+        self, files: list[_File], segments: tuple[str, ...], nowait: bool
+    ) -> None:
+        (original,) = files
+        for coding in SUFFIXES:
+            self._add_sidecar(files, segments, coding, nowait)
+            added = files[-1]
+            if added.coding == coding and not is_fresh(
+                coding, added.fd, added.identity, original.identity
+            ):
+                kernel.close(files.pop().fd)
+
+    def _add_sidecar(
+        self, files: list[_File], segments: tuple[str, ...], coding: str, nowait: bool
+    ) -> None:
+        """Open one sidecar; whatever is wrong with it, there is simply none."""
+        if not segments:
+            return
+        name = segments[-1] + SUFFIXES[coding]
+        try:
+            files.append(self._open_file((*segments[:-1], name), coding, nowait))
+        except BlockingIOError:
+            raise
+        except OSError:
+            return
+
+    # -- content: in memory when it is small, else by its handle ---------------------------
+
+    def _take(
+        self,
+        files: list[_File],
+        chosen: _File,
+        facts: Representation,
+        witnesses: tuple[Witness, ...],
+        nowait: bool,
+    ) -> Opened | Absence:
+        """Make the answer; a handle it holds is taken out of `files`."""
+        if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
+            return self._in_memory(chosen, facts, witnesses, nowait)
+        digest = self._known_digest(chosen, nowait) if self._settings.etag == "content" else None
+        files.remove(chosen)
+        handle = Handle(chosen.fd, chosen.identity, self._pool)
+        return Opened(replace(facts, digest=digest), handle=handle)
+
+    def _in_memory(
+        self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
+    ) -> Opened | Absence:
+        """Read all octets of one version: a file that is being written is read again."""
+        identity = chosen.identity
+        for _ in range(_ATTEMPTS):
+            octets = _read(chosen.fd, identity.size, nowait)
+            before, identity = identity, identity_of(kernel.fstat(chosen.fd))
+            if before == identity and len(octets) == identity.size:
+                break
+        else:
+            return Absence.OVERLOADED
+        digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
+        facts = replace(facts, identity=identity, digest=digest)
+        now_ns = time.time_ns()
+        lasting = identity == chosen.identity and not any(
+            witness.identity.racy(now_ns) for witness in witnesses
+        )
+        return Opened(facts, octets, witnesses=witnesses if lasting else ())
+
+    def _known_digest(self, file: _File, nowait: bool) -> bytes | None:
+        """The SHA-256 of a large file, computed once for each identity."""
+        known = self._digests.get(file.identity)
+        if known is not None:
+            return known
+        if nowait:
+            raise BlockingIOError
+        digest = hashlib.sha256()
+        for offset in range(0, file.identity.size, _HASH_STEP):
+            digest.update(read_fully(file.fd, offset, _HASH_STEP))
+        if identity_of(kernel.fstat(file.fd)) != file.identity:
+            return None
+        if not file.identity.racy(time.time_ns()):
+            self._digests.put(file.identity, digest.digest())
+        return digest.digest()
+
+    # -- witnesses: what must be unchanged for the same answer -----------------------------
+
+    def _directory_witness(self, segments: tuple[str, ...]) -> Witness:
+        """The directory that a new or removed sidecar or index would change."""
+        path = "/".join((self.path, *segments[:-1]))
+        return Witness(path, identity_of(kernel.stat(path)))
+
+    def _witnesses(self, segments: tuple[str, ...], *files: _File) -> list[Witness]:
+        path = "/".join((self.path, *segments))
+        return [
+            Witness(path + SUFFIXES.get(file.coding, ""), file.identity)
+            for file in dict.fromkeys(files)
+        ]
+
+
+def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File | None:
+    """The smallest file of the first tier that has one."""
+    for tier in tiers:
+        acceptable = [file for file in files if file.coding in tier]
+        if acceptable:
+            return min(acceptable, key=lambda file: file.identity.size)
+    return None
+
+
+def _read(fd: int, count: int, nowait: bool) -> bytes:
+    if not nowait:
+        return read_fully(fd, 0, count)
+    octets = kernel.pread_nowait(fd, count, 0)
+    if octets is None:
+        raise BlockingIOError
+    return octets
+
+
+def _close_all(files: list[_File]) -> None:
+    for file in files:
+        kernel.close(file.fd)
+
+
+def _close_found(found: Found) -> None:
+    if isinstance(found, Opened):
+        found.close()

@@ -1,0 +1,99 @@
+"""An open regular file: read by position, compared with what it was, closed once."""
+
+from __future__ import annotations
+
+import os
+
+from asyncstatic.files import kernel
+from asyncstatic.files.pool import Pool
+from asyncstatic.http.model import Identity
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Tell which bytes a stat result stands for."""
+    return Identity(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+class Handle:
+    """A file descriptor of our own, with the pool that waits for its disk.
+
+    Closing twice is harmless; using it after closing is an error of the caller.
+    """
+
+    __slots__ = ("_pool", "fd", "identity")
+
+    def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:
+        self.fd = fd
+        self.identity = identity
+        self._pool = pool
+
+    async def read(self, offset: int, count: int) -> bytes:
+        """Read `count` octets, fewer only at the end of the file.
+
+        On the loop when they are in the page cache, else in the pool.
+
+        Raises:
+            OSError: the disk failed.
+            PoolBusyError: it did not answer in time.
+
+        """
+        octets = kernel.pread_nowait(self.fd, count, offset)
+        if octets is None:
+            # A duplicate, so that a caller who is cancelled may close the handle meanwhile.
+            octets = await self._pool.run(_read_and_close, kernel.dup(self.fd), offset, count)
+        return octets
+
+    async def warm(self, offset: int, count: int) -> None:
+        """Have the octets in the page cache, as far as the kernel lets us see and ask."""
+        resident = kernel.cached_bytes(self.fd, offset, count)
+        if resident is None or resident < count:
+            await self._pool.run(_warm_and_close, kernel.dup(self.fd), offset, count)
+
+    def changed(self) -> bool:
+        """Tell whether the bytes may have changed since the handle was opened.
+
+        Not by ctime: a rename over the name by a deploy changes that of the old file,
+        whose bytes stay what they were.
+        """
+        status = kernel.fstat(self.fd)
+        return (status.st_size, status.st_mtime_ns) != (
+            self.identity.size,
+            self.identity.mtime_ns,
+        )
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            kernel.close(fd)
+
+
+def _read_and_close(fd: int, offset: int, count: int) -> bytes:
+    try:
+        return read_fully(fd, offset, count)
+    finally:
+        kernel.close(fd)
+
+
+def _warm_and_close(fd: int, offset: int, count: int) -> None:
+    step = 1 << 18
+    try:
+        for start in range(offset, offset + count, step):
+            kernel.pread(fd, min(step, offset + count - start), start)
+    finally:
+        kernel.close(fd)
+
+
+def read_fully(fd: int, offset: int, count: int) -> bytes:
+    """Read until `count` octets are there or the file ends; read(2) may return fewer."""
+    octets = kernel.pread(fd, count, offset)
+    if len(octets) == count:
+        return octets
+    parts = [octets]
+    while octets:
+        offset, count = offset + len(octets), count - len(octets)
+        octets = kernel.pread(fd, count, offset) if count else b""
+        parts.append(octets)
+    return b"".join(parts)

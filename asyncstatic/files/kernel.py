@@ -1,0 +1,302 @@
+"""Every system call of the project: thin functions, no policy.
+
+This is the seam for fault injection. Callers write ``kernel.fstat(fd)``, never
+``from .kernel import fstat``, so a test that replaces an attribute of this module reaches
+every caller. A call that fails raises `OSError` with its errno; EINTR is retried (PEP 475).
+What a platform lacks is told by a flag (`HAS_SENDFILE`), ENOSYS or None, never guessed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+# -- flags ---------------------------------------------------------------------------------
+
+#: How content is opened: never inherited, never waiting for a FIFO's writer, never a terminal.
+OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_LARGEFILE", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+#: How a directory is held for lookups below it. O_PATH needs search permission only.
+DIRECTORY_FLAGS = (
+    getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+AT_FDCWD = -100  # <fcntl.h>, Linux; only `openat2` takes it
+RESOLVE_NO_MAGICLINKS = 0x02  # <linux/openat2.h>: one value on every architecture
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_CACHED = 0x20  # Linux 5.12
+
+HAS_SENDFILE = hasattr(os, "sendfile")
+_PAGE = getattr(os, "sysconf", lambda _: 4096)("SC_PAGE_SIZE")
+
+
+# -- calls the os module already has -------------------------------------------------------
+
+fstat = os.fstat
+stat = os.stat
+close = os.close
+dup = os.dup
+
+
+def openat(dir_fd: int, name: bytes | str, flags: int) -> int:
+    """Open `name` relative to the directory `dir_fd` (openat(2))."""
+    return os.open(name, flags, dir_fd=dir_fd)
+
+
+def statat(dir_fd: int, name: bytes | str, *, follow_symlinks: bool = False) -> os.stat_result:
+    """Stat `name` relative to `dir_fd`; the link itself unless told to follow (fstatat(2))."""
+    return os.stat(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+
+def readlinkat(dir_fd: int, name: bytes) -> bytes:
+    """Return the text of the link `name` in `dir_fd`; EINVAL when it is no link."""
+    return os.readlink(name, dir_fd=dir_fd)
+
+
+def scandir_fd(fd: int) -> os._ScandirIterator[str]:
+    """List the directory `fd`, which stays open; use as a context manager."""
+    return os.scandir(fd)
+
+
+# -- openat2(2) and cachestat(2): not in libc yet ------------------------------------------
+
+# One number on every architecture but these two, whose tables start elsewhere.
+_UNIFIED_NUMBERS = sys.platform == "linux" and not os.uname().machine.startswith(("alpha", "mips"))
+_SYS_OPENAT2 = ctypes.c_long(437)
+_SYS_CACHESTAT = ctypes.c_long(451)
+
+
+class _OpenHow(ctypes.Structure):
+    """``struct open_how`` of <linux/openat2.h>, version 0."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+class _CachestatRange(ctypes.Structure):
+    _fields_ = (("off", ctypes.c_uint64), ("len", ctypes.c_uint64))
+
+
+class _Cachestat(ctypes.Structure):
+    _fields_ = (
+        ("nr_cache", ctypes.c_uint64),
+        ("nr_dirty", ctypes.c_uint64),
+        ("nr_writeback", ctypes.c_uint64),
+        ("nr_evicted", ctypes.c_uint64),
+        ("nr_recently_evicted", ctypes.c_uint64),
+    )
+
+
+_OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+_NO_FLAGS = ctypes.c_uint(0)
+
+
+def _load_syscall() -> Callable[..., int]:
+    if not _UNIFIED_NUMBERS:
+        return _no_syscall
+    # No argtypes: ctypes is a seventh faster when the fixed arguments are boxed once, above.
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    return call
+
+
+def _no_syscall(*_: object) -> int:
+    ctypes.set_errno(errno.ENOSYS)
+    return -1
+
+
+_syscall = _load_syscall()
+
+# `byref` keeps the struct alive; the kernel only reads it, so all threads share one.
+_open_hows: dict[tuple[int, int], object] = {}
+
+
+def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
+    """Open `path` below `dir_fd` under RESOLVE_* rules (man 2 openat2).
+
+    Raises:
+        ValueError: `path` holds a NUL, where C would silently end it.
+        OSError: ENOSYS where the call does not exist; EXDEV for an escape; ELOOP for a
+            forbidden link; EAGAIN under RESOLVE_CACHED when the lookup would have to wait,
+            and under RESOLVE_BENEATH when a rename on the machine raced a ``..``.
+
+    """
+    if 0 in path:
+        raise ValueError("embedded null byte")
+    sys.audit("open", path, None, flags)  # as os.open does
+    how = _open_hows.get((flags, resolve)) or _open_how(flags, resolve)
+    while (fd := _syscall(_SYS_OPENAT2, dir_fd, path, how, _OPEN_HOW_SIZE)) < 0:
+        code = ctypes.get_errno()
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return fd
+
+
+def _open_how(flags: int, resolve: int) -> object:
+    how: object = ctypes.byref(_OpenHow(flags, 0, resolve))
+    return _open_hows.setdefault((flags, resolve), how)
+
+
+def cached_bytes(fd: int, offset: int, count: int) -> int | None:
+    """Return how many of the `count` octets from `offset` are surely in the page cache.
+
+    A lower bound: it is `count` only if every page of the window is there. The window must
+    end within the file. None means unknown (before Linux 6.5, or a file that cachestat(2)
+    does not let this user ask about), which says nothing about the cache.
+    """
+    if count <= 0:
+        return 0
+    window, found = _CachestatRange(offset, count), _Cachestat()
+    args = (_SYS_CACHESTAT, fd, ctypes.byref(window), ctypes.byref(found), _NO_FLAGS)
+    while _syscall(*args) < 0:
+        if ctypes.get_errno() != errno.EINTR:
+            return None
+    pages = (offset + count - 1) // _PAGE - offset // _PAGE + 1
+    return max(0, count - (pages - int(found.nr_cache)) * _PAGE)
+
+
+# -- reading -------------------------------------------------------------------------------
+
+if sys.platform == "win32":
+
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        """Read `count` octets at `offset`; moves the handle's position, so one reader at a time."""
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, count)
+else:
+    pread = os.pread
+
+_SCRATCH_SIZE = 256 * 1024
+# A stack of reusable buffers: list.pop and list.append are atomic, so threads may share it.
+_scratch: list[memoryview] = []
+
+
+def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
+    """Read `count` octets at `offset` if the page cache holds them all, else return None.
+
+    Fewer octets come back only where the file ends. None also where the kernel or the file
+    system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
+    """
+    if count > _SCRATCH_SIZE:
+        return _pread_nowait(fd, memoryview(bytearray(count)), offset)
+    scratch = _scratch.pop() if _scratch else memoryview(bytearray(_SCRATCH_SIZE))
+    try:
+        return _pread_nowait(fd, scratch[:count], offset)
+    finally:
+        _scratch.append(scratch)
+
+
+def _pread_nowait(fd: int, view: memoryview, offset: int) -> bytes | None:
+    filled = 0
+    while filled < len(view):
+        try:
+            got = preadv_nowait(fd, view[filled:] if filled else view, offset + filled)
+        except OSError as error:
+            if error.errno in _WOULD_WAIT:
+                return None
+            raise
+        filled += got
+        if not got:
+            # Linux 5.9 and 5.10 may answer 0 before the end (preadv2(2), BUGS): ask the size.
+            return bytes(view[:filled]) if offset + filled >= fstat(fd).st_size else None
+    return bytes(view)
+
+
+if sys.platform == "linux":
+    _WOULD_WAIT = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+    def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
+        """Fill a buffer with what is there without waiting; EAGAIN when nothing is."""
+        return os.preadv(fd, [view], offset, os.RWF_NOWAIT)
+else:
+    _WOULD_WAIT = (errno.EAGAIN,)
+
+    def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
+        """Say that this platform cannot read without waiting."""
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def readahead(fd: int, offset: int, count: int) -> None:
+    """Ask the kernel to load a window into the page cache; a no-op where it cannot be asked."""
+    if sys.platform == "linux":
+        os.posix_fadvise(fd, offset, count, os.POSIX_FADV_WILLNEED)
+
+
+if sys.platform != "win32":
+
+    def sendfile(out_fd: int, in_fd: int, offset: int, count: int) -> int:
+        """Copy up to `count` octets from a file to a socket inside the kernel (HAS_SENDFILE)."""
+        return os.sendfile(out_fd, in_fd, offset, count)
+
+
+# -- the name of an open handle, and Windows -----------------------------------------------
+
+if sys.platform == "win32":
+    import msvcrt
+    from ctypes import wintypes
+
+    _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+    _kernel32.CreateFileW.restype = wintypes.HANDLE
+    _kernel32.CreateFileW.argtypes = (
+        *(wintypes.LPCWSTR, wintypes.DWORD, wintypes.DWORD, wintypes.LPVOID),
+        *(wintypes.DWORD, wintypes.DWORD, wintypes.HANDLE),
+    )
+    _kernel32.GetFinalPathNameByHandleW.restype = wintypes.DWORD
+    _kernel32.GetFinalPathNameByHandleW.argtypes = (
+        *(wintypes.HANDLE, wintypes.LPWSTR, wintypes.DWORD, wintypes.DWORD),
+    )
+    _kernel32.CloseHandle.argtypes = (wintypes.HANDLE,)
+
+    def open_path(path: str, *, directory: bool = False) -> int:
+        """Open a file or a directory by its path; others may rename and delete it meanwhile."""
+        generic_read, share_all, open_existing, backup_semantics = 1 << 31, 7, 3, 0x02000000
+        handle = _kernel32.CreateFileW(
+            path, generic_read, share_all, None, open_existing, backup_semantics, None
+        )
+        if handle == wintypes.HANDLE(-1).value:
+            raise ctypes.WinError(ctypes.get_last_error())
+        try:
+            fd = msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+        except OSError:
+            _kernel32.CloseHandle(handle)
+            raise
+        return fd
+
+    def fd_path(fd: int) -> str:
+        r"""Return the handle's final path, as ``\\?\C:\dir\name``."""
+        buffer = ctypes.create_unicode_buffer(32768)
+        handle = msvcrt.get_osfhandle(fd)
+        if not _kernel32.GetFinalPathNameByHandleW(handle, buffer, len(buffer), 0):
+            raise ctypes.WinError(ctypes.get_last_error())
+        return buffer.value
+else:
+
+    def open_path(path: str, *, directory: bool = False) -> int:
+        """Open `path` as the process sees it, links and all: for what the operator names."""
+        return os.open(path, DIRECTORY_FLAGS if directory else OPEN_FLAGS)
+
+    if sys.platform == "darwin":
+        import fcntl
+
+        def fd_path(fd: int) -> str:
+            """Return the present path of an open handle (F_GETPATH)."""
+            return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+    else:
+
+        def fd_path(fd: int) -> str:
+            """Return the present path of an open handle; OSError where /proc is not mounted."""
+            return os.readlink(f"/proc/self/fd/{fd}")

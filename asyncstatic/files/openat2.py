@@ -1,0 +1,146 @@
+"""Resolving by openat2(2): the kernel itself keeps the lookup beneath the root.
+
+The first look forbids links, which costs nothing and is right for nearly every file. A path with
+a link is opened again under RESOLVE_BENEATH when only cached answers are wanted, and walked when
+waiting is allowed: the walk knows every name it passed, needs no /proc, and is not disturbed by
+renames elsewhere (which fail a ``..`` under RESOLVE_BENEATH with EAGAIN).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from asyncstatic.files import kernel
+from asyncstatic.files.root import (
+    Allowed,
+    RootHandle,
+    Segments,
+    Symlinks,
+    Tree,
+    fault,
+    relative_path,
+    release,
+)
+from asyncstatic.files.walk import WalkResolver
+
+logger = logging.getLogger("asyncstatic")
+
+BENEATH = kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_MAGICLINKS
+NO_LINKS = BENEATH | kernel.RESOLVE_NO_SYMLINKS
+_UNAVAILABLE = (errno.ENOSYS, errno.EPERM)
+
+
+class Openat2Resolver:
+    """Opens below a root with one system call; see `WalkResolver` for the arguments.
+
+    Should the call be refused later (a seccomp filter installed after start-up), the walk
+    takes over for good, and one warning says so.
+    """
+
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+        self._root = root
+        self._links = symlinks == "within_root"
+        self._first_look = 0 if symlinks == "follow" else NO_LINKS
+        self._allowed = allowed
+        self._walk = WalkResolver(root, symlinks=symlinks, allowed=allowed)
+        self._refused = False
+        self._knows_cached = _knows_cached(root.tree())
+
+    @property
+    def name(self) -> str:
+        """What resolves now: "openat2", or "walk" once the kernel refused."""
+        return "walk" if self._refused else "openat2"
+
+    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+        """Return a handle for `segments`: see `Resolver.open`."""
+        if self._refused or (cached_only and not self._knows_cached):
+            return self._walk.open(segments, cached_only=cached_only)
+        path = relative_path(segments)
+        tree = self._root.tree(cached_only=cached_only)
+        resolve = self._first_look | (kernel.RESOLVE_CACHED if cached_only else 0)
+        try:
+            return kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
+        except OSError as error:
+            if error.errno == errno.ELOOP and self._links:
+                if cached_only:
+                    return self._open_cached_link(tree, path)
+            elif error.errno not in _UNAVAILABLE or not self._is_refused(tree):
+                raise
+        return self._walk.open(segments, cached_only=cached_only)
+
+    def close(self) -> None:
+        """Let the root go."""
+        self._root.close()
+
+    def _open_cached_link(self, tree: Tree, path: bytes) -> int:
+        """Open a path that holds a link, if the name policy likes where it leads."""
+        resolve = BENEATH | kernel.RESOLVE_CACHED
+        fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
+        refused = errno.ENOENT
+        try:
+            names = _names_below(tree, fd)
+            if names is None:
+                refused = errno.EAGAIN
+            elif self._allowed(names):
+                refused = 0
+        finally:
+            if refused:
+                release(fd)
+        if refused:
+            raise fault(refused)
+        return fd
+
+    def _is_refused(self, tree: Tree) -> bool:
+        """Tell a kernel that refuses the call from a file that refuses to be opened."""
+        reason = refusal(tree)
+        if reason is None:
+            return False
+        if not self._refused:
+            self._refused = True
+            logger.warning("openat2 is refused from now on (%s); resolving by the walk", reason)
+        return True
+
+
+def refusal(tree: Tree) -> str | None:
+    """Probe openat2 on a real tree: None when it opens ``.`` and refuses ``..``, else why not.
+
+    Raises:
+        OSError: the directory itself cannot be searched (EACCES), or a fault such as EMFILE.
+
+    """
+    try:
+        release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, NO_LINKS))
+        escaped = kernel.openat2(tree.fd, b"..", kernel.DIRECTORY_FLAGS, NO_LINKS)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return None
+        if error.errno in (*_UNAVAILABLE, errno.EINVAL, errno.E2BIG):
+            return error.strerror
+        raise
+    release(escaped)
+    return "it does not keep lookups beneath the root"
+
+
+def _knows_cached(tree: Tree) -> bool:
+    """RESOLVE_CACHED came with Linux 5.12; before, it is an invalid argument."""
+    flags = kernel.DIRECTORY_FLAGS
+    try:
+        release(kernel.openat2(tree.fd, b".", flags, NO_LINKS | kernel.RESOLVE_CACHED))
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return True
+
+
+def _names_below(tree: Tree, fd: int) -> Segments | None:
+    """Return where an open handle is below its tree; None when /proc gives no clear answer."""
+    try:
+        root, path = kernel.fd_path(tree.fd), kernel.fd_path(fd)
+    except OSError:
+        return None
+    if path == root:
+        return ()
+    below = root if root.endswith("/") else root + "/"
+    if not path.startswith(below) or path.endswith(" (deleted)"):
+        return None
+    return tuple(path.removeprefix(below).split("/"))

@@ -1,0 +1,102 @@
+"""Segments in, an open handle out, and nothing outside the root ever in between.
+
+Two resolvers are equal citizens: `Openat2Resolver` where Linux offers openat2(2), `WalkResolver`
+everywhere else. They open the same files, refuse the same ones, and are chosen by a probe on the
+real root, because a kernel, a container runtime or a seccomp filter may each withhold the call.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from asyncstatic.files import kernel
+from asyncstatic.files.openat2 import Openat2Resolver, refusal
+from asyncstatic.files.root import Allowed, RootHandle, Segments, Symlinks, release
+from asyncstatic.files.walk import WalkResolver
+from asyncstatic.files.windows import FinalPathResolver
+
+Prefer = Literal["auto", "openat2", "walk"]
+_ADVICE = 'choose the resolver "auto" or "walk"'
+
+__all__ = ["Allowed", "Prefer", "Resolver", "Segments", "Symlinks", "choose_resolver"]
+
+
+class Resolver(Protocol):
+    """Opens what lies below one root. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """How it resolves at present: "openat2" or "walk"."""
+
+    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+        """Open `segments` below the root, for reading, whatever kind of file it is.
+
+        The caller owns the handle, and must fstat it: it may be a directory, a FIFO, a device.
+
+        Args:
+            segments: plain names; empty for the root itself.
+            cached_only: do not wait for a disk: for use on an event loop.
+
+        Raises:
+            BlockingIOError: it would have to wait (`cached_only`); without it, renames elsewhere
+                on the machine disturbed the lookup too often: try later.
+            OSError: EXDEV for an escape, ELOOP for a forbidden link or a loop; ENOENT also for
+                a link to a name that is not allowed; otherwise as open(2).
+            ValueError: a segment is no plain name: a bug in the caller.
+
+        """
+
+    def close(self) -> None:
+        """Let the root go; lookups in flight finish first, later ones raise EBADF."""
+
+
+def choose_resolver(
+    path: str,
+    *,
+    symlinks: Symlinks,
+    allowed: Allowed,
+    prefer: Prefer = "auto",
+    recheck: float = 0.25,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Resolver:
+    """Return the resolver for the root `path`: the preferred one, or what a probe on it finds.
+
+    Args:
+        path: an existing directory, or a link to one.
+        symlinks: see `WalkResolver`.
+        allowed: the name policy for the place a followed link leads to.
+        prefer: "auto" takes openat2 where it works.
+        recheck: seconds between two looks at where `path` leads.
+        monotonic: the clock, in seconds.
+
+    Raises:
+        OSError: the root is missing, no directory, or cannot be searched.
+        ValueError: `prefer` is "openat2", which does not work here.
+
+    """
+    root = RootHandle(path, recheck=recheck, monotonic=monotonic)
+    try:
+        if os.name == "nt":
+            if prefer == "openat2":
+                raise ValueError(f"Windows has no openat2; {_ADVICE}")
+            return FinalPathResolver(root, symlinks=symlinks, allowed=allowed)
+        return _choose(root, symlinks, allowed, prefer)
+    except BaseException:
+        root.close()
+        raise
+
+
+def _choose(root: RootHandle, symlinks: Symlinks, allowed: Allowed, prefer: Prefer) -> Resolver:
+    tree = root.tree()
+    release(kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS))  # EACCES now, not per request
+    if prefer == "walk":
+        return WalkResolver(root, symlinks=symlinks, allowed=allowed)
+    reason = refusal(tree)
+    if reason is None:
+        return Openat2Resolver(root, symlinks=symlinks, allowed=allowed)
+    if prefer == "openat2":
+        raise ValueError(f"openat2 does not work on {root.path} ({reason}); {_ADVICE}")
+    return WalkResolver(root, symlinks=symlinks, allowed=allowed)

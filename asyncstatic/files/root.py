@@ -1,0 +1,164 @@
+"""The root of a served tree, and the words both resolvers share."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from asyncstatic.files import kernel
+
+Symlinks = Literal["deny", "within_root", "follow"]
+Segments = tuple[str, ...]
+#: Whether the name policy (dotfiles, deny patterns) lets a link end at these segments.
+Allowed = Callable[[Segments], bool]
+
+_PATH_MAX = 4096  # octets with the final NUL, as the kernel counts
+_NEVER_A_NAME = frozenset(("", ".", ".."))
+
+
+def fault(code: int) -> OSError:
+    """Return the `OSError` subclass for an errno, with its standard text and no path."""
+    return OSError(code, os.strerror(code))
+
+
+def relative_path(segments: Segments) -> bytes:
+    """Join segments to the octets the kernel is asked for; ``.`` for the root itself.
+
+    Names on disk are the octets of the URL (UTF-8), whatever the locale says.
+
+    Raises:
+        ValueError: a segment is no plain name. The request target's parser refuses those
+            long before, so this is a bug, not a client's doing.
+        OSError: ENAMETOOLONG, for every resolver alike.
+
+    """
+    if not segments:
+        return b"."
+    path = "/".join(segments)
+    if not _NEVER_A_NAME.isdisjoint(segments) or path.count("/") != len(segments) - 1:
+        raise ValueError("a segment is empty, a dot segment, or holds a slash")
+    octets = path.encode("utf-8", "surrogateescape")
+    if len(octets) >= _PATH_MAX:
+        raise fault(errno.ENAMETOOLONG)
+    return octets
+
+
+def release(fd: int) -> None:
+    """Close a handle nothing was written to: its close cannot lose anything, so it may fail."""
+    with suppress(OSError):
+        kernel.close(fd)
+
+
+class Tree:
+    """One directory handle, closed when its last user lets go.
+
+    The reference count of this object counts the users of the handle. A lookup holds the
+    tree in a local variable, so the handle cannot be closed under it (and its number given
+    to another directory) when the root is swapped meanwhile. No lock, no extra work.
+    """
+
+    __slots__ = ("fd", "identity")
+
+    def __init__(self, fd: int) -> None:
+        """Take over `fd`; it is closed even if it cannot be examined."""
+        self.fd = fd
+        facts = kernel.fstat(fd)
+        self.identity = (facts.st_dev, facts.st_ino)
+
+    def __del__(self) -> None:
+        release(self.fd)
+
+
+class RootHandle:
+    """The root's directory handle, renewed when its path leads to another directory.
+
+    The path may be a symlink (``current -> releases/42``) that a deploy swaps. It is opened
+    anew at most every `recheck` seconds; another (device, inode) replaces the handle, and
+    lookups in flight finish on the tree they began with. A held directory's inode number is
+    never reused, so equal identity means the same directory.
+
+    A first failing check keeps the tree: a deploy by two renames has a moment with no root.
+    From the second on, `tree` raises what the check raised, until the root is back.
+
+    Args:
+        path: the root; a relative one is bound to the present working directory.
+        recheck: seconds; 0 checks on every call.
+        monotonic: the clock, in seconds.
+
+    Raises:
+        OSError: the path is missing, not a directory, or cannot be reached.
+
+    """
+
+    def __init__(
+        self, path: str, *, recheck: float = 0.25, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.path = os.path.join(os.getcwd(), path)
+        self._octets = os.fsencode(self.path)
+        self._recheck = recheck
+        self._monotonic = monotonic
+        self._checking = threading.Lock()
+        self._closed = False
+        self._failed = 0  # the errno of the last check
+        self._tree: Tree | None = Tree(kernel.open_path(self.path, directory=True))
+        self._next_check = monotonic() + recheck
+
+    def tree(self, *, cached_only: bool = False) -> Tree:
+        """Return the present tree. Keep the object, not its `fd`, as long as the handle is used.
+
+        Raises:
+            OSError: why the root cannot be opened; EBADF after `close`.
+            BlockingIOError: a check is due that would wait for a disk, and `cached_only`.
+
+        """
+        if self._monotonic() >= self._next_check and self._checking.acquire(blocking=False):
+            try:
+                self._check(cached_only)
+            finally:
+                self._checking.release()
+        tree = self._tree
+        if tree is None:
+            raise fault(self._failed or errno.EBADF)
+        return tree
+
+    def close(self) -> None:
+        """Let the handle go, at once or after the last lookup in flight."""
+        self._closed = True
+        self._next_check = float("inf")
+        self._failed = 0
+        self._tree = None
+
+    def _check(self, cached_only: bool) -> None:
+        try:
+            found = Tree(self._open(cached_only))
+        except OSError as error:
+            if cached_only:  # only a thread that may wait decides that a root is gone
+                raise fault(errno.EAGAIN) from error
+            self._miss(error.errno or errno.EIO)
+        else:
+            self._adopt(found)
+        # A missing root is looked for on every call, so it is back at once.
+        self._next_check = self._monotonic() + (self._recheck if self._tree else 0)
+        if self._closed:  # meanwhile, by another thread
+            self.close()
+
+    def _open(self, cached_only: bool) -> int:
+        if not cached_only:
+            return kernel.open_path(self.path, directory=True)
+        flags = kernel.DIRECTORY_FLAGS
+        return kernel.openat2(kernel.AT_FDCWD, self._octets, flags, kernel.RESOLVE_CACHED)
+
+    def _miss(self, code: int) -> None:
+        if self._failed:
+            self._tree = None
+        self._failed = code
+
+    def _adopt(self, found: Tree) -> None:
+        self._failed = 0
+        if self._tree is None or self._tree.identity != found.identity:
+            self._tree = found

@@ -1,0 +1,93 @@
+"""What a source is: the one question that a host asks of the disk."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from asyncstatic.files.handle import Handle
+from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
+
+logger = logging.getLogger("asyncstatic")
+
+
+class Witness(NamedTuple):
+    """A path and what it was: while all witnesses are unchanged, an answer still holds."""
+
+    path: str
+    identity: Identity
+
+
+@dataclass(slots=True)
+class Opened:
+    """A selected representation and its octets.
+
+    Attributes:
+        representation: its facts.
+        content: all its octets, when it is small enough to be held in memory.
+        handle: the open file otherwise. Whoever got this closes it.
+        witnesses: what to look at again before the answer is used another time; empty
+            when it must not be.
+        memo: what hosts derived from it, bounded by them; it goes when this goes.
+
+    """
+
+    representation: Representation
+    content: bytes | None = None
+    handle: Handle | None = None
+    witnesses: tuple[Witness, ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Give the handle back, if there is one."""
+        if self.handle is not None:
+            self.handle.close()
+
+
+Found: TypeAlias = Opened | Folder | Absence
+
+
+class Source(Protocol):
+    """Where representations come from. Sources nest: one may wrap another."""
+
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        """Answer without waiting for a disk; None when that cannot be."""
+
+    async def open(self, lookup: Lookup) -> Found:
+        """Answer, waiting in a thread where that is needed."""
+
+    def close(self) -> None:
+        """Give back everything that is held open."""
+
+
+_MISSING = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.EXDEV,
+        errno.ENAMETOOLONG,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.EISDIR,
+    }
+)
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_OVERLOADED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
+
+def absence_of(error: OSError) -> Absence:
+    """Turn an error of the operating system into an answer; the only place that does.
+
+    Nothing of its text reaches a client. What we cannot explain is logged.
+    """
+    if error.errno in _MISSING:
+        return Absence.MISSING
+    if error.errno in _FORBIDDEN:
+        return Absence.FORBIDDEN
+    if error.errno in _OVERLOADED:
+        return Absence.OVERLOADED
+    logger.error("reading failed: %s", error)
+    return Absence.BROKEN

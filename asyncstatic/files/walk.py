@@ -1,0 +1,170 @@
+"""The walk: segments to an open handle with plain POSIX calls, one component at a time.
+
+Every component is opened relative to the handle of the directory before it, with O_NOFOLLOW.
+So nothing is checked by name and opened by name later: a directory that is swapped for a link
+in between is simply not followed. Links are read and followed by us: ``..`` pops our own stack
+of handles and cannot leave the root, an absolute link always does.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from asyncstatic.files import kernel
+from asyncstatic.files.root import (
+    Allowed,
+    RootHandle,
+    Segments,
+    Symlinks,
+    fault,
+    relative_path,
+    release,
+)
+
+_MAX_LINKS = 40  # path_resolution(7)
+_HERE, _UP = b".", b".."
+# What O_NOFOLLOW says of a link: Linux and macOS, with O_DIRECTORY, FreeBSD.
+_PERHAPS_A_LINK = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
+
+
+class WalkResolver:
+    """Opens below a root wherever openat(2) exists, as strictly as openat2 does.
+
+    Args:
+        root: the tree's root, shared with other resolvers if need be.
+        symlinks: "deny" refuses every link (ELOOP); "within_root" follows relative links that
+            stay inside; "follow" leaves it to the kernel, **without any containment**.
+        allowed: the name policy for the place a followed link leads to; not asked by "follow".
+
+    """
+
+    name = "walk"
+
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+        self._root = root
+        self._symlinks = symlinks
+        self._allowed = allowed
+
+    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+        """Return a handle for `segments`: see `Resolver.open`.
+
+        With `cached_only` it always raises BlockingIOError: openat(2) cannot promise not to
+        wait for a disk, so a walk belongs in a thread.
+        """
+        if cached_only:
+            raise fault(errno.EAGAIN)
+        path = relative_path(segments)
+        tree = self._root.tree()
+        if self._symlinks == "follow":
+            return kernel.openat(tree.fd, path, kernel.OPEN_FLAGS)
+        walk = _Walk(tree.fd, path, follow=self._symlinks == "within_root")
+        try:
+            fd = walk.run()
+        finally:
+            walk.close()
+        if walk.links and not self._allows(walk.names, fd):
+            raise fault(errno.ENOENT)
+        return fd
+
+    def close(self) -> None:
+        """Let the root go."""
+        self._root.close()
+
+    def _allows(self, names: list[bytes], fd: int) -> bool:
+        """Ask the name policy; `fd` is closed unless the answer is yes."""
+        allowed = False
+        try:
+            allowed = self._allowed(tuple(map(decoded, names)))
+        finally:
+            if not allowed:
+                release(fd)
+        return allowed
+
+
+def decoded(name: bytes) -> str:
+    """Return a name on disk as text; octets that are no UTF-8 become lone surrogates."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+class _Walk:
+    """One lookup: the names entered so far, a handle for each, and what is left to resolve."""
+
+    __slots__ = ("_follow", "_handles", "_pending", "links", "names")
+
+    def __init__(self, root_fd: int, path: bytes, *, follow: bool) -> None:
+        self._follow = follow
+        self._handles = [root_fd]  # the root's is borrowed
+        self._pending = path.split(b"/")[::-1]
+        self.names: list[bytes] = []
+        self.links = 0
+
+    def run(self) -> int:
+        """Resolve what is pending; return the handle of the last component."""
+        while True:
+            name = self._pending.pop()
+            last = not self._pending
+            if name == _UP:
+                self._leave()
+                if last:
+                    self._pending.append(_HERE)
+            elif last:
+                fd = self._step(name, kernel.OPEN_FLAGS)
+                if fd is not None:
+                    if name != _HERE:
+                        self.names.append(name)
+                    return fd
+            elif name != _HERE:
+                self._enter(name)
+
+    def close(self) -> None:
+        """Close every directory that was entered."""
+        while len(self._handles) > 1:
+            release(self._handles.pop())
+
+    def _enter(self, name: bytes) -> None:
+        fd = self._step(name, kernel.DIRECTORY_FLAGS)
+        if fd is not None:
+            self._handles.append(fd)
+            self.names.append(name)
+
+    def _leave(self) -> None:
+        if not self.names:
+            raise fault(errno.EXDEV)
+        self.names.pop()
+        release(self._handles.pop())
+
+    def _step(self, name: bytes, flags: int, *, again: bool = True) -> int | None:
+        """Open one component; None when it is a link, whose target is pending now."""
+        directory = self._handles[-1]
+        try:
+            return kernel.openat(directory, name, flags | kernel.NOFOLLOW)
+        except OSError as error:
+            if error.errno not in _PERHAPS_A_LINK:
+                raise
+            target = _link_target(directory, name)
+            if target is None and not again:
+                raise
+        if target is None:  # perhaps a link that was replaced between the two calls
+            return self._step(name, flags, again=False)
+        self._expand(target)
+        return None
+
+    def _expand(self, target: bytes) -> None:
+        self.links += 1
+        if not self._follow or self.links > _MAX_LINKS:
+            raise fault(errno.ELOOP)
+        if target.startswith(b"/"):
+            raise fault(errno.EXDEV)
+        parts = [part for part in target.split(b"/") if part]
+        if target.endswith(b"/"):
+            parts.append(_HERE)  # "name/" must be a directory: path_resolution(7)
+        self._pending.extend(reversed(parts))
+
+
+def _link_target(directory: int, name: bytes) -> bytes | None:
+    try:
+        return kernel.readlinkat(directory, name)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # not a link
+            return None
+        raise

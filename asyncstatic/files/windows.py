@@ -1,0 +1,68 @@
+"""Resolving on Windows, which has no openat: open first, then ask the handle where it is.
+
+What is vetted is the handle that will be read, not a name, so there is no race between check and
+use. It is weaker than the other resolvers in one way: a file outside the root may be *opened*
+(never read) before it is refused. Not tested on every change: the project's CI runs on Linux.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from asyncstatic.files import kernel
+from asyncstatic.files.root import (
+    Allowed,
+    RootHandle,
+    Segments,
+    Symlinks,
+    fault,
+    relative_path,
+    release,
+)
+
+
+class FinalPathResolver:
+    """Opens below a root by full path and verifies the handle's final path.
+
+    The final path must spell the segments exactly, so case aliases and short (8.3) names are
+    refused with ENOENT; under "within_root" a link may lead elsewhere below the root. Every
+    lookup may wait for a disk, so `cached_only` always raises BlockingIOError.
+    """
+
+    name = "walk"
+
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+        self._root = root
+        self._symlinks = symlinks
+        self._allowed = allowed
+
+    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+        """Return a handle for `segments`: see `Resolver.open`."""
+        if cached_only:
+            raise fault(errno.EAGAIN)
+        relative_path(segments)
+        tree = self._root.tree()
+        # The extended path (\\?\) of an open directory: no device names, no "..", no rewriting.
+        root = kernel.fd_path(tree.fd).rstrip("\\")
+        fd = kernel.open_path("\\".join((root, *segments)))
+        try:
+            self._vet(root, segments, kernel.fd_path(fd))
+        except BaseException:
+            release(fd)
+            raise
+        return fd
+
+    def close(self) -> None:
+        """Let the root go."""
+        self._root.close()
+
+    def _vet(self, root: str, segments: Segments, final: str) -> None:
+        expected = "\\".join((root, *segments))
+        if self._symlinks == "follow" or final == expected:
+            return
+        if not final.startswith(root + "\\"):
+            raise fault(errno.EXDEV)
+        names = tuple(final.removeprefix(root + "\\").split("\\"))
+        alias = final.casefold() == expected.casefold() or self._symlinks == "deny"
+        if alias or not self._allowed(names):
+            raise fault(errno.ENOENT)

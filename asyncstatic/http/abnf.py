@@ -1,0 +1,32 @@
+r"""Grammar shared by all field values (RFC 9110 §5.6).
+
+Values are ``str`` as latin-1 decodes them: one character per octet, so obs-text is \x80-\xff.
+Every quantifier is possessive (``*+``): what was consumed is never tried again, which is what
+makes each parser linear in the length of a hostile value.
+"""
+
+import re
+
+# OWS = *( SP / HTAB )                                                                      §5.6.3
+OWS = r"[ \t]*+"
+
+# token = 1*tchar                                                                           §5.6.2
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - a grammar rule, no secret
+
+# quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE                                   §5.6.4
+QUOTED_STRING = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+
+# A list member up to its comma; a quote that is never closed runs to the end of the value,
+# so that it is scanned once and not from every quote in it.
+_MEMBER = re.compile(r'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+
+def members(value: str) -> list[str]:
+    """Split a list at the commas outside quoted strings; empty members are dropped (§5.6.1.2)."""
+    return [member for found in _MEMBER.findall(value) if (member := found.strip(" \t"))]
+
+
+def unquote(value: str) -> str:
+    """Return the text of a token or a quoted-string."""
+    return _QUOTED_PAIR.sub(r"\1", value[1:-1]) if value.startswith('"') else value

@@ -1,0 +1,173 @@
+"""What the client accepts: Accept-Encoding and Accept (RFC 9110 §12).
+
+    weight = OWS ";" OWS "q=" qvalue
+    qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
+
+Weights are integers in thousandths: 1000 is ``q=1``, 1 the least that is still acceptable,
+0 is not acceptable. A malformed member is ignored alone: one odd extension must not switch off
+compression, and what is ignored is never sent, so no client gets what it cannot decode.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from asyncstatic.http.abnf import OWS, QUOTED_STRING, TOKEN, members, unquote
+
+_QVALUE = r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
+_CODING = re.compile(
+    rf"(?:^|,){OWS}({TOKEN})(?:{OWS};{OWS}[qQ]=({_QVALUE}))?+{OWS}(?=,|\Z)",
+)
+_IS_QVALUE = re.compile(_QVALUE)
+_PARAMETER = rf"({TOKEN})=({TOKEN}|{QUOTED_STRING})"
+_PARAMETERS = re.compile(_PARAMETER)
+_MEDIA_RANGE = re.compile(
+    rf"({TOKEN}/{TOKEN})((?:{OWS};{OWS}(?:{TOKEN}=(?:{TOKEN}|{QUOTED_STRING}))?+)*+)"
+)
+
+# A recipient SHOULD consider them equivalent (§8.4.1.1, §8.4.1.3).
+_ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
+
+# Longer values are parsed anew each time, so that the cache stays below 512 * 256 characters.
+_CACHED_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptEncoding:
+    """The Accept-Encoding field (§12.5.3): codings in lower case with their weights.
+
+    `weights` None means that the request has no such field; ``()`` that the field is empty, which
+    asks for no content-coding at all. Of a coding named twice the last weight counts.
+    """
+
+    weights: tuple[tuple[str, int], ...] | None
+
+    @classmethod
+    def parse(cls, value: str | None) -> "AcceptEncoding":
+        """Parse a field value; None: the field is absent. Every value has a meaning."""
+        if value is None:
+            return _NO_FIELD
+        return _accept_encoding(value) if len(value) <= _CACHED_LENGTH else cls(_codings(value))
+
+    def __str__(self) -> str:
+        return ", ".join(coding + _weight(quality) for coding, quality in self.weights or ())
+
+    def quality(self, coding: str) -> int:
+        """Return the weight of `coding` in thousandths, 0 when it is not acceptable.
+
+        ``identity`` is acceptable unless excluded by ``identity;q=0``, or by ``*;q=0`` when it is
+        not mentioned itself. The RFC gives it no weight then; it gets the least there is, 1.
+        """
+        return 1000 if self.weights is None else _quality_of(_canonical(coding), dict(self.weights))
+
+    def tiers(self, available: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+        """Group the acceptable ones of `available`, and identity, by descending weight.
+
+        Within a tier the client is indifferent: the server takes the smallest. An identity the
+        client does not mention is a tier of its own at the end, even after ``br;q=0.001`` and
+        even under ``*``: whoever writes a coding down wants it rather than none, and a client
+        that prefers plain content can say so with ``identity;q=1``.
+
+        Returns:
+            The tiers, best first. Without the field just identity: anything would be acceptable,
+            but old clients that never heard of codings do not send it. Empty when the client
+            excludes identity and everything available.
+
+        """
+        if self.weights is None:
+            return (("identity",),)
+        weights = dict(self.weights)
+        tiers: dict[int, list[str]] = {}
+        for coding in dict.fromkeys((*available, "identity")):
+            if quality := _quality_of(_canonical(coding), weights):
+                mentioned = coding != "identity" or coding in weights
+                tiers.setdefault(quality if mentioned else 0, []).append(coding)
+        return tuple(tuple(tiers[quality]) for quality in sorted(tiers, reverse=True))
+
+
+_NO_FIELD: Final = AcceptEncoding(None)
+
+
+@lru_cache(maxsize=512)
+def _accept_encoding(value: str) -> AcceptEncoding:
+    return AcceptEncoding(_codings(value))
+
+
+def _codings(value: str) -> tuple[tuple[str, int], ...]:
+    found = ((_canonical(match[1]), _thousandths(match[2])) for match in _CODING.finditer(value))
+    return tuple(dict(found).items())
+
+
+def _quality_of(coding: str, weights: dict[str, int]) -> int:
+    if coding in weights:
+        return weights[coding]
+    if coding == "identity":
+        return min(weights.get("*", 1), 1)
+    return weights.get("*", 0)
+
+
+def _canonical(coding: str) -> str:
+    coding = coding.lower()
+    return _ALIASES.get(coding, coding)
+
+
+def _thousandths(qvalue: str | None) -> int:
+    """Convert without floats: ``0.29`` is 290, not 289."""
+    if qvalue is None:
+        return 1000
+    whole, _, fraction = qvalue.partition(".")
+    return int(whole + fraction.ljust(3, "0"))
+
+
+def _weight(quality: int) -> str:
+    if quality == 1000:
+        return ""
+    return f";q=0.{quality:03}".rstrip("0").rstrip(".") if quality else ";q=0"
+
+
+def media_quality(accept: str | None, media_type: str) -> int:
+    """Return how much the client wants `media_type`, in thousandths; 0: not acceptable (§12.5.1).
+
+    The most specific media-range decides: ``text/html`` before ``text/*`` before ``*/*``. A range
+    with parameters of its own asks for a variant this server does not have and is ignored, except
+    for ``charset``: content made here is UTF-8 whatever the client lists.
+
+    Args:
+        accept: the field value; None when absent. Absent, or without a usable member, it states
+            no preference: everything is 1000.
+        media_type: ``type/subtype`` in lower case, without parameters.
+
+    """
+    return _quality(_media_ranges(accept), media_type)
+
+
+def prefers_html(accept: str | None) -> bool:
+    """Tell whether to answer in HTML rather than in plain text.
+
+    Browsers name ``text/html``. ``*/*`` - curl, fetch() - is a program or a terminal: plain text.
+    """
+    ranges = _media_ranges(accept)
+    html, plain = _quality(ranges, "text/html"), _quality(ranges, "text/plain")
+    return html > plain or (html == plain > 0 and "text/html" in ranges)
+
+
+def _quality(ranges: dict[str, int], media_type: str) -> int:
+    if not ranges:
+        return 1000
+    main_type = media_type.partition("/")[0]
+    candidates = (media_type, f"{main_type}/*", "*/*")
+    return next((ranges[candidate] for candidate in candidates if candidate in ranges), 0)
+
+
+def _media_ranges(accept: str | None) -> dict[str, int]:
+    ranges = {}
+    for member in members(accept or ""):
+        if match := _MEDIA_RANGE.fullmatch(member):
+            parameters = _PARAMETERS.findall(match[2])
+            named = {name.lower(): unquote(text) for name, text in parameters}
+            qvalue = named.pop("q", "1")
+            if named.keys() <= {"charset"} and _IS_QVALUE.fullmatch(qvalue):
+                ranges[match[1].lower()] = _thousandths(qvalue)
+    return ranges

@@ -1,0 +1,84 @@
+"""Media types by name, and the names of content-codings.
+
+An own table, never the operating system's: the same file has the same type on every machine.
+Two suffixes mean two things, decided once: ``.ts`` is a piece of video, as registered and as HLS
+players need it - TypeScript is compiled before it is served -, but ``.d.ts`` is text; ``.tar.gz``,
+``.tgz`` and ``.svgz`` are gzip files: a stored file is never announced as a content-coding, since
+the client would then save it unpacked under its packed name.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from asyncstatic.http.media_types import MEDIA_TYPES
+
+# RFC 9110 §8.3: what the sender does not know, it does not guess.
+UNKNOWN: Final = "application/octet-stream"
+
+# Content-codings (RFC 9110 §8.4.1, RFC 7932, RFC 8878) and the suffix of the sidecar that holds
+# a representation in each, densest first.
+SIDECARS: Final[Mapping[str, str]] = MappingProxyType({"br": ".br", "zstd": ".zst", "gzip": ".gz"})
+
+_NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
+
+# Longer suffixes are not looked for, so that a name of 2,000 dots costs no more than others.
+_LONGEST_SUFFIX: Final = 64
+
+
+def _content_type(media_type: str) -> str:
+    """Add ``charset=utf-8`` where text would be read in another charset without it.
+
+    That is all of text/*, text/javascript included (RFC 9239 §4.1). Not JSON: it has no such
+    parameter (RFC 8259 §11). Not XML, so not SVG either: a charset overrules the encoding the
+    document itself declares (RFC 7303 §3.2).
+    """
+    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+
+
+_BY_SUFFIX: Final = {suffix: _content_type(found) for suffix, found in MEDIA_TYPES.items()}
+
+# Names without a suffix that are text wherever they occur; exactly so: `release` may be a program.
+_TEXT_NAMES: Final = (
+    *("AUTHORS", "CHANGELOG", "CONTRIBUTING", "COPYING", "Dockerfile", "HISTORY", "INSTALL"),
+    *("LICENSE", "MANIFEST", "Makefile", "NEWS", "NOTICE", "README", "TODO", "VERSION"),
+    *("MD5SUMS", "SHA1SUMS", "SHA256SUMS", "SHA512SUMS"),
+)
+_BY_NAME: Final = {
+    **dict.fromkeys(_TEXT_NAMES, _content_type("text/plain")),
+    "apple-app-site-association": "application/json",  # Universal Links: named so, JSON inside
+}
+
+
+def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
+    """Return the Content-Type value of a file.
+
+    Args:
+        name: its last path segment. Suffixes count in any case; a dot at the beginning hides a
+            file and begins no suffix.
+        overrides: values by suffix in lower case, as in ``{".tar.gz": "application/x-tgz"}``. The
+            longest suffix wins, and any override wins over the table. Used as written: so
+            ``{".html": "text/html"}`` is how to send no charset.
+
+    Returns:
+        The value, complete with its charset; ``application/octet-stream`` for what is unknown.
+
+    """
+    suffixes = name.lstrip(".")[-_LONGEST_SUFFIX:].lower()
+    override = _longest(suffixes, overrides) if overrides else None
+    return override or _longest(suffixes, _BY_SUFFIX) or _BY_NAME.get(name, UNKNOWN)
+
+
+def coding_of_suffix(name: str) -> str | None:
+    """Return the content-coding a sidecar of this name (or suffix) holds, None if it is none."""
+    return next((coding for coding, suffix in SIDECARS.items() if name.endswith(suffix)), None)
+
+
+def _longest(name: str, values: Mapping[str, str]) -> str | None:
+    """Look up the longest suffix first."""
+    dot = name.find(".")
+    while dot >= 0:
+        if value := values.get(name[dot:]):
+            return value
+        dot = name.find(".", dot + 1)
+    return None

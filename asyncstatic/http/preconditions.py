@@ -1,0 +1,77 @@
+"""Preconditions: the steps of RFC 9110 §13.2.2, in their order."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from asyncstatic.http.fields import EntityTag, EntityTags, parse_http_date
+from asyncstatic.http.model import Fields
+from asyncstatic.http.validators import Validators
+
+
+class Verdict(Enum):
+    """What the preconditions leave to do; the value is the status, 200 to go on."""
+
+    PASS = 200
+    NOT_MODIFIED = 304
+    FAILED = 412
+
+
+def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
+    """Evaluate the preconditions of a GET or HEAD.
+
+    Args:
+        fields: the request's fields.
+        current: validators of the selected representation.
+        now: the clock, s since the epoch; two-digit years are read relative to it.
+
+    """
+    # Steps 1 and 2: a date is looked at only where there is no tag field (§13.1.4).
+    if fields.if_match is not None:
+        if not _if_match(fields.if_match, current.tag):
+            return Verdict.FAILED
+    elif _changed_since(fields.if_unmodified_since, current, now) is True:
+        return Verdict.FAILED
+    # Steps 3 and 4.
+    if fields.if_none_match is not None:
+        if not _if_none_match(fields.if_none_match, current.tag):
+            return Verdict.NOT_MODIFIED
+    elif _changed_since(fields.if_modified_since, current, now) is False:
+        return Verdict.NOT_MODIFIED
+    return Verdict.PASS
+
+
+def range_applies(fields: Fields, current: Validators, now: int) -> bool:
+    """Step 5: whether Range may be honoured, given If-Range (§13.1.5).
+
+    A tag must be equal strongly; a date exactly, and a second old, since before that it
+    is no strong validator (§8.8.2.2). Anything else means that the client's part may be
+    of other bytes: it gets them all.
+    """
+    if fields.if_range is None:
+        return True
+    tag = EntityTag.parse(fields.if_range)
+    if tag is not None:
+        return current.tag is not None and tag.strong_eq(current.tag)
+    date = parse_http_date(fields.if_range, now=now)
+    return date is not None and date == current.modified and date < now
+
+
+def _if_match(value: str, tag: EntityTag | None) -> bool:
+    """§13.1.1: true for "*" and a strongly equal tag; a malformed list names no tag."""
+    tags = EntityTags.parse(value)
+    return tags is not None and tags.matches_strong(tag)
+
+
+def _if_none_match(value: str, tag: EntityTag | None) -> bool:
+    """§13.1.2: false for "*" and a weakly equal tag; a malformed list names no tag."""
+    tags = EntityTags.parse(value)
+    return tags is None or not tags.matches_weak(tag)
+
+
+def _changed_since(value: str | None, current: Validators, now: int) -> bool | None:
+    """Compare with a date; None where field, date or our own date is absent or unusable."""
+    if value is None or current.modified is None:
+        return None
+    date = parse_http_date(value, now=now)
+    return None if date is None else current.modified > date

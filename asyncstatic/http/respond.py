@@ -1,0 +1,273 @@
+"""The decision core: what to look for, and what to answer.
+
+Theory of operation. A host reads a `Request` and calls `admit`. That yields either a
+`Lookup` - what to open - or already the `ResponsePlan`: a method we do not have, a target
+that cannot be safe, OPTIONS. The host lets a source open the lookup, one trip to the disk,
+and calls `respond` with what was found. Both are pure: the clock and the multipart
+boundary are arguments, so a plan is a function of values, and may be remembered.
+
+The order of a GET follows RFC 9110 §13.2.1: first what the answer would be without
+preconditions (found? a redirect?), then preconditions - only when that would be 2xx -,
+then If-Range and Range, then the fields.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from asyncstatic.http import cors
+from asyncstatic.http.accept import AcceptEncoding
+from asyncstatic.http.cache_control import IMMUTABLE
+from asyncstatic.http.fields import http_date, repr_digest, want_repr_digest
+from asyncstatic.http.media import media_type
+from asyncstatic.http.model import (
+    Absence,
+    ByteRange,
+    Decoded,
+    Folder,
+    Lookup,
+    RawFields,
+    Refusal,
+    Representation,
+    Request,
+    ResponsePlan,
+)
+from asyncstatic.http.multipart import multipart_byteranges
+from asyncstatic.http.pages import page
+from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
+from asyncstatic.http.ranges import SuffixRange, parse_ranges, resolve
+from asyncstatic.http.target import matches, parse_target
+from asyncstatic.http.validators import SECOND, Validators, validators_of
+from asyncstatic.settings import Settings
+
+CODINGS = ("br", "zstd", "gzip")
+MAX_PARTS = 32  # zsync asks for 20; each costs a header of its own and a read
+_IDENTITY_ONLY = (("identity",),)
+_IMMUTABLE = str(IMMUTABLE).encode("ascii")
+_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+
+
+def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
+    """Decide what to look for, or answer at once.
+
+    Outcomes: a `Lookup` for GET and HEAD of a well-formed public target; otherwise the
+    plan of 204 (OPTIONS), 405, 414, 400, 404 or 308 - in this order of precedence.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return _other_method(request, settings)
+    parsed = parse_target(request.target, settings, decoded=request.decoded)
+    if isinstance(parsed, Refusal):
+        return _finish(_refuse(parsed, request, settings), request)
+    codings = _IDENTITY_ONLY
+    if settings.precompressed:
+        codings = AcceptEncoding.parse(request.fields.accept_encoding).tiers(CODINGS)
+    return Lookup(parsed.segments, parsed.directory, codings)
+
+
+def respond(
+    request: Request,
+    found: Representation | Folder | Absence,
+    settings: Settings,
+    now_ns: int,
+    boundary: str,
+) -> ResponsePlan:
+    """Decide the answer to a GET or HEAD, given what the disk holds.
+
+    Outcomes: 200, 206, 304, 308 (directory without its slash), 403, 404, 406, 412, 416,
+    500 or 503. Content-Length always equals the content, and for HEAD what GET would send.
+
+    Args:
+        request: what was asked, admitted before.
+        found: the selected representation, or why there is none.
+        settings: how the root is served.
+        now_ns: the clock, ns since the epoch.
+        boundary: delimiter of a multipart answer; unpredictable, at most 70 token characters.
+
+    """
+    match found:
+        case Representation():
+            plan = _represent(request, found, settings, now_ns, boundary)
+        case Folder(name):
+            plan = _to_directory(name, request, settings)
+        case Absence():
+            plan = _absent(found, request, settings)
+    return _finish(plan, request)
+
+
+def _finish(plan: ResponsePlan, request: Request) -> ResponsePlan:
+    """HEAD has the status and fields of GET, and no content (§9.3.2)."""
+    if request.method == "HEAD" and plan.content:
+        return ResponsePlan(plan.status, plan.fields)
+    return plan
+
+
+def _other_method(request: Request, settings: Settings) -> ResponsePlan:
+    if request.method == "OPTIONS":
+        return ResponsePlan(204, (_ALLOW, *cors.preflight_fields(request.fields, settings.cors)))
+    extra = cors.response_fields(request.fields, settings.cors)
+    return page(405, request.fields.accept, (_ALLOW, *extra))
+
+
+def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponsePlan:
+    extra = cors.response_fields(request.fields, settings.cors)
+    if refusal.status == 308:
+        extra = ((b"location", _with_query(request.mount + refusal.location, request)), *extra)
+    return page(refusal.status, request.fields.accept, extra)
+
+
+def _to_directory(name: str, request: Request, settings: Settings) -> ResponsePlan:
+    """308 to the name with its slash.
+
+    The relative reference ``./name/`` needs neither Host nor mount point and cannot leave
+    the origin; the "./" keeps a colon in the name from reading as a scheme (RFC 3986 §4.2).
+    """
+    location = _with_query(b"./" + _quoted(name) + b"/", request)
+    extra = cors.response_fields(request.fields, settings.cors)
+    return page(308, request.fields.accept, ((b"location", location), *extra))
+
+
+def _absent(absence: Absence, request: Request, settings: Settings) -> ResponsePlan:
+    status = absence.value
+    if absence is Absence.FORBIDDEN and settings.hide_forbidden:
+        status = 404
+    extra = cors.response_fields(request.fields, settings.cors)
+    if absence is Absence.OVERLOADED:
+        extra = ((b"retry-after", b"1"), *extra)
+    return page(status, request.fields.accept, extra)
+
+
+def _represent(
+    request: Request, chosen: Representation, settings: Settings, now_ns: int, boundary: str
+) -> ResponsePlan:
+    current = validators_of(chosen, settings.etag, now_ns)
+    now = now_ns // SECOND
+    kept = _kept_fields(request, chosen, settings, current)
+    verdict = evaluate(request.fields, current, now)
+    if verdict is Verdict.NOT_MODIFIED:
+        return ResponsePlan(304, _not_modified_fields(kept, current))
+    varying = tuple(field for field in kept if field[0] not in _OF_SUCCESS)
+    if verdict is Verdict.FAILED:
+        return page(412, request.fields.accept, varying)
+    ranges: tuple[ByteRange, ...] | None = None
+    if request.method == "GET" and request.fields.range and chosen.decoding is None:  # §14.2
+        if range_applies(request.fields, current, now):
+            ranges = _select_ranges(request.fields.range, chosen.length)
+    if ranges == ():
+        unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
+        return page(416, request.fields.accept, (unsatisfied, *varying))
+    described = _described(request, chosen, settings, current)
+    if ranges is None:
+        return _whole(chosen, (*described, *kept))
+    return _partial(chosen, ranges, (*described, *kept), boundary)
+
+
+def _select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
+    """The ranges to send; () when none is satisfiable, None when the field is ignored.
+
+    Ignored is also what a client could use to make one request cost several: many parts, or
+    more octets asked than the whole has (§14.2 allows it, §17.15 asks for it). An empty
+    representation satisfies a suffix (§14.1.2), which only a 200 can say.
+    """
+    specs = parse_ranges(value)
+    if specs is None:
+        return None
+    if not length and any(isinstance(spec, SuffixRange) and spec.length for spec in specs):
+        return None
+    asked = sum(part.length for spec in specs if (part := spec.within(length)))
+    ranges = resolve(specs, length)
+    return None if len(ranges) > MAX_PARTS or asked > length else ranges
+
+
+_OF_SUCCESS = frozenset({b"etag", b"cache-control"})
+
+
+def _kept_fields(
+    request: Request, chosen: Representation, settings: Settings, current: Validators
+) -> RawFields:
+    """The fields that a 304 repeats from the 200 (§15.4.5)."""
+    kept: list[tuple[bytes, bytes]] = [(b"cache-control", _cache_control(chosen, settings))]
+    if current.tag is not None:
+        kept.append((b"etag", str(current.tag).encode("latin-1")))
+    vary = cors.vary(settings.cors)
+    if chosen.negotiable:
+        vary = ("Accept-Encoding", *vary)
+    if vary:
+        kept.append((b"vary", ", ".join(vary).encode("ascii")))
+    kept.append((b"x-content-type-options", b"nosniff"))
+    return (*kept, *cors.access_fields(request.fields, settings.cors))
+
+
+def _cache_control(chosen: Representation, settings: Settings) -> bytes:
+    if settings.immutable and matches(settings.immutable, chosen.segments):
+        return _IMMUTABLE
+    return settings.cache_control.encode("ascii")
+
+
+def _not_modified_fields(kept: RawFields, current: Validators) -> RawFields:
+    """Last-Modified is repeated only where there is no better validator (§15.4.5)."""
+    if current.tag is None and current.modified is not None:
+        return (*kept, _last_modified(current.modified))
+    return kept
+
+
+def _described(
+    request: Request, chosen: Representation, settings: Settings, current: Validators
+) -> RawFields:
+    """Representation metadata (§8) of a 200 or 206, but for its length and type of framing."""
+    described = [(b"content-type", _content_type(chosen, settings))]
+    if chosen.coding != "identity":
+        described.append((b"content-encoding", chosen.coding.encode("ascii")))
+    if current.modified is not None:
+        described.append(_last_modified(current.modified))
+    if chosen.decoding is None:
+        described.append((b"accept-ranges", b"bytes"))
+        if chosen.digest is not None and want_repr_digest(request.fields.want_repr_digest):
+            described.append((b"repr-digest", repr_digest(chosen.digest).encode("ascii")))
+    return tuple(described)
+
+
+def _content_type(chosen: Representation, settings: Settings) -> bytes:
+    name = chosen.segments[-1] if chosen.segments else ""
+    return media_type(name, settings.media_types).encode("latin-1")
+
+
+def _last_modified(modified: int) -> tuple[bytes, bytes]:
+    return b"last-modified", http_date(modified).encode("ascii")
+
+
+def _whole(chosen: Representation, fields: RawFields) -> ResponsePlan:
+    if chosen.decoding is not None:
+        return ResponsePlan(200, fields, (Decoded(chosen.decoding),))
+    length = (b"content-length", b"%d" % chosen.length)
+    content = (ByteRange(0, chosen.length - 1),) if chosen.length else ()
+    return ResponsePlan(200, (length, *fields), content)
+
+
+def _partial(
+    chosen: Representation, ranges: tuple[ByteRange, ...], fields: RawFields, boundary: str
+) -> ResponsePlan:
+    """One range is never sent as multipart (§15.3.7.2).
+
+    All representation fields are repeated also after If-Range, where §15.3.7 would let
+    them be left out: players and proxies that lost the first answer need them.
+    """
+    if len(ranges) > 1:
+        return multipart_byteranges(ranges, chosen.length, fields, boundary)
+    (part,) = ranges
+    return ResponsePlan(
+        206,
+        (
+            (b"content-length", b"%d" % part.length),
+            (b"content-range", b"bytes %d-%d/%d" % (part.first, part.last, chosen.length)),
+            *fields,
+        ),
+        (part,),
+    )
+
+
+def _with_query(location: bytes, request: Request) -> bytes:
+    return location + b"?" + request.query if request.query else location
+
+
+def _quoted(name: str) -> bytes:
+    return quote(name).encode("ascii")

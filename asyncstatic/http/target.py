@@ -1,0 +1,184 @@
+"""Request target -> safe segments: the pure half of the resolver.
+
+A target is decoded once, segment by segment: split on "/" first, then strict ``%XX``,
+then refuse. Nothing is normalised - a second spelling of a name is refused, so filters,
+caches and logs in front of us see the same name as the disk (RFC 3986 §6 leaves the
+ladder of comparison to us; we take its lowest rung, and percent-decoding).
+
+The order of refusals: 414, then 400 for what could name no file under any configuration,
+then 404 for what is well-formed but never public, then 308 for literal "." segments.
+All of them come before any system call, and the work is linear in the target's length.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from fnmatch import translate
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from asyncstatic.http.model import Refusal
+from asyncstatic.settings import Settings
+
+MAX_SEGMENT = 255  # octets of one name: NAME_MAX of every common file system (limits.h)
+
+# Names that no rule below can object to, and that decode to themselves.
+_PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
+_ABSOLUTE_FORM = re.compile(rb"https?://[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]+(?=[/?]|$)", re.I)
+_NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NEVER_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:[.:].*)?", re.I
+)
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$|~[0-9]')
+# Code points that HFS+ ignores when it compares names (Apple TN1150).
+_IGNORED_ON_DARWIN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+
+
+class TargetPath(NamedTuple):
+    """Where a target points below the root: names, and whether it ended in a slash."""
+
+    segments: tuple[str, ...]
+    directory: bool
+
+
+def origin_form(target: bytes) -> bytes | None:
+    """Strip scheme and authority from an absolute-form target (RFC 9112 §3.2.2).
+
+    Returns:
+        The origin-form, or None when the target is neither form.
+
+    """
+    if target[:1] == b"/":
+        return target
+    absolute = _ABSOLUTE_FORM.match(target)
+    if absolute is None:
+        return None
+    rest = target[absolute.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest
+
+
+def parse_target(
+    target: bytes, settings: Settings, *, decoded: bool = False
+) -> TargetPath | Refusal:
+    """Split a target into names that are safe to look up, or refuse it.
+
+    Args:
+        target: the path of the request target, without query.
+        settings: max_target, dotfiles and deny are used.
+        decoded: percent signs are literal, because somebody decoded it before.
+
+    """
+    if len(target) > settings.max_target:
+        return Refusal(414, "too-long")
+    if not decoded and sys.platform == "linux" and _PLAIN.fullmatch(target):
+        names = target.decode("ascii").split("/")[1:]
+    else:
+        parsed = _decode(target, decoded=decoded)
+        if isinstance(parsed, Refusal):
+            return parsed
+        names = parsed
+    directory = names[-1] == ""
+    return _public(tuple(names[:-1] if directory else names), directory, settings)
+
+
+def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
+    """Every segment decoded; empty and "." segments are still in it."""
+    if target[:1] != b"/":
+        return Refusal(400, "not-origin-form")
+    if not decoded:
+        if _NOT_IN_TARGET.search(target):
+            return Refusal(400, "bad-octet")
+        if _BAD_ESCAPE.search(target):
+            return Refusal(400, "bad-escape")
+    names = []
+    for raw in target[1:].split(b"/"):
+        name = _decode_segment(raw if decoded else unquote_to_bytes(raw))
+        if isinstance(name, Refusal):
+            return name
+        if name == "." and raw != b".":
+            return Refusal(400, "encoded-dot-segment")
+        names.append(name)
+    return names
+
+
+def _decode_segment(octets: bytes) -> str | Refusal:
+    try:
+        name = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return Refusal(400, "not-utf-8")
+    if _NEVER_IN_NAME.search(name):
+        return Refusal(400, "character-never-in-name")
+    if name == "..":
+        return Refusal(400, "dot-dot-segment")
+    return name
+
+
+def _public(names: tuple[str, ...], directory: bool, settings: Settings) -> TargetPath | Refusal:
+    kept = tuple(name for name in names if name != ".")
+    if "" in kept:
+        return Refusal(404, "empty-segment")
+    for name in kept:
+        if len(name) > MAX_SEGMENT or len(name.encode()) > MAX_SEGMENT:
+            return Refusal(404, "name-too-long")
+        if not portable_name(name, sys.platform):
+            return Refusal(404, "name-not-portable")
+    if not is_public(kept, settings):
+        return Refusal(404, "not-public")
+    if len(kept) != len(names):
+        return Refusal(308, "dot-segment", _canonical(kept, directory or names[-1] == "."))
+    return TargetPath(kept, directory)
+
+
+def _canonical(names: tuple[str, ...], directory: bool) -> bytes:
+    path = "".join("/" + quote(name) for name in names)
+    return (path + "/" if directory or not names else path).encode()
+
+
+def is_public(names: tuple[str, ...], settings: Settings) -> bool:
+    """Tell whether names may be shown: the dotfile policy and the deny patterns.
+
+    Also asked about the names that a symbolic link resolves to, so that a public link
+    cannot show a hidden file. ``.well-known`` is public as first name (RFC 8615).
+    """
+    if not settings.dotfiles:
+        for position, name in enumerate(names):
+            if name[:1] == "." and (position or name != ".well-known"):
+                return False
+    return not (settings.deny and matches(settings.deny, names))
+
+
+def matches(patterns: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    """Tell whether a glob pattern matches the path, or one of its names if it has no slash."""
+    whole, single = _compiled(patterns)
+    if single is not None and any(single.match(name) for name in names):
+        return True
+    return whole is not None and whole.match("/".join(names)) is not None
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    patterns: tuple[str, ...],
+) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    def union(chosen: list[str]) -> re.Pattern[str] | None:
+        return re.compile("|".join(map(translate, chosen))) if chosen else None
+
+    whole = [pattern.lstrip("/") for pattern in patterns if "/" in pattern]
+    return union(whole), union([pattern for pattern in patterns if "/" not in pattern])
+
+
+def portable_name(name: str, platform: str) -> bool:
+    """Tell whether a name means itself on a platform (`sys.platform`), and nothing else.
+
+    Windows opens devices, streams and short names, and drops trailing dots and spaces;
+    macOS compares names after Unicode normalisation. Each would be a second spelling.
+    """
+    if platform == "win32":
+        return not (_NOT_ON_WINDOWS.search(name) or _DEVICE.fullmatch(name))
+    if platform == "darwin":
+        return unicodedata.is_normalized("NFC", name) and not _IGNORED_ON_DARWIN.search(name)
+    return True

@@ -1,0 +1,79 @@
+"""Validators of a representation: its entity-tag and modification date (RFC 9110 §8.8).
+
+The promise behind both: equal validators, equal bytes. Where metadata cannot keep it, the
+validator is weakened or withheld.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from typing import NamedTuple
+
+from asyncstatic.http.fields import EntityTag
+from asyncstatic.http.model import Representation
+from asyncstatic.settings import TagPolicy
+
+SECOND = 1_000_000_000
+YOUNG_NS = 2 * SECOND
+
+# Modification times that archives write so that builds are reproducible. They say nothing.
+_EPOCH_END = 2 * 86_400
+_ZIP_EPOCH = range(315_446_400, 315_705_600)  # 1980-01-01, give or take a time zone
+_NPM_EPOCH = 499_162_500  # 1985-10-26T08:15:00Z
+
+
+class Validators(NamedTuple):
+    """What a representation can be compared by; None where there is nothing reliable."""
+
+    tag: EntityTag | None
+    modified: int | None
+
+
+def validators_of(representation: Representation, policy: TagPolicy, now_ns: int) -> Validators:
+    """Derive the validators.
+
+    Args:
+        representation: the selected representation.
+        policy: `Settings.etag`.
+        now_ns: the clock, ns since the epoch.
+
+    """
+    tag = None if policy == "off" else _entity_tag(representation, now_ns)
+    return Validators(tag, _last_modified(representation, now_ns))
+
+
+def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
+    """Hash the content where it is known, else the metadata (§8.8.3).
+
+    A content hash is equal on every replica and after a rollback. Metadata alone is
+    weak while the file is young (§8.8.1); while it could still be written within the same
+    clock tick the tag is also unlike any other, so that it never matches.
+    """
+    suffix = _suffix(representation)
+    if representation.digest is not None:
+        return EntityTag(_short(representation.digest) + suffix)
+    identity = representation.identity
+    facts = (*identity, now_ns) if identity.racy(now_ns) else tuple(identity)
+    opaque = _short(hashlib.blake2s(repr(facts).encode()).digest())
+    return EntityTag(opaque + suffix, weak=identity.age(now_ns) < YOUNG_NS)
+
+
+def _short(digest: bytes) -> str:
+    return urlsafe_b64encode(digest[:15]).decode("ascii")
+
+
+def _suffix(representation: Representation) -> str:
+    """One tag per coding (§8.8.3.3), also where two codings hold the same bytes."""
+    if representation.decoding is not None:
+        return f"-un{representation.decoding}"
+    return "" if representation.coding == "identity" else f"-{representation.coding}"
+
+
+def _last_modified(representation: Representation, now_ns: int) -> int | None:
+    """Seconds since the epoch; never later than the message's own Date (§8.8.2.1)."""
+    modified = representation.modified_ns // SECOND
+    placeholder = modified < _EPOCH_END or modified in _ZIP_EPOCH or modified == _NPM_EPOCH
+    if placeholder or not representation.dated:
+        return None
+    return min(modified, now_ns // SECOND)

@@ -1,0 +1,127 @@
+"""A raw HTTP/1.1 request head -> Request, for the direct lane.
+
+The direct lane is a second HTTP front end, so it takes only what has one reading: a strict
+subset of RFC 9112, checked before llhttp (httptools) parses it. Everything else - another
+version or method, content, Upgrade, Expect, bare LF, obs-fold, a space before a colon, a
+missing or second Host, any doubt - is None: handed over, untouched, to the full server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import httptools
+
+from asyncstatic.files.memory import BoundedDict
+from asyncstatic.http.model import Fields
+
+Headers = list[tuple[bytes, bytes]]
+
+# field-line = field-name ":" OWS field-value OWS (RFC 9112 §5): tokens, no controls.
+_FIELD_LINES = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ \t]*+[\t \x21-\x7e\x80-\xff]*+\r\n)++\r\n"
+)
+_REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*+) HTTP/1\.1")
+_HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
+_NEVER_HERE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
+_REMEMBERED_OCTETS = 4096
+_REMEMBERED_HEADS = 512
+
+
+class Head(NamedTuple):
+    """What a header block says; equal for every request that repeats it byte for byte."""
+
+    fields: Fields
+    keep_alive: bool
+    headers: Headers
+
+
+class RequestLine(NamedTuple):
+    """Method, path and query of a request line, still percent-encoded."""
+
+    method: str
+    path: bytes
+    query: bytes
+
+
+class _Collector:
+    """Receives what llhttp finds."""
+
+    def __init__(self) -> None:
+        self.headers: Headers = []
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+class HeadReader:
+    """Reads heads, and remembers header blocks by their exact bytes, within a bound.
+
+    Args:
+        server_names: hosts that are ours; empty for all (Hypercorn's ``server_names``).
+
+    """
+
+    def __init__(self, server_names: list[str]) -> None:
+        self._server_names = frozenset(name.encode("latin-1") for name in server_names)
+        self._blocks: BoundedDict[bytes, Head] = BoundedDict(_REMEMBERED_HEADS)
+
+    def read(self, head: bytes) -> tuple[RequestLine, Head] | None:
+        """Read one head, its empty line included; None for whatever is not ours."""
+        line, _, block = head.partition(b"\r\n")
+        parts = _REQUEST_LINE.fullmatch(line)
+        if parts is None:
+            return None
+        known = self._blocks.get(block)
+        if known is None:
+            known = self._parse(head, block)
+            if known is None:
+                return None
+            if len(block) <= _REMEMBERED_OCTETS:
+                self._blocks.put(block, known)
+        path, _, query = parts[2].partition(b"?")
+        return RequestLine(parts[1].decode("ascii"), path, query), known
+
+    def _parse(self, head: bytes, block: bytes) -> Head | None:
+        if _FIELD_LINES.fullmatch(block) is None:
+            return None
+        collector = _Collector()
+        parser = httptools.HttpRequestParser(collector)
+        try:
+            parser.feed_data(head)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return None
+        if not collector.complete or not self._is_plain(collector.headers):
+            return None
+        return Head(Fields.read(collector.headers), parser.should_keep_alive(), collector.headers)
+
+    def _is_plain(self, headers: Headers) -> bool:
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            return False
+        if self._server_names and hosts[0] not in self._server_names:
+            return False
+        if any(name in _NEVER_HERE for name, _ in headers):
+            return False
+        return _is_plain_connection(headers)
+
+
+def _is_plain_connection(headers: Headers) -> bool:
+    """Connection says close or keep-alive, once; nothing is upgraded.
+
+    An offer of h2c may be ignored (RFC 9110 §7.8), and is: clients that make it, curl among
+    them, stumble over data right behind a 101.
+    """
+    connection = b", ".join(value for name, value in headers if name == b"connection").lower()
+    upgrade = b", ".join(value for name, value in headers if name == b"upgrade").lower()
+    if upgrade and upgrade.strip() != b"h2c":
+        return False
+    options = {option.strip() for option in connection.split(b",")} - {b""}
+    if upgrade:
+        options -= {b"upgrade", b"http2-settings"}
+    return options <= {b"close"} or options <= {b"keep-alive"}
