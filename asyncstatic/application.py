@@ -24,7 +24,6 @@ class Application:
 
     Args:
         build: makes the app; its SettingsError is reported to the server in one line.
-
     """
 
     def __init__(self, build: Callable[[], Quart]) -> None:
@@ -36,7 +35,6 @@ class Application:
 
         Raises:
             SettingsError: the environment does not describe a root that can be served.
-
         """
         if self._built is None:
             self._built = self._build()
@@ -73,7 +71,6 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
 
     Raises:
         SettingsError: the root cannot be served or a setting is wrong.
-
     """
     from quart import Quart
 
@@ -85,7 +82,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
         settings = Settings.of(**options) if options else Settings.from_environment(os.environ)
     static = StaticFiles(settings)
     quart = Quart("asyncstatic", static_folder=None)
-    quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign] # Quart's way to wrap an app
+    quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         quart.asgi_app,
         static,
         passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,

@@ -10,7 +10,6 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
 PREFIX = "ASYNCSTATIC_"
@@ -53,7 +52,6 @@ class Settings:
         pool_timeout: seconds a request waits for the disk before it is answered 503.
         send_timeout: seconds without progress after which a client is dropped.
         resolver: which path resolver; "auto" asks the kernel.
-
     """
 
     root: str = ""
@@ -89,7 +87,6 @@ class Settings:
 
         Raises:
             SettingsError: an unknown name or an unusable value.
-
         """
         if root is not None:
             options["root"] = os.fspath(root)
@@ -106,7 +103,6 @@ class Settings:
 
         Raises:
             SettingsError: an unknown variable, an unusable value, or no root.
-
         """
         options: dict[str, Any] = {}
         for variable, text in environ.items():
@@ -144,7 +140,7 @@ def _coerce(name: str, value: Any) -> Any:
     if _HINTS[name] == tuple[str, ...]:
         return (value,) if isinstance(value, str) else tuple(value)
     if name == "media_types" and isinstance(value, Mapping):
-        return MappingProxyType(dict(value))
+        return {str(suffix).lower(): media for suffix, media in value.items()}
     if _HINTS[name] is float and type(value) is int:
         return float(value)
     return value
@@ -194,7 +190,7 @@ def _check(name: str, hint: Any, value: Any) -> None:
 def _check_meaning(name: str, value: Any) -> None:
     if name == "index" and any("/" in item or item.startswith(".") for item in value):
         raise SettingsError(f"index={value!r}: plain file names are needed")
-    if name == "cache_control" and not (value.isascii() and value.isprintable()):
+    if name == "cache_control" and not _is_field_value(value):
         raise SettingsError(f"cache_control={value!r}: printable ASCII is needed")
     if name in {"pool_threads", "max_target"} and value < 1:
         raise SettingsError(f"{name}={value!r}: at least 1 is needed")
@@ -206,5 +202,9 @@ def _check_meaning(name: str, value: Any) -> None:
 
 def _check_media_types(value: Any) -> None:
     for suffix, media in value.items():
-        if not suffix.startswith(".") or "/" not in media or not media.isprintable():
+        if not suffix.startswith(".") or "/" not in media or not _is_field_value(media):
             raise SettingsError(f"media_types {suffix!r}: {media!r}: say '.ext': 'type/subtype'")
+
+
+def _is_field_value(value: str) -> bool:
+    return value.isascii() and value.isprintable()

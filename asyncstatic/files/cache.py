@@ -25,7 +25,6 @@ class Cached:
     Args:
         source: what is asked on a miss.
         capacity: octets of content and book-keeping together.
-
     """
 
     def __init__(self, source: Source, capacity: int) -> None:

@@ -53,7 +53,6 @@ class Directory:
     Raises:
         OSError: the root is missing, no directory, or unreadable.
         ValueError: the chosen resolver does not work here.
-
     """
 
     def __init__(self, settings: Settings, allowed: Callable[[tuple[str, ...]], bool]) -> None:

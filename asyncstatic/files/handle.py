@@ -37,7 +37,6 @@ class Handle:
         Raises:
             OSError: the disk failed.
             PoolBusyError: it did not answer in time.
-
         """
         octets = kernel.pread_nowait(self.fd, count, offset)
         if octets is None:
@@ -46,10 +45,21 @@ class Handle:
         return octets
 
     async def warm(self, offset: int, count: int) -> None:
-        """Have the octets in the page cache, as far as the kernel lets us see and ask."""
-        resident = kernel.cached_bytes(self.fd, offset, count)
-        if resident is None or resident < count:
+        """Have the octets in the page cache, as far as the kernel lets us see and ask.
+
+        Raises:
+            OSError, PoolBusyError: as `read`.
+        """
+        if not self._is_warm(offset, count):
             await self._pool.run(_warm_and_close, kernel.dup(self.fd), offset, count)
+
+    def _is_warm(self, offset: int, count: int) -> bool:
+        resident = kernel.cached_bytes(self.fd, offset, count)
+        if resident is not None:
+            return resident >= count
+        # Without cachestat(2): both ends are there, and the kernel reads ahead between them.
+        ends = (offset, offset + count - 1)
+        return all(kernel.pread_nowait(self.fd, 1, end) is not None for end in ends)
 
     def changed(self) -> bool:
         """Tell whether the bytes may have changed since the handle was opened.

@@ -133,7 +133,6 @@ def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
         OSError: ENOSYS where the call does not exist; EXDEV for an escape; ELOOP for a
             forbidden link; EAGAIN under RESOLVE_CACHED when the lookup would have to wait,
             and under RESOLVE_BENEATH when a rename on the machine raced a ``..``.
-
     """
     if 0 in path:
         raise ValueError("embedded null byte")

@@ -107,7 +107,6 @@ def refusal(tree: Tree) -> str | None:
 
     Raises:
         OSError: the directory itself cannot be searched (EACCES), or a fault such as EMFILE.
-
     """
     try:
         release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, NO_LINKS))

@@ -28,7 +28,6 @@ class Pool:
     Args:
         threads: how many at most; they are started when needed.
         timeout: seconds that one call may take, waiting for a thread included.
-
     """
 
     def __init__(self, threads: int, timeout: float) -> None:
@@ -49,7 +48,6 @@ class Pool:
 
         Raises:
             PoolBusyError: no place in the queue, or no answer within the timeout.
-
         """
         if self._places <= 0:
             raise PoolBusyError

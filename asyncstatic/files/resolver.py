@@ -46,7 +46,6 @@ class Resolver(Protocol):
             OSError: EXDEV for an escape, ELOOP for a forbidden link or a loop; ENOENT also for
                 a link to a name that is not allowed; otherwise as open(2).
             ValueError: a segment is no plain name: a bug in the caller.
-
         """
 
     def close(self) -> None:
@@ -75,7 +74,6 @@ def choose_resolver(
     Raises:
         OSError: the root is missing, no directory, or cannot be searched.
         ValueError: `prefer` is "openat2", which does not work here.
-
     """
     root = RootHandle(path, recheck=recheck, monotonic=monotonic)
     try:

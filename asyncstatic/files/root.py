@@ -35,7 +35,6 @@ def relative_path(segments: Segments) -> bytes:
         ValueError: a segment is no plain name. The request target's parser refuses those
             long before, so this is a bug, not a client's doing.
         OSError: ENAMETOOLONG, for every resolver alike.
-
     """
     if not segments:
         return b"."
@@ -92,7 +91,6 @@ class RootHandle:
 
     Raises:
         OSError: the path is missing, not a directory, or cannot be reached.
-
     """
 
     def __init__(
@@ -114,7 +112,6 @@ class RootHandle:
         Raises:
             OSError: why the root cannot be opened; EBADF after `close`.
             BlockingIOError: a check is due that would wait for a disk, and `cached_only`.
-
         """
         if self._monotonic() >= self._next_check and self._checking.acquire(blocking=False):
             try:

@@ -24,7 +24,6 @@ def is_fresh(coding: str, fd: int, sidecar: Identity, original: Identity) -> boo
 
     Raises:
         OSError: the sidecar could not be read.
-
     """
     if not _not_older(sidecar.mtime_ns, original.mtime_ns):
         return False

@@ -31,7 +31,6 @@ class Opened:
         witnesses: what to look at again before the answer is used another time; empty
             when it must not be.
         memo: what hosts derived from it, bounded by them; it goes when this goes.
-
     """
 
     representation: Representation

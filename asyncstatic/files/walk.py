@@ -35,7 +35,6 @@ class WalkResolver:
         symlinks: "deny" refuses every link (ELOOP); "within_root" follows relative links that
             stay inside; "follow" leaves it to the kernel, **without any containment**.
         allowed: the name policy for the place a followed link leads to; not asked by "follow".
-
     """
 
     name = "walk"

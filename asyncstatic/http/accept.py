@@ -74,7 +74,6 @@ class AcceptEncoding:
             The tiers, best first. Without the field just identity: anything would be acceptable,
             but old clients that never heard of codings do not send it. Empty when the client
             excludes identity and everything available.
-
         """
         if self.weights is None:
             return (("identity",),)
@@ -124,7 +123,7 @@ def _thousandths(qvalue: str | None) -> int:
 def _weight(quality: int) -> str:
     if quality == 1000:
         return ""
-    return f";q=0.{quality:03}".rstrip("0").rstrip(".") if quality else ";q=0"
+    return f";q=0.{quality:03}".rstrip("0") if quality else ";q=0"
 
 
 def media_quality(accept: str | None, media_type: str) -> int:
@@ -138,7 +137,6 @@ def media_quality(accept: str | None, media_type: str) -> int:
         accept: the field value; None when absent. Absent, or without a usable member, it states
             no preference: everything is 1000.
         media_type: ``type/subtype`` in lower case, without parameters.
-
     """
     return _quality(_media_ranges(accept), media_type)
 

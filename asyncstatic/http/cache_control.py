@@ -31,7 +31,6 @@ class CacheControl:
 
     Raises:
         ValueError: seconds outside 0..2**31, a field name that is none.
-
     """
 
     public: bool = False

@@ -5,8 +5,8 @@ Rules of the room:
 * A parser takes the field value as latin-1 text, repeated fields joined with ", ", and returns
   the value, or None when the field is absent or unusable. It never raises and is linear in the
   length of the value.
-* ``parse(str(x)) == x``. What could not be parsed back - or would break out of its field - cannot
-  be constructed: that is a ValueError.
+* ``parse(str(x)) == x``. What would break out of its field - a quote in a tag, a line end in a
+  directive - cannot be constructed: that is a ValueError.
 * Comparisons live on the type.
 """
 
@@ -71,7 +71,6 @@ class EntityTag:
 
     Raises:
         ValueError: `opaque` holds a character outside etagc, such as a quote or a line end.
-
     """
 
     opaque: str
@@ -109,7 +108,6 @@ class EntityTags:
 
     Raises:
         ValueError: `any` together with tags; the grammar has no such value.
-
     """
 
     tags: tuple[EntityTag, ...]
@@ -184,7 +182,6 @@ def parse_http_date(value: str | None, *, now: int) -> int | None:
     Args:
         value: the field value; None when absent.
         now: POSIX seconds; the century of a two-digit year follows from it.
-
     """
     stripped = (value or "").strip(" \t")
     for pattern in _HTTP_DATES:
@@ -221,7 +218,6 @@ def http_date(seconds: int) -> str:
     Raises:
         ValueError: before 1970 or after `LAST_HTTP_DATE`; no four-digit year describes it to
             every recipient. A file's mtime can be there: look before you format it.
-
     """
     if not 0 <= seconds <= LAST_HTTP_DATE:
         raise ValueError(f"not between 1970 and 9999: {seconds}")
@@ -254,7 +250,6 @@ def content_disposition(kind: Literal["inline", "attachment"], filename: str | N
     Args:
         kind: ``attachment`` asks the client to save, ``inline`` to show.
         filename: the name to save under; None, or one that names no file: none is proposed.
-
     """
     name = _CONTROLS.sub("_", re.split(r"[/\\]", filename or "")[-1])
     if name in {"", ".", ".."}:

@@ -62,11 +62,10 @@ def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
 
     Returns:
         The value, complete with its charset; ``application/octet-stream`` for what is unknown.
-
     """
     suffixes = name.lstrip(".")[-_LONGEST_SUFFIX:].lower()
     override = _longest(suffixes, overrides) if overrides else None
-    return override or _longest(suffixes, _BY_SUFFIX) or _BY_NAME.get(name, UNKNOWN)
+    return override or _from_table(suffixes) or _BY_NAME.get(name, UNKNOWN)
 
 
 def coding_of_suffix(name: str) -> str | None:
@@ -74,8 +73,17 @@ def coding_of_suffix(name: str) -> str | None:
     return next((coding for coding, suffix in SIDECARS.items() if name.endswith(suffix)), None)
 
 
+def _from_table(name: str) -> str | None:
+    """Look up the last two suffixes together, then the last: the table has no longer ones."""
+    last = name.rfind(".")
+    if last < 0:
+        return None
+    last_but_one = max(name.rfind(".", 0, last), 0)
+    return _BY_SUFFIX.get(name[last_but_one:]) or _BY_SUFFIX.get(name[last:])
+
+
 def _longest(name: str, values: Mapping[str, str]) -> str | None:
-    """Look up the longest suffix first."""
+    """Look up every suffix, the longest first."""
     dot = name.find(".")
     while dot >= 0:
         if value := values.get(name[dot:]):

@@ -65,7 +65,6 @@ class Request(NamedTuple):
         mount: the raw path in front of the target; kept only for redirects.
         decoded: the target was decoded by somebody else (a middleware rewrote
             ASGI's ``path``), so percent signs are literal and it is never decoded again.
-
     """
 
     method: str
@@ -83,7 +82,6 @@ class Lookup(NamedTuple):
         segments: decoded and safe, each one name; empty for the root itself.
         directory: the target ended in "/", so only a directory answers it.
         codings: acceptable content-codings, in tiers of equal preference, best first.
-
     """
 
     segments: tuple[str, ...]
@@ -132,7 +130,6 @@ class Representation:
         modified_ns: when the resource changed, in ns since the epoch: of the original.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
-
     """
 
     segments: tuple[str, ...]
@@ -173,7 +170,6 @@ class Refusal(NamedTuple):
         status: 308, 400, 404 or 414.
         reason: one word for logs and `asyncstatic explain`; never sent to the client.
         location: where to go instead, for 308.
-
     """
 
     status: int
@@ -208,7 +204,6 @@ class ResponsePlan:
         fields: names in lower case; without Date, Server and connection fields,
             which belong to the connection's owner.
         content: literal octets, or octets of the selected representation, in order.
-
     """
 
     status: int

@@ -17,7 +17,6 @@ def multipart_byteranges(
         length: complete-length of the representation, in octets.
         fields: of the whole response; its Content-Type moves into the parts.
         boundary: of at most 70 token characters, not predictable by who wrote the file.
-
     """
     content: list[bytes | ByteRange] = []
     media = b"".join(value for name, value in fields if name == b"content-type")

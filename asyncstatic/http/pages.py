@@ -32,7 +32,6 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         status: one of the statuses this server answers without a representation.
         accept: the Accept field.
         fields: further fields of the response.
-
     """
     media_type, content = _content(status, prefers_html(accept))
     return ResponsePlan(

@@ -24,7 +24,6 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
         fields: the request's fields.
         current: validators of the selected representation.
         now: the clock, s since the epoch; two-digit years are read relative to it.
-
     """
     # Steps 1 and 2: a date is looked at only where there is no tag field (§13.1.4).
     if fields.if_match is not None:

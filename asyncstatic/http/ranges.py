@@ -81,7 +81,6 @@ def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
         The range-specs in the order asked, or None when the field must be ignored: a unit other
         than ``bytes``, any syntax error, a last-pos below its first-pos, or more than
         `MAX_RANGE_SPECS` of them (§14.2: a server MAY ignore the field).
-
     """
     match = _BYTES.fullmatch(value.strip(" \t"))
     if match is None:
@@ -99,7 +98,6 @@ def resolve(specs: Iterable[RangeSpec], complete_length: int) -> tuple[ByteRange
 
     Returns:
         The ranges; none at all means 416.
-
     """
     asked = [found for spec in specs if (found := spec.within(complete_length)) is not None]
     return tuple(asked) if len(asked) < 2 else _merged(asked)

@@ -58,7 +58,7 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal):
         return _finish(_refuse(parsed, request, settings), request)
-    codings = _IDENTITY_ONLY
+    codings: tuple[tuple[str, ...], ...] = _IDENTITY_ONLY
     if settings.precompressed:
         codings = AcceptEncoding.parse(request.fields.accept_encoding).tiers(CODINGS)
     return Lookup(parsed.segments, parsed.directory, codings)
@@ -82,7 +82,6 @@ def respond(
         settings: how the root is served.
         now_ns: the clock, ns since the epoch.
         boundary: delimiter of a multipart answer; unpredictable, at most 70 token characters.
-
     """
     match found:
         case Representation():
@@ -148,10 +147,11 @@ def _represent(
     varying = tuple(field for field in kept if field[0] not in _OF_SUCCESS)
     if verdict is Verdict.FAILED:
         return page(412, request.fields.accept, varying)
-    ranges: tuple[ByteRange, ...] | None = None
-    if request.method == "GET" and request.fields.range and chosen.decoding is None:  # §14.2
-        if range_applies(request.fields, current, now):
-            ranges = _select_ranges(request.fields.range, chosen.length)
+    ranges = None
+    # Range is for GET alone (§14.2), and octets that are decoded on the way have no positions.
+    if request.method == "GET" and request.fields.range and chosen.decoding is None:
+        applies = range_applies(request.fields, current, now)
+        ranges = _select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
         return page(416, request.fields.accept, (unsatisfied, *varying))

@@ -51,7 +51,6 @@ def origin_form(target: bytes) -> bytes | None:
 
     Returns:
         The origin-form, or None when the target is neither form.
-
     """
     if target[:1] == b"/":
         return target
@@ -71,7 +70,6 @@ def parse_target(
         target: the path of the request target, without query.
         settings: max_target, dotfiles and deny are used.
         decoded: percent signs are literal, because somebody decoded it before.
-
     """
     if len(target) > settings.max_target:
         return Refusal(414, "too-long")

@@ -37,7 +37,6 @@ def validators_of(representation: Representation, policy: TagPolicy, now_ns: int
         representation: the selected representation.
         policy: `Settings.etag`.
         now_ns: the clock, ns since the epoch.
-
     """
     tag = None if policy == "off" else _entity_tag(representation, now_ns)
     return Validators(tag, _last_modified(representation, now_ns))

@@ -41,7 +41,6 @@ class StaticFiles:
 
     Danger: ``symlinks="follow"`` on a tree that hostile users can write gives them every file
     this process can read.
-
     """
 
     def __init__(self, root: str | os.PathLike[str] | Settings, **settings: Any) -> None:
@@ -80,7 +79,6 @@ class StaticFiles:
 
         Returns:
             The plan, and what its byte ranges come from; the caller closes that.
-
         """
         admitted = admit(request, self.settings)
         if isinstance(admitted, ResponsePlan):
@@ -127,7 +125,6 @@ def open_directory(settings: Settings) -> Directory:
 
     Raises:
         SettingsError: one line that says what is wrong with it and what to do.
-
     """
     if not settings.root:
         raise SettingsError("no root: name the directory to serve")

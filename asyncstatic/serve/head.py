@@ -64,7 +64,6 @@ class HeadReader:
 
     Args:
         server_names: hosts that are ours; empty for all (Hypercorn's ``server_names``).
-
     """
 
     def __init__(self, server_names: list[str]) -> None:

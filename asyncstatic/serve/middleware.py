@@ -25,7 +25,6 @@ class StaticMiddleware:
 
     Raises:
         SettingsError: the root cannot be served or a setting is wrong.
-
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class StaticMiddleware:
         self.app = app
         self.static = static if isinstance(static, StaticFiles) else StaticFiles(static, **settings)
         self.prefix = prefix.rstrip("/")
-        self._passes_on = passes_on
+        self.passes_on = passes_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -53,7 +52,7 @@ class StaticMiddleware:
         mounted = self._mounted(scope)
         if mounted is None:
             return False
-        if not self._passes_on():
+        if not self.passes_on():
             await self.static(mounted, receive, send)
             return True
         if scope["method"] not in ("GET", "HEAD") or has_content(scope["headers"]):

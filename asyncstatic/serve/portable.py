@@ -58,7 +58,6 @@ async def send_plan(
 
     Raises:
         TransferAborted: over HTTP/1.1, when the content could not be finished.
-
     """
     start: Message = {
         "type": "http.response.start",

@@ -33,9 +33,9 @@ def read_request(scope: Scope) -> Request:
         path = path if path[:1] == "/" else _decoded(raw)
     spelled = _decoded(raw) if raw else None
     if spelled == path or (root and spelled == root + path):
-        mount, target = _split(raw, root)
+        mount, target = split_mount(raw, root)
         return Request(method, target, query, fields, mount)
-    mount, target = _split(path.encode("utf-8", "surrogateescape"), root)
+    mount, target = split_mount(path.encode("utf-8", "surrogateescape"), root)
     return Request(method, target, query, fields, mount, decoded=True)
 
 
@@ -44,7 +44,7 @@ def _decoded(raw: bytes) -> str:
     return unquote(text) if "%" in text else text
 
 
-def _split(path: bytes, root: str) -> tuple[bytes, bytes]:
+def split_mount(path: bytes, root: str) -> tuple[bytes, bytes]:
     """Cut a path behind the segments of its mount point.
 
     A server may set ``root_path`` for a path that does not have it (a proxy stripped it);

@@ -1,0 +1,188 @@
+"""`run`: processes for `serve` - one in place, or several under a small supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from hypercorn.config import Config, Sockets
+
+from asyncstatic.application import create_app
+from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.lane import find_mounts
+from asyncstatic.serve.server import serve
+from asyncstatic.settings import Settings, SettingsError
+
+_GRACE = 2.0  # seconds beyond the graceful timeout before a worker is killed
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, besides what to serve. Times in seconds."""
+
+    bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    workers: int = 1
+    direct: bool = True
+    uvloop: bool | None = None
+    limit_concurrency: int | None = None
+    access_logfile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    keep_alive: float = 5.0
+    graceful_timeout: float = 3.0
+    max_requests: int | None = None
+
+    def config(self) -> Config:
+        """Say the same to Hypercorn."""
+        config = Config()
+        config.bind = list(self.bind)
+        config.workers = self.workers
+        config.accesslog = self.access_logfile
+        config.errorlog = "-"
+        config.loglevel = "INFO" if self.access_logfile else "WARNING"
+        config.certfile, config.keyfile = self.certfile, self.keyfile
+        config.keep_alive_timeout = self.keep_alive
+        config.graceful_timeout = self.graceful_timeout
+        config.max_requests = self.max_requests
+        config.include_server_header = False
+        return config
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a start-up line says."""
+
+    urls: tuple[str, ...]
+    root: str
+    resolver: str
+    loop: str
+
+
+def run(settings: Settings, options: Options, on_start: Callable[[Started], None]) -> int:
+    """Serve until a signal comes.
+
+    Args:
+        settings: what to serve.
+        options: how.
+        on_start: told once, when the sockets are bound.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SettingsError: the root cannot be served, or uvloop is asked for and missing.
+        OSError: an address cannot be bound.
+    """
+    loop_factory = _loop_factory(options.uvloop)
+    probe = StaticFiles(settings)
+    started = Started(_urls(options), probe.root, probe.resolver_name, _loop_name(loop_factory))
+    probe.close()
+    sockets = _bound(options)
+    on_start(started)
+    if options.workers == 1:
+        return _work(settings, options, sockets)
+    return _supervise(settings, options, sockets)
+
+
+def _bound(options: Options) -> Sockets:
+    try:
+        return options.config().create_sockets()
+    except OSError as error:
+        where = ", ".join(options.bind)
+        raise OSError(
+            f"cannot listen on {where}: {error.strerror}; choose another address with --bind"
+        ) from error
+
+
+def _urls(options: Options) -> tuple[str, ...]:
+    scheme = "https" if options.certfile else "http"
+    return tuple(
+        bind if bind.startswith(("unix:", "fd:")) else f"{scheme}://{bind}/"
+        for bind in options.bind
+    )
+
+
+def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if wanted is False:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if wanted:
+            raise SettingsError("uvloop is not installed: pip install uvloop") from None
+        return None
+    return uvloop.new_event_loop
+
+
+def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
+    return "asyncio" if factory is None else "uvloop"
+
+
+def _work(settings: Settings, options: Options, sockets: Sockets) -> int:
+    """Serve in this process."""
+    app = create_app(settings)
+
+    async def main() -> None:
+        await serve(
+            app,
+            options.config(),
+            direct=options.direct,
+            limit_concurrency=options.limit_concurrency,
+            sockets=sockets,
+        )
+
+    gc.collect()
+    gc.freeze()  # what is there now stays: collections need not look at it again
+    with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
+        runner.run(main())
+    for mount in find_mounts(app):
+        mount.static.close()
+    return 0
+
+
+def _work_and_exit(settings: Settings, options: Options, sockets: Sockets) -> None:
+    raise SystemExit(_work(settings, options, sockets))
+
+
+def _supervise(settings: Settings, options: Options, sockets: Sockets) -> int:
+    """Keep `workers` processes alive until a signal comes or one of them fails."""
+    context = multiprocessing.get_context("spawn")
+    stopping = False
+
+    def stop(*_: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in processes:
+            process.terminate()
+
+    def start() -> SpawnProcess:
+        process = context.Process(target=_work_and_exit, args=(settings, options, sockets))
+        process.start()
+        return process
+
+    # A Ctrl-C reaches the whole foreground group: workers hear of it from us alone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    processes = [start() for _ in range(options.workers)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    status = 0
+    while processes:
+        wait([process.sentinel for process in processes])
+        for process in [process for process in processes if not process.is_alive()]:
+            process.join()
+            processes.remove(process)
+            if stopping:
+                continue
+            if process.exitcode:
+                status = 1
+                stop()
+            else:
+                processes.append(start())  # it served its max_requests
+    return status
