@@ -1,19 +1,26 @@
-"""The hot cache: small representations in memory, looked at again on every hit.
+"""The hot cache: small representations in memory, looked at again before they are used.
 
-There is no time for which an entry may be stale. A hit costs one stat(2) for each witness
-- the file, its directory where sidecars and index files appear, the original of a sidecar -
-and only an entry whose witnesses are all unchanged (device, inode, size, mtime, ctime) is used.
-What was read from a file that could still be written within the same clock tick has no
-witnesses and is never kept.
+There is no time for which an entry may be stale. Before it is used each of its witnesses -
+the file, its directory where sidecars and index files appear, the original of a sidecar - is
+asked by stat(2), and only an entry whose witnesses are all unchanged (device, inode, size,
+mtime, ctime) is used. One look serves one turn of the event loop: the requests that were
+waiting together when the turn began. What was read from a file that could still be
+written within the same clock tick has no witnesses and is never kept.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 
 from asyncstatic.files import kernel
+from asyncstatic.files.arena import Arena
 from asyncstatic.files.source import Found, Opened, Source, Witness
 from asyncstatic.http.model import Lookup
+
+# Content from this size on is also copied to the arena, in octets: below it, copying it once
+# more to the socket is cheaper than the second system call.
+ARENA_FROM = 16 * 1024
 
 # What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
 _OVERHEAD = 4096
@@ -32,13 +39,18 @@ class Cached:
         self._capacity = capacity
         self._used = 0
         self._entries: OrderedDict[Lookup, Opened] = OrderedDict()
+        self._this_turn: dict[Lookup, Opened] = {}
+        self._arena = Arena()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
+        entry = self._this_turn.get(lookup)
+        if entry is not None:
+            return entry
         entry = self._entries.get(lookup)
         if entry is not None:
             if _unchanged(entry.witnesses):
-                self._entries.move_to_end(lookup)
+                self._looked_at(lookup, entry)
                 return entry
             self._forget(lookup)
         found = self._source.open_nowait(lookup)
@@ -55,22 +67,42 @@ class Cached:
     def close(self) -> None:
         """Forget everything and close the source."""
         self._entries.clear()
+        self._this_turn.clear()
         self._used = 0
+        self._arena.close()
         self._source.close()
+
+    def _looked_at(self, lookup: Lookup, entry: Opened) -> None:
+        """Trust an entry until the loop has turned: then new requests may have come."""
+        self._entries.move_to_end(lookup)
+        if not self._this_turn:
+            asyncio.get_running_loop().call_soon(self._this_turn.clear)
+        self._this_turn[lookup] = entry
 
     def _remember(self, lookup: Lookup, found: Found) -> None:
         if not isinstance(found, Opened) or found.content is None or not found.witnesses:
             return
         if lookup in self._entries:
             self._forget(lookup)
+        if len(found.content) >= ARENA_FROM:
+            found.copy = self._arena.put(found.content)
         self._entries[lookup] = found
-        self._used += len(found.content) + _OVERHEAD
+        self._used += _cost(found)
         while self._used > self._capacity:
             self._forget(next(iter(self._entries)))
 
     def _forget(self, lookup: Lookup) -> None:
         entry = self._entries.pop(lookup)
-        self._used -= len(entry.content or b"") + _OVERHEAD
+        self._this_turn.pop(lookup, None)
+        self._used -= _cost(entry)
+        if entry.copy is not None:
+            self._arena.drop(entry.copy)
+            entry.copy = None
+
+
+def _cost(entry: Opened) -> int:
+    octets = len(entry.content or b"")
+    return octets * (2 if entry.copy is not None else 1) + _OVERHEAD
 
 
 def _unchanged(witnesses: tuple[Witness, ...]) -> bool:

@@ -8,6 +8,8 @@ from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool
 from asyncstatic.http.model import Identity
 
+_STRIDE = 1024 * 1024
+
 
 def identity_of(status: os.stat_result) -> Identity:
     """Tell which bytes a stat result stands for."""
@@ -45,21 +47,18 @@ class Handle:
         return octets
 
     async def warm(self, offset: int, count: int) -> None:
-        """Have the octets in the page cache, as far as the kernel lets us see and ask.
+        """Have the octets in the page cache, as far as the kernel lets us see.
+
+        Looks at one octet in each stride, and at both ends: what is between came in with them
+        by read-ahead.
 
         Raises:
             OSError, PoolBusyError: as `read`.
         """
-        if not self._is_warm(offset, count):
-            await self._pool.run(_warm_and_close, kernel.dup(self.fd), offset, count)
-
-    def _is_warm(self, offset: int, count: int) -> bool:
-        resident = kernel.cached_bytes(self.fd, offset, count)
-        if resident is not None:
-            return resident >= count
-        # Without cachestat(2): both ends are there, and the kernel reads ahead between them.
-        ends = (offset, offset + count - 1)
-        return all(kernel.pread_nowait(self.fd, 1, end) is not None for end in ends)
+        for position in (*range(offset, offset + count, _STRIDE), offset + count - 1):
+            if not kernel.is_resident(self.fd, position):
+                await self._pool.run(_warm_and_close, kernel.dup(self.fd), offset, count)
+                return
 
     def changed(self) -> bool:
         """Tell whether the bytes may have changed since the handle was opened.
@@ -88,10 +87,9 @@ def _read_and_close(fd: int, offset: int, count: int) -> bytes:
 
 
 def _warm_and_close(fd: int, offset: int, count: int) -> None:
-    step = 1 << 18
     try:
-        for start in range(offset, offset + count, step):
-            kernel.pread(fd, min(step, offset + count - start), start)
+        for start in range(offset, offset + count, _STRIDE):
+            kernel.pread(fd, min(_STRIDE, offset + count - start), start)
     finally:
         kernel.close(fd)
 

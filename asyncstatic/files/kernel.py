@@ -11,8 +11,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
 # -- flags ---------------------------------------------------------------------------------
 
@@ -69,12 +71,11 @@ def scandir_fd(fd: int) -> os._ScandirIterator[str]:
     return os.scandir(fd)
 
 
-# -- openat2(2) and cachestat(2): not in libc yet ------------------------------------------
+# -- openat2(2): not in libc yet -----------------------------------------------------------
 
 # One number on every architecture but these two, whose tables start elsewhere.
 _UNIFIED_NUMBERS = sys.platform == "linux" and not os.uname().machine.startswith(("alpha", "mips"))
 _SYS_OPENAT2 = ctypes.c_long(437)
-_SYS_CACHESTAT = ctypes.c_long(451)
 
 
 class _OpenHow(ctypes.Structure):
@@ -87,22 +88,7 @@ class _OpenHow(ctypes.Structure):
     )
 
 
-class _CachestatRange(ctypes.Structure):
-    _fields_ = (("off", ctypes.c_uint64), ("len", ctypes.c_uint64))
-
-
-class _Cachestat(ctypes.Structure):
-    _fields_ = (
-        ("nr_cache", ctypes.c_uint64),
-        ("nr_dirty", ctypes.c_uint64),
-        ("nr_writeback", ctypes.c_uint64),
-        ("nr_evicted", ctypes.c_uint64),
-        ("nr_recently_evicted", ctypes.c_uint64),
-    )
-
-
 _OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
-_NO_FLAGS = ctypes.c_uint(0)
 
 
 def _load_syscall() -> Callable[..., int]:
@@ -148,24 +134,6 @@ def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
 def _open_how(flags: int, resolve: int) -> object:
     how: object = ctypes.byref(_OpenHow(flags, 0, resolve))
     return _open_hows.setdefault((flags, resolve), how)
-
-
-def cached_bytes(fd: int, offset: int, count: int) -> int | None:
-    """Return how many of the `count` octets from `offset` are surely in the page cache.
-
-    A lower bound: it is `count` only if every page of the window is there. The window must
-    end within the file. None means unknown (before Linux 6.5, or a file that cachestat(2)
-    does not let this user ask about), which says nothing about the cache.
-    """
-    if count <= 0:
-        return 0
-    window, found = _CachestatRange(offset, count), _Cachestat()
-    args = (_SYS_CACHESTAT, fd, ctypes.byref(window), ctypes.byref(found), _NO_FLAGS)
-    while _syscall(*args) < 0:
-        if ctypes.get_errno() != errno.EINTR:
-            return None
-    pages = (offset + count - 1) // _PAGE - offset // _PAGE + 1
-    return max(0, count - (pages - int(found.nr_cache)) * _PAGE)
 
 
 # -- reading -------------------------------------------------------------------------------
@@ -229,10 +197,48 @@ else:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
+_one_octet = memoryview(bytearray(1))  # its value is never looked at
+
+
+def is_resident(fd: int, position: int) -> bool:
+    """Tell whether the octet at `position` is surely in the page cache.
+
+    False also where the kernel cannot be asked. (cachestat(2) tells it of a whole window, but
+    costs ten times as much, and counts too few pages of large folios.)
+    """
+    try:
+        return preadv_nowait(fd, _one_octet, position) == 1
+    except OSError:
+        return False
+
+
 def readahead(fd: int, offset: int, count: int) -> None:
     """Ask the kernel to load a window into the page cache; a no-op where it cannot be asked."""
     if sys.platform == "linux":
         os.posix_fadvise(fd, offset, count, os.POSIX_FADV_WILLNEED)
+
+
+# -- to a socket ---------------------------------------------------------------------------
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+if _libc is not None and hasattr(socket, "MSG_MORE"):
+    _send = _libc.send
+    _send.restype = ctypes.c_ssize_t
+    _SEND_FLAGS = ctypes.c_int(socket.MSG_MORE | socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
+    def send_more(fd: int, octets: bytes) -> int:
+        """Send on a socket to which more will be sent at once (send(2), MSG_MORE)."""
+        sent = int(_send(fd, octets, ctypes.c_size_t(len(octets)), _SEND_FLAGS))
+        if sent < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return sent
+else:
+
+    def send_more(fd: int, octets: bytes) -> int:
+        """Send on a socket; what follows leaves in a segment of its own."""
+        return os.write(fd, octets)
 
 
 if sys.platform != "win32":
@@ -240,6 +246,30 @@ if sys.platform != "win32":
     def sendfile(out_fd: int, in_fd: int, offset: int, count: int) -> int:
         """Copy up to `count` octets from a file to a socket inside the kernel (HAS_SENDFILE)."""
         return os.sendfile(out_fd, in_fd, offset, count)
+
+
+# -- files in memory -----------------------------------------------------------------------
+
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
+_fallocate: Any = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
+HAS_MEMORY_FILES = _fallocate is not None and hasattr(os, "memfd_create")
+
+if sys.platform == "linux":
+
+    def memory_file(name: str) -> int:
+        """Make a file that lives in memory only (memfd_create(2)); only if HAS_MEMORY_FILES."""
+        return os.memfd_create(name)
+
+    def pwrite(fd: int, octets: bytes, offset: int) -> int:
+        """Write at `offset`; may write fewer octets (pwrite(2))."""
+        return os.pwrite(fd, octets, offset)
+
+    def punch_hole(fd: int, offset: int, count: int) -> None:
+        """Give the pages of a range back; who still refers to one keeps it (fallocate(2))."""
+        where = ctypes.c_longlong(offset), ctypes.c_longlong(count)
+        if _fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, *where):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
 
 
 # -- the name of an open handle, and Windows -----------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from asyncstatic.http.model import Identity
 
@@ -13,31 +12,23 @@ Value = TypeVar("Value")
 _SECOND = 1_000_000_000
 
 
-class BoundedDict(Generic[Key, Value]):
-    """The most recently used entries, at most `capacity` of them."""
+class BoundedDict(dict[Key, Value]):
+    """A dict that forgets its oldest entry for a new one, once it holds `capacity`.
 
-    __slots__ = ("_capacity", "_entries")
+    Entries are added by `put`. Reading is a plain dict's: nothing is reordered on a hit.
+    """
+
+    __slots__ = ("_capacity",)
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self._capacity = capacity
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
-
-    def get(self, key: Key) -> Value | None:
-        """Return what is remembered, and remember it longer."""
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
 
     def put(self, key: Key, value: Value) -> None:
-        """Remember, and forget what was longest unused."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._capacity:
-            self._entries.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+        """Remember a value, and forget the oldest when there are too many."""
+        self[key] = value
+        if len(self) > self._capacity:
+            self.pop(next(iter(self)), None)
 
 
 class Dating:

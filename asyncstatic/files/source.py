@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 
@@ -28,6 +29,8 @@ class Opened:
         representation: its facts.
         content: all its octets, when it is small enough to be held in memory.
         handle: the open file otherwise. Whoever got this closes it.
+        copy: the content once more, where sendfile(2) can take it; the cache that made it
+            takes it away when the entry goes, so use it at once.
         witnesses: what to look at again before the answer is used another time; empty
             when it must not be.
         memo: what hosts derived from it, bounded by them; it goes when this goes.
@@ -36,6 +39,7 @@ class Opened:
     representation: Representation
     content: bytes | None = None
     handle: Handle | None = None
+    copy: Copy | None = None
     witnesses: tuple[Witness, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
 

@@ -178,7 +178,7 @@ def _select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
     return None if len(ranges) > MAX_PARTS or asked > length else ranges
 
 
-_OF_SUCCESS = frozenset({b"etag", b"cache-control"})
+_OF_SUCCESS = frozenset({b"etag", b"cache-control", b"x-content-type-options"})
 
 
 def _kept_fields(

@@ -98,8 +98,7 @@ class StaticFiles:
     def plan(self, request: Request, found: Found) -> tuple[ResponsePlan, Opened | None]:
         """Decide the answer, given what was found."""
         opened = found if isinstance(found, Opened) else None
-        facts = opened.representation if opened is not None else found
-        assert not isinstance(facts, Opened)
+        facts = found.representation if isinstance(found, Opened) else found
         boundary = secrets.token_hex(16) if request.fields.range else ""
         try:
             plan = respond(request, facts, self.settings, time.time_ns(), boundary)

@@ -20,7 +20,7 @@ from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.lane import Admitted, Lane
 from asyncstatic.serve.portable import in_memory
-from asyncstatic.serve.transfer import Transfer
+from asyncstatic.serve.transfer import Transfer, send_copy
 
 _HEAD_END = b"\r\n\r\n"
 _METHODS = (b"GET /", b"HEAD /")
@@ -43,6 +43,7 @@ class DirectProtocol(asyncio.Protocol):
         "_lane",
         "_loop",
         "_requests",
+        "_socket",
         "_unsent",
         "_writable",
         "transport",
@@ -60,6 +61,7 @@ class DirectProtocol(asyncio.Protocol):
         self._eof = False
         self._deadline = _NO_DEADLINE
         self._unsent = 0
+        self._socket: int | None = None
 
     # -- asyncio.Protocol ------------------------------------------------------------------
 
@@ -74,7 +76,9 @@ class DirectProtocol(asyncio.Protocol):
         lane.connections.add(self)
         self._rest()
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1"):
+        if tls is None:
+            self._socket = transport.get_extra_info("socket").fileno()
+        elif tls.selected_alpn_protocol() not in (None, "http/1.1"):
             self._hand_over(b"")
 
     def data_received(self, data: bytes) -> None:
@@ -197,7 +201,7 @@ class DirectProtocol(asyncio.Protocol):
         if isinstance(found, Opened) and found.memo and self._keeps_alive(admitted):
             known = self._lane.known_response(admitted, found)
             if known is not None:
-                self.transport.write(known.octets)
+                self._write(known.head, known.content, found)
                 self._answered(admitted, known.plan)
                 return True
         plan, opened = static.plan(admitted.request, found)
@@ -228,16 +232,31 @@ class DirectProtocol(asyncio.Protocol):
         if content is None:
             return False
         close = not self._keeps_alive(admitted)
-        response = self._lane.head_of(plan, close=close) + content
-        self.transport.write(response)
+        head = self._lane.head_of(plan, close=close)
+        self._write(head, content, opened)
         if opened is not None:
             opened.close()
             if not close:
-                self._lane.remember(admitted, opened, plan, response)
+                self._lane.remember(admitted, opened, plan, head, content)
         self._answered(admitted, plan)
         if close:
             self.transport.close()
         return True
+
+    def _write(self, head: bytes, content: bytes, opened: Opened | None) -> None:
+        """Write a response whose octets are in memory, without copying where that pays."""
+        if (
+            opened is None
+            or opened.copy is None
+            or content is not opened.content
+            or self._socket is None
+            or self.transport.get_write_buffer_size()
+        ):
+            self.transport.write(head + content)
+            return
+        sent = send_copy(self._socket, head, opened.copy)
+        if sent < len(head) + len(content):
+            self.transport.write((head + content)[sent:])
 
     async def _send_large(self, admitted: Admitted, plan: ResponsePlan, opened: Opened) -> None:
         """Send a response from its file, at the client's pace."""

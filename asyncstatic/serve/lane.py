@@ -61,7 +61,8 @@ class KnownResponse(NamedTuple):
     """A response as it was sent in one second (of the clock, since the epoch)."""
 
     second: int
-    octets: bytes
+    head: bytes
+    content: bytes
     plan: ResponsePlan
 
 
@@ -167,7 +168,7 @@ class Lane:
         return known if known is not None and known.second == int(time.time()) else None
 
     def remember(
-        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, octets: bytes
+        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, head: bytes, content: bytes
     ) -> None:
         """Keep a whole response with what it was made from, for the rest of this second.
 
@@ -181,7 +182,7 @@ class Lane:
             return
         if len(opened.memo) >= _MEMO_ENTRIES:
             opened.memo.clear()
-        opened.memo[admitted.request] = KnownResponse(self._second, octets, plan)
+        opened.memo[admitted.request] = KnownResponse(self._second, head, content, plan)
 
     # -- limits, log, life -----------------------------------------------------------------
 

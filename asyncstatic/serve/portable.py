@@ -44,7 +44,7 @@ async def send_plan(
     scope: Scope,
     receive: Receive,
     send: Send,
-    timeout: float,
+    send_timeout: float,
 ) -> None:
     """Send a response.
 
@@ -54,7 +54,7 @@ async def send_plan(
         scope: of the request; its HTTP version decides how a transfer is aborted.
         receive: listened on for a disconnect, while large content is sent.
         send: ASGI send.
-        timeout: seconds without progress after which the client is dropped.
+        send_timeout: seconds without progress after which the client is dropped.
 
     Raises:
         TransferAborted: over HTTP/1.1, when the content could not be finished.
@@ -65,13 +65,11 @@ async def send_plan(
         "headers": list(plan.fields),
     }
     whole = in_memory(plan, opened)
-    if whole is not None:
+    if whole is not None or opened is None or opened.handle is None:
         await send(start)
-        await send({"type": "http.response.body", "body": whole, "more_body": False})
+        await send({"type": "http.response.body", "body": whole or b"", "more_body": False})
         return
-    assert opened is not None
-    assert opened.handle is not None
-    sender = _Sender(send, timeout)
+    sender = _Sender(send, send_timeout)
     watcher = asyncio.ensure_future(_until_disconnect(receive, sender))
     try:
         await send(start)

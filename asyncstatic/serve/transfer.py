@@ -11,15 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import Protocol
 
 from asyncstatic.files import kernel
+from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ByteRange, ResponsePlan
 
-WINDOW = 2 * 1024 * 1024
+WINDOW = 4 * 1024 * 1024
 PIECE = 256 * 1024
 _MSG_MORE = getattr(socket, "MSG_MORE", 0)
+
+
+def send_copy(sock: int, head: bytes, copy: Copy) -> int:
+    """Send a head and content from an arena, as far as the socket takes it now.
+
+    Returns:
+        How many octets of both were sent. After an error of the connection that is none more:
+        the transport meets the same error and deals with it.
+    """
+    sent = 0
+    with suppress(OSError):
+        sent = kernel.send_more(sock, head)
+        if sent == len(head):
+            sent += kernel.sendfile(sock, copy.fd, copy.offset, copy.length)
+    return sent
 
 
 class ContentChangedError(Exception):
