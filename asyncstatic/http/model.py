@@ -40,10 +40,10 @@ class Fields(NamedTuple):
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
-        """Pick the known fields out of raw (name, value) pairs; names in any case."""
+        """Pick the known fields out of raw (name, value) pairs; names in lower case, as in ASGI."""
         found: dict[str, str] = {}
         for name, value in headers:
-            known = _KNOWN.get(name) or _KNOWN.get(name.lower())
+            known = _KNOWN.get(name)
             if known is not None:
                 text = value.decode("latin-1").strip(" \t")
                 found[known] = f"{found[known]}, {text}" if known in found else text

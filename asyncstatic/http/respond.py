@@ -13,6 +13,7 @@ then If-Range and Range, then the fields.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from asyncstatic.http import cors
@@ -42,6 +43,7 @@ from asyncstatic.settings import Settings
 
 CODINGS = ("br", "zstd", "gzip")
 MAX_PARTS = 32  # zsync asks for 20; each costs a header of its own and a read
+_REMEMBERED_CHARACTERS = 256
 _IDENTITY_ONLY = (("identity",),)
 _IMMUTABLE = str(IMMUTABLE).encode("ascii")
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
@@ -58,9 +60,8 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal):
         return _finish(_refuse(parsed, request, settings), request)
-    codings: tuple[tuple[str, ...], ...] = _IDENTITY_ONLY
-    if settings.precompressed:
-        codings = AcceptEncoding.parse(request.fields.accept_encoding).tiers(CODINGS)
+    accepted = request.fields.accept_encoding
+    codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
     return Lookup(parsed.segments, parsed.directory, codings)
 
 
@@ -91,6 +92,18 @@ def respond(
         case Absence():
             plan = _absent(found, request, settings)
     return _finish(plan, request)
+
+
+def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
+    """The stored codings a client accepts; browsers send the same few values all the time."""
+    if len(value) > _REMEMBERED_CHARACTERS:
+        return AcceptEncoding.parse(value).tiers(CODINGS)
+    return _remembered_tiers(value)
+
+
+@lru_cache(maxsize=256)
+def _remembered_tiers(value: str) -> tuple[tuple[str, ...], ...]:
+    return AcceptEncoding.parse(value).tiers(CODINGS)
 
 
 def _finish(plan: ResponsePlan, request: Request) -> ResponsePlan:

@@ -12,7 +12,7 @@ from typing import Any
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Lookup, Request, ResponsePlan
+from asyncstatic.http.model import Request, ResponsePlan
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import is_public
 from asyncstatic.serve.portable import send_plan
@@ -22,6 +22,8 @@ from asyncstatic.settings import Settings, SettingsError
 # An upload is read this far, and this long, so that its client gets to read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
+_MEMO_ENTRIES = 8
+_MEMO_CHARACTERS = 512
 
 
 class StaticFiles:
@@ -88,25 +90,32 @@ class StaticFiles:
             found = await self.source.open(admitted)
         return self.plan(request, found)
 
-    def find_nowait(
-        self, request: Request, lookup: Lookup
-    ) -> tuple[ResponsePlan, Opened | None] | None:
-        """`find` for an admitted request; None when it would have to wait for the disk."""
-        found = self.source.open_nowait(lookup)
-        return None if found is None else self.plan(request, found)
-
     def plan(self, request: Request, found: Found) -> tuple[ResponsePlan, Opened | None]:
         """Decide the answer, given what was found."""
-        opened = found if isinstance(found, Opened) else None
-        facts = found.representation if isinstance(found, Opened) else found
+        if isinstance(found, Opened):
+            return self._plan_of(request, found), found
+        return respond(request, found, self.settings, time.time_ns(), ""), None
+
+    def _plan_of(self, request: Request, opened: Opened) -> ResponsePlan:
+        """Decide the answer from a representation; remembered with it, where it lasts.
+
+        A plan depends on nothing but request, representation, boundary and the clock in
+        seconds, so within one second equal requests for unchanged bytes have equal plans.
+        """
+        now_ns = time.time_ns()
+        key = (request.method, request.fields, now_ns // 1_000_000_000)
+        plan: ResponsePlan | None = opened.memo.get(key)
+        if plan is not None:
+            return plan
         boundary = secrets.token_hex(16) if request.fields.range else ""
         try:
-            plan = respond(request, facts, self.settings, time.time_ns(), boundary)
+            plan = respond(request, opened.representation, self.settings, now_ns, boundary)
         except BaseException:
-            if opened is not None:
-                opened.close()
+            opened.close()
             raise
-        return plan, opened
+        if opened.witnesses and not boundary:
+            _remember(opened.memo, key, plan)
+        return plan
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan, opened = await self.find(read_request(scope))
@@ -117,6 +126,15 @@ class StaticFiles:
         finally:
             if opened is not None:
                 opened.close()
+
+
+def _remember(memo: dict[Any, Any], key: tuple[str, Fields, int], plan: ResponsePlan) -> None:
+    """Keep a plan, within a bound: fields are the client's, and may be long and many."""
+    if sum(len(value or "") for value in key[1]) > _MEMO_CHARACTERS:
+        return
+    if len(memo) >= _MEMO_ENTRIES:
+        memo.clear()
+    memo[key] = plan
 
 
 def open_directory(settings: Settings) -> Directory:

@@ -64,7 +64,7 @@ def split_mount(path: bytes, root: str) -> tuple[bytes, bytes]:
 
 def has_content(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether the request announces content (RFC 9112 §6.3)."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in headers
-    )
+    for name, value in headers:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
