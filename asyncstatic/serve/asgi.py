@@ -12,7 +12,7 @@ from typing import Any
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Request, ResponsePlan
+from asyncstatic.http.model import Fields, Request, ResponsePlan
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import is_public
 from asyncstatic.serve.portable import send_plan
