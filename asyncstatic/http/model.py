@@ -40,7 +40,7 @@ class Fields(NamedTuple):
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
-        """Pick the known fields out of raw (name, value) pairs; names in lower case, as in ASGI."""
+        """Pick the known fields out of raw (name, value) pairs, whose names ASGI has in lower case."""
         found: dict[str, str] = {}
         for name, value in headers:
             known = _KNOWN.get(name)
@@ -50,7 +50,12 @@ class Fields(NamedTuple):
         return cls(**found) if found else _NO_FIELDS
 
 
-_KNOWN = {name.replace("_", "-").encode(): name for name in Fields._fields}
+# Not every server lower-cases; asking for these spellings costs less than lower() of every name.
+_KNOWN = {
+    spelling(name.replace("_", "-")).encode(): name
+    for name in Fields._fields
+    for spelling in (str.lower, str.title, str.upper)
+}
 _NO_FIELDS = Fields()
 
 

@@ -40,12 +40,12 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
     return Verdict.PASS
 
 
-def range_applies(fields: Fields, current: Validators, now: int) -> bool:
+def range_applies(fields: Fields, current: Validators, now: int, *, negotiable: bool) -> bool:
     """Step 5: whether Range may be honoured, given If-Range (§13.1.5).
 
     A tag must be equal strongly; a date exactly, and a second old, since before that it
-    is no strong validator (§8.8.2.2). Anything else means that the client's part may be
-    of other bytes: it gets them all.
+    is no strong validator (§8.8.2.2), nor ever between codings that share it (§8.8.3.3).
+    Anything else means that the client's part may be of other bytes: it gets them all.
     """
     if fields.if_range is None:
         return True
@@ -53,7 +53,7 @@ def range_applies(fields: Fields, current: Validators, now: int) -> bool:
     if tag is not None:
         return current.tag is not None and tag.strong_eq(current.tag)
     date = parse_http_date(fields.if_range, now=now)
-    return date is not None and date == current.modified and date < now
+    return date is not None and date == current.modified and date < now and not negotiable
 
 
 def _if_match(value: str, tag: EntityTag | None) -> bool:

@@ -37,7 +37,7 @@ from asyncstatic.http.multipart import multipart_byteranges
 from asyncstatic.http.pages import page
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import SuffixRange, parse_ranges, resolve
-from asyncstatic.http.target import matches, parse_target
+from asyncstatic.http.target import is_target_text, matches, parse_target
 from asyncstatic.http.validators import SECOND, Validators, validators_of
 from asyncstatic.settings import Settings
 
@@ -163,7 +163,7 @@ def _represent(
     ranges = None
     # Range is for GET alone (§14.2), and octets that are decoded on the way have no positions.
     if request.method == "GET" and request.fields.range and chosen.decoding is None:
-        applies = range_applies(request.fields, current, now)
+        applies = range_applies(request.fields, current, now, negotiable=chosen.negotiable)
         ranges = _select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
@@ -279,7 +279,10 @@ def _partial(
 
 
 def _with_query(location: bytes, request: Request) -> bytes:
-    return location + b"?" + request.query if request.query else location
+    """Carry the query along, unless the host let something into it that no target may have."""
+    if not request.query or not is_target_text(request.query):
+        return location
+    return location + b"?" + request.query
 
 
 def _quoted(name: str) -> bytes:

@@ -61,6 +61,11 @@ def origin_form(target: bytes) -> bytes | None:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
+def is_target_text(octets: bytes) -> bool:
+    """Tell whether octets may stand in a request target as they are (RFC 3986 §2)."""
+    return _NOT_IN_TARGET.search(octets) is None
+
+
 def parse_target(
     target: bytes, settings: Settings, *, decoded: bool = False
 ) -> TargetPath | Refusal:
@@ -89,7 +94,7 @@ def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
     if target[:1] != b"/":
         return Refusal(400, "not-origin-form")
     if not decoded:
-        if _NOT_IN_TARGET.search(target):
+        if not is_target_text(target):
             return Refusal(400, "bad-octet")
         if _BAD_ESCAPE.search(target):
             return Refusal(400, "bad-escape")
