@@ -40,7 +40,9 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
     return Verdict.PASS
 
 
-def range_applies(fields: Fields, current: Validators, now: int, *, negotiable: bool) -> bool:
+def range_applies(
+    fields: Fields, current: Validators, now: int, *, negotiable: bool = False
+) -> bool:
     """Step 5: whether Range may be honoured, given If-Range (§13.1.5).
 
     A tag must be equal strongly; a date exactly, and a second old, since before that it
