@@ -29,6 +29,7 @@ class Fields(NamedTuple):
     accept_encoding: str | None = None
     access_control_request_headers: str | None = None
     access_control_request_method: str | None = None
+    host: str | None = None
     if_match: str | None = None
     if_modified_since: str | None = None
     if_none_match: str | None = None

@@ -37,7 +37,7 @@ from asyncstatic.http.multipart import multipart_byteranges
 from asyncstatic.http.pages import page
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import SuffixRange, parse_ranges, resolve
-from asyncstatic.http.target import is_target_text, matches, parse_target
+from asyncstatic.http.target import is_host, is_target_text, matches, parse_target
 from asyncstatic.http.validators import SECOND, Validators, validators_of
 from asyncstatic.settings import Settings
 
@@ -57,6 +57,8 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
+    if request.fields.host and not is_host(request.fields.host):
+        return _finish(_refuse(Refusal(400, "bad-host"), request, settings), request)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal):
         return _finish(_refuse(parsed, request, settings), request)

@@ -28,6 +28,8 @@ MAX_SEGMENT = 255  # octets of one name: NAME_MAX of every common file system (l
 # Names that no rule below can object to, and that decode to themselves.
 _PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 _ABSOLUTE_FORM = re.compile(rb"https?://[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]+(?=[/?]|$)", re.I)
+# uri-host [ ":" port ] (RFC 9110 §7.2), empty where the target URI has no authority.
+_HOST = re.compile(r"(?:\[[0-9A-Za-z:.~_%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEVER_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
@@ -59,6 +61,12 @@ def origin_form(target: bytes) -> bytes | None:
         return None
     rest = target[absolute.end() :]
     return rest if rest[:1] == b"/" else b"/" + rest
+
+
+@lru_cache(maxsize=256)
+def is_host(value: str) -> bool:
+    """Tell whether a Host field value is one; else the answer is 400 (RFC 9112 §3.2)."""
+    return _HOST.fullmatch(value) is not None
 
 
 def is_target_text(octets: bytes) -> bool:
