@@ -14,6 +14,7 @@ from typing import Any, Protocol
 #: The most octets one step yields, whatever a small input decodes to.
 STEP = 64 * 1024
 
+_ZSTD_INPUT = 256
 _MODULES = {"gzip": "zlib", "zstd": "zstandard", "br": "brotli"}
 
 
@@ -69,17 +70,26 @@ class _Gzip:
 class _Zstd:
     def __init__(self, module: Any) -> None:
         self._error = module.ZstdError
-        self._inner = module.ZstdDecompressor().decompressobj(write_size=STEP)
+        self._new = module.ZstdDecompressor().decompressobj
+        self._inner = self._new(write_size=STEP)
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
-        # Small inputs bound the output: a zstd block decodes to 128 KiB at most.
-        for start in range(0, len(octets), 1024):
+        # It decodes all it is given, so it is given little: a block, of which four octets may
+        # stand for many, decodes to 128 KiB at most (RFC 8878 §3.1.1.2.4).
+        for start in range(0, len(octets), _ZSTD_INPUT):
+            yield from _in_steps(self._decode(octets[start : start + _ZSTD_INPUT]))
+
+    def _decode(self, octets: bytes) -> bytes:
+        decoded = []
+        while octets:
+            if self._inner.eof:  # a file may hold several frames (RFC 8878 §3.1)
+                self._inner = self._new(write_size=STEP)
             try:
-                decoded = self._inner.decompress(octets[start : start + 1024])
+                decoded.append(self._inner.decompress(octets))
             except self._error as error:
                 raise DecodingError("zstd") from error
-            for begin in range(0, len(decoded), STEP):
-                yield decoded[begin : begin + STEP]
+            octets = self._inner.unused_data if self._inner.eof else b""
+        return b"".join(decoded)
 
     def finish(self) -> None:
         if not self._inner.eof:
@@ -92,17 +102,24 @@ class _Brotli:
         self._inner = module.Decompressor()
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
+        if self._inner.is_finished() and octets:
+            raise DecodingError("br goes on behind its end")
         while True:
             try:
                 decoded = self._inner.process(octets, output_buffer_limit=STEP)
             except self._error as error:
                 raise DecodingError("br") from error
-            if decoded:
-                yield decoded
-            if self._inner.can_accept_more_data():
+            yield from _in_steps(decoded)
+            # It says that it takes more while it still holds output back: ask until it is empty.
+            if self._inner.is_finished() or not decoded:
                 return
             octets = b""
 
     def finish(self) -> None:
         if not self._inner.is_finished():
             raise DecodingError("br ends early")
+
+
+def _in_steps(decoded: bytes) -> Iterator[bytes]:
+    for start in range(0, len(decoded), STEP):
+        yield decoded[start : start + STEP]
