@@ -48,7 +48,8 @@ class Directory:
     Args:
         settings: root, symlinks, index, precompressed, etag, cache_file_bytes, pool_threads,
             pool_timeout and resolver are used.
-        allowed: which resolved names are public; asked about what links lead to.
+        allowed: which names are public; asked about what was not named by the request
+            itself: where links lead, index files, sidecars.
 
     Raises:
         OSError: the root is missing, no directory, or unreadable.
@@ -60,6 +61,7 @@ class Directory:
         self._resolver = choose_resolver(
             settings.root, symlinks=settings.symlinks, allowed=allowed, prefer=settings.resolver
         )
+        self._allowed = allowed
         self.path = os.path.abspath(settings.root)
         self._pool = Pool(settings.pool_threads, settings.pool_timeout)
         self._dating = Dating()
@@ -132,6 +134,8 @@ class Directory:
         """The first index that is there; without the slash, only that there is one."""
         for name in self._settings.index:
             segments = (*lookup.segments, name)
+            if not self._allowed(segments):
+                continue
             below = Lookup(segments, directory=False, codings=lookup.codings)
             try:
                 found = self._lookup(below, nowait)
@@ -216,9 +220,11 @@ class Directory:
         """Open one sidecar; whatever is wrong with it, there is simply none."""
         if not segments:
             return
-        name = segments[-1] + SUFFIXES[coding]
+        named = (*segments[:-1], segments[-1] + SUFFIXES[coding])
+        if not self._allowed(named):
+            return
         try:
-            files.append(self._open_file((*segments[:-1], name), coding, nowait))
+            files.append(self._open_file(named, coding, nowait))
         except BlockingIOError:
             raise
         except OSError:

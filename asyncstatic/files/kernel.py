@@ -40,7 +40,6 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_CACHED = 0x20  # Linux 5.12
 
 HAS_SENDFILE = hasattr(os, "sendfile")
-_PAGE = getattr(os, "sysconf", lambda _: 4096)("SC_PAGE_SIZE")
 
 
 # -- calls the os module already has -------------------------------------------------------
@@ -222,7 +221,7 @@ def readahead(fd: int, offset: int, count: int) -> None:
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-if _libc is not None and hasattr(socket, "MSG_MORE"):
+if sys.platform == "linux" and _libc is not None:
     _send = _libc.send
     _send.restype = ctypes.c_ssize_t
     _SEND_FLAGS = ctypes.c_int(socket.MSG_MORE | socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
@@ -325,7 +324,8 @@ else:
             """Return the present path of an open handle (F_GETPATH)."""
             return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
     else:
+        _readlink = os.readlink  # of proc(5), which asks no disk: may be called on the loop
 
         def fd_path(fd: int) -> str:
             """Return the present path of an open handle; OSError where /proc is not mounted."""
-            return os.readlink(f"/proc/self/fd/{fd}")
+            return _readlink(f"/proc/self/fd/{fd}")

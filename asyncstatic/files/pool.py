@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import aiofiles.os
 
@@ -52,30 +52,61 @@ class Pool:
         if self._places <= 0:
             raise PoolBusyError
         self._places -= 1
+        errand = _Errand(call, args, discard)
         # aiofiles' wrapper is one hop to a thread and back: a partial in the executor.
-        task = asyncio.ensure_future(aiofiles.os.wrap(call)(*args, executor=self._executor))
+        task = asyncio.ensure_future(aiofiles.os.wrap(errand)(executor=self._executor))
         task.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.shield(task)
         except TimeoutError:
-            _abandon(task, discard)
+            errand.abandon()
             raise PoolBusyError from None
         except asyncio.CancelledError:
-            _abandon(task, discard)
+            errand.abandon()
             raise
 
-    def _leave(self, _: asyncio.Future[Result]) -> None:
+    def _leave(self, task: asyncio.Future[Result]) -> None:
         self._places += 1
+        if not task.cancelled():
+            task.exception()  # looked at, also where nobody waits for it any more
 
     def close(self) -> None:
         """Let running calls end by themselves and start no more."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _abandon(task: asyncio.Future[Result], discard: Callable[[Result], object] | None) -> None:
-    def finish(done: asyncio.Future[Result]) -> None:
-        if not done.cancelled() and done.exception() is None and discard is not None:
-            discard(done.result())
+class _Errand(Generic[Result]):
+    """A call in a thread whose caller may give up on it.
 
-    task.add_done_callback(finish)
+    Result and abandonment each leave a note, by an append, which is atomic: whoever comes
+    second finds the other's note first and sees to the result, so exactly one of them does.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Result],
+        args: tuple[object, ...],
+        discard: Callable[[Result], object] | None,
+    ) -> None:
+        self._call = call
+        self._args = args
+        self._discard = discard
+        self._notes: list[Result | _Abandoned] = []
+
+    def __call__(self) -> Result:
+        result = self._call(*self._args)
+        self._notes.append(result)
+        if isinstance(self._notes[0], _Abandoned) and self._discard is not None:
+            self._discard(result)
+        return result
+
+    def abandon(self) -> None:
+        self._notes.append(_Abandoned())
+        result = self._notes[0]
+        if not isinstance(result, _Abandoned) and self._discard is not None:
+            self._discard(result)
+
+
+class _Abandoned:
+    """The note of a caller who has gone."""

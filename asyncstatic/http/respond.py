@@ -14,7 +14,7 @@ then If-Range and Range, then the fields.
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from asyncstatic.http import cors
 from asyncstatic.http.accept import AcceptEncoding
@@ -59,6 +59,9 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
         return _other_method(request, settings)
     if request.fields.host and not is_host(request.fields.host):
         return _finish(_refuse(Refusal(400, "bad-host"), request, settings), request)
+    if not request.target and request.mount:  # the mount point without its slash
+        name = unquote(request.mount.decode("latin-1")).rsplit("/", 1)[-1]
+        return _finish(_to_directory(name, request, settings), request)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal):
         return _finish(_refuse(parsed, request, settings), request)

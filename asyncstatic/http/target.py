@@ -153,14 +153,22 @@ def _canonical(names: tuple[str, ...], directory: bool) -> bytes:
 def is_public(names: tuple[str, ...], settings: Settings) -> bool:
     """Tell whether names may be shown: the dotfile policy and the deny patterns.
 
-    Also asked about the names that a symbolic link resolves to, so that a public link
-    cannot show a hidden file. ``.well-known`` is public as first name (RFC 8615).
+    ``.well-known`` is public as first name (RFC 8615).
     """
     if not settings.dotfiles:
         for position, name in enumerate(names):
             if name[:1] == "." and (position or name != ".well-known"):
                 return False
     return not (settings.deny and matches(settings.deny, names))
+
+
+def is_public_behind_link(names: tuple[str, ...], settings: Settings) -> bool:
+    """Tell whether a symbolic link may lead to names: as if they were asked for themselves.
+
+    But for names that begin with two dots: Kubernetes keeps the versions of a mounted
+    ConfigMap in ``..2024_11_24``, and public links lead there.
+    """
+    return is_public(tuple(name for name in names if name[:2] != ".."), settings)
 
 
 def matches(patterns: tuple[str, ...], names: tuple[str, ...]) -> bool:

@@ -1,0 +1,53 @@
+"""What all tests share: the lanes, a small site, and a loop on which nothing may block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+import asyncstatic.files.kernel  # imported before it is watched, with the calls as they are
+from tests.support.servers import LANES, Server, serving
+from tests.support.site import write_site
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_blocking_call_on_the_loop() -> Iterator[None]:
+    """A call of ours that may wait, made on a running loop, raises BlockingError."""
+    with blockbuster_ctx(scanned_modules=[asyncstatic]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small site; nobody may change it."""
+    return write_site(tmp_path_factory.mktemp("small") / "site")
+
+
+@pytest.fixture(scope="module", params=LANES)
+def lane(request: pytest.FixtureRequest) -> str:
+    """Each way to run a root, in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server(lane: str, site: Path) -> Iterator[Server]:
+    """The small site, served in each lane."""
+    with serving(lane, site) as server:
+        yield server
+
+
+@pytest.fixture
+def start(lane: str) -> Iterator[StartServer]:
+    """Serve another root in each lane: ``start(root, **settings)``."""
+    with ExitStack() as servers:
+
+        def start(root: Path, **settings: str) -> Server:
+            return servers.enter_context(serving(lane, root, **settings))
+
+        yield start

@@ -1,0 +1,308 @@
+"""The hot cache: every hit is looked at again; what changed is never served from memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import brotli
+import pytest
+
+from asyncstatic.files import cache as cache_module
+from asyncstatic.files.cache import Cached
+from asyncstatic.files.directory import Directory
+from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.http.model import Absence, Lookup
+from asyncstatic.http.target import is_public
+from asyncstatic.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("no_handle_leaks")
+
+OLD = b"old content of the file, worth compressing " * 10
+NEW = OLD.replace(b"old", b"new")
+LONGER = NEW + b" and more"
+TIMES = (1_600_000_000 * 10**9 + 5,) * 2
+A_TICK = 0.05  # seconds; longer than any clock tick of the kernel, so that nothing is racy
+CODINGS = (("br", "gzip"), ("identity",))
+
+INDEXES = ("first.html", "index.html")
+
+
+class Counting:
+    """A source that counts what it is asked; asked nothing, the answer was a hit."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.asked = 0
+
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        self.asked += 1
+        return self._source.open_nowait(lookup)
+
+    async def open(self, lookup: Lookup) -> Found:
+        return await self._source.open(lookup)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class Site:
+    """A small tree, the cache in front of it, and a way to ask without a cache."""
+
+    def __init__(self, top: Path, capacity: int = 1 << 20, **options: Any) -> None:
+        self.top, self.root = top, top / "root"
+        build(top)
+        self.settings = Settings.of(self.root, index=INDEXES, **options)
+        self.counting = Counting(self._directory())
+        self.cached = Cached(self.counting, capacity)
+
+    def _directory(self) -> Directory:
+        """Open the root as at start-up, before there is a loop: this may wait."""
+        allowed = partial(is_public, settings=self.settings)
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(Directory, self.settings, allowed).result()
+
+    async def ask(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
+        """One request, in a turn of the loop of its own."""
+        await asyncio.sleep(0)
+        return await _ask(self.cached, lookup)
+
+    async def hits(self, lookup: Lookup) -> bool:
+        """Ask, and tell whether memory answered."""
+        before = self.counting.asked
+        await self.ask(lookup)
+        return self.counting.asked == before
+
+    async def fresh(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
+        """What the disk says, without memory."""
+        directory = self._directory()
+        try:
+            return await _ask(directory, lookup)
+        finally:
+            directory.close()
+
+
+async def _ask(source: Source, lookup: Lookup) -> tuple[str, bytes] | Absence:
+    found = source.open_nowait(lookup)
+    if found is None:
+        found = await source.open(lookup)
+    if isinstance(found, Opened):
+        assert found.content is not None, "all files here are small"
+        found.close()
+        return found.representation.coding, found.content
+    assert isinstance(found, Absence)
+    return found
+
+
+def build(top: Path) -> None:
+    """``root -> one``; a file, a directory and links to either; sidecars; a second tree."""
+    for name in ("one/dir", "one/other", "two/dir"):
+        (top / name).mkdir(parents=True)
+    os.symlink("one", top / "root")
+    for name in ("one/a.txt", "one/index.html", "one/dir/a.txt", "one/target"):
+        write(top / name, OLD)
+    for name in ("one/b.txt", "one/other/a.txt", "two/a.txt", "two/index.html", "two/dir/a.txt"):
+        write(top / name, NEW)
+    write(top / "one/packed.txt", OLD)
+    write(top / "one/packed.txt.br", brotli.compress(OLD))
+    os.symlink("target", top / "one/link")
+    os.symlink("dir", top / "one/linked")
+    time.sleep(A_TICK)
+
+
+def write(path: Path, octets: bytes, times: tuple[int, int] = TIMES) -> None:
+    path.write_bytes(octets)
+    os.utime(path, ns=times)
+
+
+def replace(path: Path, octets: bytes, times: tuple[int, int] = TIMES) -> None:
+    beside = path.with_name(path.name + ".new")
+    write(beside, octets, times)
+    os.replace(beside, path)
+
+
+def retarget(link: Path, target: str) -> None:
+    beside = link.with_name(link.name + ".new")
+    os.symlink(target, beside)
+    os.replace(beside, link)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.cached.close()
+
+
+def at(*segments: str, directory: bool = False) -> Lookup:
+    return Lookup(segments, directory, CODINGS)
+
+
+Change = Callable[[Path], object]
+FILE, LINK, LINKED, PACKED = at("a.txt"), at("link"), at("linked", "a.txt"), at("packed.txt")
+INDEX = at(directory=True)
+
+#: What may happen to a tree, and the lookup that must not be answered from memory after it.
+CHANGES = [
+    pytest.param(FILE, lambda t: write(t / "root/a.txt", NEW), NEW, id="rewritten in place, same size, time restored"),
+    pytest.param(FILE, lambda t: write(t / "root/a.txt", LONGER), LONGER, id="rewritten longer, time restored"),
+    pytest.param(FILE, lambda t: write(t / "root/a.txt", b""), b"", id="emptied"),
+    pytest.param(FILE, lambda t: os.truncate(t / "root/a.txt", 7), OLD[:7], id="cut short"),
+    pytest.param(FILE, lambda t: replace(t / "root/a.txt", NEW), NEW, id="replaced by rename, same size and time"),
+    pytest.param(FILE, lambda t: os.remove(t / "root/a.txt"), Absence.MISSING, id="removed"),
+    pytest.param(FILE, lambda t: os.rename(t / "root/b.txt", t / "root/a.txt"), NEW, id="another file took the name"),
+    pytest.param(FILE, lambda t: os.chmod(t / "root/a.txt", 0), Absence.FORBIDDEN, id="made unreadable"),
+    pytest.param(FILE, lambda t: retarget(t / "root", "two"), NEW, id="the root was switched"),
+    pytest.param(LINK, lambda t: retarget(t / "root/link", "b.txt"), NEW, id="a link leads elsewhere"),
+    pytest.param(LINK, lambda t: write(t / "root/target", NEW), NEW, id="what a link leads to was rewritten"),
+    pytest.param(LINK, lambda t: replace(t / "root/target", NEW), NEW, id="what a link leads to was replaced"),
+    pytest.param(LINK, lambda t: retarget(t / "root/link", "/etc/passwd"), Absence.MISSING, id="a link leads out"),
+    pytest.param(LINKED, lambda t: retarget(t / "root/linked", "other"), NEW, id="a linked directory leads elsewhere"),
+    pytest.param(INDEX, lambda t: write(t / "root/index.html", NEW), NEW, id="the index was rewritten"),
+    pytest.param(INDEX, lambda t: write(t / "root/first.html", NEW), NEW, id="a better index appeared"),
+    pytest.param(INDEX, lambda t: os.remove(t / "root/index.html"), Absence.MISSING, id="the index was removed"),
+    pytest.param(PACKED, lambda t: os.remove(t / "root/packed.txt.br"), OLD, id="the sidecar was removed"),
+    pytest.param(PACKED, lambda t: write(t / "root/packed.txt", LONGER, (TIMES[0] + 1,) * 2), LONGER, id="the sidecar became stale"),
+    pytest.param(PACKED, lambda t: write(t / "root/packed.txt.br", brotli.compress(NEW)), brotli.compress(NEW), id="the sidecar was rewritten"),
+    pytest.param(PACKED, lambda t: replace(t / "root/packed.txt.br", brotli.compress(NEW)), brotli.compress(NEW), id="the sidecar was replaced"),
+    pytest.param(FILE, lambda t: write(t / "root/a.txt.gz", gzip.compress(OLD, mtime=0)), gzip.compress(OLD, mtime=0), id="a sidecar appeared"),
+    pytest.param(PACKED, lambda t: os.remove(t / "root/packed.txt"), brotli.compress(OLD), id="the original was removed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lookup", "change", "expected"), CHANGES)
+async def test_a_change_is_seen_by_the_next_request(
+    site: Site, lookup: Lookup, change: Change, expected: bytes | Absence
+) -> None:
+    await site.ask(lookup)
+    assert await site.hits(lookup), "it was not in memory: the test would prove nothing"
+    change(site.top)
+    await asyncio.sleep(0.3)  # how long the resolver may hold on to a root that was switched
+    answer = await site.ask(lookup)
+    assert answer == await site.fresh(lookup)
+    assert (answer[1] if isinstance(answer, tuple) else answer) == expected
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [FILE, LINK, LINKED, INDEX, PACKED],
+    ids=["file", "link", "linked directory", "index", "sidecar"],
+)
+async def test_what_did_not_change_is_answered_from_memory(site: Site, lookup: Lookup) -> None:
+    first = await site.ask(lookup)
+    for _ in range(3):
+        assert await site.hits(lookup)
+    assert await site.ask(lookup) == first == await site.fresh(lookup)
+
+
+async def test_a_neighbour_that_changes_costs_at_most_a_look(site: Site) -> None:
+    await site.ask(FILE)
+    write(site.top / "root/b.txt", LONGER)
+    assert await site.ask(FILE) == ("identity", OLD)
+    assert await site.ask(at("b.txt")) == ("identity", LONGER)
+
+
+async def test_codings_are_remembered_apart(site: Site) -> None:
+    plain = Lookup(("packed.txt",), directory=False, codings=(("identity",),))
+    for _ in range(2):
+        assert await site.ask(PACKED) == ("br", brotli.compress(OLD))
+        assert await site.ask(plain) == ("identity", OLD)
+
+
+async def test_a_file_that_may_still_be_written_is_not_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next write may leave the same times."""
+    moment = os.stat(site.top / "root/a.txt").st_ctime_ns + 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: moment)
+    await site.ask(FILE)
+    assert not await site.hits(FILE)
+    monkeypatch.setattr(time, "time_ns", lambda: moment + 10**9)
+    await site.ask(FILE)
+    assert await site.hits(FILE)
+
+
+async def test_a_directory_that_may_still_change_is_not_trusted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sidecar may yet appear in it without its times showing it."""
+    time.sleep(A_TICK)
+    write(site.top / "root/neighbour", b"x")
+    moment = os.stat(site.top / "root").st_ctime_ns + 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: moment)
+    await site.ask(FILE)
+    assert not await site.hits(FILE)
+
+
+async def test_absences_are_not_kept(site: Site) -> None:
+    assert await site.ask(at("late.txt")) is Absence.MISSING
+    write(site.top / "root/late.txt", NEW)
+    assert await site.ask(at("late.txt")) == ("identity", NEW)
+
+
+# -- bounds ------------------------------------------------------------------------------------
+
+
+async def test_what_was_longest_unused_goes_first(tmp_path: Path) -> None:
+    names = [f"file{number}" for number in range(8)]
+    site = Site(tmp_path, capacity=3 * (1000 + cache_module._OVERHEAD))
+    for name in names:
+        write(tmp_path / "one" / name, b"x" * 1000)
+    time.sleep(A_TICK)
+    for name in names[:3]:
+        await site.ask(at(name))
+    assert await site.hits(at(names[0]))
+    await site.ask(at(names[3]))  # the fourth: names[1] was unused for longest
+    assert [name for name in names[:4] if await site.hits(at(name))][:1] == [names[0]]
+    for name in names:
+        await site.ask(at(name))
+    assert [await site.hits(at(name)) for name in names[-3:]] == [True, True, True]
+    site.cached.close()
+
+
+async def test_what_is_larger_than_the_memory_is_served_all_the_same(tmp_path: Path) -> None:
+    site = Site(tmp_path, capacity=100)
+    for _ in range(3):
+        assert await site.ask(FILE) == ("identity", OLD)
+        assert not await site.hits(FILE)
+    site.cached.close()
+
+
+async def test_large_files_are_not_kept(tmp_path: Path) -> None:
+    site = Site(tmp_path, cache_file_bytes=len(OLD) - 1)
+    for _ in range(2):
+        await asyncio.sleep(0)
+        found = site.cached.open_nowait(FILE) or await site.cached.open(FILE)
+        assert isinstance(found, Opened)
+        assert found.content is None
+        assert found.handle is not None
+        found.close()
+    assert site.counting.asked == 2
+    site.cached.close()
+
+
+# -- any history -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_after_any_history_memory_and_disk_agree(site: Site, seed: int) -> None:
+    """Changes in any order, and every lookup after each of them."""
+    chance = random.Random(seed)
+    lookups = [FILE, LINK, LINKED, INDEX, PACKED, at("b.txt"), at("packed.txt.br")]
+    changes: list[Change] = [row.values[1] for row in CHANGES if "root" not in str(row.id)]
+    for _ in range(15):
+        try:
+            chance.choice(changes)(site.top)
+        except FileNotFoundError:
+            continue  # an earlier change took away what this one needs
+        await asyncio.sleep(A_TICK if chance.random() < 0.5 else 0)
+        for lookup in chance.sample(lookups, len(lookups)):
+            assert await site.ask(lookup) == await site.fresh(lookup), lookup

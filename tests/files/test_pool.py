@@ -1,0 +1,197 @@
+"""The pool: bounded, patient for so long, and nothing is lost that somebody must close."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from asyncstatic.files.pool import QUEUE_PER_THREAD, Pool, PoolBusyError
+
+PATIENCE = 10.0  # seconds; for what is expected, at once
+
+
+class Gate:
+    """A call that stays in its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._entered = threading.Event()
+
+    def __call__(self, result: str = "late") -> str:
+        self._entered.set()
+        assert self._open.wait(PATIENCE)
+        return result
+
+    def let_go(self) -> None:
+        self._open.set()
+
+    async def entered(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not self._entered.is_set():
+                await asyncio.sleep(0.001)
+
+
+class Discarded(list[object]):
+    """What was discarded, and a way to wait for it."""
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not self:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.let_go()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool(threads=1, timeout=PATIENCE)
+    yield pool
+    pool.close()
+
+
+async def test_a_call_runs_in_a_thread_of_the_pool(pool: Pool) -> None:
+    name = await pool.run(lambda: threading.current_thread().name)
+    assert name.startswith("asyncstatic-disk")
+
+
+async def test_arguments_and_result_are_handed_through(pool: Pool) -> None:
+    assert await pool.run(divmod, 17, 5) == (3, 2)
+
+
+async def test_an_exception_is_handed_through(pool: Pool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await pool.run(divmod, 1, 0)
+    assert await pool.run(divmod, 1, 1) == (1, 0)
+
+
+async def test_a_used_result_is_not_discarded(pool: Pool) -> None:
+    discarded = Discarded()
+    assert await pool.run(str, 5, discard=discarded.append) == "5"
+    assert await pool.run(str, 6, discard=discarded.append) == "6"
+    assert discarded == []
+
+
+async def test_what_a_cancelled_caller_asked_for_is_discarded(pool: Pool, gate: Gate) -> None:
+    discarded = Discarded()
+    caller = asyncio.create_task(pool.run(gate, "handle", discard=discarded.append))
+    await gate.entered()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert discarded == []
+    gate.let_go()
+    await discarded.wait()
+    assert discarded == ["handle"]
+
+
+async def test_cancelled_as_the_result_arrives_it_is_discarded(pool: Pool) -> None:
+    """The call is done, but its caller is cancelled before it runs again."""
+    discarded = Discarded()
+    done = threading.Event()
+
+    def call() -> str:
+        done.set()
+        return "handle"
+
+    caller = asyncio.create_task(pool.run(call, discard=discarded.append))
+    for _ in range(5):  # turns of the loop, until the call is in its thread
+        await asyncio.sleep(0)
+    assert done.wait(PATIENCE)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await discarded.wait()
+    assert discarded == ["handle"]
+
+
+async def test_after_its_timeout_a_call_is_busy_and_its_result_discarded(gate: Gate) -> None:
+    pool = Pool(threads=1, timeout=0.01)
+    discarded = Discarded()
+    with pytest.raises(PoolBusyError):
+        await pool.run(gate, "handle", discard=discarded.append)
+    gate.let_go()
+    await discarded.wait()
+    assert discarded == ["handle"]
+    pool.close()
+
+
+async def test_an_abandoned_call_that_fails_is_silent(
+    gate: Gate, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(threads=1, timeout=0.01)
+
+    def failing() -> str:
+        gate()
+        raise OSError(5, "disk")
+
+    discarded = Discarded()
+    with pytest.raises(PoolBusyError):
+        await pool.run(failing, discard=discarded.append)
+    gate.let_go()
+    pool.close()
+    async with asyncio.timeout(PATIENCE):
+        while any(t.name.startswith("asyncstatic-disk") for t in threading.enumerate()):
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    assert discarded == []
+    assert not recwarn.list
+    assert not caplog.records
+
+
+async def test_a_call_that_waits_in_the_queue_has_the_same_timeout(gate: Gate) -> None:
+    pool = Pool(threads=1, timeout=0.05)
+    first = asyncio.create_task(pool.run(gate))
+    await gate.entered()
+    with pytest.raises(PoolBusyError):
+        await pool.run(str, 1)
+    with pytest.raises(PoolBusyError):
+        await first
+    gate.let_go()
+    pool.close()
+
+
+async def test_a_full_queue_is_busy_at_once(pool: Pool, gate: Gate) -> None:
+    running = [asyncio.create_task(pool.run(gate)) for _ in range(1 + QUEUE_PER_THREAD)]
+    await gate.entered()
+    for _ in range(3):
+        with pytest.raises(PoolBusyError):
+            await pool.run(str, 1)
+    gate.let_go()
+    assert await asyncio.gather(*running) == ["late"] * (1 + QUEUE_PER_THREAD)
+
+
+async def test_places_come_back(pool: Pool, gate: Gate) -> None:
+    """Also those of cancelled callers - when the thread is free again, not before."""
+    callers = [asyncio.create_task(pool.run(gate)) for _ in range(1 + QUEUE_PER_THREAD)]
+    await gate.entered()
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    with pytest.raises(PoolBusyError):
+        await pool.run(str, 1)
+    gate.let_go()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                assert await pool.run(str, 2) == "2"
+            except PoolBusyError:
+                await asyncio.sleep(0.001)
+            else:
+                break
+
+
+async def test_threads_are_bounded() -> None:
+    pool = Pool(threads=3, timeout=PATIENCE)
+    names = await asyncio.gather(
+        *(pool.run(lambda: threading.current_thread().name) for _ in range(60))
+    )
+    assert 1 <= len(set(names)) <= 3
+    pool.close()

@@ -1,0 +1,75 @@
+"""Apps with a static root mounted at ``/static``, to be run by a server: ``mounts:app``.
+
+``MOUNT_HOST`` names the framework, ``MOUNT_ROOT`` the root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from asyncstatic import StaticFiles, StaticMiddleware
+
+ROOT = os.environ["MOUNT_ROOT"]
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """An app of somebody else: says hello to everything."""
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def quart() -> Any:
+    """Quart, with the root in front of its routes."""
+    from quart import Quart
+
+    app = Quart("mounted", static_folder=None)
+
+    @app.get("/static/from-a-view")
+    @app.get("/hello")
+    async def view() -> str:
+        return "hello"
+
+    app.asgi_app = StaticMiddleware(  # type: ignore[method-assign] # Quart's way to wrap an app
+        app.asgi_app, ROOT, prefix="/static"
+    )
+    return app
+
+
+def starlette() -> Any:
+    """Starlette's Mount."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    return Starlette(routes=[Mount("/static", StaticFiles(ROOT)), Mount("/hello", hello)])
+
+
+def fastapi() -> Any:
+    """FastAPI's mount."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.mount("/static", StaticFiles(ROOT))
+    app.mount("/hello", hello)
+    return app
+
+
+def dispatcher() -> Any:
+    """Hypercorn's dispatcher, which compares prefixes as strings."""
+    from hypercorn.middleware import DispatcherMiddleware
+
+    static, other = StaticFiles(ROOT), StaticFiles(f"{ROOT}/docs")
+    return DispatcherMiddleware({"/staticfoo": other, "/static": static, "/hello": hello})
+
+
+HOSTS: dict[str, Callable[[], Any]] = {
+    "quart": quart,
+    "starlette": starlette,
+    "fastapi": fastapi,
+    "dispatcher": dispatcher,
+}
+
+app = HOSTS[os.environ["MOUNT_HOST"]]()
