@@ -20,6 +20,9 @@ from asyncstatic.http.model import ByteRange
 # More range-specs than any client needs (zsync asks for 20); the rest is an attack (§14.2).
 MAX_RANGE_SPECS: Final = 64
 
+# More parts than zsync asks for, which takes nothing but 206; each costs a header and a read.
+MAX_PARTS: Final = 32
+
 # Stands for every position of more than 19 digits: int() of 64 KiB of digits takes quadratic
 # time, and no file reaches it (2**63 has 19 digits).
 BEYOND: Final = 10**19
@@ -101,6 +104,31 @@ def resolve(specs: Iterable[RangeSpec], complete_length: int) -> tuple[ByteRange
     """
     asked = [found for spec in specs if (found := spec.within(complete_length)) is not None]
     return tuple(asked) if len(asked) < 2 else _merged(asked)
+
+
+def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
+    """Decide which octets to send for a Range field value.
+
+    Ignored is also what a client could use to make one request cost several: many parts, or
+    more octets asked than the whole has (14.2 allows it, 17.15 asks for it). An empty
+    representation satisfies a suffix (14.1.2), which only a 200 can say.
+
+    Args:
+        value: the field value.
+        length: complete-length of the representation, in octets.
+
+    Returns:
+        The ranges in the order to send them; () when none is satisfiable, which is 416; None
+        when the field is to be ignored.
+    """
+    specs = parse_ranges(value)
+    if specs is None:
+        return None
+    if not length and any(isinstance(spec, SuffixRange) and spec.length for spec in specs):
+        return None
+    asked = sum(part.length for spec in specs if (part := spec.within(length)))
+    ranges = resolve(specs, length)
+    return None if len(ranges) > MAX_PARTS or asked > length else ranges
 
 
 def _merged(asked: list[ByteRange]) -> tuple[ByteRange, ...]:

@@ -18,9 +18,12 @@ from urllib.parse import quote, unquote
 
 from asyncstatic.http import cors
 from asyncstatic.http.accept import AcceptEncoding
-from asyncstatic.http.cache_control import IMMUTABLE
-from asyncstatic.http.fields import http_date, repr_digest, want_repr_digest
-from asyncstatic.http.media import media_type
+from asyncstatic.http.describe import (
+    described_fields,
+    kept_fields,
+    not_modified_fields,
+    varying_fields,
+)
 from asyncstatic.http.model import (
     Absence,
     ByteRange,
@@ -36,16 +39,14 @@ from asyncstatic.http.model import (
 from asyncstatic.http.multipart import multipart_byteranges
 from asyncstatic.http.pages import page
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
-from asyncstatic.http.ranges import SuffixRange, parse_ranges, resolve
-from asyncstatic.http.target import is_host, is_target_text, matches, parse_target
-from asyncstatic.http.validators import SECOND, Validators, validators_of
+from asyncstatic.http.ranges import select_ranges
+from asyncstatic.http.target import is_host, is_target_text, parse_target
+from asyncstatic.http.validators import SECOND, validators_of
 from asyncstatic.settings import Settings
 
 CODINGS = ("br", "zstd", "gzip")
-MAX_PARTS = 32  # zsync asks for 20; each costs a header of its own and a read
 _REMEMBERED_CHARACTERS = 256
 _IDENTITY_ONLY = (("identity",),)
-_IMMUTABLE = str(IMMUTABLE).encode("ascii")
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
@@ -158,99 +159,25 @@ def _represent(
 ) -> ResponsePlan:
     current = validators_of(chosen, settings.etag, now_ns)
     now = now_ns // SECOND
-    kept = _kept_fields(request, chosen, settings, current)
+    kept = kept_fields(request, chosen, settings, current)
     verdict = evaluate(request.fields, current, now)
     if verdict is Verdict.NOT_MODIFIED:
-        return ResponsePlan(304, _not_modified_fields(kept, current))
-    varying = tuple(field for field in kept if field[0] not in _OF_SUCCESS)
+        return ResponsePlan(304, not_modified_fields(kept, current))
+    varying = varying_fields(kept)
     if verdict is Verdict.FAILED:
         return page(412, request.fields.accept, varying)
     ranges = None
     # Range is for GET alone (§14.2), and octets that are decoded on the way have no positions.
     if request.method == "GET" and request.fields.range and chosen.decoding is None:
         applies = range_applies(request.fields, current, now, negotiable=chosen.negotiable)
-        ranges = _select_ranges(request.fields.range, chosen.length) if applies else None
+        ranges = select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
         return page(416, request.fields.accept, (unsatisfied, *varying))
-    described = _described(request, chosen, settings, current)
+    fields = (*described_fields(request, chosen, settings, current), *kept)
     if ranges is None:
-        return _whole(chosen, (*described, *kept))
-    return _partial(chosen, ranges, (*described, *kept), boundary)
-
-
-def _select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
-    """The ranges to send; () when none is satisfiable, None when the field is ignored.
-
-    Ignored is also what a client could use to make one request cost several: many parts, or
-    more octets asked than the whole has (§14.2 allows it, §17.15 asks for it). An empty
-    representation satisfies a suffix (§14.1.2), which only a 200 can say.
-    """
-    specs = parse_ranges(value)
-    if specs is None:
-        return None
-    if not length and any(isinstance(spec, SuffixRange) and spec.length for spec in specs):
-        return None
-    asked = sum(part.length for spec in specs if (part := spec.within(length)))
-    ranges = resolve(specs, length)
-    return None if len(ranges) > MAX_PARTS or asked > length else ranges
-
-
-_OF_SUCCESS = frozenset({b"etag", b"cache-control", b"x-content-type-options"})
-
-
-def _kept_fields(
-    request: Request, chosen: Representation, settings: Settings, current: Validators
-) -> RawFields:
-    """The fields that a 304 repeats from the 200 (§15.4.5)."""
-    kept: list[tuple[bytes, bytes]] = [(b"cache-control", _cache_control(chosen, settings))]
-    if current.tag is not None:
-        kept.append((b"etag", str(current.tag).encode("latin-1")))
-    vary = cors.vary(settings.cors)
-    if chosen.negotiable:
-        vary = ("Accept-Encoding", *vary)
-    if vary:
-        kept.append((b"vary", ", ".join(vary).encode("ascii")))
-    kept.append((b"x-content-type-options", b"nosniff"))
-    return (*kept, *cors.access_fields(request.fields, settings.cors))
-
-
-def _cache_control(chosen: Representation, settings: Settings) -> bytes:
-    if settings.immutable and matches(settings.immutable, chosen.segments):
-        return _IMMUTABLE
-    return settings.cache_control.encode("ascii")
-
-
-def _not_modified_fields(kept: RawFields, current: Validators) -> RawFields:
-    """Last-Modified is repeated only where there is no better validator (§15.4.5)."""
-    if current.tag is None and current.modified is not None:
-        return (*kept, _last_modified(current.modified))
-    return kept
-
-
-def _described(
-    request: Request, chosen: Representation, settings: Settings, current: Validators
-) -> RawFields:
-    """Representation metadata (§8) of a 200 or 206, but for its length and type of framing."""
-    described = [(b"content-type", _content_type(chosen, settings))]
-    if chosen.coding != "identity":
-        described.append((b"content-encoding", chosen.coding.encode("ascii")))
-    if current.modified is not None:
-        described.append(_last_modified(current.modified))
-    if chosen.decoding is None:
-        described.append((b"accept-ranges", b"bytes"))
-        if chosen.digest is not None and want_repr_digest(request.fields.want_repr_digest):
-            described.append((b"repr-digest", repr_digest(chosen.digest).encode("ascii")))
-    return tuple(described)
-
-
-def _content_type(chosen: Representation, settings: Settings) -> bytes:
-    name = chosen.segments[-1] if chosen.segments else ""
-    return media_type(name, settings.media_types).encode("latin-1")
-
-
-def _last_modified(modified: int) -> tuple[bytes, bytes]:
-    return b"last-modified", http_date(modified).encode("ascii")
+        return _whole(chosen, fields)
+    return _partial(chosen, ranges, fields, boundary)
 
 
 def _whole(chosen: Representation, fields: RawFields) -> ResponsePlan:

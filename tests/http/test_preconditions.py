@@ -144,6 +144,15 @@ def test_a_date_is_strong_once_its_second_is_over(age: int, applies: bool) -> No
     assert range_applies(Fields(if_range=http_date(NOW - age)), current, NOW) is applies
 
 
+@pytest.mark.parametrize("value", [http_date(MODIFIED), "Sun Sep 13 12:26:40 2020"])
+def test_a_date_does_not_tell_codings_apart(value: str) -> None:
+    """All codings of a resource have its date; only a tag is of one of them (§8.8.1)."""
+    current = CURRENT["strong tag and date"]
+    assert range_applies(Fields(if_range=value), current, NOW)
+    assert not range_applies(Fields(if_range=value), current, NOW, negotiable=True)
+    assert range_applies(Fields(if_range='"v1"'), current, NOW, negotiable=True)
+
+
 any_value = st.none() | st.text(st.characters(max_codepoint=255), max_size=60)
 opaque_tags = st.builds(
     EntityTag,

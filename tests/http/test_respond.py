@@ -21,7 +21,8 @@ from asyncstatic.http.model import (
     Request,
     ResponsePlan,
 )
-from asyncstatic.http.respond import MAX_PARTS, admit
+from asyncstatic.http.ranges import MAX_PARTS
+from asyncstatic.http.respond import admit
 from asyncstatic.settings import Settings
 from tests.support.core import (
     BOUNDARY,
@@ -96,6 +97,35 @@ def test_options_has_no_content_and_no_length() -> None:
     plan = answer(ask(b"/a.txt", "OPTIONS"))
     assert plan.content == ()
     check(plan, 204, {"content-length": None, "content-type": None})
+
+
+# -- Host (RFC 9112 §3.2) ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "accepted"),
+    [
+        pytest.param(None, True, id="absent: its version decides, and that is the server's"),
+        pytest.param("", True, id="empty"),
+        pytest.param("example.com", True, id="name"),
+        pytest.param("example.com:8000", True, id="port"),
+        pytest.param("127.0.0.1:80", True, id="IPv4"),
+        pytest.param("[::1]:80", True, id="IPv6"),
+        pytest.param("xn--bcher-kva.example", True, id="IDNA"),
+        pytest.param("a b", False, id="space"),
+        pytest.param("a/b", False, id="slash"),
+        pytest.param("a\\b", False, id="backslash"),
+        pytest.param("user@example.com", False, id="userinfo"),
+        pytest.param("example.com, example.org", False, id="two fields, joined"),
+        pytest.param("<script>", False, id="markup"),
+        pytest.param("\xe9", False, id="not ASCII"),
+        pytest.param("a\r\nb", False, id="line end"),
+    ],
+)
+@pytest.mark.parametrize("target", [b"/a.txt", b"/./a", b"/.git", b"/%"], ids=str)
+def test_a_host_that_is_none_is_400(host: str | None, accepted: bool, target: bytes) -> None:
+    plain, asked = answer(ask(target)), answer(ask(target, host=host))
+    assert asked == plain if accepted else asked.status == 400
 
 
 # -- targets that never reach the disk -------------------------------------------------------
@@ -883,6 +913,7 @@ all_fields = st.builds(
     accept_encoding=st.none() | st.sampled_from(["br", "gzip;q=0", "*"]) | octets_of_a_field,
     access_control_request_headers=st.none() | octets_of_a_field,
     access_control_request_method=st.none() | st.sampled_from(["GET", "PUT"]) | octets_of_a_field,
+    host=st.sampled_from([None, None, "localhost", "a b"]) | octets_of_a_field,
     if_match=st.none() | tags | octets_of_a_field,
     if_modified_since=st.none() | dates | octets_of_a_field,
     if_none_match=st.none() | tags | octets_of_a_field,
