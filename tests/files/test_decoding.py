@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 import zstandard
 from hypothesis import example, given

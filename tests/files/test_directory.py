@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 import zstandard
 
@@ -102,6 +102,13 @@ def lookup(path: str, codings: tuple[tuple[str, ...], ...] = IDENTITY) -> Lookup
     return Lookup(segments, path.endswith("/"), codings)
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread brings about."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
 async def octets_of(found: Found) -> bytes:
     """All octets of what was found; it is closed."""
     assert isinstance(found, Opened), found
@@ -121,7 +128,8 @@ def closed(found: Found) -> Found:
 
 
 def facts(found: Found) -> Representation:
-    assert isinstance(closed(found), Opened), found
+    assert isinstance(found, Opened), found
+    closed(found)
     return found.representation
 
 
@@ -300,10 +308,14 @@ async def test_a_fault_while_reading_is_an_answer(
 
 
 async def test_a_busy_pool_is_an_answer(
-    site: Path, opened_on: Open, monkeypatch: pytest.MonkeyPatch
+    site: Path,
+    opened_on: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    open_handles: Callable[[], int],
 ) -> None:
-    """And what the late thread opened is closed: see `no_handle_leaks`."""
+    """And what the late thread opened is closed."""
     directory = opened_on(site, pool_timeout=0.01)
+    before = open_handles()
     fstat = kernel.fstat
 
     def slow(fd: int) -> os.stat_result:
@@ -312,7 +324,7 @@ async def test_a_busy_pool_is_an_answer(
 
     monkeypatch.setattr(kernel, "fstat", slow)
     assert await directory.open(lookup("large.bin")) is Absence.OVERLOADED
-    await asyncio.sleep(0.3)
+    await until(lambda: open_handles() == before)
 
 
 async def test_a_cancelled_lookup_leaks_nothing(
@@ -330,9 +342,7 @@ async def test_a_cancelled_lookup_leaks_nothing(
         for found in results:
             if isinstance(found, Opened):
                 found.close()
-    async with asyncio.timeout(10):
-        while open_handles() != before:
-            await asyncio.sleep(0.001)
+    await until(lambda: open_handles() == before)
 
 
 # -- on the loop -------------------------------------------------------------------------------

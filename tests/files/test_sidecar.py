@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,8 +47,8 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    yield Pair(tmp_path)
+def pair(tmp_path: Path) -> Pair:
+    return Pair(tmp_path)
 
 
 @pytest.mark.parametrize(

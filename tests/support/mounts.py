@@ -16,10 +16,13 @@ ROOT = os.environ["MOUNT_ROOT"]
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
     """An app of somebody else: says hello to everything."""
-    if scope["type"] != "http":
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"hello"})
+    if scope["type"] == "lifespan":
+        for _ in ("startup", "shutdown"):
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
 
 
 def quart() -> Any:
@@ -29,7 +32,7 @@ def quart() -> Any:
     app = Quart("mounted", static_folder=None)
 
     @app.get("/static/from-a-view")
-    @app.get("/hello")
+    @app.get("/hello/there")
     async def view() -> str:
         return "hello"
 

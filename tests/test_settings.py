@@ -1,0 +1,264 @@
+"""Settings: from keywords and from the environment, checked once, with one line that helps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncstatic.settings import Settings, SettingsError
+
+# -- keyword arguments -----------------------------------------------------------------------
+
+
+def test_the_defaults_are_safe() -> None:
+    settings = Settings()
+    assert settings.symlinks == "within_root"
+    assert not settings.dotfiles
+    assert settings.cache_control == "no-cache"
+    assert settings.cors == ()
+    assert settings.etag == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "given_", "kept"),
+    [
+        pytest.param("index", "home.html", ("home.html",), id="one name"),
+        pytest.param("index", ["a.html", "b.html"], ("a.html", "b.html"), id="a list"),
+        pytest.param("index", (), (), id="no index at all"),
+        pytest.param("deny", {"*.bak"}, ("*.bak",), id="a set"),
+        pytest.param("cors", "*", ("*",), id="everybody"),
+        pytest.param("pool_timeout", 5, 5.0, id="an integer of seconds"),
+        pytest.param("cache_bytes", 0, 0, id="no cache"),
+        pytest.param("dotfiles", True, True, id="a switch"),
+        pytest.param("symlinks", "deny", "deny", id="a choice"),
+        pytest.param("media_types", {".foo": "text/x-foo"}, {".foo": "text/x-foo"}, id="a mapping"),
+    ],
+)
+def test_keywords_are_taken_in_their_natural_form(name: str, given_: object, kept: object) -> None:
+    value = getattr(Settings.of("x", **{name: given_}), name)
+    assert value == kept
+    assert type(value) is type(kept) or name == "media_types"
+
+
+@pytest.mark.parametrize("root", ["site", Path("site")], ids=["str", "Path"])
+def test_the_root_may_be_any_path(root: str | Path) -> None:
+    assert Settings.of(root).root == "site"
+
+
+def test_a_mapping_that_is_changed_later_changes_no_settings() -> None:
+    types = {".foo": "text/x-foo"}
+    settings = Settings.of("x", media_types=types)
+    types[".foo"] = "text/html"
+    assert settings.media_types == {".foo": "text/x-foo"}
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().root = "/"  # type: ignore[misc]  # what must not work
+
+
+# -- what is wrong ---------------------------------------------------------------------------
+
+WRONG: list[Any] = [
+    pytest.param({"idnex": "x"}, "did you mean index?", id="a typo"),
+    pytest.param({"frobnicate": 1}, "known are ", id="no such setting"),
+    pytest.param({"symlinks": "maybe"}, "choose one of within_root, deny, follow", id="choice"),
+    pytest.param({"etag": None}, "choose one of auto, content, off", id="None for a choice"),
+    pytest.param({"resolver": "realpath"}, "choose one of auto, openat2, walk", id="resolver"),
+    pytest.param({"dotfiles": "yes"}, "bool is needed", id="text for a switch"),
+    pytest.param({"dotfiles": 1}, "bool is needed", id="number for a switch"),
+    pytest.param({"max_target": "4096"}, "a number", id="text for a number"),
+    pytest.param({"max_target": True}, "a number", id="switch for a number"),
+    pytest.param({"max_target": 1.5}, "a number", id="fraction of an octet"),
+    pytest.param({"max_target": 0}, "at least 1", id="no target at all"),
+    pytest.param({"max_target": -1}, "a number from 0 up", id="negative"),
+    pytest.param({"pool_threads": 0}, "at least 1", id="no threads"),
+    pytest.param({"pool_timeout": 0}, "above 0", id="no patience"),
+    pytest.param({"send_timeout": 0.0}, "above 0", id="no patience with clients"),
+    pytest.param({"pool_timeout": float("nan")}, "a number", id="not a number"),
+    pytest.param({"pool_timeout": float("inf")}, "a number", id="for ever"),
+    pytest.param({"cache_bytes": 2**60}, "a number", id="more than any machine has"),
+    pytest.param({"index": ("a/b",)}, "plain file names", id="index with a slash"),
+    pytest.param({"index": ("..",)}, "plain file names", id="index is dot-dot"),
+    pytest.param({"index": (".hidden",)}, "plain file names", id="index is hidden"),
+    pytest.param({"index": ("a\0b",)}, "plain file names", id="index with a NUL"),
+    pytest.param({"index": ("",)}, "non-empty strings", id="index without a name"),
+    pytest.param({"index": (1,)}, "non-empty strings", id="index is a number"),
+    pytest.param({"index": 1}, "list", id="number for a list"),
+    pytest.param({"deny": None}, "list", id="None for a list"),
+    pytest.param({"cache_control": "a\r\nb"}, "printable ASCII", id="line end in a field"),
+    pytest.param({"cache_control": "é"}, "printable ASCII", id="not ASCII"),
+    pytest.param({"cache_control": 5}, "str is needed", id="number for a text"),
+    pytest.param({"root": b"site"}, "str is needed", id="octets for a root"),
+    pytest.param({"root": 5}, "root", id="number for a root"),
+    pytest.param({"media_types": {"foo": "text/x"}}, "'.ext': 'type/subtype'", id="no dot"),
+    pytest.param({"media_types": {".foo": "text"}}, "'.ext': 'type/subtype'", id="no subtype"),
+    pytest.param({"media_types": {".f": "a/b\r\nc"}}, "'.ext': 'type/subtype'", id="line end"),
+    pytest.param({"media_types": {".f": "text/€"}}, "'.ext': 'type/subtype'", id="cannot be sent"),
+    pytest.param({"media_types": {1: "a/b"}}, "media_types", id="suffix is a number"),
+    pytest.param({"media_types": {".f": 1}}, "media_types", id="type is a number"),
+    pytest.param({"media_types": ".f"}, "media_types", id="text for a mapping"),
+]
+
+
+@pytest.mark.parametrize(("options", "help_"), WRONG)
+def test_a_wrong_setting_is_one_line_that_helps(options: dict[str, Any], help_: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.of(**options)
+    message = str(raised.value)
+    assert help_ in message
+    assert "\n" not in message
+    assert next(iter(options)) in message
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"\n        {name}: " in (Settings.__doc__ or "")
+
+
+@pytest.mark.parametrize("suffix", [".FOO", ".Foo"])
+def test_a_suffix_counts_in_any_case(suffix: str) -> None:
+    """Names are compared in lower case, so a setting that is not would never apply."""
+    assert ".foo" in Settings.of("x", media_types={suffix: "text/x-foo"}).media_types
+
+
+# -- environment -----------------------------------------------------------------------------
+
+
+def from_environment(**variables: str) -> Settings:
+    return Settings.from_environment(
+        {f"ASYNCSTATIC_{name}": text for name, text in variables.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        pytest.param("dotfiles", "1", True, id="1"),
+        pytest.param("dotfiles", "TRUE", True, id="true"),
+        pytest.param("dotfiles", "yes", True, id="yes"),
+        pytest.param("dotfiles", "on", True, id="on"),
+        pytest.param("dotfiles", "0", False, id="0"),
+        pytest.param("dotfiles", "False", False, id="false"),
+        pytest.param("dotfiles", "no", False, id="no"),
+        pytest.param("dotfiles", "off", False, id="off"),
+        pytest.param("dotfiles", "", False, id="empty"),
+        pytest.param("max_target", "100", 100, id="number"),
+        pytest.param("pool_timeout", "2.5", 2.5, id="seconds"),
+        pytest.param("pool_timeout", "2", 2.0, id="whole seconds"),
+        pytest.param("index", "a.html, b.html", ("a.html", "b.html"), id="list"),
+        pytest.param("deny", "*.bak", ("*.bak",), id="list of one"),
+        pytest.param("deny", " , ", (), id="empty list"),
+        pytest.param("symlinks", "deny", "deny", id="choice"),
+        pytest.param("cache_control", "max-age=60", "max-age=60", id="text"),
+        pytest.param(
+            "media_types",
+            ".a=text/x-a, .b=text/x-b",
+            {".a": "text/x-a", ".b": "text/x-b"},
+            id="pairs",
+        ),
+    ],
+)
+def test_every_kind_of_setting_can_come_from_the_environment(
+    name: str, text: str, kept: object
+) -> None:
+    settings = from_environment(ROOT="x", **{name.upper(): text})
+    assert getattr(settings, name) == kept
+
+
+@pytest.mark.parametrize(
+    ("variables", "help_"),
+    [
+        pytest.param({"DOTFILE": "1"}, "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
+        pytest.param({"DOTFILES": "maybe"}, "say 1 or 0", id="switch"),
+        pytest.param({"MAX_TARGET": "many"}, "a number is needed", id="number"),
+        pytest.param({"MAX_TARGET": "1.5"}, "a number is needed", id="fraction"),
+        pytest.param({"POOL_TIMEOUT": "nan"}, "a number", id="not a number"),
+        pytest.param({"MEDIA_TYPES": ".a"}, "say .ext=type/subtype", id="pairs"),
+        pytest.param({"SYMLINKS": "Deny"}, "choose one of", id="choice in capitals"),
+        pytest.param({"FROBNICATE": "1"}, "known are ASYNCSTATIC_", id="no such variable"),
+    ],
+)
+def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help_: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_environment(ROOT="x", **variables)
+    assert help_ in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_other_variables_are_nobodys_business() -> None:
+    settings = Settings.from_environment({"PATH": "x", "ASYNC": "y", "ASYNCSTATIC_ROOT": "site"})
+    assert settings == Settings(root="site")
+
+
+@pytest.mark.parametrize(
+    ("directories", "root"),
+    [
+        pytest.param(["static"], "static", id="static"),
+        pytest.param(["public"], "public", id="public"),
+        pytest.param(["static", "public"], "static", id="static before public"),
+    ],
+)
+@pytest.mark.parametrize("variables", [{}, {"ROOT": ""}], ids=["not set", "empty"])
+def test_without_a_root_the_usual_names_are_tried(
+    directories: list[str],
+    root: str,
+    variables: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in directories:
+        os.mkdir(name)
+    assert from_environment(**variables).root == root
+
+
+def test_without_any_root_both_names_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "static").write_text("a file, no directory")
+    with pytest.raises(SettingsError, match=r"neither ./static nor ./public .* ASYNCSTATIC_ROOT"):
+        from_environment()
+
+
+# -- invariants ------------------------------------------------------------------------------
+
+names = st.sampled_from([field.name for field in fields(Settings)])
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.binary(max_size=4),
+    st.lists(st.none() | st.integers() | st.text(max_size=4), max_size=3),
+    st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=2),
+)
+
+
+def complaint(build: Callable[[], object]) -> str:
+    """What is said about settings; "" when they are taken."""
+    try:
+        build()
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+@given(names, anything)
+def test_any_value_is_taken_or_refused_in_one_way(name: str, value: Any) -> None:
+    assert "\n" not in complaint(lambda: Settings.of(**{name: value}))
+
+
+@given(names, st.text(min_size=1, max_size=20))
+def test_any_text_of_the_environment_is_taken_or_refused_in_one_way(name: str, text: str) -> None:
+    variables = {"ASYNCSTATIC_ROOT": "x", f"ASYNCSTATIC_{name.upper()}": text}
+    assert "\n" not in complaint(lambda: Settings.from_environment(variables))
