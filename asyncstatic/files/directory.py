@@ -10,6 +10,7 @@ raises BlockingIOError instead of waiting, and the lookup is begun again in a th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -24,8 +25,9 @@ from asyncstatic.files.handle import Handle, identity_of, read_fully
 from asyncstatic.files.memory import BoundedDict, Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.resolver import choose_resolver
-from asyncstatic.files.sidecar import SUFFIXES, is_fresh
-from asyncstatic.files.source import Found, Opened, Witness, absence_of
+from asyncstatic.files.root import fault, release
+from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
+from asyncstatic.files.source import Found, Opened, Witness, absence_of, is_absence
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
@@ -64,6 +66,7 @@ class Directory:
         self._allowed = allowed
         self.path = os.path.abspath(settings.root)
         self._pool = Pool(settings.pool_threads, settings.pool_timeout)
+        self._sidecar_names = SidecarNames(self._resolver)
         self._dating = Dating()
         self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
 
@@ -109,7 +112,7 @@ class Directory:
                 raise
             return self._without_original(lookup, nowait)
         if lookup.directory:
-            kernel.close(original.fd)
+            release(original.fd)
             return Absence.MISSING
         return self._represent(lookup, original, nowait)
 
@@ -119,14 +122,14 @@ class Directory:
         try:
             status = kernel.fstat(fd)
             if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError
+                raise fault(errno.EISDIR)
             if not stat.S_ISREG(status.st_mode):
-                raise FileNotFoundError
+                raise fault(errno.ENOENT)
             # Root reads everything: a file nobody may read is hidden all the same.
             if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
-                raise PermissionError(1, "no read bit")
+                raise fault(errno.EACCES)
         except BaseException:
-            kernel.close(fd)
+            release(fd)
             raise
         return _File(fd, identity_of(status), coding)
 
@@ -155,7 +158,7 @@ class Directory:
         try:
             directory = self._directory_witness(lookup.segments)
             if self._settings.precompressed:
-                self._add_fresh_sidecars(files, lookup.segments, nowait)
+                self._add_fresh_sidecars(files, lookup.segments, directory.identity, nowait)
             # RFC 9110 §12.4.1: where nothing stored is acceptable the field is disregarded;
             # the original is worth more to a client than a 406.
             chosen = _preferred(lookup.codings, files) or original
@@ -177,7 +180,7 @@ class Directory:
         files: list[_File] = []
         try:
             directory = self._directory_witness(lookup.segments)
-            for coding in SUFFIXES:
+            for coding in self._stored(lookup.segments, directory.identity, nowait):
                 self._add_sidecar(files, lookup.segments, coding, nowait)
             if not files:
                 return Absence.MISSING
@@ -202,33 +205,46 @@ class Directory:
         finally:
             _close_all(files)
 
+    def _stored(
+        self, segments: tuple[str, ...], directory: Identity, nowait: bool
+    ) -> tuple[str, ...]:
+        """The codings in which a file may be there, besides its own."""
+        if not segments:
+            return ()
+        names = self._sidecar_names.of(segments[:-1], directory, nowait=nowait)
+        if names is None:
+            return tuple(SUFFIXES)
+        return tuple(
+            coding for coding, suffix in SUFFIXES.items() if segments[-1] + suffix in names
+        )
+
     def _add_fresh_sidecars(
-        self, files: list[_File], segments: tuple[str, ...], nowait: bool
+        self, files: list[_File], segments: tuple[str, ...], directory: Identity, nowait: bool
     ) -> None:
         (original,) = files
-        for coding in SUFFIXES:
+        for coding in self._stored(segments, directory, nowait):
             self._add_sidecar(files, segments, coding, nowait)
             added = files[-1]
             if added.coding == coding and not is_fresh(
-                coding, added.fd, added.identity, original.identity
+                coding, added.fd, added.identity, original.identity, nowait=nowait
             ):
-                kernel.close(files.pop().fd)
+                release(files.pop().fd)
 
     def _add_sidecar(
         self, files: list[_File], segments: tuple[str, ...], coding: str, nowait: bool
     ) -> None:
-        """Open one sidecar; whatever is wrong with it, there is simply none."""
-        if not segments:
-            return
+        """Open one sidecar, if there is one for us.
+
+        A fault of ours is raised: an answer without the sidecar would say that there is none.
+        """
         named = (*segments[:-1], segments[-1] + SUFFIXES[coding])
         if not self._allowed(named):
             return
         try:
             files.append(self._open_file(named, coding, nowait))
-        except BlockingIOError:
-            raise
-        except OSError:
-            return
+        except OSError as error:
+            if not is_absence(error):
+                raise
 
     # -- content: in memory when it is small, else by its handle ---------------------------
 
@@ -254,7 +270,7 @@ class Directory:
         """Read all octets of one version: a file that is being written is read again."""
         identity = chosen.identity
         for _ in range(_ATTEMPTS):
-            octets = _read(chosen.fd, identity.size, nowait)
+            octets = read_fully(chosen.fd, 0, identity.size, nowait=nowait)
             before, identity = identity, identity_of(kernel.fstat(chosen.fd))
             if before == identity and len(octets) == identity.size:
                 break
@@ -274,7 +290,7 @@ class Directory:
         if known is not None:
             return known
         if nowait:
-            raise BlockingIOError
+            raise fault(errno.EAGAIN)
         digest = hashlib.sha256()
         for offset in range(0, file.identity.size, _HASH_STEP):
             digest.update(read_fully(file.fd, offset, _HASH_STEP))
@@ -308,18 +324,9 @@ def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File 
     return None
 
 
-def _read(fd: int, count: int, nowait: bool) -> bytes:
-    if not nowait:
-        return read_fully(fd, 0, count)
-    octets = kernel.pread_nowait(fd, count, 0)
-    if octets is None:
-        raise BlockingIOError
-    return octets
-
-
 def _close_all(files: list[_File]) -> None:
     for file in files:
-        kernel.close(file.fd)
+        release(file.fd)
 
 
 def _close_found(found: Found) -> None:

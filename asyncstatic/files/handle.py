@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 
 from asyncstatic.files import kernel
-from asyncstatic.files.pool import Pool
+from asyncstatic.files.pool import Pool, Result
+from asyncstatic.files.root import fault, release
 from asyncstatic.http.model import Identity
 
 _STRIDE = 1024 * 1024
@@ -42,8 +45,7 @@ class Handle:
         """
         octets = kernel.pread_nowait(self.fd, count, offset)
         if octets is None:
-            # A duplicate, so that a caller who is cancelled may close the handle meanwhile.
-            octets = await self._pool.run(_read_and_close, kernel.dup(self.fd), offset, count)
+            octets = await self._in_pool(_read_and_close, offset, count)
         return octets
 
     async def warm(self, offset: int, count: int) -> None:
@@ -57,8 +59,13 @@ class Handle:
         """
         for position in (*range(offset, offset + count, _STRIDE), offset + count - 1):
             if not kernel.is_resident(self.fd, position):
-                await self._pool.run(_warm_and_close, kernel.dup(self.fd), offset, count)
+                await self._in_pool(_warm_and_close, offset, count)
                 return
+
+    async def _in_pool(self, call: Callable[..., Result], offset: int, count: int) -> Result:
+        """Call with a duplicate: a caller who is cancelled may close the handle meanwhile."""
+        self._pool.admit()  # before there is a duplicate, which only the call closes
+        return await self._pool.run(call, kernel.dup(self.fd), offset, count)
 
     def changed(self) -> bool:
         """Tell whether the bytes may have changed since the handle was opened.
@@ -76,14 +83,14 @@ class Handle:
         """Give the descriptor back."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            kernel.close(fd)
+            release(fd)
 
 
 def _read_and_close(fd: int, offset: int, count: int) -> bytes:
     try:
         return read_fully(fd, offset, count)
     finally:
-        kernel.close(fd)
+        release(fd)
 
 
 def _warm_and_close(fd: int, offset: int, count: int) -> None:
@@ -91,11 +98,18 @@ def _warm_and_close(fd: int, offset: int, count: int) -> None:
         for start in range(offset, offset + count, _STRIDE):
             kernel.pread(fd, min(_STRIDE, offset + count - start), start)
     finally:
-        kernel.close(fd)
+        release(fd)
 
 
-def read_fully(fd: int, offset: int, count: int) -> bytes:
-    """Read until `count` octets are there or the file ends; read(2) may return fewer."""
+def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> bytes:
+    """Read until `count` octets are there or the file ends; read(2) may return fewer.
+
+    Raises:
+        BlockingIOError: with `nowait`, they are not in the page cache.
+        OSError: the disk failed.
+    """
+    if nowait:
+        return _read_nowait(fd, offset, count)
     octets = kernel.pread(fd, count, offset)
     if len(octets) == count:
         return octets
@@ -105,3 +119,10 @@ def read_fully(fd: int, offset: int, count: int) -> bytes:
         octets = kernel.pread(fd, count, offset) if count else b""
         parts.append(octets)
     return b"".join(parts)
+
+
+def _read_nowait(fd: int, offset: int, count: int) -> bytes:
+    octets = kernel.pread_nowait(fd, count, offset)
+    if octets is None:
+        raise fault(errno.EAGAIN)
+    return octets

@@ -35,6 +35,15 @@ class Pool:
         self._places = threads * (1 + QUEUE_PER_THREAD)
         self._timeout = timeout
 
+    def admit(self) -> None:
+        """Tell whether a call made now would have a place in the queue.
+
+        Raises:
+            PoolBusyError: it would not.
+        """
+        if self._places <= 0:
+            raise PoolBusyError
+
     async def run(
         self,
         call: Callable[..., Result],
@@ -49,8 +58,7 @@ class Pool:
         Raises:
             PoolBusyError: no place in the queue, or no answer within the timeout.
         """
-        if self._places <= 0:
-            raise PoolBusyError
+        self.admit()
         self._places -= 1
         errand = _Errand(call, args, discard)
         # aiofiles' wrapper is one hop to a thread and back: a partial in the executor.

@@ -81,6 +81,11 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _OVERLOADED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
+def is_absence(error: OSError) -> bool:
+    """Tell an error that says a name is not there for us from one that says we failed."""
+    return error.errno in _MISSING or error.errno in _FORBIDDEN
+
+
 def absence_of(error: OSError) -> Absence:
     """Turn an error of the operating system into an answer; the only place that does.
 
