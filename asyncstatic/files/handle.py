@@ -34,6 +34,14 @@ class Handle:
         self.identity = identity
         self._pool = pool
 
+    def read_nowait(self, offset: int, count: int) -> bytes | None:
+        """Read `count` octets if they are in the page cache, else None; fewer only at the end.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        return kernel.pread_nowait(self.fd, count, offset)
+
     async def read(self, offset: int, count: int) -> bytes:
         """Read `count` octets, fewer only at the end of the file.
 
@@ -43,7 +51,7 @@ class Handle:
             OSError: the disk failed.
             PoolBusyError: it did not answer in time.
         """
-        octets = kernel.pread_nowait(self.fd, count, offset)
+        octets = self.read_nowait(offset, count)
         if octets is None:
             octets = await self._in_pool(_read_and_close, offset, count)
         return octets

@@ -241,10 +241,8 @@ else:
 
 
 if sys.platform != "win32":
-
-    def sendfile(out_fd: int, in_fd: int, offset: int, count: int) -> int:
-        """Copy up to `count` octets from a file to a socket inside the kernel (HAS_SENDFILE)."""
-        return os.sendfile(out_fd, in_fd, offset, count)
+    #: Copies up to `count` octets from a file to a socket (sendfile(2)), if HAS_SENDFILE.
+    sendfile = os.sendfile
 
 
 # -- files in memory -----------------------------------------------------------------------

@@ -61,8 +61,7 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     if request.fields.host and not is_host(request.fields.host):
         return _finish(_refuse(Refusal(400, "bad-host"), request, settings), request)
     if not request.target and request.mount:  # the mount point without its slash
-        name = unquote(request.mount.decode("latin-1")).rsplit("/", 1)[-1]
-        return _finish(_to_directory(name, request, settings), request)
+        return _finish(_to_directory(_mount_name(request), request, settings), request)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal):
         return _finish(_refuse(parsed, request, settings), request)
@@ -131,6 +130,11 @@ def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponseP
     if refusal.status == 308:
         extra = ((b"location", _with_query(request.mount + refusal.location, request)), *extra)
     return page(refusal.status, request.fields.accept, extra)
+
+
+def _mount_name(request: Request) -> str:
+    mount = request.mount.decode("utf-8", "replace")
+    return (mount if request.decoded else unquote(mount)).rsplit("/", 1)[-1]
 
 
 def _to_directory(name: str, request: Request, settings: Settings) -> ResponsePlan:
