@@ -146,6 +146,17 @@ def prefers_html(accept: str | None) -> bool:
 
     Browsers name ``text/html``. ``*/*`` - curl, fetch() - is a program or a terminal: plain text.
     """
+    if accept is not None and len(accept) <= _CACHED_LENGTH:
+        return _prefers_html(accept)
+    return _compare_html(accept)
+
+
+@lru_cache(maxsize=256)
+def _prefers_html(accept: str) -> bool:
+    return _compare_html(accept)
+
+
+def _compare_html(accept: str | None) -> bool:
     ranges = _media_ranges(accept)
     html, plain = _quality(ranges, "text/html"), _quality(ranges, "text/plain")
     return html > plain or (html == plain > 0 and "text/html" in ranges)

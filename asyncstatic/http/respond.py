@@ -99,6 +99,21 @@ def respond(
     return _finish(plan, request)
 
 
+def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
+    """Tell whether an equal request gets the same plan at any later time, for the same bytes.
+
+    Else the clock has a part in it: a tag that gets stronger with age, a date in the future, a
+    date that the client wrote; or the boundary.
+    """
+    fields = request.fields
+    if fields.range is not None or chosen.digest is None or chosen.modified_ns > now_ns:
+        return False
+    by_date = (fields.if_modified_since and fields.if_none_match is None) or (
+        fields.if_unmodified_since and fields.if_match is None
+    )
+    return not by_date
+
+
 def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
     """The stored codings a client accepts; browsers send the same few values all the time."""
     if len(value) > _REMEMBERED_CHARACTERS:
