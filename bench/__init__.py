@@ -1,1 +1,1 @@
-"""The comparison: file servers side by side, at equal work, by the CPU time a request costs them."""
+"""The comparison: file servers side by side, by the CPU time a request costs them."""

@@ -1,0 +1,164 @@
+"""How cost grows: with the files of the tree, with the connections, with the workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from bench import contenders, machine, plots
+from bench.native import Stage
+from bench.run import Field, choose_cores, run_work
+from bench.servers import free_port, running
+from bench.site import SEED, Site, build_site, make_old, write_many
+from bench.tables import Table, significant
+from bench.workloads import base_works
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from bench.contenders import Contender
+    from bench.run import Cores
+    from bench.workloads import Work
+
+FILES = (1, 10, 100, 1_000, 10_000, 100_000)
+CONNECTIONS = (1, 10, 100, 1_000)
+NAMES = ("asyncstatic-serve", "asyncstatic-hypercorn", "nginx")
+COLOURS = ("#D55E00", "#E69F00", "#0072B2")
+MARKERS = ("D", "o", "s")
+ROUNDS, SECONDS = 3, 0.4
+AXES = {
+    "files": "files in the tree, asked for in random order",
+    "connections": "connections, 1 KiB",
+    "workers": "workers, 1 KiB",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a request costs one contender at one size of something; None where the row was void."""
+
+    contender: str
+    grows: str
+    size: int
+    cpu_us: float | None
+    per_second: float | None
+    peak_bytes: float | None
+
+
+def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Point]:
+    """Yield every point.
+
+    Args:
+        folder: an empty directory.
+        say: called with a few words before each step.
+    """
+    cores = choose_cores()
+    chosen = [contenders.BY_NAME[name] for name in NAMES]
+    present = [contender for contender in chosen if not contender.missing()]
+    for count in FILES:
+        site = _tree(folder / f"files-{count}", count)
+        yield from _points(present, site, cores, "files", count, say)
+    site = build_site(_made(folder / "plain"), 1, 1)
+    for connections in CONNECTIONS:
+        yield from _points(present, site, cores, "connections", connections, say)
+    for workers in range(1, (os.cpu_count() or 1) + 1):
+        # Workers that shared one core would show nothing: here nobody is pinned.
+        unpinned = replace(cores, server=None, load=None)
+        yield from _points(present, site, unpinned, "workers", workers, say)
+
+
+def _tree(root: Path, count: int) -> Site:
+    """Return a document root with `count` files and nothing else."""
+    rng = random.Random(SEED)  # noqa: S311 - reproducible content, not a secret
+    site = Site(_made(root), tuple(write_many(root, "many", count, rng)), ())
+    make_old(root)
+    return site
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _points(
+    present: Sequence[Contender], site: Site, cores: Cores, grows: str, size: int,
+    say: Callable[[str], None],
+) -> Iterator[Point]:  # fmt: skip
+    """Start the contenders afresh and measure one size of one thing, in turn."""
+    bases = base_works(site)
+    work = bases["files"] if grows == "files" else bases["1k"]
+    if grows == "connections":
+        work = replace(work, connections=size)
+    workers = size if grows == "workers" else 1
+    say(f"{size:,} {grows}")
+    with ExitStack() as stack:
+        field = Field(site, site.root.parent / f"{grows}-{size}-servers", cores, stack)
+        for contender in present:
+            stage = Stage(site.root, free_port(), field.folder / contender.name, workers)
+            field.servers.append(stack.enter_context(running(contender, stage, cores.server)))
+        yield from _measured(field, work, grows, size)
+
+
+def _measured(field: Field, work: Work, grows: str, size: int) -> Iterator[Point]:
+    for row in run_work(field, work, rounds=ROUNDS, seconds=SECONDS, tick=lambda *_: None):
+        figures = (row.median(name) for name in ("cpu_us", "per_second", "peak_bytes"))
+        yield Point(row.contender, grows, size, *figures)
+
+
+def write(points: Sequence[Point], folder: Path) -> None:
+    """Write the points as JSON, and draw them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine.describe(), "points": [asdict(point) for point in points]}
+    (folder / "growth.json").write_text(json.dumps(document, indent=1) + "\n")
+    plots.save(_figure(points), folder / "growth")
+
+
+def table(points: Sequence[Point]) -> Table:
+    """Return the points as a table."""
+    lines = tuple(
+        (
+            point.contender,
+            point.grows,
+            f"{point.size:,}",
+            *(_shown(point.cpu_us), _shown(point.per_second)),
+        )
+        for point in points
+    )
+    head = ("contender", "what grows", "to", "CPU us/request", "requests/s")
+    return Table("Growth", "Flat is good.", head, lines)
+
+
+def _shown(value: float | None) -> str:
+    return "void" if value is None else significant(value)
+
+
+def _figure(points: Sequence[Point]) -> Figure:
+    """Draw cost over size, one panel for each thing that grows."""
+    figure = Figure(figsize=(12, 4))
+    for axis, (grows, label) in zip(figure.subplots(1, len(AXES)), AXES.items(), strict=True):
+        for name, colour, marker in zip(NAMES, COLOURS, MARKERS, strict=True):
+            own = [p for p in points if (p.contender, p.grows) == (name, grows) and p.cpu_us]
+            sizes, costs = [p.size for p in own], [p.cpu_us or 0 for p in own]
+            title = contenders.BY_NAME[name].title
+            axis.plot(sizes, costs, color=colour, marker=marker, label=title)
+        axis.set_xscale("linear" if grows == "workers" else "log")
+        axis.set_yscale("log")
+        axis.set_xticks(sorted({p.size for p in points if p.grows == grows}))
+        axis.set_xlabel(label)
+        axis.tick_params(labelsize=8)
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.grid(color="#dddddd", linewidth=0.6)
+    figure.axes[0].set_ylabel("CPU per request, microseconds")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.text(0.02, -0.02, machine.in_a_sentence(machine.describe()), fontsize=8, color="#555555")
+    figure.tight_layout()
+    return figure

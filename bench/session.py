@@ -1,0 +1,158 @@
+"""One run of the bench, from its plan to its result."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench import contenders, machine
+from bench.load import choose_generator
+from bench.native import make_certificate
+from bench.results import Result
+from bench.run import Field, choose_cores, run_work
+from bench.site import Site, build_site
+from bench.slow import run_slow
+from bench.workloads import COLD_FILES, SAMPLED_FILES, VARIANTS, base_works, parse_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from bench.contenders import Contender
+    from bench.run import Tick
+    from bench.workloads import Work
+
+SLOW = "slow"
+FULL = (
+    "1k", "1k+browser", "1k+visitors", "64k", "64k+browser", "10m", "100m",
+    "304", "range", "precompressed", "miss", "files", "files+browser",
+    "cold", "1k+https", "64k+https", "1k+h2", SLOW,
+)  # fmt: skip
+QUICK = ("1k", "1k+browser", "64k", "10m")
+FULL_ROUNDS, QUICK_ROUNDS = 3, 2
+FULL_FILES, QUICK_FILES = 20_000, 1
+FULL_SECONDS, QUICK_SECONDS = 0.2, 0.15
+BASES = base_works(Site(Path(), (), ()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures; `seconds` is the length of one turn."""
+
+    contenders: tuple[Contender, ...]
+    works: tuple[str, ...]
+    rounds: int
+    seconds: float
+    files: int
+
+    @property
+    def turns(self) -> int:
+        """How many turns there will be, at most."""
+        each = sum(1 if name == SLOW else self.rounds + 1 for name in self.works)
+        return each * len(self.contenders)
+
+
+def make_plan(
+    *, quick: bool, only: str | None, work: str | None, rounds: int | None, seconds: float | None
+) -> Plan:
+    """Return the plan that the options ask for.
+
+    Raises:
+        click.BadParameter: an unknown contender or work.
+    """
+    names = _names(only, contenders.BY_NAME, contenders.BY_NAME.__contains__, "--only")
+    return Plan(
+        contenders=tuple(contenders.BY_NAME[name] for name in names),
+        works=_names(work, QUICK if quick else FULL, _is_work, "--work"),
+        rounds=rounds or (QUICK_ROUNDS if quick else FULL_ROUNDS),
+        seconds=seconds or (QUICK_SECONDS if quick else FULL_SECONDS),
+        files=QUICK_FILES if quick else FULL_FILES,
+    )
+
+
+def _names(
+    text: str | None, default: Iterable[str], known: Callable[[str], bool], option: str
+) -> tuple[str, ...]:
+    names = tuple(text.split(",") if text else default)
+    for name in names:
+        if not known(name):
+            raise click.BadParameter(f"{name} is unknown; see --list", param_hint=option)
+    return names
+
+
+def _is_work(name: str) -> bool:
+    base, *variants = name.split("+")
+    return name == SLOW or (base in BASES and VARIANTS.keys() >= set(variants))
+
+
+def run_plan(plan: Plan, folder: Path, tick: Tick) -> Result:
+    """Run a plan.
+
+    Args:
+        plan: what to measure.
+        folder: an empty directory, for the document root and the servers' files.
+        tick: called with a work and a contender before each turn.
+    """
+    result, cores = _blank(plan), choose_cores()
+    if cores.server is None:
+        result.notes.append("This machine cannot keep server and load on cores of their own.")
+    root = folder / "root"
+    root.mkdir()
+    site = build_site(root, plan.files, plan.rounds * COLD_FILES + SAMPLED_FILES)
+    bases = base_works(site)
+    works = [parse_work(name, bases) for name in plan.works if name != SLOW]
+    result.titles |= {work.name: work.title for work in works}
+    with ExitStack() as stack:
+        field = Field(site, folder, cores, stack)
+        _start_all(field, plan, works, result, tick)
+        for work in works:
+            rows = run_work(field, work, rounds=plan.rounds, seconds=plan.seconds, tick=tick)
+            result.rows.extend(rows)
+        if SLOW in plan.works:
+            result.held.extend(run_slow(field, tick))
+        result.notes.extend(field.notes)
+    return result
+
+
+def _blank(plan: Plan) -> Result:
+    settings = {
+        "generator": choose_generator()[0],
+        "rounds": plan.rounds,
+        "turn_seconds": plan.seconds,
+        "files": plan.files,
+        "works": plan.works,
+    }
+    titles = {contender.name: contender.title for contender in plan.contenders}
+    families = {contender.name: contender.family.value for contender in plan.contenders}
+    return Result(machine.describe(), settings, titles, families)
+
+
+def _start_all(field: Field, plan: Plan, works: Sequence[Work], result: Result, tick: Tick) -> None:
+    """Start who can be started, once in the clear and, where the works want it, once with TLS."""
+    secured = _secured(works, result)
+    certificate = make_certificate(field.folder) if secured else None
+    for contender in plan.contenders:
+        tick("starting", contender.name)
+        if lines := contender.missing():
+            result.missing[contender.name] = lines
+            continue
+        field.start(contender)
+        if certificate and contender.tls and not contender.only:
+            if lines := contender.missing(tls=True):
+                result.missing[f"{contender.name}, HTTPS"] = lines
+            else:
+                field.start(contender, certificate)
+
+
+def _secured(works: Sequence[Work], result: Result) -> bool:
+    """Return whether TLS is wanted and possible; say in the result what it lacks."""
+    wanted = {"openssl": any(work.tls for work in works), "h2load": any(w.http2 for w in works)}
+    apt = {"openssl": "openssl", "h2load": "nghttp2-client"}
+    for name, needed in wanted.items():
+        if needed and not shutil.which(name):
+            result.missing[name] = [f"apt install {apt[name]}"]
+    return wanted["openssl"] and shutil.which("openssl") is not None
