@@ -10,6 +10,7 @@ raises BlockingIOError instead of waiting, and the lookup is begun again in a th
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
@@ -21,18 +22,20 @@ from typing import NamedTuple
 
 from asyncstatic.files import kernel
 from asyncstatic.files.decoding import can_decode
-from asyncstatic.files.handle import Handle, identity_of, read_fully
+from asyncstatic.files.handle import Handle, ReadBegunError, identity_of, read_fully
 from asyncstatic.files.memory import BoundedDict, Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.resolver import choose_resolver
 from asyncstatic.files.root import fault, release
 from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
-from asyncstatic.files.source import Found, Opened, Witness, absence_of, is_absence
+from asyncstatic.files.source import Found, Opened, Witness, absence_of, is_forbidden, is_missing
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
 _NOBODY_MAY_READ = 0o444
 _ATTEMPTS = 3  # to read a small file that is being written
+_RENEWALS = 10  # deploys, one right after another, that a lookup may meet
+_READ_TAKES = (0.0003, 0.001)  # seconds: flash, and a busy one
 _HASH_STEP = 1 << 20
 
 
@@ -67,6 +70,7 @@ class Directory:
         self.path = os.path.abspath(settings.root)
         self._pool = Pool(settings.pool_threads, settings.pool_timeout)
         self._sidecar_names = SidecarNames(self._resolver)
+        self._begun: Lookup | None = None
         self._dating = Dating()
         self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
 
@@ -77,13 +81,26 @@ class Directory:
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from what the kernel has in memory, else None."""
+        self._begun = None
         try:
             return self._find(lookup, nowait=True)
+        except ReadBegunError:
+            self._begun = lookup
         except BlockingIOError:
-            return None
+            pass
+        return None
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer, waiting for the disk in the pool."""
+        """Answer, waiting for the disk: in the pool, unless it reads for us already.
+
+        Then it is worth a moment: a hop to a thread and back costs more than a small read.
+        """
+        if self._begun is lookup:
+            for seconds in _READ_TAKES:
+                await asyncio.sleep(seconds)
+                found = self.open_nowait(lookup)
+                if found is not None:
+                    return found
         try:
             return await self._pool.run(self._find, lookup, False, discard=_close_found)
         except PoolBusyError:
@@ -96,11 +113,31 @@ class Directory:
 
     def _find(self, lookup: Lookup, nowait: bool) -> Found:
         try:
-            return self._lookup(lookup, nowait)
+            return self._find_present(lookup, nowait)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
             return absence_of(error)
+
+    def _find_present(self, lookup: Lookup, nowait: bool) -> Found:
+        """Believe that something is missing only of the tree that the root leads to now.
+
+        The root's handle is renewed a few times a second, and a deploy may delete the tree
+        it replaced at once.
+        """
+        root = self._resolver.root
+        for _ in range(_RENEWALS):
+            tree = root.tree(cached_only=nowait)
+            try:
+                found = self._lookup(lookup, nowait)
+            except OSError as error:
+                if not is_missing(error):
+                    raise
+                found = Absence.MISSING
+            if found is not Absence.MISSING or root.leads_to(tree):
+                break
+            root.renew(cached_only=nowait)
+        return found
 
     def _lookup(self, lookup: Lookup, nowait: bool) -> Found:
         try:
@@ -243,7 +280,7 @@ class Directory:
         try:
             files.append(self._open_file(named, coding, nowait))
         except OSError as error:
-            if not is_absence(error):
+            if not (is_missing(error) or is_forbidden(error)):
                 raise
 
     # -- content: in memory when it is small, else by its handle ---------------------------

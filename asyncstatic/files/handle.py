@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
-from asyncstatic.files.root import fault, release
+from asyncstatic.files.root import release
 from asyncstatic.http.model import Identity
 
 _STRIDE = 1024 * 1024
@@ -113,7 +113,7 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
     """Read until `count` octets are there or the file ends; read(2) may return fewer.
 
     Raises:
-        BlockingIOError: with `nowait`, they are not in the page cache.
+        ReadBegunError: with `nowait`, they are not in the page cache yet.
         OSError: the disk failed.
     """
     if nowait:
@@ -129,8 +129,12 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
     return b"".join(parts)
 
 
+class ReadBegunError(BlockingIOError):
+    """The octets are not in the page cache, but asking made the kernel begin to read them."""
+
+
 def _read_nowait(fd: int, offset: int, count: int) -> bytes:
     octets = kernel.pread_nowait(fd, count, offset)
     if octets is None:
-        raise fault(errno.EAGAIN)
+        raise ReadBegunError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return octets

@@ -39,7 +39,7 @@ class Openat2Resolver:
     """
 
     def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
-        self._root = root
+        self.root = root
         self._links = symlinks == "within_root"
         self._first_look = 0 if symlinks == "follow" else NO_LINKS
         self._allowed = allowed
@@ -57,7 +57,7 @@ class Openat2Resolver:
         if self._refused or (cached_only and not self._knows_cached):
             return self._walk.open(segments, cached_only=cached_only)
         path = relative_path(segments)
-        tree = self._root.tree(cached_only=cached_only)
+        tree = self.root.tree(cached_only=cached_only)
         resolve = self._first_look | (kernel.RESOLVE_CACHED if cached_only else 0)
         try:
             return kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
@@ -71,7 +71,7 @@ class Openat2Resolver:
 
     def close(self) -> None:
         """Let the root go."""
-        self._root.close()
+        self.root.close()
 
     def _open_cached_link(self, tree: Tree, path: bytes) -> int:
         """Open a path that holds a link, if the name policy likes where it leads."""

@@ -25,7 +25,13 @@ __all__ = ["Allowed", "Prefer", "Resolver", "Segments", "Symlinks", "choose_reso
 
 
 class Resolver(Protocol):
-    """Opens what lies below one root. Safe to call from several threads at once."""
+    """Opens what lies below one root. Safe to call from several threads at once.
+
+    Attributes:
+        root: what it opens below.
+    """
+
+    root: RootHandle
 
     @property
     def name(self) -> str:

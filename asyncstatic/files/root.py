@@ -123,6 +123,27 @@ class RootHandle:
             raise fault(self._failed or errno.EBADF)
         return tree
 
+    def leads_to(self, tree: Tree) -> bool:
+        """Tell whether the path still leads to a tree; while it leads nowhere, it does."""
+        try:
+            facts = kernel.stat(self.path)
+        except OSError:
+            return True
+        return (facts.st_dev, facts.st_ino) == tree.identity
+
+    def renew(self, *, cached_only: bool = False) -> None:
+        """Look where the path leads, before it is time.
+
+        Raises:
+            BlockingIOError: that would wait for a disk or another thread, and `cached_only`.
+        """
+        if not self._checking.acquire(blocking=not cached_only):
+            raise fault(errno.EAGAIN)
+        try:
+            self._check(cached_only)
+        finally:
+            self._checking.release()
+
     def close(self) -> None:
         """Let the handle go, at once or after the last lookup in flight."""
         self._closed = True

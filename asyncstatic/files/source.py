@@ -81,9 +81,14 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _OVERLOADED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
-def is_absence(error: OSError) -> bool:
-    """Tell an error that says a name is not there for us from one that says we failed."""
-    return error.errno in _MISSING or error.errno in _FORBIDDEN
+def is_missing(error: OSError) -> bool:
+    """Tell whether an error says that there is nothing public under a name."""
+    return error.errno in _MISSING
+
+
+def is_forbidden(error: OSError) -> bool:
+    """Tell whether an error says that we may not read what is there."""
+    return error.errno in _FORBIDDEN
 
 
 def absence_of(error: OSError) -> Absence:
@@ -91,11 +96,11 @@ def absence_of(error: OSError) -> Absence:
 
     Nothing of its text reaches a client. What we cannot explain is logged.
     """
-    if error.errno in _MISSING:
+    if is_missing(error):
         return Absence.MISSING
-    if error.errno in _FORBIDDEN:
+    if is_forbidden(error):
         return Absence.FORBIDDEN
     if error.errno in _OVERLOADED:
         return Absence.OVERLOADED
-    logger.error("reading failed: %s", error)
+    logger.error("reading failed: %s", str(error))  # the text: an error keeps handles alive
     return Absence.BROKEN

@@ -40,7 +40,7 @@ class WalkResolver:
     name = "walk"
 
     def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
-        self._root = root
+        self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
 
@@ -53,7 +53,7 @@ class WalkResolver:
         if cached_only:
             raise fault(errno.EAGAIN)
         path = relative_path(segments)
-        tree = self._root.tree()
+        tree = self.root.tree()
         if self._symlinks == "follow":
             return kernel.openat(tree.fd, path, kernel.OPEN_FLAGS)
         walk = _Walk(tree.fd, path, follow=self._symlinks == "within_root")
@@ -67,7 +67,7 @@ class WalkResolver:
 
     def close(self) -> None:
         """Let the root go."""
-        self._root.close()
+        self.root.close()
 
     def _allows(self, names: list[bytes], fd: int) -> bool:
         """Ask the name policy; `fd` is closed unless the answer is yes."""

@@ -32,7 +32,7 @@ class FinalPathResolver:
     name = "walk"
 
     def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
-        self._root = root
+        self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
 
@@ -41,7 +41,7 @@ class FinalPathResolver:
         if cached_only:
             raise fault(errno.EAGAIN)
         relative_path(segments)
-        tree = self._root.tree()
+        tree = self.root.tree()
         # The extended path (\\?\) of an open directory: no device names, no "..", no rewriting.
         root = kernel.fd_path(tree.fd).rstrip("\\")
         fd = kernel.open_path("\\".join((root, *segments)))
@@ -54,7 +54,7 @@ class FinalPathResolver:
 
     def close(self) -> None:
         """Let the root go."""
-        self._root.close()
+        self.root.close()
 
     def _vet(self, root: str, segments: Segments, final: str) -> None:
         expected = "\\".join((root, *segments))
