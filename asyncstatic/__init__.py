@@ -15,23 +15,43 @@ if TYPE_CHECKING:
     from asyncstatic.application import create_app
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
+    from asyncstatic.serve.quart import AsyncStatic, static_tag, static_url
+    from asyncstatic.serve.server import serve_app
+    from asyncstatic.serve.signing import SignedURLs, sign_url
+    from asyncstatic.serve.views import send_file, send_from_directory
     from asyncstatic.settings import Settings, SettingsError
 
 __all__ = [
+    "AsyncStatic",
     "Settings",
     "SettingsError",
+    "SignedURLs",
     "StaticFiles",
     "StaticMiddleware",
     "app",
     "create_app",
+    "send_file",
+    "send_from_directory",
+    "serve_app",
+    "sign_url",
+    "static_tag",
+    "static_url",
 ]
 
 _HOME = {
+    "AsyncStatic": "asyncstatic.serve.quart",
     "Settings": "asyncstatic.settings",
     "SettingsError": "asyncstatic.settings",
+    "SignedURLs": "asyncstatic.serve.signing",
     "StaticFiles": "asyncstatic.serve.asgi",
     "StaticMiddleware": "asyncstatic.serve.middleware",
     "create_app": "asyncstatic.application",
+    "send_file": "asyncstatic.serve.views",
+    "send_from_directory": "asyncstatic.serve.views",
+    "serve_app": "asyncstatic.serve.server",
+    "sign_url": "asyncstatic.serve.signing",
+    "static_tag": "asyncstatic.serve.quart",
+    "static_url": "asyncstatic.serve.quart",
 }
 
 

@@ -40,6 +40,16 @@ class Application:
             self._built = self._build()
         return self._built
 
+    def _problem(self) -> str | None:
+        """What keeps the app from being built, in one line."""
+        from asyncstatic.settings import SettingsError
+
+        try:
+            self.built()
+        except SettingsError as error:
+            return str(error)
+        return None
+
     async def __call__(
         self,
         scope: MutableMapping[str, Any],
@@ -48,13 +58,10 @@ class Application:
     ) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            from asyncstatic.settings import SettingsError
-
-            try:
-                self.built()
-            except SettingsError as error:
+            problem = self._problem()
+            if problem is not None:
                 await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                await send({"type": "lifespan.startup.failed", "message": problem})
                 return
         await self.built()(scope, receive, send)  # type: ignore[arg-type] # Quart's TypedDicts
 

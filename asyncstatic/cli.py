@@ -20,6 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _NEVER_SERVED = ("/proc", "/sys", "/dev")
 
 
+class WrongSettingError(click.ClickException):
+    """Said in one line, with the exit code of wrong usage."""
+
+    exit_code = 2
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="asyncstatic")
 def main() -> None:
@@ -38,6 +44,8 @@ def _options(command: Command) -> Command:
             click.option("--workers", "-w", default=1, type=positive, show_default=True,
                          help="Worker processes."),
             click.option("--open", "open_browser", is_flag=True, help="Open a browser."),
+            click.option("--reload", is_flag=True,
+                         help="Development: pages reload when a served file changes."),
             click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                          help="Any setting, as ASYNCSTATIC_NAME would; repeatable."),
             click.option("--access-logfile", metavar="FILE",
@@ -90,7 +98,7 @@ def serve(
             options["bind"] = tuple(_checked_bind(address) for address in bind)
         sys.exit(run(settings, Options(**options), announce))
     except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+        raise WrongSettingError(str(error)) from None
     except OSError as error:
         raise click.ClickException(str(error)) from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -18,6 +18,7 @@ DEFAULT_ROOTS = ("static", "public")
 Symlinks = Literal["within_root", "deny", "follow"]
 ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
+Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
 
 
 class SettingsError(ValueError):
@@ -52,6 +53,15 @@ class Settings:
         pool_timeout: seconds a request waits for the disk before it is answered 503.
         send_timeout: seconds without progress after which a client is dropped.
         resolver: which path resolver; "auto" asks the kernel.
+        manifest: JSON files below the root, as bundlers write them (``.vite/manifest.json``);
+            the fingerprinted names in them are immutable. Read at the start.
+        offload: large files are named to the server in front, which sends them:
+            "x-accel-redirect" (nginx) or "x-sendfile" (Apache, lighttpd). Never set it where
+            no such server strips the field: clients would get empty files.
+        offload_prefix: where the server in front finds the root: nginx's internal location,
+            such as "/_files"; for "x-sendfile" a directory, the root's own path if "".
+        unchanging: nothing below the root changes while it is served, so a server may open a
+            file by its name once more (ASGI's pathsend).
     """
 
     root: str = ""
@@ -67,16 +77,25 @@ class Settings:
     precompressed: bool = True
     etag: TagPolicy = "auto"
     cors: tuple[str, ...] = ()
-    cache_bytes: int = 64 * 1024 * 1024
+    cache_bytes: int = 128 * 1024 * 1024
     cache_file_bytes: int = 64 * 1024
     pool_threads: int = 8
     pool_timeout: float = 30.0
     send_timeout: float = 60.0
     resolver: ResolverChoice = "auto"
+    manifest: tuple[str, ...] = ()
+    offload: Offload = "off"
+    offload_prefix: str = ""
+    unchanging: bool = False
 
     def __post_init__(self) -> None:
         for name, hint in _HINTS.items():
             _check(name, hint, getattr(self, name))
+        if self.offload == "x-accel-redirect" and not self.offload_prefix.startswith("/"):
+            raise SettingsError(
+                f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
+                "is needed, such as /_files"
+            )
 
     @classmethod
     def of(cls, root: str | os.PathLike[str] | None = None, **options: Any) -> Settings:
@@ -89,7 +108,7 @@ class Settings:
             SettingsError: an unknown name or an unusable value.
         """
         if root is not None:
-            options["root"] = os.fspath(root)
+            options["root"] = _path(root)
         for name in options:
             if name not in _HINTS:
                 raise SettingsError(_unknown(name, _HINTS))
@@ -104,20 +123,45 @@ class Settings:
         Raises:
             SettingsError: an unknown variable, an unusable value, or no root.
         """
-        options: dict[str, Any] = {}
-        for variable, text in environ.items():
-            if variable.startswith(PREFIX):
-                name = variable.removeprefix(PREFIX).lower()
-                if name not in _HINTS:
-                    known = {PREFIX + known.upper(): None for known in _HINTS}
-                    raise SettingsError(_unknown(variable, known))
-                options[name] = _from_text(variable, _HINTS[name], text)
+        options = options_of(environ)
         if not options.get("root"):
             options["root"] = _default_root()
         return cls.of(**options)
 
 
+def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
+    """Pick ``ASYNCSTATIC_*`` out of an environment or an app's config.
+
+    Texts are read as the setting needs them; other values are taken as they are.
+
+    Args:
+        variables: all of them, ours and foreign.
+        others: names that are no settings and are known all the same, in upper case.
+
+    Raises:
+        SettingsError: an unknown variable, or an unusable text.
+    """
+    known = {PREFIX + name.upper(): name for name in _HINTS}
+    options: dict[str, Any] = {}
+    for variable, value in variables.items():
+        if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in others:
+            continue
+        if variable not in known:
+            raise SettingsError(_unknown(variable.removeprefix(PREFIX).lower(), _HINTS, PREFIX))
+        name = known[variable]
+        text = isinstance(value, str)
+        options[name] = _from_text(variable, _HINTS[name], value) if text else value
+    return options
+
+
 _HINTS: dict[str, Any] = get_type_hints(Settings)
+
+
+def _path(root: Any) -> Any:
+    try:
+        return os.fspath(root)
+    except TypeError:
+        raise SettingsError(f"root={root!r}: the path of a directory is needed") from None
 
 
 def _default_root() -> str:
@@ -130,20 +174,28 @@ def _default_root() -> str:
     )
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
+def _unknown(name: str, known: Mapping[str, Any], prefix: str = "") -> str:
+    def spelled(name: str) -> str:
+        return prefix + name.upper() if prefix else name
+
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-    return f"unknown setting {name}: {hint}"
+    others = ", ".join(spelled(other) for other in sorted(known))
+    hint = f"did you mean {spelled(close[0])}?" if close else f"known are {others}"
+    return f"unknown setting {spelled(name)}: {hint}"
 
 
 def _coerce(name: str, value: Any) -> Any:
     if _HINTS[name] == tuple[str, ...]:
-        return (value,) if isinstance(value, str) else tuple(value)
+        return (value,) if isinstance(value, str) else _as_tuple(value)
     if name == "media_types" and isinstance(value, Mapping):
         return {str(suffix).lower(): media for suffix, media in value.items()}
     if _HINTS[name] is float and type(value) is int:
         return float(value)
     return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Iterable) else value
 
 
 def _from_text(variable: str, hint: Any, text: str) -> Any:
@@ -152,12 +204,12 @@ def _from_text(variable: str, hint: Any, text: str) -> Any:
             return True
         if text.lower() in {"0", "false", "no", "off", ""}:
             return False
-        raise SettingsError(f"{variable}={text}: say 1 or 0")
+        raise SettingsError(f"{variable}={text!r}: say 1 or 0")
     if hint in (int, float):
         try:
             return hint(text)
         except ValueError:
-            raise SettingsError(f"{variable}={text}: a number is needed") from None
+            raise SettingsError(f"{variable}={text!r}: a number is needed") from None
     if hint == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if hint == Mapping[str, str]:
@@ -168,7 +220,7 @@ def _from_text(variable: str, hint: Any, text: str) -> Any:
 def _pairs(variable: str, text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(separator for _, separator, _ in pairs):
-        raise SettingsError(f"{variable}={text}: say .ext=type/subtype, separated by commas")
+        raise SettingsError(f"{variable}={text!r}: say .ext=type/subtype, separated by commas")
     return {suffix.strip(): media.strip() for suffix, _, media in pairs}
 
 
@@ -182,13 +234,17 @@ def _check(name: str, hint: Any, value: Any) -> None:
         raise SettingsError(f"{name}={value!r}: a number from 0 up is needed")
     if hint in (bool, str) and not isinstance(value, hint):
         raise SettingsError(f"{name}={value!r}: {hint.__name__} is needed")
-    if hint == tuple[str, ...] and not all(isinstance(item, str) and item for item in value):
+    if hint == tuple[str, ...] and not _is_list_of_strings(value):
         raise SettingsError(f"{name}={value!r}: a list of non-empty strings is needed")
     _check_meaning(name, value)
 
 
+def _is_list_of_strings(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, str) and item for item in value)
+
+
 def _check_meaning(name: str, value: Any) -> None:
-    if name == "index" and any("/" in item or item.startswith(".") for item in value):
+    if name == "index" and not all(map(_is_plain_name, value)):
         raise SettingsError(f"index={value!r}: plain file names are needed")
     if name == "cache_control" and not _is_field_value(value):
         raise SettingsError(f"cache_control={value!r}: printable ASCII is needed")
@@ -200,9 +256,16 @@ def _check_meaning(name: str, value: Any) -> None:
         _check_media_types(value)
 
 
+def _is_plain_name(name: str) -> bool:
+    return not name.startswith(".") and "/" not in name and "\0" not in name
+
+
 def _check_media_types(value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"media_types={value!r}: a mapping is needed, {{'.ext': 'type/sub'}}")
     for suffix, media in value.items():
-        if not suffix.startswith(".") or "/" not in media or not _is_field_value(media):
+        texts = isinstance(suffix, str) and isinstance(media, str)
+        if not texts or suffix[:1] != "." or "/" not in media or not _is_field_value(media):
             raise SettingsError(f"media_types {suffix!r}: {media!r}: say '.ext': 'type/subtype'")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.site import Site
     from bench.workloads import Prepared, Work
 
-WARM_UP_SECONDS, MANY_WARM_UP_SECONDS = 0.1, 1.5
+WARM_UP_SECONDS, MANY_WARM_UP_SECONDS = 0.1, 3.0
 COLD_SECONDS = 10.0
 
 

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBusterFunction, blockbuster_ctx
 
-import asyncstatic.files.kernel  # imported before it is watched, with the calls as they are
+import asyncstatic
+from asyncstatic.files import kernel  # before it is watched: fstat and stat stay as they are
 from tests.support.servers import LANES, Server, serving
 from tests.support.site import write_site
 
@@ -19,7 +20,9 @@ StartServer = Callable[..., Server]
 @pytest.fixture(scope="session", autouse=True)
 def _no_blocking_call_on_the_loop() -> Iterator[None]:
     """A call of ours that may wait, made on a running loop, raises BlockingError."""
-    with blockbuster_ctx(scanned_modules=[asyncstatic]):
+    with blockbuster_ctx(scanned_modules=[asyncstatic]) as watched:
+        reads = BlockBusterFunction(kernel, "pread", scanned_modules=[asyncstatic])
+        watched.functions["kernel.pread"] = reads.activate()
         yield
 
 

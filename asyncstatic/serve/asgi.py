@@ -6,17 +6,22 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Fields, Request, ResponsePlan
-from asyncstatic.http.respond import admit, respond
-from asyncstatic.http.target import is_public
+from asyncstatic.http.model import Request, ResponsePlan
+from asyncstatic.http.respond import admit, is_lasting, respond
+from asyncstatic.http.target import is_public_behind_link
+from asyncstatic.serve.guard import Authorize, Guard, Unasked, private
+from asyncstatic.serve.manifest import immutable, read_manifests
+from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, read_request
+from asyncstatic.serve.starlette import settings_of
 from asyncstatic.settings import Settings, SettingsError
 
 # An upload is read this far, and this long, so that its client gets to read the answer.
@@ -36,21 +41,46 @@ class StaticFiles:
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
             be a symbolic link that a deploy replaces while this runs.
-        **settings: any field of `Settings`.
+        authorize: asked before the disk is, with the scope and the path below the root -
+            decoded, canonical, beginning with "/". Sync (and then it must not block) or async;
+            returns True, False for 403 (404 with `hide_forbidden`), or the status 403, 404
+            or 410. What it lets through is `private`: no shared cache may keep it.
+        **settings: any field of `Settings`; of Starlette's StaticFiles `directory`,
+            `packages`, `html`, `check_dir` and `follow_symlink` are understood as well.
 
     Raises:
         SettingsError: the root cannot be served or a setting is wrong.
 
     Danger: ``symlinks="follow"`` on a tree that hostile users can write gives them every file
     this process can read.
+
+    Attributes:
+        settings: how the root is served.
+        source: where its representations come from; closed where `authorize` must be asked.
+        manifest: what `Settings.manifest` names; empty without one.
+        needs_scope: an answer depends on more than the request's own octets, so only a lane
+            that has the ASGI scope may answer.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | Settings, **settings: Any) -> None:
-        self.settings = root if isinstance(root, Settings) else Settings.of(root, **settings)
-        self._directory = open_directory(self.settings)
-        self.source: Source = self._directory
-        if self.settings.cache_bytes:
-            self.source = Cached(self._directory, self.settings.cache_bytes)
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | Settings | None = None,
+        *,
+        authorize: Authorize | None = None,
+        **settings: Any,
+    ) -> None:
+        chosen = root if isinstance(root, Settings) else settings_of(root, settings)
+        self._directory = open_directory(chosen)
+        self.manifest = read_manifests(self._directory.path, chosen.manifest)
+        self._has_proven = bool(self.manifest.proven) and authorize is None
+        self._guard = Guard(authorize, chosen) if authorize is not None else None
+        self.settings = private(chosen) if authorize is not None else chosen
+        self.needs_scope = authorize is not None or chosen.offload != "off"
+        self._unchanging_root = self._directory.path if chosen.unchanging else None
+        self._source: Source = self._directory
+        if chosen.cache_bytes:
+            self._source = Cached(self._directory, chosen.cache_bytes)
+        self.source = self._source if authorize is None else Unasked(self._source)
 
     @property
     def root(self) -> str:
@@ -76,65 +106,103 @@ class StaticFiles:
         """Give back root handle, threads and memory."""
         self.source.close()
 
-    async def find(self, request: Request) -> tuple[ResponsePlan, Opened | None]:
+    async def find(
+        self, request: Request, scope: Scope | None = None
+    ) -> tuple[ResponsePlan, Opened | None]:
         """Decide the answer to a request.
+
+        Args:
+            request: what is asked.
+            scope: for the hook; needed where `needs_scope` is true.
 
         Returns:
             The plan, and what its byte ranges come from; the caller closes that.
         """
         admitted = admit(request, self.settings)
         if isinstance(admitted, ResponsePlan):
+            if admitted.status == 308 and not request.target:
+                return await self._to_mount_point(admitted, request, scope)
             return admitted, None
-        found = self.source.open_nowait(admitted)
+        if self._guard is not None:
+            refusal = await self._guard.refusal(request, admitted, scope)
+            if refusal is not None:
+                return refusal, None
+        found = self._source.open_nowait(admitted)
         if found is None:
-            found = await self.source.open(admitted)
+            found = await self._source.open(admitted)
         return self.plan(request, found)
+
+    async def _to_mount_point(
+        self, redirect: ResponsePlan, request: Request, scope: Scope | None
+    ) -> tuple[ResponsePlan, Opened | None]:
+        """Redirect to the mount point's slash, but only if something is there, as anywhere."""
+        plan, opened = await self.find(request._replace(target=b"/"), scope)
+        if opened is None:
+            return plan, None
+        opened.close()
+        return redirect, None
 
     def plan(self, request: Request, found: Found) -> tuple[ResponsePlan, Opened | None]:
         """Decide the answer, given what was found."""
         if isinstance(found, Opened):
-            return self._plan_of(request, found), found
+            plan = self._plan_of(request, found)
+            if self.settings.offload != "off":
+                plan = handed_over(plan, found, self.settings, self._directory.path)
+            return plan, found
         return respond(request, found, self.settings, time.time_ns(), ""), None
 
     def _plan_of(self, request: Request, opened: Opened) -> ResponsePlan:
-        """Decide the answer from a representation; remembered with it, where it lasts.
-
-        A plan depends on nothing but request, representation, boundary and the clock in
-        seconds, so within one second equal requests for unchanged bytes have equal plans.
-        """
-        now_ns = time.time_ns()
-        key = (request.method, request.fields, now_ns // 1_000_000_000)
+        """Decide the answer from a representation; remembered with it, where that lasts."""
+        key = (request.method, request.fields)
         plan: ResponsePlan | None = opened.memo.get(key)
         if plan is not None:
             return plan
+        now_ns = time.time_ns()
         boundary = secrets.token_hex(16) if request.fields.range else ""
         try:
             plan = respond(request, opened.representation, self.settings, now_ns, boundary)
         except BaseException:
             opened.close()
             raise
-        if opened.witnesses and not boundary:
-            _remember(opened.memo, key, plan)
+        if self._has_proven and self.manifest.proves(opened.representation.segments):
+            plan = immutable(plan)
+        if opened.witnesses and is_lasting(request, opened.representation, now_ns):
+            remember(opened, key, plan)
         return plan
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plan, opened = await self.find(read_request(scope))
+        plan, opened = await self.find(read_request(scope), scope)
         try:
             if has_content(scope["headers"]):
                 await _drain(receive)
-            await send_plan(plan, opened, scope, receive, send, self.settings.send_timeout)
+            await self.carry_out(plan, opened, scope, receive, send)
         finally:
             if opened is not None:
                 opened.close()
 
+    def carry_out(
+        self,
+        plan: ResponsePlan,
+        opened: Opened | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> Coroutine[Any, Any, None]:
+        """Send what `find` decided; see `send_plan`."""
+        timeout = self.settings.send_timeout
+        return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 
-def _remember(memo: dict[Any, Any], key: tuple[str, Fields, int], plan: ResponsePlan) -> None:
-    """Keep a plan, within a bound: fields are the client's, and may be long and many."""
-    if sum(len(value or "") for value in key[1]) > _MEMO_CHARACTERS:
+
+def remember(opened: Opened, key: tuple[Any, ...], value: object) -> None:
+    """Keep what was made of a representation with it; the key must begin with method and fields.
+
+    Within a bound: fields are the client's, and may be long and many.
+    """
+    if sum(len(field or "") for field in key[1]) > _MEMO_CHARACTERS:
         return
-    if len(memo) >= _MEMO_ENTRIES:
-        memo.clear()
-    memo[key] = plan
+    if len(opened.memo) >= _MEMO_ENTRIES:
+        opened.memo.clear()
+    opened.memo[key] = value
 
 
 def open_directory(settings: Settings) -> Directory:
@@ -146,7 +214,7 @@ def open_directory(settings: Settings) -> Directory:
     if not settings.root:
         raise SettingsError("no root: name the directory to serve")
     try:
-        return Directory(settings, partial(is_public, settings=settings))
+        return Directory(settings, partial(is_public_behind_link, settings=settings))
     except FileNotFoundError:
         problem = "does not exist; create it or name another"
     except NotADirectoryError:

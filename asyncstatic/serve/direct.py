@@ -8,35 +8,43 @@ as if it had been there from the beginning.
 
 Requests on a connection are answered strictly in order. While one is being answered - it waits
 for the disk, or its content waits for the client - later octets only gather, up to a bound.
+
+A connection always has a deadline (`expire`), except while the disk is waited for, which has its
+own: the next head must be complete in time, and content must move.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
+from math import inf
 from typing import Any, cast
 
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.lane import Admitted, Lane
+from asyncstatic.serve.lane import Admitted, Exchange, KnownResponse, Lane
+from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.refusal import refuse
 from asyncstatic.serve.transfer import Transfer, send_copy
 
 _HEAD_END = b"\r\n\r\n"
 _METHODS = (b"GET /", b"HEAD /")
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
-_NO_DEADLINE = float("inf")
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
-    b"cache-control: no-store\r\nconnection: close\r\n\r\n"
-)
 
 
 class DirectProtocol(asyncio.Protocol):
-    """One connection of the direct lane."""
+    """One connection of the direct lane.
+
+    Args:
+        lane: what it shares with the others.
+        loop: that it runs on.
+    """
 
     __slots__ = (
         "_answering",
+        "_began",
         "_buffer",
         "_deadline",
         "_eof",
@@ -59,27 +67,29 @@ class DirectProtocol(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
-        self._deadline = _NO_DEADLINE
+        self._deadline = inf
         self._unsent = 0
         self._socket: int | None = None
+        self._began = 0.0
 
     # -- asyncio.Protocol ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless the lane is full or TLS negotiated another protocol."""
+        """Begin, unless there are too many, or nothing here is for this lane."""
         self.transport = cast("asyncio.Transport", transport)
         lane = self._lane
         if lane.is_full():
-            self.transport.write(_BUSY)
-            self.transport.close()
+            refuse(self.transport)
             return
-        lane.connections.add(self)
+        lane.enter(self)
         self._rest()
         tls = transport.get_extra_info("ssl_object")
         if tls is None:
             self._socket = transport.get_extra_info("socket").fileno()
-        elif tls.selected_alpn_protocol() not in (None, "http/1.1"):
-            self._hand_over(b"")
+        if not lane.mounts or (
+            tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
+        ):
+            self._hand_over()
 
     def data_received(self, data: bytes) -> None:
         """Answer all complete requests that are there."""
@@ -90,16 +100,13 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Let a half-closed client have its answer."""
+        """Let a half-closed client have its answer; TLS has no half-closed state."""
         self._eof = True
-        if self._answering is None and self._buffer:
-            self._hand_over(b"")
-            return True
-        return self._answering is not None
+        return self._answering is not None and self._socket is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
-        self._lane.connections.discard(self)
+        self._lane.leave(self)
         self._buffer = b""
         self.resume_writing()
         if self._answering is not None:
@@ -116,6 +123,8 @@ class DirectProtocol(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
+    # -- deadlines -------------------------------------------------------------------------
+
     async def drained(self) -> None:
         """Wait until the transport takes more; each call is progress."""
         self.progress()
@@ -123,11 +132,14 @@ class DirectProtocol(asyncio.Protocol):
             await asyncio.shield(self._writable)
             self.progress()
 
-    # -- deadlines -------------------------------------------------------------------------
-
     def progress(self) -> None:
         """Content has moved: give the client another while."""
+        self._unsent = self.transport.get_write_buffer_size()
         self._deadline = self._loop.time() + self._lane.send_timeout
+
+    def hold(self) -> None:
+        """We are the ones who wait, for the disk; the pool has a deadline of its own."""
+        self._deadline = inf
 
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers."""
@@ -137,7 +149,6 @@ class DirectProtocol(asyncio.Protocol):
         if self._answering is None and not unsent:
             self.transport.close()
         elif unsent and unsent != self._unsent:
-            self._unsent = unsent
             self.progress()
         else:
             self.transport.abort()
@@ -153,45 +164,47 @@ class DirectProtocol(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Wait for the next request, but not for ever."""
-        self._deadline = self._loop.time() + self._lane.config.keep_alive_timeout
+        self._deadline = self._loop.time() + self._lane.keep_alive_timeout
 
     # -- requests --------------------------------------------------------------------------
 
     def _proceed(self) -> None:
         """Answer what can be answered at once; stop at the first that must wait."""
-        lane = self._lane
-        while self._buffer and self._answering is None and not self.transport.is_closing():
+        lane, buffer, start = self._lane, self._buffer, 0
+        ours = True
+        while start < len(buffer) and self._answering is None and not self.transport.is_closing():
             if self._writable is not None:
                 self._start(self.drained())
-                return
-            buffer = self._buffer
-            end = buffer.find(_HEAD_END) + 4
+                break
+            end = buffer.find(_HEAD_END, start) + 4
             if end < 4:
-                if self._is_doubtful(buffer):
-                    self._hand_over(b"")
-                return
-            if end == len(buffer):
-                head, self._buffer = buffer, b""
-            else:
-                head, self._buffer = buffer[:end], buffer[end:]
-            admitted = lane.admit(head) if end <= lane.config.h11_max_incomplete_size else None
-            if admitted is None or not self._answer(admitted, head):
-                self._hand_over(head)
-                return
+                ours = self._may_become_ours(buffer[start:])
+                break
+            head = buffer[start:end]
+            admitted = lane.remembered.get(head)
+            if admitted is None and end - start <= lane.head_octets:
+                admitted = lane.admit(head)
+            ours = admitted is not None and self._answer(admitted, head)
+            if not ours:
+                break
+            start = end
+        self._buffer = buffer[start:]
+        if not ours:
+            self._hand_over()
 
-    def _is_doubtful(self, octets: bytes) -> bool:
-        """Tell whether an incomplete head is already one that is not for this lane."""
-        if len(octets) > self._lane.config.h11_max_incomplete_size:
-            return True
+    def _may_become_ours(self, octets: bytes) -> bool:
+        """Tell whether an incomplete head could still be one for this lane."""
+        if len(octets) > self._lane.head_octets:
+            return False
         if octets.count(b"\n") != octets.count(b"\r\n"):
-            return True
-        return not any(
-            octets.startswith(start) or start.startswith(octets[:6]) for start in _METHODS
-        )
+            return False
+        return any(octets.startswith(start) or start.startswith(octets[:6]) for start in _METHODS)
 
     def _answer(self, admitted: Admitted, head: bytes) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
-        static, lookup = admitted.mount.static, admitted.lookup
+        lane, static, lookup = self._lane, admitted.mount.static, admitted.lookup
+        if lane.observes:
+            self._began = time.time()
         if isinstance(lookup, ResponsePlan):
             return self._is_ours(admitted, lookup) and self._write_small(admitted, lookup, None)
         found = static.source.open_nowait(lookup)
@@ -199,9 +212,9 @@ class DirectProtocol(asyncio.Protocol):
             self._start(self._answer_later(admitted, head))
             return True
         if isinstance(found, Opened) and found.memo and self._keeps_alive(admitted):
-            known = self._lane.known_response(admitted, found)
+            known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
-                self._write(known.head, known.content, found)
+                self._write(known.head + lane.ending(), known.content, found)
                 self._answered(admitted, known.plan)
                 return True
         plan, opened = static.plan(admitted.request, found)
@@ -214,17 +227,19 @@ class DirectProtocol(asyncio.Protocol):
 
     async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
         """Answer after the disk has been waited for, in the pool."""
-        self._deadline = _NO_DEADLINE  # the pool has its own
+        self.hold()
         plan, opened = await admitted.mount.static.find(admitted.request)
         if not self._is_ours(admitted, plan):
             _close(opened)
-            self._hand_over(head)
+            self._buffer = head + self._buffer
+            self._hand_over()
         elif not self._write_small(admitted, plan, opened):
             await self._send_large(admitted, plan, cast("Opened", opened))
 
     def _is_ours(self, admitted: Admitted, plan: ResponsePlan) -> bool:
         """Tell whether this lane sends a plan: not what an app may have, or of unknown length."""
-        return plan.length is not None and not (plan.status == 404 and admitted.mount.passes_on())
+        passed_on = plan.status in PASSED_ON and admitted.mount.passes_on()
+        return plan.length is not None and not passed_on
 
     def _write_small(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
         """Send a response whose octets are in memory; False when they are not."""
@@ -237,7 +252,7 @@ class DirectProtocol(asyncio.Protocol):
         if opened is not None:
             opened.close()
             if not close:
-                self._lane.remember(admitted, opened, plan, head, content)
+                self._lane.remember(admitted, opened, plan, content)
         self._answered(admitted, plan)
         if close:
             self.transport.close()
@@ -260,6 +275,7 @@ class DirectProtocol(asyncio.Protocol):
 
     async def _send_large(self, admitted: Admitted, plan: ResponsePlan, opened: Opened) -> None:
         """Send a response from its file, at the client's pace."""
+        self.progress()
         close = not self._keeps_alive(admitted)
         handle = opened.handle
         assert handle is not None, "what is not in memory has a handle"  # noqa: S101 - invariant
@@ -272,13 +288,22 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _keeps_alive(self, admitted: Admitted) -> bool:
-        most = self._lane.config.keep_alive_max_requests
-        return admitted.keep_alive and self._requests + 1 < most and not self._lane.closing
+        lane = self._lane
+        return (
+            admitted.keep_alive
+            and self._requests + 1 < lane.keep_alive_requests
+            and not lane.closing
+        )
 
     def _answered(self, admitted: Admitted, plan: ResponsePlan) -> None:
+        lane = self._lane
         self._requests += 1
-        self._rest()
-        self._lane.answered(admitted, plan, self.transport)
+        self._deadline = self._loop.time() + lane.keep_alive_timeout
+        if lane.observes:
+            seconds = time.time() - self._began
+            lane.server.observe(
+                Exchange(admitted.line, admitted.head, plan, self.transport, seconds)
+            )
 
     # -- what takes longer, and what is not ours -------------------------------------------
 
@@ -294,19 +319,20 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.abort()
             return
         self._answering = None
-        if self.transport.is_closing() or self not in self._lane.connections:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
         self._rest()
         self.transport.resume_reading()
-        self._proceed()
-        if self._eof and self._answering is None:
+        if not self._lane.closing:
+            self._proceed()
+        if (self._eof or self._lane.closing) and self._answering is None:
             self.transport.close()
 
-    def _hand_over(self, head: bytes) -> None:
+    def _hand_over(self) -> None:
         """Give connection and octets to the full server, for good."""
-        octets, self._buffer = head + self._buffer, b""
-        self._lane.connections.discard(self)
-        self._lane.hand_over(self.transport, octets, self._eof)
+        octets, self._buffer = self._buffer, b""
+        self._lane.leave(self)
+        self._lane.server.take_over(self.transport, octets, eof=self._eof)
 
 
 def _close(opened: Opened | None) -> None:

@@ -9,6 +9,8 @@ missing or second Host, any doubt - is None: handed over, untouched, to the full
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 import httptools
@@ -26,7 +28,7 @@ _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*+) HTTP/1\.1")
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _NEVER_HERE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
 _REMEMBERED_OCTETS = 4096
-_REMEMBERED_HEADS = 512
+_REMEMBERED_HEADS = 2048
 
 
 class Head(NamedTuple):
@@ -66,7 +68,7 @@ class HeadReader:
         server_names: hosts that are ours; empty for all (Hypercorn's ``server_names``).
     """
 
-    def __init__(self, server_names: list[str]) -> None:
+    def __init__(self, server_names: Iterable[str] = ()) -> None:
         self._server_names = frozenset(name.encode("latin-1") for name in server_names)
         self._blocks: BoundedDict[bytes, Head] = BoundedDict(_REMEMBERED_HEADS)
 
@@ -91,13 +93,15 @@ class HeadReader:
             return None
         collector = _Collector()
         parser = httptools.HttpRequestParser(collector)
-        try:
+        # An upgrade ends the head all the same; which of them we may ignore is asked below.
+        with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
             parser.feed_data(head)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return None
         if not collector.complete or not self._is_plain(collector.headers):
             return None
-        return Head(Fields.read(collector.headers), parser.should_keep_alive(), collector.headers)
+        options = _plain_connection(collector.headers)
+        if options is None:
+            return None
+        return Head(Fields.read(collector.headers), b"close" not in options, collector.headers)
 
     def _is_plain(self, headers: Headers) -> bool:
         hosts = [value for name, value in headers if name == b"host"]
@@ -105,13 +109,11 @@ class HeadReader:
             return False
         if self._server_names and hosts[0] not in self._server_names:
             return False
-        if any(name in _NEVER_HERE for name, _ in headers):
-            return False
-        return _is_plain_connection(headers)
+        return not any(name in _NEVER_HERE for name, _ in headers)
 
 
-def _is_plain_connection(headers: Headers) -> bool:
-    """Connection says close or keep-alive, once; nothing is upgraded.
+def _plain_connection(headers: Headers) -> set[bytes] | None:
+    """What Connection says: close or keep-alive, not both; None where something is upgraded.
 
     An offer of h2c may be ignored (RFC 9110 §7.8), and is: clients that make it, curl among
     them, stumble over data right behind a 101.
@@ -119,8 +121,8 @@ def _is_plain_connection(headers: Headers) -> bool:
     connection = b", ".join(value for name, value in headers if name == b"connection").lower()
     upgrade = b", ".join(value for name, value in headers if name == b"upgrade").lower()
     if upgrade and upgrade.strip() != b"h2c":
-        return False
+        return None
     options = {option.strip() for option in connection.split(b",")} - {b""}
     if upgrade:
         options -= {b"upgrade", b"http2-settings"}
-    return options <= {b"close"} or options <= {b"keep-alive"}
+    return options if options <= {b"close"} or options <= {b"keep-alive"} else None

@@ -1,34 +1,32 @@
-"""What the connections of the direct lane share: roots, memories, clock, limits, log."""
+"""What the connections of the direct lane share: roots, memories, clock, limits.
+
+A lane stands in front of a full server (`FullServer`): Hypercorn in `asyncstatic serve`,
+Uvicorn in `asyncstatic.serve.uvicorn`. What that one was configured with holds for both.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import unquote
+from typing import Any, NamedTuple, Protocol
 
 from asyncstatic.files.memory import BoundedDict
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
-from asyncstatic.http.respond import admit
-from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.http.respond import admit, is_lasting
+from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.head import Head, HeadReader, RequestLine
 from asyncstatic.serve.scope import split_mount
 
-if TYPE_CHECKING:
-    from hypercorn.asyncio.worker_context import WorkerContext
-    from hypercorn.config import Config
-
 SWEEP_SECONDS = 0.5
-_REMEMBERED_REQUESTS = 512
+_REMEMBERED_REQUESTS = 2048
 _REMEMBERED_OCTETS = 2048
-_MEMO_ENTRIES = 8
-_MEMO_OCTETS = 512
-
-HandOver = Callable[[asyncio.Transport, bytes, bool], None]
+_SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,10 @@ class Mount:
 
 
 class Admitted(NamedTuple):
-    """A request the lane may answer, with all that its octets alone decide."""
+    """A request the lane may answer, with all that its octets alone decide.
+
+    `key` is what a response is remembered by, beside its representation.
+    """
 
     request: Request
     mount: Mount
@@ -55,15 +56,71 @@ class Admitted(NamedTuple):
     keep_alive: bool
     line: RequestLine
     head: Head
+    key: tuple[Any, ...]
 
 
 class KnownResponse(NamedTuple):
-    """A response as it was sent in one second (of the clock, since the epoch)."""
+    """A response made before; `head` without what the server adds to each, and its end."""
 
-    second: int
     head: bytes
     content: bytes
     plan: ResponsePlan
+
+
+class Exchange(NamedTuple):
+    """A request and its response, for the log; `seconds` from the one's head to the other's end."""
+
+    line: RequestLine
+    head: Head
+    plan: ResponsePlan
+    transport: asyncio.Transport
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the full server was configured with. Times in seconds.
+
+    Attributes:
+        head_octets: the largest request head.
+        keep_alive_timeout: how long a connection may take for its next request head.
+        keep_alive_requests: the requests of one connection.
+        server_names: hosts that are served; empty for all.
+        root_path: the path below which the app is mounted (ASGI).
+    """
+
+    head_octets: int = 16 * 1024
+    keep_alive_timeout: float = 5.0
+    keep_alive_requests: float = math.inf
+    server_names: tuple[str, ...] = ()
+    root_path: str = ""
+
+
+class FullServer(Protocol):
+    """The server behind the lane.
+
+    Attributes:
+        terms: its configuration.
+        observes: whether it wants to be told of every exchange.
+    """
+
+    @property
+    def terms(self) -> Terms: ...
+
+    @property
+    def observes(self) -> bool: ...
+
+    def is_full(self, connections: int) -> bool:
+        """Tell whether one connection more is too many, with so many in the lane."""
+
+    def fields(self) -> Iterable[tuple[bytes, bytes]]:
+        """Date, and what else it adds to every response; asked once a second."""
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count and log an exchange."""
+
+    def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
+        """Go on with a connection, of which octets, and perhaps the end, were received."""
 
 
 class Connection(Protocol):
@@ -83,156 +140,123 @@ class Lane:
     """Shared by all connections of one worker.
 
     Args:
-        mounts: the roots, looked at in this order.
-        config: Hypercorn's; its limits and timeouts hold for both lanes.
-        context: Hypercorn's, for ``max_requests``.
-        hand_over: starts the full server on a connection, with the octets received so far
-            and whether the client will send no more.
-        limit_concurrency: connections at the same time; beyond it 503. None: no limit.
+        mounts: the roots, looked at in this order; without one everything is handed over.
+        server: the full server behind.
     """
 
-    def __init__(
-        self,
-        mounts: list[Mount],
-        config: Config,
-        context: WorkerContext,
-        hand_over: HandOver,
-        limit_concurrency: int | None = None,
-    ) -> None:
-        self.config = config
-        self.hand_over = hand_over
+    def __init__(self, mounts: list[Mount], server: FullServer) -> None:
+        terms = server.terms
+        self.server = server
+        self.mounts = mounts
+        self.head_octets = terms.head_octets
+        self.keep_alive_timeout = terms.keep_alive_timeout
+        self.keep_alive_requests = terms.keep_alive_requests
+        self.observes = server.observes
+        self.send_timeout = max(
+            (mount.static.settings.send_timeout for mount in mounts), default=_SEND_TIMEOUT
+        )
         self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.limit_concurrency = limit_concurrency
         self.closing = False
-        self._mounts = mounts
-        self._context = context
-        self._reader = HeadReader(config.server_names)
-        self._admitted: BoundedDict[bytes, Admitted] = BoundedDict(_REMEMBERED_REQUESTS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._root_path = terms.root_path
+        self._reader = HeadReader(terms.server_names)
+        self.remembered: BoundedDict[bytes, Admitted] = BoundedDict(_REMEMBERED_REQUESTS)
         self._second = 0
-        self._common = b""
-        self._logs_access = config.log.access_logger is not None
-        self.send_timeout = max(mount.static.settings.send_timeout for mount in mounts)
+        self._ending = b""
 
     # -- from octets to what they ask for --------------------------------------------------
 
     def admit(self, head: bytes) -> Admitted | None:
         """Read one request head; None when the full server must have it.
 
-        Remembered by its exact octets, so a repeated request is one look-up.
+        It is `remembered` by its exact octets, so a repeated request is one look-up.
         """
-        known = self._admitted.get(head)
-        if known is None:
-            known = self._admit(head)
-            if known is not None and len(head) <= _REMEMBERED_OCTETS:
-                self._admitted.put(head, known)
-        return known
+        admitted = self._admit(head)
+        if admitted is not None and len(head) <= _REMEMBERED_OCTETS:
+            self.remembered.put(head, admitted)
+        return admitted
 
     def _admit(self, octets: bytes) -> Admitted | None:
         read = self._reader.read(octets)
         if read is None:
             return None
         line, head = read
-        for mount in self._mounts:
-            prefix, target = split_mount(line.path, mount.prefix)
+        for mount in self.mounts:
+            prefix, target = split_mount(line.path, self._root_path + mount.prefix)
             if mount.prefix and not prefix:
+                if not target:
+                    return None  # the mount point without its slash
                 continue
+            if mount.static.needs_scope:
+                return None
             request = Request(line.method, target, line.query, head.fields, prefix)
             lookup = admit(request, mount.static.settings)
-            return Admitted(request, mount, lookup, head.keep_alive, line, head)
+            key = (line.method, head.fields, "response")
+            return Admitted(request, mount, lookup, head.keep_alive, line, head, key)
         return None
 
     # -- from a plan to octets -------------------------------------------------------------
 
-    def common_fields(self) -> bytes:
-        """Date, and what else the config adds to every response; made once a second."""
+    def ending(self) -> bytes:
+        """How every head ends: Date, and what else the server adds; made once a second."""
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._common = b"".join(
-                b"%b: %b\r\n" % field for field in self.config.response_headers("h11")
-            )
-        return self._common
+            lines = [b"%b: %b\r\n" % field for field in self.server.fields()]
+            self._ending = b"".join((*lines, b"\r\n"))
+        return self._ending
 
     def head_of(self, plan: ResponsePlan, *, close: bool) -> bytes:
         """Serialize status line and fields."""
-        lines = [_status_line(plan.status)]
-        lines += [b"%b: %b\r\n" % field for field in plan.fields]
-        lines.append(self.common_fields())
-        lines.append(b"connection: close\r\n\r\n" if close else b"\r\n")
-        return b"".join(lines)
-
-    def known_response(self, admitted: Admitted, opened: Opened) -> KnownResponse | None:
-        """The response to an equal request in this second, if it is remembered."""
-        known: KnownResponse | None = opened.memo.get(admitted.request)
-        return known if known is not None and known.second == int(time.time()) else None
+        closing = b"connection: close\r\n" if close else b""
+        return _own_head(plan) + closing + self.ending()
 
     def remember(
-        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, head: bytes, content: bytes
+        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, content: bytes
     ) -> None:
-        """Keep a whole response with what it was made from, for the rest of this second.
+        """Keep a whole response with what it was made from, where it lasts."""
+        if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
+            remember(opened, admitted.key, KnownResponse(_own_head(plan), content, plan))
 
-        A plan depends on nothing but request, representation, boundary and the clock in
-        seconds, so within one second equal requests for unchanged bytes have equal answers.
-        """
-        fields = admitted.request.fields
-        if not opened.witnesses or fields.range is not None:
-            return
-        if sum(len(value or "") for value in fields) > _MEMO_OCTETS:
-            return
-        if len(opened.memo) >= _MEMO_ENTRIES:
-            opened.memo.clear()
-        opened.memo[admitted.request] = KnownResponse(self._second, head, content, plan)
-
-    # -- limits, log, life -----------------------------------------------------------------
+    # -- the life of connections -----------------------------------------------------------
 
     def is_full(self) -> bool:
-        """Tell whether ``limit_concurrency`` connections are there already."""
-        most = self.limit_concurrency
-        return most is not None and len(self.connections) >= most
+        """Tell whether as many connections are there as there may be."""
+        return self.server.is_full(len(self.connections))
 
-    def answered(
-        self, admitted: Admitted, plan: ResponsePlan, transport: asyncio.Transport
-    ) -> None:
-        """Count a request towards ``max_requests`` and log it, as Hypercorn does."""
-        context = self._context
-        if context.max_requests is not None:
-            context.requests += 1
-            if context.requests > context.max_requests:
-                self.spawn(context.terminate.set())
-        if self._logs_access:
-            self.spawn(self._log(admitted, plan, transport.get_extra_info("peername")))
+    def enter(self, connection: Connection) -> None:
+        """Watch a connection: its deadline is looked at, and a shutdown closes it."""
+        self.connections.add(connection)
+        self._empty.clear()
+        if self._sweeping is None:
+            self._sweep_later()
 
-    async def _log(self, admitted: Admitted, plan: ResponsePlan, peer: Any) -> None:
-        """Write an access log line, in Hypercorn's format and with its atoms."""
-        scope: Any = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": admitted.line.method,
-            "scheme": "https" if self.config.ssl_enabled else "http",
-            "path": unquote(admitted.line.path.decode("ascii")),
-            "query_string": admitted.line.query,
-            "headers": admitted.head.headers,
-            "client": peer[:2] if isinstance(peer, tuple) else None,
-        }
-        response: Any = {"status": plan.status, "headers": plan.fields}
-        await self.config.log.access(scope, response, 0.0)
+    def leave(self, connection: Connection) -> None:
+        """Watch a connection no more."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def _sweep_later(self) -> None:
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what is past its deadline: one timer, as long as there are connections."""
+        self._sweeping = None
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self.connections):
+            connection.expire(now)
+        if self.connections:
+            self._sweep_later()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine, and keep it alive until it ends."""
         task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
-
-    async def sweep(self) -> None:
-        """Close what is past its deadline, until cancelled: one timer for all connections."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            now = loop.time()
-            for connection in tuple(self.connections):
-                connection.expire(now)
 
     def close(self) -> None:
         """Begin a graceful shutdown: idle connections go, others finish what they answer."""
@@ -240,10 +264,18 @@ class Lane:
         for connection in tuple(self.connections):
             connection.finish()
 
-    def abort(self) -> None:
-        """End a shutdown that took too long: whatever is left is cut off."""
+    async def closed(self, seconds: float) -> None:
+        """Wait until all connections are gone, but not for ever: then cut off what is left."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self.connections:
+                    await self._empty.wait()
         for connection in tuple(self.connections):
             connection.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
 
 def find_mounts(app: Any) -> Iterator[Mount]:
@@ -260,6 +292,10 @@ def find_mounts(app: Any) -> Iterator[Mount]:
         yield from find_mounts(app.app)
     elif isinstance(getattr(app, "asgi_app", None), StaticMiddleware):
         yield from find_mounts(app.asgi_app)
+
+
+def _own_head(plan: ResponsePlan) -> bytes:
+    return _status_line(plan.status) + b"".join(b"%b: %b\r\n" % field for field in plan.fields)
 
 
 def _status_line(status: int) -> bytes:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, read_request
+from asyncstatic.settings import SettingsError
+
+Path: TypeAlias = str | os.PathLike[str]
+
+
+# What a root answers when it cannot know the name: an app may.
+PASSED_ON = frozenset({400, 404, 414})
 
 
 class StaticMiddleware:
     """Put static roots in front of an ASGI app.
 
-    A GET or HEAD for which a root has an answer other than 404 is answered from there. All
-    else - other methods, other paths, WebSockets, lifespan - reaches the app untouched.
+    A GET or HEAD for which a root has an answer is answered from there. All else - other
+    methods, other paths, names the root does not have, WebSockets, lifespan - reaches the
+    app untouched, and nothing of the app's answers is ever held back.
 
     Args:
         app: the app behind.
-        static: the root in front; a directory, or a `StaticFiles`.
+        static: the root in front; a directory or a `StaticFiles`. Several: a mapping of
+            prefixes to them, looked at in this order; `prefix` is not used then.
         prefix: the path the root is mounted at, such as "/static"; "" for all paths.
         passes_on: whether the app could answer what the root cannot; asked each time.
-        **settings: fields of `Settings`, when `static` is a directory.
+        **settings: fields of `Settings`, for what is named as a directory.
 
     Raises:
-        SettingsError: the root cannot be served or a setting is wrong.
+        SettingsError: a root cannot be served or a setting is wrong.
     """
 
     def __init__(
         self,
         app: Callable[..., Any],
-        static: StaticFiles | str,
+        static: StaticFiles | Path | Mapping[str, StaticFiles | Path],
         prefix: str = "",
         *,
         passes_on: Callable[[], bool] = lambda: True,
         **settings: Any,
     ) -> None:
+        if isinstance(static, Mapping):
+            if not static:
+                raise SettingsError("no root: name at least one directory to serve")
+            (prefix, static), *others = static.items()
+            for other, root in reversed(others):
+                app = StaticMiddleware(app, root, other, passes_on=passes_on, **settings)
         self.app = app
         self.static = static if isinstance(static, StaticFiles) else StaticFiles(static, **settings)
-        self.prefix = prefix.rstrip("/")
+        self.prefix = _checked_prefix(prefix)
         self.passes_on = passes_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,23 +72,42 @@ class StaticMiddleware:
             return True
         if scope["method"] not in ("GET", "HEAD") or has_content(scope["headers"]):
             return False
-        plan, opened = await self.static.find(read_request(mounted))
+        plan, opened = await self.static.find(read_request(mounted), mounted)
         try:
-            if plan.status == 404:
+            if plan.status in PASSED_ON:
                 return False
-            timeout = self.static.settings.send_timeout
-            await send_plan(plan, opened, mounted, receive, send, timeout)
+            await self.static.carry_out(plan, opened, mounted, receive, send)
         finally:
             if opened is not None:
                 opened.close()
         return True
 
     def _mounted(self, scope: Scope) -> Scope | None:
-        """The scope as the root sees it; None when the path is not below the prefix."""
+        """The scope as the root sees it; None when the path is not below the prefix.
+
+        ``path`` begins with ``root_path``, or a proxy cut that off and the server does not know.
+        """
         if not self.prefix:
             return scope
-        root = scope.get("root_path", "") + self.prefix
-        path = scope["path"]
-        if path != root and not path.startswith(root + "/"):
-            return None
-        return {**scope, "root_path": root}
+        path: str = scope["path"]
+        above: str = scope.get("root_path", "").rstrip("/")
+        root = above + self.prefix
+        if above and not _is_below(path, above):
+            root = self.prefix
+        return {**scope, "root_path": root} if _is_below(path, root) else None
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/")
+
+
+def _checked_prefix(prefix: str) -> str:
+    """The prefix without its last slash.
+
+    Raises:
+        SettingsError: it is no path as a client would send it, decoded.
+    """
+    prefix = prefix.rstrip("/")
+    if prefix and (prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix):
+        raise SettingsError(f"prefix={prefix!r}: a path such as /static is needed")
+    return prefix

@@ -2,7 +2,8 @@
 
 What is small leaves as one message. What is large leaves in pieces that grow while the client
 keeps up, with one turn of the loop between them: `send` of common servers never raises
-after a disconnect, so a watcher listens on `receive` and needs its turn to be heard.
+after a disconnect, so a watcher listens on `receive` and needs its turn to be heard. Where
+the server offers to send from our handle itself, it is told what to send (see `offload`).
 
 A transfer that cannot be finished - the file changed, the disk failed, the client stalls -
 is never ended cleanly. Over HTTP/1.1 the exception lets the server close the connection inside
@@ -13,25 +14,28 @@ its Content-Length, which clients must treat as malformed (RFC 9113 §8.1.1).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 from asyncstatic.files.decoding import DecodingError, decoder
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
+from asyncstatic.serve.offload import TransferAborted, by_name, handle_messages, takes_handles
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
+
+__all__ = ["UNFINISHED", "Pieces", "TransferAborted", "in_memory", "may_abort", "send_plan"]
 
 FIRST_CHUNK = 32 * 1024
 LARGEST_CHUNK = 256 * 1024
-ONE_MESSAGE = 64 * 1024
 # A send that took longer than this waited for the client: keep what it holds small.
 _AT_ONCE = 0.001
-
-
-class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is no error of ours
-    """The content cannot be finished; the connection must not end cleanly."""
+# Seconds for the end of a transfer that is given up.
+_LAST_WORD = 1.0
+ONE_MESSAGE = 64 * 1024  # octets of a file that leave in one message, when the kernel has them
+# Why content may end before its end.
+UNFINISHED = (OSError, PoolBusyError, DecodingError, TimeoutError, TransferAborted)
 
 
 class _ClientGoneError(Exception):
@@ -45,6 +49,7 @@ async def send_plan(
     receive: Receive,
     send: Send,
     send_timeout: float,
+    unchanging_root: str | None = None,
 ) -> None:
     """Send a response.
 
@@ -55,6 +60,7 @@ async def send_plan(
         receive: listened on for a disconnect, while large content is sent.
         send: ASGI send.
         send_timeout: seconds without progress after which the client is dropped.
+        unchanging_root: the root's path, where the server may open files below it by name.
 
     Raises:
         TransferAborted: over HTTP/1.1, when the content could not be finished.
@@ -73,10 +79,17 @@ async def send_plan(
     watcher = asyncio.ensure_future(_until_disconnect(receive, sender))
     try:
         await send(start)
-        await sender.send_content(plan, opened.handle)
+        extensions = scope.get("extensions") or {}
+        if takes_handles(extensions, plan):
+            async for message in handle_messages(plan, opened.handle):
+                await sender.send(message)
+        elif (path := by_name(extensions, plan, opened, unchanging_root)) is not None:
+            await send({"type": "http.response.pathsend", "path": path})
+        else:
+            await sender.send_content(plan, opened.handle)
     except _ClientGoneError:
         return
-    except (OSError, PoolBusyError, DecodingError, TimeoutError, TransferAborted) as error:
+    except UNFINISHED as error:
         logger.info("transfer aborted: %r", error)
         await _abort(scope, send, error)
     finally:
@@ -86,8 +99,15 @@ async def send_plan(
 
 
 def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
-    """Return the content if all its octets are in memory, else None."""
+    """Return the content if all its octets are in memory, else None.
+
+    That is literal octets, content the source holds, and a little of a file whose pages the
+    kernel holds - while the file is still what it was.
+    """
     content = opened.content if opened is not None else None
+    handle = opened.handle if opened is not None else None
+    if content is None and handle is not None:
+        return _read_at_once(plan, handle)
     parts = []
     for part in plan.content:
         if isinstance(part, bytes):
@@ -99,6 +119,29 @@ def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _read_at_once(plan: ResponsePlan, handle: Handle) -> bytes | None:
+    length = plan.length
+    if length is None or length > ONE_MESSAGE:
+        return None
+    parts = []
+    for part in plan.content:
+        if isinstance(part, ByteRange):
+            octets = handle.read_nowait(part.first, part.length)
+            if octets is None:
+                return None
+            parts.append(octets)
+        elif isinstance(part, bytes):
+            parts.append(part)
+    content = b"".join(parts)
+    return content if len(content) == length and not handle.changed() else None
+
+
+def may_abort(scope: Scope) -> bool:
+    """Tell whether an exception makes the server abort the response: over HTTP/1."""
+    version: str = scope.get("http_version", "1.1")
+    return version < "2"
+
+
 async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -106,70 +149,95 @@ async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
 
 
 async def _abort(scope: Scope, send: Send, error: Exception) -> None:
-    if scope.get("http_version", "1.1") < "2":
+    if may_abort(scope):
         raise TransferAborted(str(error) or type(error).__name__) from error
-    with suppress(Exception):  # the stream may be gone already; short is what we want
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    # The stream may be gone already, or be one that its client keeps shut; short is what we want.
+    with suppress(Exception):
+        async with asyncio.timeout(_LAST_WORD):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class _Sender:
-    """Sends content piece by piece, with pieces as large as the client keeps up with."""
+class Pieces:
+    """The content of a plan, piece by piece, as large as the one who takes them keeps up with."""
 
-    def __init__(self, send: Send, timeout: float) -> None:
-        self._send = send
-        self._timeout = timeout
+    def __init__(self, plan: ResponsePlan, handle: Handle) -> None:
+        self._plan = plan
+        self._handle = handle
         self._chunk = FIRST_CHUNK
-        self.client_gone = False
 
-    async def send_content(self, plan: ResponsePlan, handle: Handle) -> None:
-        """Send all parts; the last piece only when the file is still what it was.
+    async def __aiter__(self) -> AsyncGenerator[tuple[bytes, bool], None]:
+        """Yield pieces, each with whether more follow; the last only if the file is unchanged.
 
-        The last piece carries ``more_body=False``, so one piece is always held back.
+        One piece is always held back, so that the last is known to be the last.
+
+        Raises:
+            OSError, PoolBusyError, DecodingError, TransferAborted: there is no more to send.
         """
         held: bytes | None = None
-        async for piece in self._pieces(plan, handle):
-            if held is not None:
-                await self._send_piece(held, more=True)
-            held = piece
-        if handle.changed():
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                if held is not None:
+                    began = loop.time()
+                    yield held, True
+                    at_once = loop.time() - began < _AT_ONCE
+                    self._chunk = min(self._chunk * 2, LARGEST_CHUNK) if at_once else FIRST_CHUNK
+                held = piece
+        if self._handle.changed():
             raise TransferAborted("the file changed while it was sent")
-        await self._send_piece(held or b"", more=False)
+        yield held or b"", False
 
-    async def _pieces(self, plan: ResponsePlan, handle: Handle) -> AsyncIterator[bytes]:
-        for part in plan.content:
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        for part in self._plan.content:
             if isinstance(part, bytes):
                 yield part
-            elif isinstance(part, Decoded):
-                async for piece in self._decoded(part, handle):
-                    yield piece
             else:
-                async for piece in self._range(part, handle):
-                    yield piece
+                wanted = self._decoded(part) if isinstance(part, Decoded) else self._range(part)
+                async with aclosing(wanted) as pieces:
+                    async for piece in pieces:
+                        yield piece
 
-    async def _range(self, part: ByteRange, handle: Handle) -> AsyncIterator[bytes]:
+    async def _range(self, part: ByteRange) -> AsyncGenerator[bytes, None]:
         offset = part.first
         while offset <= part.last:
-            piece = await handle.read(offset, min(self._chunk, part.last + 1 - offset))
+            piece = await self._handle.read(offset, min(self._chunk, part.last + 1 - offset))
             if not piece:
                 raise TransferAborted("the file became shorter while it was sent")
             yield piece
             offset += len(piece)
 
-    async def _decoded(self, part: Decoded, handle: Handle) -> AsyncIterator[bytes]:
+    async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         decoding = decoder(part.coding)
-        everything = ByteRange(0, handle.identity.size - 1)
-        async for stored in self._range(everything, handle):
+        everything = ByteRange(0, self._handle.identity.size - 1)
+        async for stored in self._range(everything):
             for piece in decoding.feed(stored):
                 yield piece
         decoding.finish()
 
-    async def _send_piece(self, piece: bytes, *, more: bool) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+
+class _Sender:
+    """Sends messages to one client, each within the deadline."""
+
+    def __init__(self, send: Send, timeout: float) -> None:
+        self._send = send
+        self._timeout = timeout
+        self.client_gone = False
+
+    async def send_content(self, plan: ResponsePlan, handle: Handle) -> None:
+        """Send all parts as body messages."""
+        async with aclosing(aiter(Pieces(plan, handle))) as pieces:
+            async for piece, more in pieces:
+                await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def send(self, message: Message) -> None:
+        """Send a message, and let the loop turn.
+
+        Raises:
+            _ClientGoneError: nobody is there any more.
+            TimeoutError: no progress within the deadline.
+        """
         async with asyncio.timeout(self._timeout):
-            await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+            await self._send(message)
             await asyncio.sleep(0)
         if self.client_gone:
             raise _ClientGoneError
-        at_once = loop.time() - began < _AT_ONCE
-        self._chunk = min(self._chunk * 2, LARGEST_CHUNK) if at_once else FIRST_CHUNK

@@ -1,26 +1,22 @@
-"""`run`: processes for `serve` - one in place, or several under a small supervisor."""
+"""`run`: what `asyncstatic serve` does - here, or in worker processes under a supervisor."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from functools import partial
 
 from hypercorn.config import Config, Sockets
 
 from asyncstatic.application import create_app
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.lane import find_mounts
-from asyncstatic.serve.server import serve
+from asyncstatic.serve.reload import Reloading
+from asyncstatic.serve.server import serve_app, signalled
+from asyncstatic.serve.supervisor import supervise
 from asyncstatic.settings import Settings, SettingsError
-
-_GRACE = 2.0  # seconds beyond the graceful timeout before a worker is killed
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,7 @@ class Options:
     keep_alive: float = 5.0
     graceful_timeout: float = 3.0
     max_requests: int | None = None
+    reload: bool = False
 
     def config(self) -> Config:
         """Say the same to Hypercorn."""
@@ -77,18 +74,36 @@ def run(settings: Settings, options: Options, on_start: Callable[[Started], None
         The exit status.
 
     Raises:
-        SettingsError: the root cannot be served, or uvloop is asked for and missing.
+        SettingsError: the root cannot be served, options contradict each other, or what they
+            need is missing.
         OSError: an address cannot be bound.
     """
     loop_factory = _loop_factory(options.uvloop)
     probe = StaticFiles(settings)
     started = Started(_urls(options), probe.root, probe.resolver_name, _loop_name(loop_factory))
     probe.close()
+    _check(options)
     sockets = _bound(options)
     on_start(started)
-    if options.workers == 1:
+    if options.workers == 1 and options.max_requests is None:
         return _work(settings, options, sockets)
-    return _supervise(settings, options, sockets)
+    work = partial(_work_and_exit, settings, options, sockets)
+    return supervise(work, options.workers, options.graceful_timeout)
+
+
+def _check(options: Options) -> None:
+    """Find out now, in one line, what would else end each worker."""
+    if options.reload and options.workers > 1:
+        raise SettingsError("--reload is for development: leave --workers out")
+    if bool(options.certfile) != bool(options.keyfile):
+        raise SettingsError("--certfile and --keyfile come together: name both")
+    try:
+        options.config().create_ssl_context()
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"--certfile {options.certfile}, --keyfile {options.keyfile}: no PEM chain and its "
+            f"unencrypted key ({error})"
+        ) from None
 
 
 def _bound(options: Options) -> Sockets:
@@ -97,7 +112,8 @@ def _bound(options: Options) -> Sockets:
     except OSError as error:
         where = ", ".join(options.bind)
         raise OSError(
-            f"cannot listen on {where}: {error.strerror}; choose another address with --bind"
+            f"cannot listen on {where}: {error.strerror or error}; "
+            "choose another address with --bind"
         ) from error
 
 
@@ -128,11 +144,18 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
 def _work(settings: Settings, options: Options, sockets: Sockets) -> int:
     """Serve in this process."""
     app = create_app(settings)
+    reloading = Reloading(app, settings.root) if options.reload else None
+
+    async def until_signalled() -> None:
+        await signalled()
+        if reloading is not None:
+            reloading.stop()
 
     async def main() -> None:
-        await serve(
-            app,
+        await serve_app(
+            reloading or app,
             options.config(),
+            shutdown_trigger=until_signalled,
             direct=options.direct,
             limit_concurrency=options.limit_concurrency,
             sockets=sockets,
@@ -149,40 +172,3 @@ def _work(settings: Settings, options: Options, sockets: Sockets) -> int:
 
 def _work_and_exit(settings: Settings, options: Options, sockets: Sockets) -> None:
     raise SystemExit(_work(settings, options, sockets))
-
-
-def _supervise(settings: Settings, options: Options, sockets: Sockets) -> int:
-    """Keep `workers` processes alive until a signal comes or one of them fails."""
-    context = multiprocessing.get_context("spawn")
-    stopping = False
-
-    def stop(*_: Any) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in processes:
-            process.terminate()
-
-    def start() -> SpawnProcess:
-        process = context.Process(target=_work_and_exit, args=(settings, options, sockets))
-        process.start()
-        return process
-
-    # A Ctrl-C reaches the whole foreground group: workers hear of it from us alone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    processes = [start() for _ in range(options.workers)]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    status = 0
-    while processes:
-        wait([process.sentinel for process in processes])
-        for process in [process for process in processes if not process.is_alive()]:
-            process.join()
-            processes.remove(process)
-            if stopping:
-                continue
-            if process.exitcode:
-                status = 1
-                stop()
-            else:
-                processes.append(start())  # it served its max_requests
-    return status

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.http.target import origin_form
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Coroutine[Any, Any, Message]]
-Send = Callable[[Message], Coroutine[Any, Any, None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+# A target that is well-formed and names nothing (an empty segment): answered 404.
+_NOT_OURS = b"//"
 
 
 def read_request(scope: Scope) -> Request:
@@ -21,7 +25,8 @@ def read_request(scope: Scope) -> Request:
     The target is taken from ``raw_path``, because ``path`` cannot tell ``%2F`` from "/". Where
     a middleware rewrote ``path`` only, that is taken as already decoded. What ``root_path``
     names is stripped segment by segment, and never as a prefix of a string: an app mounted
-    at ``/static`` does not answer for ``/staticfoo``.
+    at ``/static`` does not answer for ``/staticfoo``. The mount point without its slash has
+    an empty target.
     """
     fields = Fields.read(scope["headers"])
     method, query = scope["method"], scope.get("query_string", b"")
@@ -34,9 +39,39 @@ def read_request(scope: Scope) -> Request:
     spelled = _decoded(raw) if raw else None
     if spelled == path or (root and spelled == root + path):
         mount, target = split_mount(raw, root)
-        return Request(method, target, query, fields, mount)
-    mount, target = split_mount(path.encode("utf-8", "surrogateescape"), root)
-    return Request(method, target, query, fields, mount, decoded=True)
+        return Request(method, target, query, fields, mount or raw if not target else mount)
+    return _rewritten(Request(method, raw, query, fields), path, root)
+
+
+def _rewritten(request: Request, path: str, root: str) -> Request:
+    """Read a ``path`` that is not what the client sent: cut by a mount, or made by a middleware.
+
+    Litestar cuts its mount point off ``path`` without naming it in ``root_path``, at any
+    character, and adds a slash. What the client wrote is the end of ``raw_path`` then.
+    """
+    raw = request.target
+    if path[:1] != "/":
+        return request._replace(target=_NOT_OURS)
+    wanted = path.rstrip("/") if raw[-1:] != b"/" else path
+    if wanted and not root and _decoded(raw).endswith(wanted):
+        return _behind(request, wanted)
+    octets = path.encode("utf-8", "surrogatepass")
+    mount, target = split_mount(octets, root, decoded=True)
+    mount = (
+        quote(mount).encode("ascii") if target else octets
+    )  # of the latter only the name is used
+    return request._replace(target=target, mount=mount, decoded=True)
+
+
+def _behind(request: Request, wanted: str) -> Request:
+    """Take the segments of the raw target that decode to `wanted`, its end."""
+    mount, *names = request.target.rsplit(b"/", wanted.count("/"))
+    target = b"".join(b"/" + name for name in names)
+    if mount[-1:] == b"/":
+        return request._replace(target=_NOT_OURS)
+    if _decoded(target) != wanted:
+        return request  # an encoded slash: refused, as it is everywhere
+    return request._replace(target=target, mount=mount)
 
 
 def _decoded(raw: bytes) -> str:
@@ -44,21 +79,27 @@ def _decoded(raw: bytes) -> str:
     return unquote(text) if "%" in text else text
 
 
-def split_mount(path: bytes, root: str) -> tuple[bytes, bytes]:
+def _as_text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogatepass")
+
+
+def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes, bytes]:
     """Cut a path behind the segments of its mount point.
 
     A server may set ``root_path`` for a path that does not have it (a proxy stripped it);
-    then all of the path is ours.
+    then all of the path is ours. Of the mount point itself, without a slash, nothing is
+    left: both parts are empty, and only a relative redirect can answer it.
     """
     if not root:
         return b"", path
     wanted = root.count("/")
     parts = path.split(b"/", wanted + 1)
     head = b"/".join(parts[: wanted + 1])
-    if _decoded(head) == root:
-        return head, path[len(head) :]
-    if _decoded(path).startswith(root):
-        return b"", b"//"  # shares the mount's beginning, not its segments: never ours
+    reading = _as_text if decoded else _decoded
+    if reading(head) == root:
+        return (head, path[len(head) :]) if len(head) < len(path) else (b"", b"")
+    if reading(path).startswith(root):
+        return b"", _NOT_OURS  # shares the mount's beginning, not its segments: never ours
     return b"", path
 
 

@@ -22,6 +22,7 @@ from asyncstatic.http.model import ByteRange, ResponsePlan
 WINDOW = 4 * 1024 * 1024
 PIECE = 256 * 1024
 _MSG_MORE = getattr(socket, "MSG_MORE", 0)
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def send_copy(sock: int, head: bytes, copy: Copy) -> int:
@@ -49,7 +50,10 @@ class Client(Protocol):
     transport: asyncio.Transport
 
     def progress(self) -> None:
-        """Note that octets moved."""
+        """Note that octets moved: the client has another while."""
+
+    def hold(self) -> None:
+        """Note that it is not the client that is waited for."""
 
     async def drained(self) -> None:
         """Wait until the transport takes more."""
@@ -87,14 +91,15 @@ class Transfer:
         original = self._client.transport.get_extra_info("socket")
         out = socket.socket(fileno=kernel.dup(original.fileno()))
         try:
+            out.setblocking(False)
             await self._send_octets(out, head)
             for part in plan.content:
                 if isinstance(part, bytes):
                     await self._send_octets(out, part)
                 elif isinstance(part, ByteRange):
                     await self._send_range(out, part)
-            # What MSG_MORE held back leaves now (tcp(7), TCP_NODELAY flushes).
-            out.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if out.family in _INTERNET:  # what MSG_MORE held back leaves now (tcp(7))
+                out.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         finally:
             out.close()
 
@@ -109,7 +114,9 @@ class Transfer:
         offset, end = part.first, part.last + 1
         while offset < end:
             window_end = min(offset + WINDOW, end)
+            self._client.hold()
             await self._handle.warm(offset, window_end - offset)
+            self._client.progress()
             while offset < window_end:
                 if window_end == end:
                     self._check()
@@ -123,7 +130,6 @@ class Transfer:
                 if not sent:
                     raise ContentChangedError("the file became shorter")
                 offset += sent
-            self._client.progress()
             await asyncio.sleep(0)
 
     async def _writable(self, out: socket.socket) -> None:
@@ -150,6 +156,7 @@ class Transfer:
     async def _write_range(self, part: ByteRange) -> None:
         offset, end = part.first, part.last + 1
         while offset < end:
+            self._client.hold()
             piece = await self._handle.read(offset, min(PIECE, end - offset))
             if not piece:
                 raise ContentChangedError("the file became shorter")

@@ -25,6 +25,11 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"hello"})
 
 
+def static(below: str = "") -> Any:
+    """The root; Any, because every framework spells the types of ASGI in its own way."""
+    return StaticFiles(os.path.join(ROOT, below))
+
+
 def quart() -> Any:
     """Quart, with the root in front of its routes."""
     from quart import Quart
@@ -36,9 +41,8 @@ def quart() -> Any:
     async def view() -> str:
         return "hello"
 
-    app.asgi_app = StaticMiddleware(  # type: ignore[method-assign] # Quart's way to wrap an app
-        app.asgi_app, ROOT, prefix="/static"
-    )
+    wrapped: Any = StaticMiddleware(app.asgi_app, ROOT, prefix="/static")
+    app.asgi_app = wrapped  # type: ignore[method-assign] # Quart's way to wrap an app
     return app
 
 
@@ -47,7 +51,7 @@ def starlette() -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    return Starlette(routes=[Mount("/static", StaticFiles(ROOT)), Mount("/hello", hello)])
+    return Starlette(routes=[Mount("/static", static()), Mount("/hello", hello)])
 
 
 def fastapi() -> Any:
@@ -55,7 +59,7 @@ def fastapi() -> Any:
     from fastapi import FastAPI
 
     app = FastAPI()
-    app.mount("/static", StaticFiles(ROOT))
+    app.mount("/static", static())
     app.mount("/hello", hello)
     return app
 
@@ -64,8 +68,8 @@ def dispatcher() -> Any:
     """Hypercorn's dispatcher, which compares prefixes as strings."""
     from hypercorn.middleware import DispatcherMiddleware
 
-    static, other = StaticFiles(ROOT), StaticFiles(f"{ROOT}/docs")
-    return DispatcherMiddleware({"/staticfoo": other, "/static": static, "/hello": hello})
+    mounts = {"/staticfoo": static("docs"), "/static": static(), "/hello": hello}
+    return DispatcherMiddleware(mounts)
 
 
 HOSTS: dict[str, Callable[[], Any]] = {

@@ -1,0 +1,75 @@
+"""The content of a plan as the body of a Quart response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+
+from quart.wrappers.response import ResponseBody
+
+from asyncstatic.files.source import Opened, logger
+from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.portable import UNFINISHED, Pieces, TransferAborted, may_abort
+from asyncstatic.serve.scope import Scope
+
+
+class PlanBody(ResponseBody):
+    """Streams a file through Quart as the portable lane does without it.
+
+    The same pieces, the same deadline for progress instead of one for the whole, the same
+    abort when the content cannot be finished.
+
+    Args:
+        plan: what to send.
+        opened: where it comes from; closed by this, also if nobody ever asks for content.
+        scope: of the request.
+        timeout: seconds without progress after which the client is dropped.
+    """
+
+    def __init__(self, plan: ResponsePlan, opened: Opened, scope: Scope, timeout: float) -> None:
+        self._plan = plan
+        self._opened = opened
+        self._may_abort = may_abort(scope)
+        self._seconds = timeout
+        self._deadline = asyncio.timeout(None)
+
+    async def __aenter__(self) -> AsyncGenerator[bytes, None]:
+        await self._deadline.__aenter__()
+        self._content = self._pieces()
+        return self._content
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._content.aclose()
+            await self._deadline.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            # Quart takes a TimeoutError for its own and would end the response cleanly.
+            raise TransferAborted(f"no progress in {self._seconds} s") from None
+        finally:
+            self._opened.close()
+
+    def __del__(self) -> None:
+        self._opened.close()
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        handle = self._opened.handle
+        if handle is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            async with aclosing(aiter(Pieces(self._plan, handle))) as pieces:
+                async for piece, _ in pieces:
+                    self._deadline.reschedule(loop.time() + self._seconds)
+                    yield piece
+                    await asyncio.sleep(0)  # so that a disconnect is heard
+        except UNFINISHED as error:
+            logger.info("transfer aborted: %r", error)
+            if self._may_abort:
+                raise TransferAborted(str(error) or type(error).__name__) from error

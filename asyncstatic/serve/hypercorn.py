@@ -1,0 +1,166 @@
+"""Hypercorn behind the direct lane: its configuration, counts and log, and its TCPServer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from math import inf
+from typing import Any
+from urllib.parse import unquote
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from hypercorn.typing import AppWrapper, LifespanState
+from hypercorn.utils import parse_socket_addr
+
+from asyncstatic.serve.lane import Exchange, Lane, Mount, Terms
+
+
+class Hypercorn:
+    """The full server of `asyncstatic serve`, for one worker.
+
+    Args:
+        app: as Hypercorn wraps it.
+        config: for both lanes.
+        context: counts requests, and says when this worker ends.
+        state: what the app's lifespan keeps for its requests.
+        mounts: the roots of the direct lane.
+        limit_concurrency: connections at the same time, in both lanes. None: no limit.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        mounts: list[Mount],
+        limit_concurrency: int | None = None,
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._state = state
+        self._limit = inf if limit_concurrency is None else limit_concurrency
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._logs = config.log.access_logger is not None or (
+            type(config.log).access is not Logger.access
+        )
+        self.observes = self._logs or context.max_requests is not None
+        self.terms = Terms(
+            head_octets=config.h11_max_incomplete_size,
+            keep_alive_timeout=config.keep_alive_timeout,
+            keep_alive_requests=config.keep_alive_max_requests,
+            server_names=tuple(config.server_names),
+            root_path=config.root_path,
+        )
+        self.lane = Lane(mounts, self)
+
+    def is_full(self, connections: int) -> bool:
+        """Tell whether as many connections are there as there may be."""
+        return connections >= self._limit
+
+    def fields(self) -> Iterable[tuple[bytes, bytes]]:
+        """Date, Server, Alt-Svc: as configured."""
+        return self._config.response_headers("h11")
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count towards ``max_requests``, and log."""
+        context = self._context
+        if context.max_requests is not None:
+            context.requests += 1
+            if context.requests > context.max_requests:
+                self.lane.spawn(context.terminate.set())
+        if self._logs:
+            self.lane.spawn(self._log(exchange))
+
+    async def _log(self, exchange: Exchange) -> None:
+        """Write an access log line, in Hypercorn's format and with its atoms."""
+        line, transport = exchange.line, exchange.transport
+        sock, peer = transport.get_extra_info("socket"), transport.get_extra_info("peername")
+        scope: Any = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": line.method,
+            "scheme": "http" if transport.get_extra_info("ssl_object") is None else "https",
+            "path": unquote(line.path.decode("ascii")),
+            "query_string": line.query,
+            "headers": exchange.head.headers,
+            "client": parse_socket_addr(sock.family, peer) if peer else None,
+        }
+        response: Any = {"status": exchange.plan.status, "headers": exchange.plan.fields}
+        await self._config.log.access(scope, response, exchange.seconds)
+
+    def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
+        """Start a TCPServer on a connection whose beginning was read already."""
+        reader = asyncio.StreamReader(loop=self._loop)
+        protocol = _HandedOver(self.lane, transport, reader, self._serve)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.resume_reading()  # before the reader is fed: it may pause again
+        if octets:
+            reader.feed_data(octets)
+        if eof:
+            reader.feed_eof()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio runs this callback in a task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with suppress(asyncio.CancelledError):  # by `stop`; asyncio's streams would log it
+            await TCPServer(
+                self._app, self._loop, self._config, self._context, self._state, reader, writer
+            )
+
+    async def stop(self) -> None:
+        """Let what is under way finish, then cut it off."""
+        timeout = self._config.graceful_timeout
+        await self._context.terminated.set()
+        self.lane.close()
+        await self.lane.closed(timeout)
+        if self._tasks:  # apps that go on without their client
+            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+
+
+class _HandedOver(asyncio.StreamReaderProtocol):
+    """A connection that Hypercorn has; it stays one of the lane's, to be watched.
+
+    Hypercorn waits without end for a client that does not read what is written to it, even when
+    it closes. Here such a client has the same time as in the direct lane.
+    """
+
+    def __init__(
+        self, lane: Lane, transport: asyncio.Transport, reader: asyncio.StreamReader, serve: Any
+    ) -> None:
+        super().__init__(reader, serve, loop=asyncio.get_running_loop())
+        self._lane = lane
+        self._connection = transport
+        self._unsent = 0
+        self._since = 0.0
+        lane.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane.leave(self)
+        super().connection_lost(exc)
+
+    def expire(self, now: float) -> None:
+        """Drop a client that takes nothing of what waits for it."""
+        unsent = self._connection.get_write_buffer_size()
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._since = unsent, now
+        elif now >= self._since + self._lane.send_timeout:
+            self._connection.abort()
+
+    def finish(self) -> None:
+        """Hypercorn knows that it ends, and closes what is idle."""
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._connection.abort()

@@ -1,0 +1,236 @@
+"""`AsyncStatic`: static roots in front of a Quart app, and URLs for its templates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+from quart import Blueprint, Quart, Response, current_app, has_request_context
+
+from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.middleware import StaticMiddleware
+from asyncstatic.serve.signing import SignedURLs
+from asyncstatic.serve.views import send_file, send_from_directory
+from asyncstatic.settings import SettingsError, options_of
+
+__all__ = ["AsyncStatic", "send_file", "send_from_directory", "static_tag", "static_url"]
+
+_EXTENSION = "asyncstatic"
+_DEFAULT_PREFIX = "/static"
+_STYLES = ".css"
+
+
+class AsyncStatic:
+    """Serve a static root in front of a Quart app.
+
+    ::
+
+        app = Quart(__name__, static_folder=None)
+        static = AsyncStatic(app, "ui/dist", manifest=".vite/manifest.json")
+
+    GET and HEAD below the prefix are answered before Quart sees them: no RESPONSE_TIMEOUT, no
+    per-request work of the app. What the root does not have goes to the app's own routes.
+    The app's static route, if it has one at this prefix, answers through this root as well,
+    and so do the static folders of its blueprints; ``static_folder=None`` avoids the route.
+
+    Args:
+        app: the app; None to call `init_app` later, as in an app factory.
+        root: the directory, relative to the app's `root_path`, also out of it; from
+            ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None.
+        prefix: where it is mounted; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
+            app's static URL path or "/static", if None.
+        endpoint: the name for `url_for`; another one for each further root.
+        **settings: fields of `Settings` and `authorize`; they override
+            ``app.config["ASYNCSTATIC_*"]``.
+
+    Raises:
+        SettingsError: the root cannot be served, or a setting or config key is wrong.
+
+    Attributes:
+        static: the root.
+        prefix: where it is mounted.
+    """
+
+    static: StaticFiles
+    prefix: str
+
+    def __init__(
+        self,
+        app: Quart | None = None,
+        root: str | os.PathLike[str] | None = None,
+        prefix: str | None = None,
+        *,
+        endpoint: str = "static",
+        **settings: Any,
+    ) -> None:
+        self._root = root
+        self._prefix = prefix
+        self._endpoint = endpoint
+        self._settings = settings
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Quart) -> None:
+        """Put the root in front of an app.
+
+        Raises:
+            SettingsError: as the class.
+        """
+        self.static = StaticFiles(**_options(app, self._root, self._settings))
+        self.prefix = _prefix(app, self._prefix)
+        middleware = StaticMiddleware(app.asgi_app, self.static, self.prefix)
+        app.asgi_app = middleware  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
+        self.prefix = middleware.prefix
+        self._take_route(app)
+        app.url_defaults(self._fingerprint)
+        app.extensions.setdefault(_EXTENSION, {})[self._endpoint] = self
+        app.jinja_env.globals.setdefault("static_url", static_url)
+        app.jinja_env.globals.setdefault("static_tag", static_tag)
+        _adopt_blueprints(app)
+        app.before_serving(lambda: _adopt_blueprints(app))
+
+    def url(self, filename: str) -> str:
+        """Return the URL of a file: the fingerprinted one where the manifest has one.
+
+        In a request it is `url_for`'s, mount point of the app included; elsewhere a plain path.
+        """
+        if has_request_context():
+            return current_app.url_for(self._endpoint, filename=filename)
+        return quote(f"{self.prefix}/{self._file(filename)}")
+
+    def tag(self, filename: str, **attributes: str | bool) -> Markup:
+        """Return the HTML element that loads a script or stylesheet, with its integrity value.
+
+        Of a Vite entry also the stylesheets it needs come first, then its imports as preloads.
+
+        Args:
+            filename: the logical name, as in the manifest.
+            **attributes: further attributes; True for one without a value.
+        """
+        manifest, file = self.static.manifest, self._file(filename)
+        parts = [self._link("stylesheet", name) for name in manifest.styles.get(filename, ())]
+        if file.endswith(_STYLES):
+            return Markup("\n").join([*parts, self._link("stylesheet", file, **attributes)])
+        parts += [self._link("modulepreload", name) for name in manifest.imports.get(filename, ())]
+        if filename in manifest.modules:
+            attributes = {"type": "module", **attributes}
+        source = self._attributes("src", file, attributes)
+        return Markup("\n").join([*parts, Markup("<script{}></script>").format(source)])
+
+    def sign_url(self, filename: str, *, expires_in: float | timedelta) -> str:
+        """Return a URL that expires; the root needs ``authorize=`` a `SignedURLs` with this key.
+
+        Raises:
+            SettingsError: the app has no `secret_key`, or it is too short.
+        """
+        key = current_app.secret_key or ""
+        return SignedURLs(key, prefix=self.prefix).sign(filename, expires_in=expires_in)
+
+    def _file(self, filename: str) -> str:
+        return self.static.manifest.files.get(filename, filename)
+
+    def _link(self, relation: str, file: str, **attributes: str | bool) -> Markup:
+        rest = self._attributes("href", file, attributes)
+        return Markup('<link rel="{}"{}>').format(relation, rest)
+
+    def _attributes(self, name: str, file: str, others: dict[str, str | bool]) -> Markup:
+        """Render attributes; the integrity value is that of exactly this file."""
+        all_: dict[str, str | bool] = {name: self.url(file)}
+        integrity = self.static.manifest.integrity.get(file)
+        if integrity:
+            all_["integrity"] = integrity
+        return Markup("").join(map(_attribute, all_, all_.values())) + Markup("").join(
+            map(_attribute, others, others.values())
+        )
+
+    def _take_route(self, app: Quart) -> None:
+        """Have an endpoint for `url_for`, whose view answers through this root."""
+        rule = f"{self.prefix}/<path:filename>"
+        present = [
+            rule.rule for rule in app.url_map.iter_rules() if rule.endpoint == self._endpoint
+        ]
+        if present and present != [rule]:
+            raise SettingsError(
+                f"the app has its static route at {present[0]}, not at {rule}: create it with "
+                "static_folder=None, or name another endpoint="
+            )
+        if not present:
+            app.add_url_rule(rule, self._endpoint, self._send)
+        app.view_functions[self._endpoint] = self._send
+        if self._endpoint == "static":
+            app.send_static_file = self._send  # type: ignore[method-assign] # apps call it for their own pages
+
+    async def _send(self, filename: str) -> Response:
+        return await send_from_directory(self.static, filename)
+
+    def _fingerprint(self, endpoint: str, values: dict[str, Any]) -> None:
+        if endpoint == self._endpoint and "filename" in values:
+            values["filename"] = self._file(values["filename"])
+
+
+def static_url(filename: str, endpoint: str = "static") -> str:
+    """Return the URL of a static file of the current app; see `AsyncStatic.url`."""
+    return _extension(endpoint).url(filename)
+
+
+def static_tag(filename: str, endpoint: str = "static", **attributes: str | bool) -> Markup:
+    """Return the element that loads a static file; see `AsyncStatic.tag`."""
+    return _extension(endpoint).tag(filename, **attributes)
+
+
+def _extension(endpoint: str) -> AsyncStatic:
+    try:
+        found: AsyncStatic = current_app.extensions[_EXTENSION][endpoint]
+    except KeyError:
+        raise RuntimeError(
+            f"the app has no static root {endpoint!r}: call AsyncStatic(app, ...) first"
+        ) from None
+    return found
+
+
+def _options(
+    app: Quart, root: str | os.PathLike[str] | None, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """All settings: keywords, then the app's config, then what the app says of static files."""
+    options = {**options_of(app.config, ("PREFIX",)), **settings}
+    if root is None:
+        root = options.get("root") or app.static_folder
+    if root is None and not {"directory", "packages"} & options.keys():
+        raise SettingsError("no root: AsyncStatic(app, 'dir') or app.config['ASYNCSTATIC_ROOT']")
+    if root is not None:
+        options["root"] = os.path.normpath(os.path.join(app.root_path, root))
+    return options
+
+
+def _prefix(app: Quart, prefix: str | None) -> str:
+    if prefix is not None:
+        return prefix
+    configured = app.config.get("ASYNCSTATIC_PREFIX")
+    return str(configured) if configured is not None else app.static_url_path or _DEFAULT_PREFIX
+
+
+def _attribute(name: str, value: str | bool) -> Markup:
+    """Render one attribute; Python's ``class_`` and ``data_x`` are HTML's class and data-x."""
+    name = name.rstrip("_").replace("_", "-")
+    if value is False:
+        return Markup("")
+    return Markup(" {}").format(name) if value is True else Markup(' {}="{}"').format(name, value)
+
+
+def _adopt_blueprints(app: Quart) -> None:
+    """Let the static routes of blueprints answer through our `send_from_directory`."""
+    for endpoint, view in app.view_functions.items():
+        blueprint = getattr(view, "__self__", None)
+        if isinstance(blueprint, Blueprint) and view == blueprint.send_static_file:
+            app.view_functions[endpoint] = _view_of(blueprint)
+
+
+def _view_of(blueprint: Blueprint) -> Callable[..., Any]:
+    async def send_static_file(filename: str) -> Response:
+        return await send_from_directory(blueprint.static_folder or "", filename)
+
+    return send_static_file

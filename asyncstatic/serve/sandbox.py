@@ -1,0 +1,177 @@
+"""`restrict`: the process gives up all files but those it serves (Linux Landlock, landlock(7)).
+
+A second wall behind the resolver: should any code in this process ever be made to open another
+path, the kernel refuses (EACCES). What stays allowed is reading below the roots, and below the
+directories that Python and its libraries are loaded from: the interpreter loads some modules only
+when they are needed, and they hold published code, no data of anybody. Nothing may be written,
+created, removed or executed, except that log files may be written; no TCP connection may be made;
+and no signal reaches a process outside.
+
+The rules hold for directories, not for names: they are tied to what a path leads to when `restrict`
+is called. A root that is a symbolic link (``current -> releases/42``) is meant to be swapped, so
+for it all of the directory that holds its target is readable. A root that is a plain directory and
+is renamed away is not: its successor is refused until the server is started anew.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from asyncstatic.settings import SettingsError
+
+# <linux/landlock.h>; system call numbers are equal on all architectures but two.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_HAS_NUMBERS = sys.platform == "linux" and not os.uname().machine.startswith(("alpha", "mips"))
+_ASK_VERSION = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38  # <linux/prctl.h>
+
+_WRITE_FILE, _READ_FILE, _READ_DIRECTORY = 1 << 1, 1 << 2, 1 << 3
+# How many rights on files there are, by the version of the interface (landlock(7), VERSIONS).
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+_FILE_RIGHTS_NOW = 16
+_TCP_BIND_AND_CONNECT = 0b11  # since version 4
+_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11  # since version 6
+
+
+class SandboxError(SettingsError):
+    """The process could not be restricted; the message is one line that says why."""
+
+
+class _Ruleset(ctypes.Structure):
+    """``struct landlock_ruleset_attr``: what is forbidden unless a rule allows it."""
+
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _Beneath(ctypes.Structure):
+    """``struct landlock_path_beneath_attr``: what is allowed below an open directory."""
+
+    _pack_ = 1
+    _layout_ = "ms"  # what _pack_ means; Python 3.14 wants to be told
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def version() -> int:
+    """Return the version of Landlock's interface here; 0 where there is none."""
+    if not _HAS_NUMBERS:
+        return 0
+    with suppress(OSError):
+        return _call(_CREATE_RULESET, None, 0, _ASK_VERSION)
+    return 0
+
+
+def restrict(roots: Iterable[str], *, reads: Iterable[str] = (), logs: Iterable[str] = ()) -> int:
+    """Give up every file that is not needed to serve, for good.
+
+    Call it when the sockets are bound and before a second thread runs: a thread that runs already
+    would stay outside. Handles that are open stay open. Children inherit the restriction.
+
+    Args:
+        roots: directories to serve, or symbolic links to them.
+        reads: files read later, such as a TLS key.
+        logs: files written to; created if they are missing.
+
+    Returns:
+        The version of Landlock's interface that the kernel has.
+
+    Raises:
+        SandboxError: the kernel has no Landlock, or another thread runs; nothing is restricted.
+        OSError: a path cannot be opened.
+    """
+    abi = version()
+    if not abi:
+        raise SandboxError(
+            "the sandbox needs Landlock: Linux 5.13 or newer, with landlock in its list of "
+            "security modules (lsm=); start without --sandbox"
+        )
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise SandboxError("the sandbox must be entered before a second thread runs")
+    ruleset = _create(abi)
+    try:
+        for path in (*map(_swappable, roots), *_import_directories()):
+            _allow(ruleset, path, _READ_FILE | _READ_DIRECTORY)
+        for path in (*reads, *_time_zone()):
+            _allow(ruleset, path, _READ_FILE)
+        for path in logs:
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
+            _allow(ruleset, path, _WRITE_FILE)
+        _enter(ruleset)
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _create(abi: int) -> int:
+    rights = (1 << _FILE_RIGHTS.get(abi, _FILE_RIGHTS_NOW)) - 1
+    rules = _Ruleset(rights, _TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24  # an older kernel knows fewer fields
+    return _call(_CREATE_RULESET, ctypes.byref(rules), size, 0)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rule = _Beneath(rights, handle)
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
+    finally:
+        os.close(handle)
+
+
+def _enter(ruleset: int) -> None:
+    """A process may restrict itself once it cannot gain privileges by an exec any more."""
+    if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    _call(_RESTRICT_SELF, ruleset, 0)
+
+
+def _swappable(root: str) -> str:
+    """Return the directory below which a root is, now and after its link is swapped."""
+    return os.path.dirname(os.path.realpath(root)) if os.path.islink(root) else root
+
+
+def _import_directories() -> Iterator[str]:
+    """Where modules come from; not the working directory, which may be anybody's."""
+    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return filter(os.path.isdir, sorted(paths | _library_directories()))
+
+
+def _library_directories() -> set[str]:
+    """Where the shared libraries in use were loaded from (proc(5), maps): modules need more."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        mapped = {line.rstrip("\n").partition("/")[2] for line in maps}
+    return {"/" + os.path.dirname(path) for path in mapped if ".so" in os.path.basename(path)}
+
+
+def _time_zone() -> Iterator[str]:
+    """What local times in a log are computed from (tzset(3))."""
+    return filter(os.path.isfile, ("/etc/localtime",))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(number: int, *args: object) -> int:
+    call = _libc().syscall
+    call.restype = ctypes.c_long
+    result = int(call(ctypes.c_long(number), *(_word(arg) for arg in args)))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _word(arg: object) -> object:
+    """Widen a number to the register it is passed in."""
+    return ctypes.c_long(arg) if isinstance(arg, int) else arg

@@ -1,0 +1,139 @@
+"""What a view may send: a path the developer chose, octets, or an open file.
+
+Each becomes an `Opened`, as a source would have made it, so that the decision core and the
+lanes need not know where it came from. A path is opened once, and only the handle is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from typing import IO, Any, TypeAlias
+
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import Handle, identity_of, read_fully
+from asyncstatic.files.memory import Dating
+from asyncstatic.files.pool import Pool, PoolBusyError
+from asyncstatic.files.source import Opened, absence_of
+from asyncstatic.http.model import Absence, Identity, Representation
+
+Sendable: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
+
+_IN_MEMORY = 64 * 1024  # octets; larger files are read while they are sent
+_pool = Pool(threads=8, timeout=30.0)
+_dating = Dating()
+
+
+async def open_path(path: str) -> Opened | Absence:
+    """Open a regular file by its path, links and all: on the loop if nothing has to be waited for.
+
+    Outcomes: MISSING also for a directory or a device; FORBIDDEN; OVERLOADED; BROKEN.
+    """
+    try:
+        return _open(path, nowait=True)
+    except (OSError, ValueError):
+        pass  # it would wait, or this kernel cannot tell; what is really wrong a thread finds out
+    try:
+        return await _pool.run(_open, path, False, discard=Opened.close)
+    except PoolBusyError:
+        return Absence.OVERLOADED
+    except ValueError:  # a NUL
+        return Absence.MISSING
+    except OSError as error:
+        return absence_of(error)
+
+
+def open_octets(octets: bytes, name: str) -> Opened:
+    """Take octets as they are. `name` gives the media type."""
+    identity = Identity(0, 0, len(octets), 0, 0)
+    digest = hashlib.sha256(octets).digest()
+    return Opened(Representation((name,), identity, digest=digest), octets)
+
+
+async def open_file(file: Any, name: str) -> Opened:
+    """Take over a binary file object, from its beginning to its end; it is closed.
+
+    A file on disk is sent from a duplicate of its descriptor. What is only in memory, or
+    unpacks what it reads, is read whole, in a thread.
+
+    Raises:
+        TypeError: it is no binary file.
+    """
+    if isinstance(file, io.BytesIO):
+        octets = file.getvalue()
+        file.close()
+        return open_octets(octets, name)
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
+        raise TypeError(
+            f"cannot send {type(file).__name__}: a path, bytes or a binary file is needed"
+        )
+    if _is_plain_file(file):
+        return await _pool.run(_take_over, file, name, discard=Opened.close)
+    return open_octets(await _pool.run(_read_whole, file), name)
+
+
+def _open(path: str, nowait: bool) -> Opened:
+    if nowait:
+        octets, cached = os.fsencode(path), kernel.RESOLVE_CACHED
+        fd = kernel.openat2(kernel.AT_FDCWD, octets, kernel.OPEN_FLAGS, cached)
+    else:
+        fd = kernel.open_path(path)
+    try:
+        return _opened(fd, os.path.basename(path), path, nowait)
+    except BaseException:
+        kernel.close(fd)
+        raise
+
+
+def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
+    """Make an answer of a descriptor, which belongs to it from then on."""
+    status = kernel.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(2, "no regular file")
+    identity = identity_of(status)
+    dated = _dating.tells((path,), identity) if path else True
+    facts = Representation((name,), identity, modified_ns=identity.mtime_ns, dated=dated)
+    if identity.size <= _IN_MEMORY:
+        octets = _read(fd, identity.size, nowait)
+        if identity_of(kernel.fstat(fd)) == identity and len(octets) == identity.size:
+            digest = hashlib.sha256(octets).digest()
+            kernel.close(fd)
+            hashed = Representation(
+                (name,), identity, digest=digest, modified_ns=identity.mtime_ns, dated=dated
+            )
+            return Opened(hashed, octets)
+    return Opened(facts, handle=Handle(fd, identity, _pool))
+
+
+def _read(fd: int, count: int, nowait: bool) -> bytes:
+    octets = kernel.pread_nowait(fd, count, 0) if nowait else read_fully(fd, 0, count)
+    if octets is None:
+        raise BlockingIOError
+    return octets
+
+
+def _is_plain_file(file: Any) -> bool:
+    """Tell whether reading gives the descriptor's own octets; gzip's and zipfile's do not."""
+    inner = getattr(file, "file", file)  # of tempfile.NamedTemporaryFile
+    return isinstance(getattr(inner, "raw", inner), io.FileIO)
+
+
+def _take_over(file: Any, name: str) -> Opened:
+    if file.writable():
+        file.flush()
+    fd = kernel.dup(file.fileno())
+    file.close()
+    try:
+        return _opened(fd, name, "", nowait=False)
+    except BaseException:
+        kernel.close(fd)
+        raise
+
+
+def _read_whole(file: Any) -> bytes:
+    with file:
+        if file.seekable():
+            file.seek(0)
+        return bytes(file.read())

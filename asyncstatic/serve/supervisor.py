@@ -1,0 +1,87 @@
+"""Worker processes: started, replaced when they have done their share, and ended together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+# Seconds beyond the graceful timeout, before a worker is killed: lifespan, logs, interpreter.
+_GRACE = 5.0
+
+
+def supervise(work: Callable[[], None], workers: int, graceful_timeout: float) -> int:
+    """Keep worker processes alive until a signal comes or one of them fails.
+
+    Args:
+        work: what each of them does, in a process of its own; must be picklable.
+        workers: how many.
+        graceful_timeout: seconds that each may take to end.
+
+    Returns:
+        0, or 1 when a worker failed.
+    """
+    supervisor = _Supervisor(work, graceful_timeout)
+    for _ in range(workers):
+        supervisor.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, supervisor.stop)
+    return supervisor.watch()
+
+
+class _Supervisor:
+    def __init__(self, work: Callable[[], None], graceful_timeout: float) -> None:
+        self._work = work
+        self._patience = graceful_timeout + _GRACE
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: list[SpawnProcess] = []
+        self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Start a worker. A Ctrl-C reaches all of a terminal's group: it hears of it from us."""
+        process = self._context.Process(target=self._work)
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        self._processes.append(process)
+
+    def stop(self, *_: Any) -> None:
+        """Ask all workers to end."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._patience
+        for process in self._processes:
+            process.terminate()
+
+    def watch(self) -> int:
+        """Wait until all are gone; the exit status."""
+        status = 0
+        while self._processes:
+            wait([process.sentinel for process in self._processes], self._time_left())
+            for process in [process for process in self._processes if not process.is_alive()]:
+                process.join()
+                self._processes.remove(process)
+                if self._deadline is not None:
+                    continue
+                if process.exitcode:
+                    status = 1
+                    self.stop()
+                else:
+                    self.start()  # it served its max_requests
+        return status
+
+    def _time_left(self) -> float | None:
+        """Seconds until workers are killed that should have ended; None while they serve."""
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            for process in self._processes:
+                process.kill()
+            return None
+        return left

@@ -1,0 +1,145 @@
+"""Uvicorn with the direct lane in front.
+
+    uvicorn --http asyncstatic.serve.uvicorn:DirectHttpProtocol app:app
+
+Static roots are found as in `asyncstatic serve`. Whatever is not plain HTTP/1.1 for one of them
+goes on, on the same connection, with the protocol that Uvicorn would have chosen itself. Limits,
+logs, default fields and the shutdown are Uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+from urllib.parse import quote, unquote
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.middleware.message_logger import MessageLoggerMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.utils import get_remote_addr
+from uvicorn.server import ServerState
+
+from asyncstatic.serve.direct import DirectProtocol
+from asyncstatic.serve.lane import Exchange, Lane, Terms, find_mounts
+
+_HEAD_OCTETS = 64 * 1024  # Uvicorn's own default
+_access_log = logging.getLogger("uvicorn.access")
+
+
+class DirectHttpProtocol(DirectProtocol):
+    """One connection, as Uvicorn makes it: its ``http`` option names this class."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(
+            _lane(config, server_state, app_state), _loop or asyncio.get_running_loop()
+        )
+        self._known: set[Any] = server_state.connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._known.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._known.discard(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End, when what is being answered is answered."""
+        self._lane.closing = True
+        self.finish()
+
+
+_lanes: WeakKeyDictionary[ServerState, Lane] = WeakKeyDictionary()
+
+
+def _lane(config: Config, state: ServerState, app_state: dict[str, Any]) -> Lane:
+    """The lane of a server, made for its first connection."""
+    lane = _lanes.get(state)
+    if lane is None:
+        if not config.loaded:
+            config.load()
+        mounts = list(find_mounts(_unwrapped(config.loaded_app)))
+        lane = _lanes[state] = Lane(mounts, Uvicorn(config, state, app_state))
+    return lane
+
+
+def _unwrapped(app: Any) -> Any:
+    """The app without what Uvicorn itself puts around it."""
+    while isinstance(app, ProxyHeadersMiddleware | MessageLoggerMiddleware):
+        app = app.app
+    return app
+
+
+class Uvicorn:
+    """The full server behind the lane.
+
+    Args:
+        config: for both.
+        state: what Uvicorn knows of its connections.
+        app_state: what the app's lifespan keeps for its requests.
+    """
+
+    def __init__(self, config: Config, state: ServerState, app_state: dict[str, Any]) -> None:
+        self._config = config
+        self._state = state
+        self._app_state = app_state
+        self._limit = inf if config.limit_concurrency is None else config.limit_concurrency
+        self._logs = _access_log.hasHandlers()
+        self.observes = True
+        self.terms = Terms(
+            head_octets=config.h11_max_incomplete_event_size or _HEAD_OCTETS,
+            keep_alive_timeout=config.timeout_keep_alive,
+            root_path=config.root_path,
+        )
+
+    def is_full(self, connections: int) -> bool:
+        """Tell whether as many connections are there as there may be, the new one among them."""
+        return len(self._state.connections) > self._limit
+
+    def fields(self) -> Iterable[tuple[bytes, bytes]]:
+        """Date, Server and configured fields; Uvicorn renews them every second."""
+        return self._state.default_headers
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count towards ``limit_max_requests``, and log in Uvicorn's format."""
+        self._state.total_requests += 1
+        if not self._logs:
+            return
+        line, peer = exchange.line, get_remote_addr(exchange.transport)
+        path = quote(unquote(line.path.decode("ascii")))
+        _access_log.info(
+            '%s - "%s %s HTTP/%s" %d',
+            f"{peer[0]}:{peer[1]}" if peer else "",
+            line.method,
+            f"{path}?{line.query.decode('ascii')}" if line.query else path,
+            "1.1",
+            exchange.plan.status,
+        )
+
+    def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
+        """Go on with Uvicorn's own protocol."""
+        protocol: Any = AutoHTTPProtocol(
+            config=self._config,  # type: ignore[call-arg] # declared as any asyncio.Protocol
+            server_state=self._state,
+            app_state=self._app_state,
+        )
+        connections: set[Any] = self._state.connections
+        connections.discard(transport.get_protocol())
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.resume_reading()
+        if octets:
+            protocol.data_received(octets)
+        if eof:
+            protocol.eof_received()

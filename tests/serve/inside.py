@@ -1,0 +1,124 @@
+"""The direct lane's server inside this process, on a loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import uvloop
+from hypercorn.config import Config, Sockets
+
+from asyncstatic import serve_app
+from asyncstatic.files import kernel
+from tests.support.raw import HOST, Connection
+
+#: Both loops; whatever holds on one must hold on the other.
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": uvloop.new_event_loop,
+    "asyncio": asyncio.new_event_loop,
+}
+
+# Taken before blocking calls are watched: of warm windows it may be called on the loop.
+sendfile = os.sendfile
+
+
+class Inside:
+    """A server in this process.
+
+    Attributes:
+        port: where it listens.
+        loop: that it runs on.
+
+    """
+
+    def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.port = port
+        self.loop = loop
+        self._stop = asyncio.Event()
+
+    def connect(self, timeout: float = 10.0, receive_buffer: int | None = None) -> Connection:
+        """Open a connection."""
+        return Connection(self.port, timeout, receive_buffer)
+
+    def stop(self) -> None:
+        """Begin the graceful shutdown."""
+        with suppress(RuntimeError):  # it has ended by itself
+            self.loop.call_soon_threadsafe(self._stop.set)
+
+    async def stopped(self) -> None:
+        """Wait for `stop`."""
+        await self._stop.wait()
+
+
+@contextmanager
+def serving_inside(
+    app: Any,
+    *,
+    direct: bool = True,
+    loop: str = "uvloop",
+    limit_concurrency: int | None = None,
+    **options: Any,
+) -> Iterator[Inside]:
+    """Serve an app; options are attributes of Hypercorn's Config."""
+    config = Config()
+    config.errorlog = None
+    config.include_server_header = False
+    for name, value in options.items():
+        setattr(config, name, value)
+    listener = socket.create_server((HOST, 0), backlog=512)
+    started = threading.Event()
+    servers: list[Inside] = []
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        server = Inside(listener.getsockname()[1], running)
+        servers.append(server)
+        running.call_soon(started.set)
+        sockets = Sockets([listener], [], []) if config.ssl_enabled else Sockets([], [listener], [])
+        await serve_app(
+            app,
+            config,
+            shutdown_trigger=server.stopped,
+            direct=direct,
+            limit_concurrency=limit_concurrency,
+            sockets=sockets,
+        )
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=run)
+    with pytest.MonkeyPatch.context() as patch, listener:
+        patch.setattr(kernel, "sendfile", sendfile)
+        thread.start()
+        try:
+            assert started.wait(10), "it does not start"
+            yield servers[0]
+        finally:
+            if servers:
+                servers[0].stop()
+            thread.join(30)
+            assert not thread.is_alive(), "it does not end"
+
+
+def open_handles() -> int:
+    """Count the open handles of this process (proc(5))."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,230 @@
+"""``asyncstatic serve``: what it says, how it ends, and what it says to a mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.raw import HOST
+from tests.support.servers import LANES, environment, running
+from tests.support.site import SMALL_SITE
+
+_SERVE = ("-m", "asyncstatic", "serve")
+_BIND = ("--bind", f"{HOST}:{{port}}")
+
+
+def run(
+    *arguments: str,
+    cwd: Path,
+    before: Sequence[str] = (),
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with arguments, until it ends by itself."""
+    return subprocess.run(
+        [*before, sys.executable, *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a site, a file, and neither ./static nor ./public."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("home")
+    (tmp_path / "file").write_text("no directory")
+    return tmp_path
+
+
+# -- mistakes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "says"),
+    [
+        pytest.param(["missing"], {}, "missing: does not exist; create it", id="missing root"),
+        pytest.param(["file"], {}, "file: is not a directory; name the", id="file as root"),
+        pytest.param([], {}, "neither ./static nor ./public .* ASYNCSTATIC_ROOT", id="no root"),
+        pytest.param(["/"], {}, "root / .*name the directory of the site", id="system root"),
+        pytest.param(["/proc/self"], {}, "/proc/self .*name the directory", id="procfs"),
+        pytest.param(
+            ["site"],
+            {"ASYNCSTATIC_INDEXX": "a"},
+            "ASYNCSTATIC_INDEXX: did you mean ASYNCSTATIC_INDEX?",
+            id="unknown variable",
+        ),
+        pytest.param(
+            ["site"],
+            {"ASYNCSTATIC_POOL_THREADS": "many"},
+            "ASYNCSTATIC_POOL_THREADS='many': a number",
+            id="no number",
+        ),
+        pytest.param(["site", "--set", "x"], {}, "--set x: say NAME=VALUE", id="set, no value"),
+        pytest.param(["site", "--set", "indx=a"], {}, "did you mean .*INDEX", id="set, unknown"),
+        pytest.param(
+            ["site", "--bind", f"{HOST}:99999"], {}, "99999: say HOST:PORT", id="port too high"
+        ),
+        pytest.param(["site", "--bind", f"{HOST}:x"], {}, "say HOST:PORT", id="port no number"),
+        pytest.param(["site", "--bind", ""], {}, "say HOST:PORT", id="empty bind"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    folder: Path, arguments: list[str], variables: dict[str, str], says: str
+) -> None:
+    done = run(*_SERVE, *arguments, cwd=folder, **variables)
+    assert re.search(says, done.stderr)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--nope", "--workers=0", "--keep-alive=-1", "--certfile=nope"])
+def test_a_wrong_option_shows_the_usage_and_exit_code_2(folder: Path, option: str) -> None:
+    done = run(*_SERVE, "site", option, cwd=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Usage:")
+
+
+def test_an_unreadable_root_is_one_line(folder: Path) -> None:
+    setpriv = shutil.which("setpriv")
+    before = []
+    if os.geteuid() == 0:  # then modes only count without these capabilities
+        if setpriv is None:
+            pytest.skip("setpriv is not here: apt-get install util-linux")
+        dropped = "-dac_override,-dac_read_search"
+        before = [setpriv, f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+    (folder / "site").chmod(0)
+    done = run(*_SERVE, "site", cwd=folder, before=before)
+    (folder / "site").chmod(0o755)
+    assert "site: may not be read" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
+def test_a_port_in_use_is_one_line_and_exit_code_1(
+    folder: Path, taken_port: int, workers: str, lane: str
+) -> None:
+    arguments = ("--bind", f"{HOST}:{taken_port}", "--workers", workers, lane)
+    done = run(*_SERVE, "site", *arguments, cwd=folder)
+    assert done.returncode == 1
+    assert f"{HOST}:{taken_port}: Address already in use; choose another" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid:80", "203.0.113.1:18080"])
+def test_an_address_that_is_not_ours_is_one_line_and_exit_code_1(
+    folder: Path, address: str
+) -> None:
+    done = run(*_SERVE, "site", "--bind", address, cwd=folder)
+    assert done.returncode == 1
+    assert f"cannot listen on {address}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("lane", ["hypercorn", "hypercorn-uvloop", "uvicorn"])
+def test_servers_are_told_of_a_mistake_in_one_line(folder: Path, lane: str) -> None:
+    command = [part.replace("{port}", "0") for part in LANES[lane]]
+    done = run(*command, cwd=folder, ASYNCSTATIC_ROOT="missing")
+    assert "root missing: does not exist; create it or name another" in done.stderr
+    assert "SettingsError" not in done.stderr  # told by the protocol, not as a traceback of ours
+
+
+# -- as it should be -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resolver", ["auto", "walk"])
+def test_the_start_names_address_root_and_resolver(folder: Path, resolver: str) -> None:
+    variables = {"ASYNCSTATIC_RESOLVER": resolver}
+    with running([*_SERVE, "site", *_BIND], variables, cwd=str(folder)) as server:
+        (line,) = server.log.splitlines()
+        assert server.url("/") in line
+        assert str(folder / "site") in line
+        assert re.search(r"resolver (walk|openat2)", line)
+        assert resolver == "auto" or "resolver walk" in line
+        assert server.fetch("/").content == b"home"
+
+
+@pytest.mark.parametrize("name", ["static", "public"])
+def test_the_default_root_is_static_or_else_public(folder: Path, name: str) -> None:
+    (folder / "site").rename(folder / name)
+    with running([*_SERVE, *_BIND], {}, cwd=str(folder)) as server:
+        assert server.fetch("/").content == b"home"
+
+
+def test_the_argument_counts_more_than_the_environment(folder: Path) -> None:
+    variables = {"ASYNCSTATIC_ROOT": "missing"}
+    with running([*_SERVE, "site", *_BIND], variables, cwd=str(folder)) as server:
+        assert server.fetch("/").content == b"home"
+
+
+def test_settings_can_be_given_on_the_command_line(folder: Path) -> None:
+    arguments = [*_SERVE, "site", *_BIND, "--set", "cache_control=max-age=60"]
+    with running(arguments, {}, cwd=str(folder)) as server:
+        assert server.fetch("/").field("cache-control") == "max-age=60"
+
+
+def test_the_home_directory_is_served_with_a_warning(folder: Path) -> None:
+    variables = {"HOME": str(folder / "site")}
+    with running([*_SERVE, "site", *_BIND], variables, cwd=str(folder)) as server:
+        assert "warning: site is your home directory" in server.log
+        assert server.fetch("/").content == b"home"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [(), ("--no-direct",), ("--no-uvloop",), ("--workers", "2")])
+def test_a_signal_ends_it_cleanly(
+    site: Path, options: tuple[str, ...], number: signal.Signals
+) -> None:
+    with running([*_SERVE, str(site), *_BIND, *options], {}) as server:
+        assert server.fetch("/big.bin").content == SMALL_SITE["big.bin"]
+        with server.connect() as idle:
+            idle.get("/css/app.css")
+            assert server.interrupt(number) == 0
+            assert idle.ended()
+        assert "Traceback" not in server.log
+
+
+def test_two_workers_share_the_port(site: Path) -> None:
+    with running([*_SERVE, str(site), *_BIND, "--workers", "2"], {}) as server:
+        assert all(
+            server.fetch("/pixels.png").content == SMALL_SITE["pixels.png"] for _ in range(20)
+        )
+
+
+def test_the_access_log_has_one_line_for_each_request(site: Path) -> None:
+    with running([*_SERVE, str(site), *_BIND, "--access-logfile", "-"], {}) as server:
+        for target in ("/css/app.css", "/missing"):
+            server.fetch(target)
+        server.interrupt()
+        logged = [
+            line for line in server.log.splitlines() if "/missing" in line or "app.css" in line
+        ]
+        assert len(logged) == 2
+        assert '"GET /css/app.css 1.1" 200 21' in logged[0]
+        assert '"GET /missing 1.1" 404' in logged[1]
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert "--bind" in run(*_SERVE, "--help", cwd=tmp_path).stdout
+    assert re.search(r"\d+\.\d+", run("-m", "asyncstatic", "--version", cwd=tmp_path).stdout)

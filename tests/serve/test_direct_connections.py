@@ -1,0 +1,274 @@
+"""The life of a connection in the direct lane: pieces, half-closes, deadlines, limits, shutdown."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from asyncstatic import StaticFiles
+from tests.serve.inside import LOOPS, Inside, eventually, open_handles, serving_inside
+from tests.support.raw import Answer, Connection, head
+
+Serve = Callable[..., Inside]
+
+_REQUEST = head("/css/app.css", "Accept: */*", "User-Agent: pieces/1.0")
+_TWO = head("/docs/", "Accept: text/html") + head("/missing", "Connection: close")
+_UPLOAD = head("/css/app.css", "Content-Length: 3", method="POST") + b"abc"
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def inside(loop: str, site: Path) -> Iterator[Inside]:
+    with serving_inside(StaticFiles(site), loop=loop) as server:
+        yield server
+
+
+def without_date(answer: Answer) -> Answer:
+    fields = tuple(field for field in answer.fields if field[0] not in ("date", "etag"))
+    return Answer(answer.status, fields, answer.content, answer.complete, answer.interim)
+
+
+# -- pieces ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("octets", [_REQUEST, _TWO, _UPLOAD], ids=["one", "two", "upload"])
+def test_a_request_in_two_pieces_has_the_same_answer(inside: Inside, octets: bytes) -> None:
+    """At whichever octet it is cut; the second piece comes in a segment of its own."""
+    methods = [word for word in ("GET", "POST") for _ in range(octets.count(word.encode()))]
+    with inside.connect() as connection:
+        connection.send(octets)
+        whole = [without_date(connection.read(method)) for method in methods]
+    connections = [inside.connect() for _ in octets[1:]]
+    for cut, connection in enumerate(connections, 1):
+        connection.send(octets[:cut])
+    time.sleep(0.05)  # so that the pieces are read apart
+    for cut, connection in enumerate(connections, 1):
+        connection.send(octets[cut:])
+    for connection in connections:
+        with connection:
+            assert [without_date(connection.read(method)) for method in methods] == whole
+
+
+@pytest.mark.parametrize("octets", [_REQUEST, _UPLOAD], ids=["ours", "handed over"])
+def test_a_request_octet_by_octet_has_the_same_answer(inside: Inside, octets: bytes) -> None:
+    with inside.connect() as connection:
+        connection.send(octets)
+        whole = connection.read()
+        for number in range(len(octets)):
+            connection.send(octets[number : number + 1])
+            time.sleep(0.0005)
+        assert without_date(connection.read()) == without_date(whole)
+
+
+def test_many_requests_in_one_piece_are_answered_in_order(inside: Inside) -> None:
+    """Small, large, from the arena, missing; the client reads only when all are sent."""
+    targets = ("/css/app.css", "/big.bin", "/missing", "/pixels.png", "/empty.txt") * 20
+    lengths = {"/css/app.css": 21, "/big.bin": 1_200_000, "/pixels.png": 300_000, "/empty.txt": 0}
+    with inside.connect() as connection:
+        connection.send(b"".join(head(target) for target in targets))
+        for target in targets:
+            answer = connection.read()
+            if target == "/missing":
+                assert answer.status == 404
+            else:
+                assert (answer.status, len(answer.content)) == (200, lengths[target])
+
+
+def test_a_client_that_sends_and_never_reads_is_made_to_wait(site: Path, loop: str) -> None:
+    """What it sends does not gather here without bound."""
+    requests = head("/css/app.css", "X-Padding: " + "x" * 900) * 64
+    enough = 64 * 1024 * 1024
+    with (
+        serving_inside(StaticFiles(site), loop=loop, keep_alive_max_requests=10**9) as server,
+        server.connect(timeout=1.0, receive_buffer=4096) as connection,
+    ):
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < enough:
+                sent += connection.socket.send(requests)
+        assert sent < enough
+
+
+# -- ends ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["/css/app.css", "/big.bin"], ids=["small", "large"])
+def test_a_half_closed_client_gets_its_answer_and_the_end(inside: Inside, target: str) -> None:
+    with inside.connect() as connection:
+        connection.send(head(target))
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.read().complete
+        assert connection.ended()
+
+
+def test_a_client_that_ends_inside_a_head_is_let_go(inside: Inside) -> None:
+    with inside.connect() as connection:
+        connection.send(_REQUEST[:40])
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.ended()
+
+
+def test_a_request_handed_over_in_mid_connection_goes_on_there(inside: Inside) -> None:
+    with inside.connect() as connection:
+        assert connection.get("/css/app.css").status == 200
+        connection.send(_UPLOAD)
+        assert connection.read("POST").status == 405
+        assert connection.get("/css/app.css").content == b"body { color: #123 }\n"
+
+
+# -- deadlines and limits --------------------------------------------------------------------
+
+
+def test_a_head_that_does_not_become_complete_is_dropped(site: Path, loop: str) -> None:
+    with (
+        serving_inside(StaticFiles(site), loop=loop, keep_alive_timeout=0.3) as server,
+        server.connect() as connection,
+    ):
+        connection.send(_REQUEST[:-2])
+        assert connection.ended()
+
+
+def test_an_idle_connection_is_closed(site: Path, loop: str) -> None:
+    with (
+        serving_inside(StaticFiles(site), loop=loop, keep_alive_timeout=0.3) as server,
+        server.connect() as connection,
+    ):
+        assert connection.get("/css/app.css").status == 200
+        assert connection.ended()
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "full"])
+def test_the_last_request_of_a_connection_says_so(site: Path, direct: bool) -> None:
+    with (
+        serving_inside(StaticFiles(site), direct=direct, keep_alive_max_requests=3) as server,
+        server.connect() as connection,
+    ):
+        said = [connection.get("/css/app.css").field("connection") for _ in range(3)]
+        assert said == [None, None, "close"]
+        assert connection.ended()
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "full"])
+def test_one_connection_too_many_is_answered_503(site: Path, loop: str, direct: bool) -> None:
+    with serving_inside(
+        StaticFiles(site), direct=direct, loop=loop, limit_concurrency=2, keep_alive_timeout=1
+    ) as server:
+        with server.connect() as first, server.connect() as second:
+            assert first.get("/css/app.css").status == 200
+            second.send(_UPLOAD)  # counted in both lanes
+            assert second.read("POST").status == 405
+            with server.connect() as third:
+                third.send(_REQUEST)
+                answer = third.read()
+                assert (answer.status, answer.field("retry-after")) == (503, "1")
+                assert third.ended()
+            assert first.get("/css/app.css").status == 200
+        assert eventually(lambda: _status(server) == 200)
+
+
+def _status(server: Inside) -> int:
+    with server.connect() as connection:
+        return connection.get("/css/app.css").status
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "full"])
+def test_a_worker_that_served_its_requests_ends(site: Path, direct: bool) -> None:
+    with serving_inside(StaticFiles(site), direct=direct, max_requests=3) as server:
+        for _ in range(4):
+            assert _status(server) == 200
+        assert eventually(server.loop.is_closed)
+
+
+# -- clients that do not read ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("handed_over", [False, True], ids=["direct", "handed over"])
+def test_a_client_that_stops_reading_is_dropped(site: Path, loop: str, handed_over: bool) -> None:
+    """Also one that Hypercorn has: it would wait for it without end."""
+    static = StaticFiles(site, send_timeout=0.5)
+    with serving_inside(static, loop=loop) as server:
+        assert _status(server) == 200  # libuv opens a handle of its own at the first
+        before = open_handles()
+        with server.connect(receive_buffer=4096) as stalled:
+            stalled.send(head("/big.bin", *(["Expect: 100-continue"] * handed_over)) * 8)
+            assert eventually(lambda: open_handles() > before + 1)
+            assert eventually(lambda: open_handles() <= before + 1, seconds=15)
+            taken = stalled.take(10_000_000)
+            assert 0 < len(taken) < 8 * 1_200_000
+
+
+def test_a_client_that_reads_slowly_is_not_dropped(site: Path, loop: str) -> None:
+    static = StaticFiles(site, send_timeout=0.6)
+    with (
+        serving_inside(static, loop=loop, keep_alive_timeout=0.6) as server,
+        server.connect(receive_buffer=65_536) as slow,
+    ):
+        slow.send(head("/big.bin"))
+        for _ in range(20):
+            slow.take(8_000)
+            time.sleep(0.1)
+        assert len(slow.take(1_200_000 - 160_000)) == 1_200_000 - 160_000
+
+
+# -- the end of the server -------------------------------------------------------------------
+
+
+def test_a_shutdown_lets_transfers_finish_and_closes_idle_connections(
+    site: Path, loop: str
+) -> None:
+    with serving_inside(StaticFiles(site), loop=loop, graceful_timeout=20) as server:
+        with server.connect() as idle, server.connect(receive_buffer=4096) as busy:
+            assert idle.get("/css/app.css").status == 200
+            busy.send(head("/big.bin"))
+            first = busy.take(1000)
+            server.stop()
+            assert idle.ended()
+            assert b"content-length: 1200000" in first
+            rest = busy.take(2_000_000)
+            assert len(first) + len(rest) == first.index(b"\r\n\r\n") + 4 + 1_200_000
+        assert eventually(server.loop.is_closed)
+
+
+def test_a_shutdown_cuts_off_what_does_not_finish_in_time(site: Path, loop: str) -> None:
+    with (
+        serving_inside(StaticFiles(site), loop=loop, graceful_timeout=0.3) as server,
+        server.connect(receive_buffer=4096) as direct,
+        server.connect(receive_buffer=4096) as handed_over,
+    ):
+        direct.send(head("/big.bin") * 8)
+        handed_over.send(head("/big.bin", "Expect: 100-continue") * 8)
+        assert direct.take(100)
+        assert handed_over.take(100)
+        server.stop()
+        assert eventually(server.loop.is_closed)
+        for connection in (direct, handed_over):
+            assert len(connection.take(10_000_000)) < 8 * 1_200_000
+
+
+def test_no_new_connection_is_taken_while_shutting_down(site: Path) -> None:
+    with (
+        serving_inside(StaticFiles(site), graceful_timeout=5) as server,
+        server.connect(receive_buffer=4096) as busy,
+    ):
+        busy.send(head("/big.bin"))
+        assert busy.take(1)
+        server.stop()
+        assert eventually(lambda: not _connects(server))
+
+
+def _connects(server: Inside) -> bool:
+    try:
+        with Connection(server.port, timeout=0.3) as connection:
+            connection.send(_REQUEST)
+            return bool(connection.take(1))
+    except OSError:
+        return False

@@ -1,0 +1,256 @@
+"""Large content in the direct lane: whole or visibly cut, at the client's pace, off the disk's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+from asyncstatic import StaticFiles
+from asyncstatic.files import kernel
+from tests.serve.inside import LOOPS, Inside, eventually, open_handles, sendfile, serving_inside
+from tests.support.raw import head
+
+SIZE = 24 * 1024 * 1024 + 5
+CONTENT = random.Random(4).randbytes(SIZE)
+
+#: How content leaves: by sendfile(2), or piece by piece through the transport.
+WAYS = ("sendfile", "pieces")
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "large.bin").write_bytes(CONTENT)
+    (tmp_path / "small.txt").write_bytes(b"small")
+    return tmp_path
+
+
+@pytest.fixture(params=WAYS)
+def inside(
+    request: pytest.FixtureRequest, root: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Inside]:
+    if request.param == "pieces":
+        monkeypatch.setattr(kernel, "HAS_SENDFILE", False)
+    with serving_inside(StaticFiles(root, send_timeout=1.0), loop=loop) as server:
+        with server.connect() as connection:
+            assert connection.get("/small.txt").status == 200
+        yield server
+
+
+def test_large_content_is_whole(inside: Inside) -> None:
+    with inside.connect() as connection:
+        for _ in range(2):
+            answer = connection.get("/large.bin")
+            assert (answer.status, answer.complete) == (200, True)
+            assert answer.content == CONTENT
+        assert connection.get("/small.txt").content == b"small"
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        pytest.param(0, 0, id="first octet"),
+        pytest.param(SIZE - 1, SIZE - 1, id="last octet"),
+        pytest.param(1, 9_999_999, id="across windows"),
+        pytest.param(4 * 1024 * 1024, 8 * 1024 * 1024 - 1, id="one window"),
+        pytest.param(4 * 1024 * 1024 - 1, 4 * 1024 * 1024, id="around an edge"),
+    ],
+)
+def test_a_range_is_its_octets(inside: Inside, first: int, last: int) -> None:
+    with inside.connect() as connection:
+        answer = connection.get("/large.bin", f"Range: bytes={first}-{last}")
+        assert answer.status == 206
+        assert answer.content == CONTENT[first : last + 1]
+
+
+def test_several_ranges_are_their_octets(inside: Inside) -> None:
+    wanted = [(0, 99_999), (5_000_000, 11_000_000), (SIZE - 7, SIZE - 1)]
+    ranges = ",".join(f"{first}-{last}" for first, last in wanted)
+    with inside.connect() as connection:
+        answer = connection.get("/large.bin", f"Range: bytes={ranges}")
+        assert connection.get("/small.txt").content == b"small"
+    head_octets = f"Content-Type: {answer.field('content-type')}\r\n\r\n".encode()
+    parts = BytesParser().parsebytes(head_octets + answer.content).get_payload()
+    assert isinstance(parts, list)
+    octets = [part.get_payload(decode=True) for part in parts if not isinstance(part, str)]
+    assert octets == [CONTENT[first : last + 1] for first, last in wanted]
+
+
+# -- clients that leave or stall -------------------------------------------------------------
+
+
+def test_a_client_that_stalls_is_dropped_and_its_handles_with_it(inside: Inside) -> None:
+    before = open_handles()
+    with inside.connect(receive_buffer=4096) as stalled:
+        stalled.send(head("/large.bin"))
+        assert stalled.take(1000)
+        assert open_handles() > before + 1
+        assert eventually(lambda: open_handles() <= before + 1)
+        assert len(stalled.take(SIZE)) < SIZE
+
+
+def test_clients_that_reset_leave_nothing_behind(inside: Inside) -> None:
+    before = open_handles()
+    for _ in range(30):
+        with inside.connect(receive_buffer=4096) as connection:
+            connection.send(head("/large.bin"))
+            assert connection.take(1000)
+            connection.reset()
+    assert eventually(lambda: open_handles() <= before)
+
+
+# -- files that change while they are sent ---------------------------------------------------
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 2_000_000)
+
+
+def _rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0" * SIZE)
+
+
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize("change", [_truncate, _rewrite, _append])
+def test_a_file_that_changes_while_it_is_sent_does_not_end_cleanly(
+    inside: Inside, root: Path, change: Callable[[Path], None]
+) -> None:
+    with inside.connect(receive_buffer=65_536) as connection:
+        connection.send(head("/large.bin"))
+        taken = connection.take(100_000)
+        change(root / "large.bin")
+        taken += connection.take(SIZE)
+        assert len(taken) - taken.index(b"\r\n\r\n") - 4 < SIZE
+        assert connection.ended()
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end(
+    inside: Inside, root: Path
+) -> None:
+    (root / "new.bin").write_bytes(b"new")
+    with inside.connect(receive_buffer=65_536) as connection:
+        connection.send(head("/large.bin"))
+        taken = connection.take(100_000)
+        (root / "new.bin").rename(root / "large.bin")
+        start = taken.index(b"\r\n\r\n") + 4
+        taken += connection.take(start + SIZE - len(taken))
+        assert taken[start:] == CONTENT
+
+
+# -- disks that are slow ---------------------------------------------------------------------
+
+STEP = 0.001  # s between two looks at the loop's clock
+SLOW = 0.25  # s a disk takes for what is not in the page cache
+_sleep = time.sleep  # taken before it is watched
+
+
+async def _lag(over: asyncio.Event) -> float:
+    """The longest time for which the loop did nothing else, in seconds."""
+    loop = asyncio.get_running_loop()
+    longest = 0.0
+    while not over.is_set():
+        began = loop.time()
+        await asyncio.sleep(STEP)
+        longest = max(longest, loop.time() - began - STEP)
+    return longest
+
+
+def _worst_lag(server: Inside, work: Callable[[], object]) -> float:
+    over = asyncio.Event()
+    measured = asyncio.run_coroutine_threadsafe(_lag(over), server.loop)
+    try:
+        work()
+    finally:
+        server.loop.call_soon_threadsafe(over.set)
+    return measured.result(10)
+
+
+def _drop_from_page_cache(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _resident(path: Path) -> bool:
+    with path.open("rb") as file:
+        return kernel.is_resident(file.fileno(), SIZE // 2)
+
+
+class SlowDisk:
+    """Makes reading slow wherever a page is not in the cache, as a busy disk would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: set[str] = set()
+        self._pread = kernel.pread
+        monkeypatch.setattr(kernel, "pread", self.pread)
+        monkeypatch.setattr(kernel, "sendfile", self.sendfile)
+
+    def pread(self, fd: int, count: int, offset: int) -> bytes:
+        self._wait(fd, offset)
+        return self._pread(fd, count, offset)
+
+    def sendfile(self, out_fd: int, in_fd: int, offset: int, count: int) -> int:
+        self._wait(in_fd, offset)
+        return sendfile(out_fd, in_fd, offset, count)
+
+    def _wait(self, fd: int, offset: int) -> None:
+        if not kernel.is_resident(fd, offset):
+            self.threads.add(threading.current_thread().name)
+            _sleep(SLOW)
+
+
+def _download(server: Inside) -> None:
+    with server.connect() as connection:
+        assert connection.get("/large.bin").content == CONTENT
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_loop_never_waits_for_a_slow_disk(
+    root: Path, loop: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_inside(StaticFiles(root), loop=loop) as server:
+        disk = SlowDisk(monkeypatch)
+        if way == "pieces":
+            monkeypatch.setattr(kernel, "HAS_SENDFILE", False)
+        _drop_from_page_cache(root / "large.bin")
+        if _resident(root / "large.bin"):
+            pytest.skip("this file system keeps its pages: use a disk for the temporary directory")
+        lag = _worst_lag(server, lambda: _download(server))
+    assert disk.threads
+    assert all(name.startswith("asyncstatic-disk") for name in disk.threads)
+    assert lag < SLOW
+
+
+def test_a_loop_that_waits_for_a_slow_disk_would_be_seen(
+    root: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the pool's look ahead, the same measurement finds the wait."""
+
+    async def not_warmed(*_: object) -> None: ...
+
+    with serving_inside(StaticFiles(root), loop=loop) as server:
+        disk = SlowDisk(monkeypatch)
+        monkeypatch.setattr("asyncstatic.files.handle.Handle.warm", not_warmed)
+        _drop_from_page_cache(root / "large.bin")
+        if _resident(root / "large.bin"):
+            pytest.skip("this file system keeps its pages: use a disk for the temporary directory")
+        lag = _worst_lag(server, lambda: _download(server))
+    assert lag >= SLOW
+    assert not all(name.startswith("asyncstatic-disk") for name in disk.threads)

@@ -1,0 +1,93 @@
+"""The direct lane under Uvicorn: its own answers there, everything else Uvicorn's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serve.inside import eventually
+from tests.support.raw import head
+from tests.support.servers import Server, running
+
+_PROTOCOL = "asyncstatic.serve.uvicorn:DirectHttpProtocol"
+
+#: A root in front of an app, which says how many requests reached it.
+_APP = """
+from asyncstatic import StaticMiddleware
+
+served = 0
+
+
+async def behind(scope, receive, send):
+    global served
+    assert scope["type"] == "http", scope["type"]
+    served += 1
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    length = [(b"content-length", b"%d" % (len(body) + 2))]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": b"%d " % served + body})
+
+
+app = StaticMiddleware(behind, ROOT, prefix="/static")
+"""
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def uvicorn(request: pytest.FixtureRequest, site: Path, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "site_app.py").write_text(f"ROOT = {str(site)!r}\n{_APP}")
+    arguments = ["-m", "uvicorn", "--http", _PROTOCOL, "--loop", request.param, "--port", "{port}"]
+    arguments += ["--lifespan", "off", "site_app:app"]
+    with running(arguments, {"UVICORN_TIMEOUT_KEEP_ALIVE": "2"}, cwd=str(tmp_path)) as server:
+        yield server
+
+
+def test_files_are_answered_by_the_lane_and_paths_of_the_app_by_uvicorn(uvicorn: Server) -> None:
+    with uvicorn.connect() as connection:
+        small = connection.get("/static/css/app.css")
+        assert small.content == b"body { color: #123 }\n"
+        assert (small.field("server"), small.field("date") is not None) == ("uvicorn", True)
+        large = connection.get("/static/big.bin", "Range: bytes=70000-1100000")
+        assert (large.status, len(large.content)) == (206, 1_030_001)
+        before = connection.get("/elsewhere").content
+        assert connection.get("/static/css/app.css").status == 200
+        assert int(connection.get("/elsewhere").content) == int(before) + 1
+
+
+def test_an_upload_in_mid_connection_reaches_the_app_whole(uvicorn: Server) -> None:
+    with uvicorn.connect() as connection:
+        post = head("/upload", "Content-Length: 3", method="POST") + b"abc"
+        connection.send(head("/static/css/app.css") + post + head("/static/docs/"))
+        assert connection.read().status == 200
+        assert connection.read("POST").content.endswith(b" abc")
+        assert connection.read().content.startswith(b"<!doctype html><title>Docs")
+
+
+def test_the_access_log_has_uvicorns_lines(uvicorn: Server) -> None:
+    for lines in ((), ("Expect: 100-continue",)):
+        uvicorn.fetch("/static/css/app.css?a=b", *lines)
+    logged = [line for line in uvicorn.log.splitlines() if "app.css" in line]
+    assert len(logged) == 2
+    for line in logged:
+        assert line.endswith('"GET /static/css/app.css?a=b HTTP/1.1" 200 OK')
+
+
+def test_it_ends_cleanly_when_it_is_asked_to(uvicorn: Server) -> None:
+    with uvicorn.connect() as idle, uvicorn.connect(receive_buffer=4096) as busy:
+        assert idle.get("/static/css/app.css").status == 200
+        busy.send(head("/static/big.bin"))
+        taken = busy.take(1)
+        os.kill(uvicorn.pid, signal.SIGTERM)
+        assert idle.ended()
+        taken += busy.take(2_000_000)
+        assert len(taken) == taken.index(b"\r\n\r\n") + 4 + 1_200_000
+        assert eventually(lambda: not uvicorn.alive())
+    assert "Traceback" not in uvicorn.log

@@ -1,0 +1,114 @@
+"""HTTP/2 with prior knowledge (RFC 9113 §3.3), in every lane that has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http2 import Connection2, StreamError
+from tests.support.programs import require
+from tests.support.servers import Server, serving
+from tests.support.site import SMALL_SITE, write_site
+
+BIG = SMALL_SITE["big.bin"]
+HUGE = 64 * 1024 * 1024
+
+
+@pytest.fixture(
+    scope="module", params=["hypercorn", "hypercorn-uvloop", "serve", "serve-no-direct"]
+)
+def lane(request: pytest.FixtureRequest) -> str:
+    """The lanes that speak HTTP/2; uvicorn does not."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server(lane: str, site: Path) -> Iterator[Server]:
+    with serving(lane, site) as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[Connection2]:
+    with Connection2(server.port) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("name", ["css/app.css", "pixels.png", "big.bin", "empty.txt"])
+def test_curl_gets_the_bytes_of_the_file(server: Server, tmp_path: Path, name: str) -> None:
+    curl = require("curl", apt="curl")
+    command = [curl, "-sSf", "--http2-prior-knowledge", "-w", "%{stderr}%{http_version}"]
+    done = subprocess.run(
+        [*command, server.url(f"/{name}")], cwd=tmp_path, capture_output=True, timeout=30
+    )
+    assert (done.stdout, done.stderr) == (SMALL_SITE[name], b"2")
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "status", "content"),
+    [
+        pytest.param("/big.bin", (), 200, BIG, id="whole"),
+        pytest.param("/big.bin", (("range", "bytes=5-9"),), 206, BIG[5:10], id="range"),
+        pytest.param("/big.bin", (("range", "bytes=-7"),), 206, BIG[-7:], id="suffix"),
+        pytest.param("/css/app.css", (("if-none-match", "*"),), 304, b"", id="304"),
+        pytest.param("/empty.txt", (), 200, b"", id="empty"),
+        pytest.param("/with%20space.txt", (), 200, SMALL_SITE["with space.txt"], id="space"),
+    ],
+)
+def test_answers_are_those_of_http_1(
+    connection: Connection2,
+    target: str,
+    fields: tuple[tuple[str, str], ...],
+    status: int,
+    content: bytes,
+) -> None:
+    answer = connection.get(target, *fields)
+    assert (answer.status, answer.content) == (status, content)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/missing", 404),
+        ("/.hidden", 404),
+        ("/%2e%2e/x", 400),
+        ("/../x", 400),
+        ("/a%2fb", 400),
+        ("/%00", 400),
+        ("/docs", 308),
+    ],
+)
+def test_refusals_are_those_of_http_1(connection: Connection2, target: str, status: int) -> None:
+    assert connection.get(target).status == status
+
+
+def test_head_has_fields_and_no_content(connection: Connection2) -> None:
+    answer = connection.get("/big.bin", method="HEAD")
+    assert (answer.status, answer.content) == (200, b"")
+    assert answer.field("content-length") == str(len(BIG))
+
+
+def test_concurrent_streams_do_not_mix(connection: Connection2) -> None:
+    names = ["big.bin", "css/app.css", "pixels.png", "empty.txt"] * 5
+    streams = [connection.request(f"/{name}") for name in names]
+    for name, stream in zip(names, streams, strict=True):
+        assert connection.read(stream).content == SMALL_SITE[name]
+
+
+def test_a_window_of_one_octet_gets_the_whole_file(server: Server) -> None:
+    with Connection2(server.port, window=1) as connection:
+        assert connection.get("/app.js").content == SMALL_SITE["app.js"]
+
+
+def test_a_file_cut_while_it_is_sent_is_a_stream_error(lane: str, tmp_path: Path) -> None:
+    root = write_site(tmp_path / "site", {"huge.bin": b"A" * HUGE, "index.html": b"home"})
+    with serving(lane, root) as server, Connection2(server.port) as connection:
+        stream = connection.request("/huge.bin")
+        connection.until_content(stream)
+        os.truncate(root / "huge.bin", HUGE // 2)
+        with pytest.raises(StreamError):
+            connection.read(stream)

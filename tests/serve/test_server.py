@@ -1,0 +1,330 @@
+"""`asyncstatic serve` as a process: addresses, TLS, logs, workers, signals, and what it says."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.serve.inside import eventually
+from tests.support.programs import require
+from tests.support.raw import HOST, Connection, EndedError, head
+from tests.support.servers import Server, environment, free_port, running
+
+LARGE = 24 * 1024 * 1024
+_COMMAND = ("-m", "asyncstatic", "serve")
+LANES = pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
+UVLOOP = pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
+
+
+@contextmanager
+def serve(root: Path, *options: str) -> Iterator[Server]:
+    """Run ``asyncstatic serve`` on a free port."""
+    with running([*_COMMAND, str(root), "--bind", f"{HOST}:{{port}}", *options], {}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def large_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that no socket's buffer takes at once."""
+    root = tmp_path_factory.mktemp("large")
+    (root / "large.bin").write_bytes(bytes(LARGE))
+    (root / "index.html").write_bytes(b"<!doctype html><title>large</title>")
+    return root
+
+
+def refused(*arguments: str) -> str:
+    """What a command that must not start says; its last line, and one line it is."""
+    done = subprocess.run(
+        [sys.executable, *_COMMAND, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+    said = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert len(said) == 1
+    assert "Traceback" not in done.stderr
+    return said[0]
+
+
+# -- addresses -------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_is_said_in_one_line(site: Path) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        address = f"{HOST}:{taken.getsockname()[1]}"
+        assert f"cannot listen on {address}" in refused(str(site), "--bind", address)
+
+
+@UVLOOP
+def test_a_unix_socket_is_served(site: Path, tmp_path: Path, loop: str) -> None:
+    """Small and large: what belongs to TCP alone is left out."""
+    path = tmp_path / "socket"
+    with serve(site, "--bind", f"unix:{path}", loop):
+        for target, length in (("/css/app.css", 21), ("/pixels.png", 300_000)):
+            with closing(http.client.HTTPConnection("localhost", timeout=10)) as client:
+                client.sock = socket.socket(socket.AF_UNIX)
+                client.sock.connect(str(path))
+                client.request("GET", target)
+                assert len(client.getresponse().read()) == length
+                client.request("POST", target, b"abc")
+                assert client.getresponse().status == 405
+
+
+@UVLOOP
+def test_the_loopback_of_version_6_is_served(site: Path, loop: str) -> None:
+    port = free_port()
+    with (
+        serve(site, "--bind", f"[::1]:{port}", loop),
+        closing(http.client.HTTPConnection("::1", port, timeout=10)) as client,
+    ):
+        client.request("GET", "/big.bin")
+        assert len(client.getresponse().read()) == 1_200_000
+
+
+# -- TLS -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for the loopback, and its key."""
+    openssl = require("openssl", apt="openssl")
+    directory = tmp_path_factory.mktemp("tls")
+    chain, key = directory / "chain.pem", directory / "key.pem"
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", f"subjectAltName=IP:{HOST}", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return chain, key
+
+
+@contextmanager
+def serve_tls(root: Path, certificate: tuple[Path, Path], *options: str) -> Iterator[int]:
+    """Run with TLS on one address, next to a plain one for those that wait for the server."""
+    port = free_port()
+    chain, key = (str(path) for path in certificate)
+    command = [*_COMMAND, str(root), "--bind", f"{HOST}:{port}"]
+    command += ["--certfile", chain, "--keyfile", key, *options]
+    process = subprocess.Popen([sys.executable, *command], env=environment())
+    try:
+        assert eventually(lambda: _listens(port), seconds=30)
+        yield port
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@UVLOOP
+def test_files_are_served_over_tls(site: Path, certificate: tuple[Path, Path], loop: str) -> None:
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    with (
+        serve_tls(site, certificate, loop) as port,
+        closing(http.client.HTTPSConnection(HOST, port, context=context, timeout=10)) as client,
+    ):
+        for target in ("/css/app.css", "/pixels.png", "/big.bin", "/app.js"):
+            client.request("GET", target)
+            assert client.getresponse().read() == (site / target[1:]).read_bytes()
+        client.request("POST", "/css/app.css", b"abc")
+        assert client.getresponse().read().startswith(b"405")
+        client.request("GET", "/big.bin")
+        assert client.getresponse().read() == (site / "big.bin").read_bytes()
+
+
+@UVLOOP
+def test_http_2_is_negotiated_over_tls(
+    site: Path, certificate: tuple[Path, Path], loop: str
+) -> None:
+    curl = require("curl", apt="curl")
+    command = [curl, "--silent", "--http2", "--cacert", str(certificate[0])]
+    with serve_tls(site, certificate, loop) as port:
+        url = f"https://{HOST}:{port}/big.bin"
+        done = subprocess.run(
+            [*command, "--write-out", "%{stderr}%{http_version} %{http_code}", url],
+            capture_output=True,
+            timeout=60,
+        )
+    assert done.stderr == b"2 200"
+    assert done.stdout == (site / "big.bin").read_bytes()
+
+
+def test_a_certificate_without_its_key_is_refused(
+    site: Path, certificate: tuple[Path, Path]
+) -> None:
+    chain, key = (str(path) for path in certificate)
+    assert "name both" in refused(str(site), "--certfile", chain)
+    assert "no PEM chain" in refused(str(site), "--certfile", key, "--keyfile", chain)
+
+
+# -- the access log --------------------------------------------------------------------------
+
+_LINE = re.compile(
+    r"127\.0\.0\.1:[0-9]+ - - \[[^]]+\] \"GET /docs 1\.1\" 308 [0-9]+ \"http://a/\" \"b\""
+)
+
+
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["ours", "handed over"])
+@LANES
+def test_the_access_log_has_hypercorns_format(
+    site: Path, lane: str, expect: tuple[str, ...]
+) -> None:
+    with serve(site, lane, "--access-logfile", "-") as server:
+        with server.connect() as connection:
+            connection.get("/docs?query", "Referer: http://a/", "User-Agent: b", *expect)
+        assert eventually(lambda: _LINE.search(server.log) is not None)
+
+
+_ATOMS = """
+import asyncio, re, socket
+from hypercorn.config import Config, Sockets
+from asyncstatic import StaticFiles, serve_app
+
+config = Config()
+config.accesslog = "-"
+config.access_log_format = "%(r)s %(s)s %(b)s %(T)s %(L)s %(U)s %(q)s %(S)s {x-a}i=%({x-a}i)s"
+config.bind = ["127.0.0.1:PORT"]
+asyncio.run(serve_app(StaticFiles(ROOT), config, direct=DIRECT))
+"""
+
+
+def test_the_access_log_has_hypercorns_atoms(large_site: Path) -> None:
+    """Equal but for the request time, which is there, and not nothing for a large file."""
+    lines = []
+    for direct in ("True", "False"):
+        program = _ATOMS.replace("ROOT", repr(str(large_site))).replace("DIRECT", direct)
+        arguments = ["-c", program.replace("127.0.0.1:PORT", "127.0.0.1:{port}")]
+        with running(arguments, {}) as server, server.connect(receive_buffer=4096) as connection:
+            connection.send(head("/large.bin?a=b", "X-A: c"))
+            connection.take(1000)
+            time.sleep(0.2)
+            connection.take(LARGE)
+            assert eventually(lambda: " /large.bin" in server.log)
+            lines += re.findall("GET /large.bin.*", server.log)
+    times = [float(line.split()[-5]) for line in lines]
+    assert [re.sub(r" [0-9]+\.[0-9]+ ", " ", line) for line in lines] == [
+        f"GET /large.bin 200 {LARGE} 0 /large.bin a=b http {{x-a}}i=c"
+    ] * 2
+    assert all(time > 0.1 for time in times)
+
+
+# -- signals and workers ---------------------------------------------------------------------
+
+
+@UVLOOP
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_cleanly_when_it_is_asked_to(
+    site: Path, loop: str, number: signal.Signals, workers: str
+) -> None:
+    with serve(site, loop, "--workers", workers) as server:
+        with server.connect() as idle:
+            assert idle.get("/css/app.css").status == 200
+            assert server.interrupt(number) == 0
+            assert idle.ended()
+        assert "Traceback" not in server.log
+
+
+def test_a_ctrl_c_of_the_terminal_reaches_the_workers_once(large_site: Path) -> None:
+    """All processes get it at once; a transfer is finished nevertheless."""
+    with serve(large_site, "--workers", "2", "--graceful-timeout", "20") as server:
+        with server.connect(receive_buffer=65_536) as busy:
+            busy.send(head("/large.bin"))
+            taken = busy.take(1000)
+            os.killpg(server.pid, signal.SIGINT)
+            taken += busy.take(2 * LARGE)
+            assert len(taken) == taken.index(b"\r\n\r\n") + 4 + LARGE
+        assert eventually(lambda: not server.alive())
+        assert "Traceback" not in server.log
+
+
+def test_a_second_signal_ends_it_at_once(large_site: Path) -> None:
+    with (
+        serve(large_site, "--graceful-timeout", "60") as server,
+        server.connect(receive_buffer=4096) as busy,
+    ):
+        busy.send(head("/large.bin"))
+        assert busy.take(1000)
+        os.kill(server.pid, signal.SIGTERM)
+        assert eventually(lambda: not _listens(server.port))
+        assert server.alive()
+        assert server.interrupt(signal.SIGTERM) == -signal.SIGTERM
+
+
+def _answers(port: int) -> bool:
+    try:
+        with Connection(port, timeout=0.5) as connection:
+            return connection.get("/css/app.css").status == 200
+    except (OSError, EndedError):  # accepted by a worker that just ended
+        return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_that_served_its_requests_is_replaced(site: Path, workers: str) -> None:
+    with serve(site, "--workers", workers, "--max-requests", "5") as server:
+        for _ in range(30):
+            assert eventually(lambda: _answers(server.port))
+        assert server.interrupt() == 0
+
+
+# -- reload ----------------------------------------------------------------------------------
+
+
+def test_pages_reload_when_a_file_changes(tmp_path: Path) -> None:
+    page, style = tmp_path / "index.html", tmp_path / "style.css"
+    page.write_text("<!doctype html><title>one</title>")
+    style.write_text("body {}")
+    with serve(tmp_path, "--reload") as server:
+        first = server.fetch("/", "If-None-Match: *", "Accept-Encoding: gzip")
+        assert (first.status, first.field("cache-control")) == (200, "no-store")
+        assert first.field("etag") is None
+        assert first.content.startswith(page.read_bytes())
+        assert b"EventSource" in first.content
+        assert len(server.fetch("/", method="HEAD").fields) == len(first.fields)
+        assert server.fetch("/style.css").content == b"body {}"
+        with server.connect(timeout=20) as events:
+            events.send(head("/.asyncstatic/changes"))
+            time.sleep(1)
+            style.write_text("body { color: red }")
+            assert b"data: changed" in events.read().content
+        with server.connect() as waiting:
+            waiting.send(head("/.asyncstatic/changes"))
+            assert waiting.take(1)
+            began = time.monotonic()
+            assert server.interrupt() == 0
+            assert time.monotonic() - began < 15
+
+
+def test_reload_without_watchfiles_says_what_to_install(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "watchfiles.py").write_text("raise ImportError('not here')")
+    done = subprocess.run(
+        [sys.executable, *_COMMAND, str(site), "--bind", f"{HOST}:{free_port()}", "--reload"],
+        env=environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "pip install 'asyncstatic[reload]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_reload_and_workers_do_not_go_together(site: Path) -> None:
+    assert "leave --workers out" in refused(str(site), "--reload", "--workers", "2")

@@ -1,0 +1,61 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from asyncstatic import Settings
+
+README = Path(__file__).parents[1] / "README.md"
+pytestmark = pytest.mark.skipif(not README.exists(), reason="tested without the source tree")
+
+_ROW = re.compile(r"^\| `(\w+)` \| (.*?) ?\|", re.M)
+_SIZES = {"128 MiB": 128 << 20, "64 KiB": 64 << 10}
+
+
+def default_as_told(told: str) -> object:
+    """A default as the table writes it: nothing, a number, words, or a size."""
+    return _SIZES.get(told, told.strip("`"))
+
+
+def default_as_is(field: dataclasses.Field[object]) -> object:
+    """A default as the table would write it."""
+    if field.default is dataclasses.MISSING or field.default in ((), ""):
+        return ""
+    if isinstance(field.default, tuple):
+        return ",".join(field.default)
+    if isinstance(field.default, bool | float):
+        return f"{field.default:g}"
+    return field.default
+
+
+def test_the_table_names_every_setting_in_its_order() -> None:
+    told = [name for name, _ in _ROW.findall(README.read_text())]
+    assert told == [field.name for field in dataclasses.fields(Settings)]
+
+
+def test_the_table_tells_the_defaults() -> None:
+    told = {name: default_as_told(text) for name, text in _ROW.findall(README.read_text())}
+    for field in dataclasses.fields(Settings):
+        if field.name != "root":  # found at start-up
+            assert str(told[field.name]) == str(default_as_is(field)), field.name
+
+
+@pytest.mark.parametrize(
+    "code", re.findall(r"```python\n(.*?)```", README.read_text() if README.exists() else "", re.S)
+)
+def test_the_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "static").mkdir()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "example"}
+    exec(code, names)
+    assert callable(names["app"])
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()):
+        assert (README.parent / link).exists(), link

@@ -1,0 +1,268 @@
+"""What runs out - handles, disks, patience - is answered, and does not take the rest with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from asyncstatic.files.handle import Handle, identity_of
+from asyncstatic.files.pool import Pool, PoolBusyError
+from tests.support.http2 import Connection2
+from tests.support.raw import HOST, Connection, EndedError, head
+from tests.support.servers import Server, running, serving
+from tests.support.site import write_site
+from tests.trust.inside import open_handles
+
+MIB = 1024 * 1024
+LARGE = 8 * MIB
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("limits")
+    for root in ("site", "stalled"):
+        write_site(
+            base / root, {"index.html": b"home", "page.html": b"page", "b.bin": b"B" * LARGE}
+        )
+    return base
+
+
+# -- handles ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cramped(lane: str, base: Path) -> Iterator[Server]:
+    arguments = ("-m", "tests.trust.child", "few-handles", lane, "127.0.0.1:{port}")
+    with running((*arguments, str(base / "site")), {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_without_a_free_handle_it_says_503_and_recovers_by_itself(cramped: Server) -> None:
+    statuses: set[int] = set()
+    with ExitStack() as clients, cramped.connect() as last:
+        assert last.get("/page.html").status == 200
+        for _ in range(80):  # more than fit; some are not even accepted
+            clients.enter_context(cramped.connect())
+        time.sleep(0.3)
+        for _ in range(10):
+            answer = last.get("/page.html")
+            statuses.add(answer.status)
+            assert answer.status in (200, 503)
+            assert answer.status == 200 or answer.field("retry-after")
+    assert 503 in statuses
+    assert answers_again(cramped)
+
+
+def answers_again(server: Server, seconds: float = 15.0) -> bool:
+    """Whether it serves, sooner or later, after what took its handles has gone."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError, EndedError):
+            if server.fetch("/page.html", "Connection: close").content == b"page":
+                return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_without_a_free_handle_the_processor_is_not_kept_busy(cramped: Server) -> None:
+    """No accept storm: a listener that cannot accept must not be asked again at once."""
+    with ExitStack() as clients:
+        for _ in range(100):
+            clients.enter_context(cramped.connect())
+        time.sleep(0.3)
+        before = processor_seconds(cramped.pid)
+        time.sleep(1.0)
+        used = processor_seconds(cramped.pid) - before
+    assert used < 0.5
+    assert answers_again(cramped)
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process (proc(5), stat: utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_full_pool_takes_no_handle(tmp_path: Path) -> None:
+    path = write_site(tmp_path, {"a": b"a"}) / "a"
+    pool = Pool(1, 0.01)
+    pool._places = 0
+    file = path.open("rb")
+    handle = Handle(os.dup(file.fileno()), identity_of(path.stat()), pool)
+    before = open_handles()
+    for _ in range(5):
+        with pytest.raises(PoolBusyError):
+            await handle._in_pool(lambda *_: None, 0, 1)
+    assert open_handles() == before
+    handle.close()
+    file.close()
+    pool.close()
+    await asyncio.sleep(0)
+
+
+# -- a disk that does not answer -------------------------------------------------------------
+
+
+def threads_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+@pytest.mark.slow
+def test_a_stalled_disk_stops_its_own_root_and_nothing_else(lane: str, base: Path) -> None:
+    arguments = ("-m", "tests.trust.child", "stalled", lane, "127.0.0.1:{port}")
+    settings = {"ASYNCSTATIC_POOL_TIMEOUT": "1", "ASYNCSTATIC_POOL_THREADS": "3"}
+    roots = (str(base / "site"), f"/other={base / 'stalled'}")
+    with running((*arguments, *roots), settings) as server, ExitStack() as clients:
+        threads = threads_of(server.pid)
+        waiting = [clients.enter_context(server.connect()) for _ in range(50)]
+        for client in waiting:
+            client.send(head("/other/page.html"))
+        for _ in range(20):  # meanwhile
+            began = time.monotonic()
+            assert server.fetch("/page.html").content == b"page"
+            assert server.fetch("/b.bin", "Range: bytes=0-9").content == b"B" * 10
+            assert time.monotonic() - began < 1.0
+        answers = [client.read() for client in waiting]
+        assert {answer.status for answer in answers} == {503}
+        assert all(answer.field("retry-after") for answer in answers)
+        assert threads_of(server.pid) - threads <= 3 + 3  # both roots' pools
+
+
+# -- clients without end ---------------------------------------------------------------------
+
+
+CLIENTS = 1000
+
+
+@pytest.mark.slow
+def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(lane: str, base: Path) -> None:
+    with serving(lane, base / "site", send_timeout="3") as server, ExitStack() as clients:
+        server.fetch("/b.bin", "Connection: close")
+        idle, handles = server.resident_octets(), server.settled_handles(0, 0.3)
+        silent = [clients.enter_context(silent_client(server)) for _ in range(CLIENTS)]
+        for client in silent:
+            client.send(head("/b.bin"))
+        time.sleep(1.0)
+        assert server.resident_octets() - idle < 128 * MIB
+        for _ in range(20):
+            assert server.fetch("/page.html").content == b"page"
+        assert are_dropped(server, lane, handles)
+
+
+def are_dropped(server: Server, lane: str, handles: int) -> bool:
+    """Whether all that silent clients made a server hold is given back.
+
+    Hypercorn closes a connection only when its last octets are taken, and an ASGI app cannot
+    make it: behind it files and memory are given back, and the sockets are Hypercorn's.
+    """
+    if lane == "hypercorn":
+        return lets_files_go(server)
+    return server.settled_handles(handles, seconds=20.0) <= handles
+
+
+def lets_files_go(server: Server, seconds: float = 20.0) -> bool:
+    """Whether, sooner or later, the large file is no longer open."""
+    deadline = time.monotonic() + seconds
+    while any(path.endswith("b.bin") for path in paths_open_in(server)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def paths_open_in(server: Server) -> Iterator[str]:
+    """What the process and its workers hold open."""
+    for handle in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # closed meanwhile
+            if os.getpgid(int(handle.parts[2])) == server.pid:
+                yield os.readlink(handle)
+
+
+def silent_client(server: Server) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect((HOST, server.port))
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resolver", ["openat2", "walk"])
+def test_a_client_that_never_reads_a_file_from_the_pool_is_dropped(
+    lane: str, base: Path, resolver: str
+) -> None:
+    with serving(lane, base / "site", send_timeout="1", resolver=resolver) as server:
+        before = server.settled_handles(0, 0.3)
+        with silent_client(server) as client:
+            client.sendall(head("/b.bin"))
+            time.sleep(0.2)
+            assert any(path.endswith("b.bin") for path in paths_open_in(server))
+            assert are_dropped(server, lane, before)
+
+
+@pytest.mark.slow
+def test_a_slow_but_steady_client_is_not_dropped(lane: str, base: Path) -> None:
+    """The deadline is for progress, not for the whole transfer."""
+    with (
+        serving(lane, base / "site", send_timeout="2") as server,
+        server.connect(receive_buffer=65_536) as client,
+    ):
+        client.send(head("/b.bin", "Range: bytes=0-3999999"))
+        for _ in range(20):
+            client.socket.recv(1000)
+            time.sleep(0.25)
+
+
+@pytest.mark.slow
+def test_request_heads_that_never_end_are_dropped_and_hold_nobody_up(lane: str, base: Path) -> None:
+    with serving(lane, base / "site") as server, ExitStack() as clients:
+        before = server.settled_handles(0, 0.3)
+        slow = [clients.enter_context(server.connect()) for _ in range(100)]
+        text = head("/page.html", "X-Slow: yes" * 9)
+        for octet in text[:40]:
+            for client in slow:
+                with suppress(OSError):
+                    client.send(bytes([octet]))
+            assert server.fetch("/page.html", "Connection: close").content == b"page"
+        deadline = time.monotonic() + 20.0
+        while server.open_handles() > before and time.monotonic() < deadline:
+            for client in slow:
+                with suppress(OSError):
+                    client.send(b"a")  # dribbling on does not help
+            time.sleep(0.25)
+        assert server.open_handles() <= before
+
+
+@pytest.mark.slow
+def test_readers_of_one_octet_at_a_time_get_the_whole_file(lane: str, base: Path) -> None:
+    with serving(lane, base / "site") as server:
+        with Connection(server.port, receive_buffer=4096) as client:
+            client.send(head("/b.bin", "Range: bytes=0-19999", "Connection: close"))
+            octets = b"".join(iter(lambda: client.socket.recv(1), b""))
+        assert octets.partition(b"\r\n\r\n")[2] == b"B" * 20_000
+
+
+@pytest.mark.slow
+def test_over_http_2_windows_that_stay_shut_are_dropped(lane: str, base: Path) -> None:
+    with serving(lane, base / "site", send_timeout="2") as server, ExitStack() as clients:
+        server.fetch("/b.bin", "Connection: close")
+        with Connection2(server.port) as connection:
+            connection.get("/page.html")
+        idle = server.resident_octets()
+        for _ in range(20):
+            client = clients.enter_context(Connection2(server.port, window=1))
+            for _ in range(10):
+                client.request("/b.bin")
+        assert any(path.endswith("b.bin") for path in paths_open_in(server))
+        assert server.resident_octets() - idle < 128 * MIB
+        assert server.fetch("/page.html").content == b"page"
+        assert lets_files_go(server)

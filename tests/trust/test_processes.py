@@ -1,0 +1,140 @@
+"""A whole server process: an openat2 that is refused, the turns of its loop, and its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.raw import head
+from tests.support.servers import Server, running, serving
+from tests.support.site import write_site
+
+SITE = {
+    "page.html": b"page",
+    "dir/index.html": b"index",
+    "big.bin": b"B" * 500_000,
+    ".hidden": b"foreign",
+    "huge.bin": b"H" * 16 * 1024 * 1024,
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = write_site(tmp_path_factory.mktemp("processes"), {"secret": b"foreign"})
+    root = write_site(base / "site", SITE)
+    (root / "link").symlink_to("page.html")
+    (root / "out").symlink_to("../secret")
+    (root / "to_hidden").symlink_to(".hidden")
+    return root
+
+
+# -- openat2 is refused ----------------------------------------------------------------------
+
+ANSWERS = {
+    "/page.html": (200, b"page"),
+    "/dir/": (200, b"index"),
+    "/link": (200, b"page"),
+    "/big.bin": (200, SITE["big.bin"]),
+    "/out": (404, None),
+    "/to_hidden": (404, None),
+    "/missing": (404, None),
+}
+
+
+@pytest.mark.parametrize("code", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("when", ["at-start", "later"])
+def test_where_openat2_is_refused_the_answers_are_the_same(
+    lane: str, root: Path, code: str, when: str
+) -> None:
+    arguments = ("-m", "tests.trust.child", f"{code}-{when}", lane, "127.0.0.1:{port}", str(root))
+    with running(arguments, {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
+        for _ in range(5):
+            for target, (status, content) in ANSWERS.items():
+                answer = server.fetch(target, "Connection: close")
+                assert (answer.status, answer.complete) == (status, True), target
+                assert content in (None, answer.content), target
+        lines = server.log.count("openat2 is refused")
+    assert lines == (when == "later")
+
+
+# -- the loop turns --------------------------------------------------------------------------
+
+#: Generous for two busy cores; a single wait for a disk or a large read would exceed it.
+WORST_LAG = 0.5
+
+
+@pytest.mark.slow
+def test_the_loop_keeps_turning_whatever_is_asked(lane: str, root: Path) -> None:
+    arguments = ("-m", "tests.trust.child", "lag", lane, "127.0.0.1:{port}", str(root))
+    with running(arguments, {}) as server:
+        for _ in range(3):
+            forget_pages(root)
+            with ExitStack() as clients:
+                connections = [clients.enter_context(server.connect()) for _ in range(20)]
+                for connection in connections:
+                    connection.send(head("/huge.bin"))
+                for target in (*ANSWERS, "/../x", "/%00", "/" + "a/" * 2000):
+                    server.fetch(target, "Connection: close")
+                for connection in connections:
+                    assert len(connection.read().content) == len(SITE["huge.bin"])
+        server.interrupt(signal.SIGTERM)
+        sampled = re.search(r"lag (\d+\.\d+)", server.log)
+        assert sampled is not None, server.log
+    assert float(sampled[1]) < WORST_LAG
+
+
+def forget_pages(root: Path) -> None:
+    """Ask the kernel to drop the files from the page cache."""
+    for path in root.rglob("*.bin"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+# -- the end ---------------------------------------------------------------------------------
+
+TRANSFERS = 500
+GRACE = 3.0  # the graceful timeout of both servers, in seconds
+
+
+def silent(server: Server) -> None:
+    """Do nothing more: the transfers stand still."""
+
+
+def reading(server: Server) -> None:
+    """Go on asking while it ends."""
+    for _ in range(20):
+        try:
+            server.fetch("/page.html")
+        except Exception:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served", ["serve", "serve-no-direct"])
+@pytest.mark.parametrize("meanwhile", [silent, reading])
+def test_under_five_hundred_transfers_it_ends_in_time_and_cleanly(
+    served: str, root: Path, meanwhile: Callable[[Server], None]
+) -> None:
+    with serving(served, root) as server, ExitStack() as clients:
+        for _ in range(TRANSFERS):
+            client = clients.enter_context(server.connect(receive_buffer=4096))
+            client.send(head("/huge.bin"))
+        asking = threading.Thread(target=meanwhile, args=(server,))
+        asking.start()
+        began = time.monotonic()
+        code = server.interrupt(signal.SIGTERM, seconds=GRACE + 12.0)
+        took = time.monotonic() - began
+        asking.join()
+        log = server.log
+    assert code == 0, log[-2000:]
+    assert took < GRACE + 10.0
+    assert "Traceback" not in log, log[-2000:]

@@ -1,0 +1,137 @@
+"""The sandbox: what a restricted process can no longer do, tried from inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asyncstatic.serve import sandbox
+from tests.support.servers import environment
+
+pytestmark = pytest.mark.skipif(not sandbox.version(), reason="this kernel has no Landlock")
+
+# Enter, then try; report each attempt as "done" or the name of its error.
+INSIDE = """
+import errno, json, os, signal, socket, subprocess, sys, threading
+from asyncstatic.serve.sandbox import restrict
+
+root, secret, key, log, parent, attempts = json.loads(sys.argv[1])
+restrict([root], reads=[key], logs=[log])
+
+def attempt(code):
+    try:
+        exec(code)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+
+def in_a_thread(code):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(attempt(code)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+print(json.dumps([[attempt(code), in_a_thread(code)] for code in attempts]))
+"""
+
+ATTEMPTS = [
+    pytest.param("open('/etc/passwd')", "EACCES", id="read another file"),
+    pytest.param("open(secret)", "EACCES", id="read beside the root"),
+    pytest.param("open(root + '/../secret')", "EACCES", id="read above the root"),
+    pytest.param("open(root + '/out')", "EACCES", id="read through a link out of the root"),
+    pytest.param("os.listdir('/')", "EACCES", id="list another directory"),
+    pytest.param("open(root + '/page', 'r+')", "EACCES", id="write below the root"),
+    pytest.param("os.truncate(root + '/page', 0)", "EACCES", id="truncate below the root"),
+    pytest.param("open(root + '/new', 'x')", "EACCES", id="create below the root"),
+    pytest.param("os.unlink(root + '/page')", "EACCES", id="remove below the root"),
+    pytest.param("os.mkdir(root + '/new')", "EACCES", id="make a directory"),
+    pytest.param("open(log)", "EACCES", id="read the log"),
+    pytest.param("open(key, 'a')", "EACCES", id="write what is only read"),
+    pytest.param("subprocess.run(['/bin/true'])", "EACCES", id="execute"),
+    pytest.param("socket.create_connection(('127.0.0.1', 9), 1)", "EACCES", id="connect"),
+    pytest.param("os.kill(parent, 0)", "EPERM", id="signal the parent"),
+    pytest.param("open(root + '/page').read()", "done", id="read below the root"),
+    pytest.param("os.listdir(root)", "done", id="list the root"),
+    pytest.param("open(key).read()", "done", id="read what was named"),
+    pytest.param("open(log, 'a').write('line')", "done", id="write the log"),
+    pytest.param("import xml.dom.minidom, quart, h2.connection", "done", id="import a module"),
+]
+# What only newer versions of the interface forbid (landlock(7), VERSIONS).
+SINCE = {"os.truncate": 3, "socket.": 4, "os.kill": 6}
+
+
+def inside(tmp_path: Path, attempts: list[str], root: Path | None = None) -> list[list[str]]:
+    """Try all in one restricted process: on its main thread, and on a thread started later."""
+    if root is None:
+        root = tmp_path / "root"
+        root.mkdir()
+        (root / "page").write_text("page")
+        (root / "out").symlink_to("/etc/passwd")
+    for name in ("secret", "key"):
+        (tmp_path / name).write_text(name)
+    paths = (root, *(tmp_path / name for name in ("secret", "key", "log")))
+    arguments = json.dumps([*map(str, paths), os.getpid(), attempts])
+    child = subprocess.run(
+        [sys.executable, "-c", INSIDE, arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+    assert child.returncode == 0, child.stderr
+    found: list[list[str]] = json.loads(child.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("code", "expected"), ATTEMPTS)
+def test_a_restricted_process_reads_its_roots_and_does_nothing_else(
+    code: str, expected: str, tmp_path: Path
+) -> None:
+    if any(code.startswith(call) and sandbox.version() < since for call, since in SINCE.items()):
+        pytest.skip("this kernel's Landlock does not know that right yet")
+    assert inside(tmp_path, [code]) == [[expected, expected]]
+
+
+def test_a_swapped_release_is_readable_and_what_is_beside_the_releases_is_not(
+    tmp_path: Path,
+) -> None:
+    for name in ("releases/1", "releases/2"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "page").write_text(name)
+    current = tmp_path / "current"
+    current.symlink_to("releases/1")
+    second = f"open({str(tmp_path / 'releases/2/page')!r}).read()"
+    attempts = ["open(root + '/page').read()", second, "open(secret)"]
+    assert [found for found, _ in inside(tmp_path, attempts, current)] == ["done", "done", "EACCES"]
+
+
+def test_a_second_thread_that_would_stay_outside_is_an_error() -> None:
+    code = (
+        "import threading; from asyncstatic.serve.sandbox import restrict\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "restrict(['.'])"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert child.stderr.rstrip().endswith(
+        "SandboxError: the sandbox must be entered before a second thread runs"
+    )
+
+
+def test_where_the_kernel_has_no_landlock_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "version", lambda: 0)
+    with pytest.raises(sandbox.SandboxError, match=r"needs Landlock: Linux 5\.13"):
+        sandbox.restrict(["."])
+
+
+@pytest.mark.parametrize("abi", range(1, sandbox.version() + 1))
+def test_every_version_of_the_interface_is_asked_for_what_it_knows(abi: int) -> None:
+    """A newer kernel takes the shorter structures of the older ones."""
+    os.close(sandbox._create(abi))
