@@ -47,7 +47,7 @@ from asyncstatic.settings import Settings
 CODINGS = ("br", "zstd", "gzip")
 _REMEMBERED_CHARACTERS = 256
 _IDENTITY_ONLY = (("identity",),)
-_ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
 def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
@@ -135,9 +135,9 @@ def _finish(plan: ResponsePlan, request: Request) -> ResponsePlan:
 
 def _other_method(request: Request, settings: Settings) -> ResponsePlan:
     if request.method == "OPTIONS":
-        return ResponsePlan(204, (_ALLOW, *cors.preflight_fields(request.fields, settings.cors)))
+        return ResponsePlan(204, (ALLOW, *cors.preflight_fields(request.fields, settings.cors)))
     extra = cors.response_fields(request.fields, settings.cors)
-    return page(405, request.fields.accept, (_ALLOW, *extra))
+    return page(405, request.fields.accept, (ALLOW, *extra))
 
 
 def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponsePlan:

@@ -14,13 +14,14 @@ from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Request, ResponsePlan
+from asyncstatic.http.pages import page
 from asyncstatic.http.respond import admit, is_lasting, respond
 from asyncstatic.http.target import is_public_behind_link
 from asyncstatic.serve.guard import Authorize, Guard, Unasked, private
 from asyncstatic.serve.manifest import immutable, read_manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
-from asyncstatic.serve.scope import Receive, Scope, Send, has_content, read_request
+from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
 from asyncstatic.serve.starlette import settings_of
 from asyncstatic.settings import Settings, SettingsError
 
@@ -175,6 +176,8 @@ class StaticFiles:
         try:
             if has_content(scope["headers"]):
                 await _drain(receive)
+                if is_ambiguous(scope["headers"]):
+                    plan = page(400, None, ((b"connection", b"close"),))
             await self.carry_out(plan, opened, scope, receive, send)
         finally:
             if opened is not None:

@@ -329,9 +329,13 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _hand_over(self) -> None:
-        """Give connection and octets to the full server, for good."""
+        """Give connection and octets to the full server, for good - or refuse them ourselves."""
         octets, self._buffer = self._buffer, b""
         self._lane.leave(self)
+        refusal = self._lane.refusal_of(octets)
+        if refusal is not None:
+            refuse(self.transport, refusal)
+            return
         self._lane.server.take_over(self.transport, octets, eof=self._eof)
 
 

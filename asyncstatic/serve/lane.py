@@ -18,9 +18,11 @@ from typing import Any, NamedTuple, Protocol
 from asyncstatic.files.memory import BoundedDict
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
-from asyncstatic.http.respond import admit, is_lasting
+from asyncstatic.http.pages import page
+from asyncstatic.http.respond import ALLOW, admit, is_lasting
 from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.head import Head, HeadReader, RequestLine
+from asyncstatic.serve.refusal import misread
 from asyncstatic.serve.scope import split_mount
 
 SWEEP_SECONDS = 0.5
@@ -196,6 +198,15 @@ class Lane:
             key = (line.method, head.fields, "response")
             return Admitted(request, mount, lookup, head.keep_alive, line, head, key)
         return None
+
+    def refusal_of(self, octets: bytes) -> bytes | None:
+        """The answer to what the full server would misread, where all paths are a root's."""
+        status = misread(octets, self.head_octets)
+        whole = next((mount for mount in self.mounts if not mount.prefix), None)
+        if status is None or whole is None or whole.passes_on():
+            return None
+        plan = page(status, None, (ALLOW,) if status == 405 else ())
+        return self.head_of(plan, close=True) + b"".join(map(bytes, plan.content))  # type: ignore[arg-type] # a page is octets
 
     # -- from a plan to octets -------------------------------------------------------------
 

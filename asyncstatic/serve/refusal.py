@@ -1,4 +1,4 @@
-"""One connection too many: answered 503, so that the client can read it."""
+"""Refused at the door: what the full server has no place for, or would misread."""
 
 from __future__ import annotations
 
@@ -9,16 +9,33 @@ _BUSY = (
     b"cache-control: no-store\r\nconnection: close\r\n\r\n"
 )
 _LINGER_SECONDS = 1.0
+_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
-def refuse(transport: asyncio.Transport) -> None:
-    """Answer 503 and close, after the client had a moment to read that.
+def misread(octets: bytes, head_octets: int) -> int | None:
+    """Tell with which status to refuse what full servers take for something else.
+
+    They upper-case methods, though methods are case-sensitive (RFC 9110 §9.1), and say of a
+    request-target without an end that the fields are too large (RFC 9112 §3).
+
+    Args:
+        octets: what was received of a request.
+        head_octets: the largest head.
+    """
+    method, space, rest = octets[: head_octets + 1].partition(b" ")
+    if space and b"\n" not in rest and len(octets) > head_octets:
+        return 414
+    return 405 if method not in _METHODS and method.upper() in _METHODS else None
+
+
+def refuse(transport: asyncio.Transport, answer: bytes = _BUSY) -> None:
+    """Answer and close, after the client had a moment to read that; 503 unless said otherwise.
 
     Closing while its request is still unread would reset the connection, and the answer with
     it (RFC 9112 §9.6): what comes is read, and dropped, until the client closes.
     """
     transport.set_protocol(_Refused(transport))
-    transport.write(_BUSY)
+    transport.write(answer)
     if transport.can_write_eof():
         transport.write_eof()
     asyncio.get_running_loop().call_later(_LINGER_SECONDS, transport.abort)

@@ -109,3 +109,12 @@ def has_content(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             return True
     return False
+
+
+def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether content is framed in two ways, so that two servers may disagree on its end.
+
+    Such a request is answered 400, and its connection is closed (RFC 9112 §6.1).
+    """
+    names = {name for name, _ in headers}
+    return b"transfer-encoding" in names and b"content-length" in names

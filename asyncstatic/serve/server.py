@@ -165,6 +165,3 @@ class _Worker:
             bind = repr_socket_addr(sock.family, sock.getsockname())
             await config.log.info(f"Running on {scheme}://{bind} (CTRL + C to quit)")
         return servers
-
-
-serve = serve_app

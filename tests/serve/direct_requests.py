@@ -235,7 +235,7 @@ TABLE: dict[str, bytes] = {
     "fields joined": request(b"Accept-Encoding: br", b"Accept-Encoding: gzip"),
 }
 
-_STARTS = (b"GET", b"HEAD", b"GET", b"HEAD", b"OPTIONS", b"POST", b"get", b"PUT", b"FOO", b"")
+_STARTS = (b"GET", b"HEAD", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"FOO", b"")
 _TARGETS = (
     *(b"/", b"/css/app.css", b"/app.js", b"/docs", b"/docs/", b"/missing", b"/pixels.png", b"/%zz"),
     *(b"/with%20space.txt", b"//", b"*", b"http://localhost/", b"/a b", b"/.hidden", b"/css/../a"),

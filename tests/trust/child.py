@@ -22,7 +22,7 @@ from asyncstatic import StaticFiles, StaticMiddleware, serve_app
 from asyncstatic.files import kernel
 from asyncstatic.settings import Settings
 
-STALL = 4.0  # seconds; longer than any test's pool_timeout
+STALL = 2.5  # seconds; longer than any test's pool_timeout
 
 
 def few_handles() -> None:
@@ -80,7 +80,7 @@ def lag() -> None:
     def run(self: asyncio.Runner, main: Any, **options: Any) -> Any:
         return start(self, _sampled(main), **options)
 
-    asyncio.Runner.run = run  # type: ignore[method-assign] # the one place where every loop begins
+    asyncio.Runner.run = run  # type: ignore[method-assign, assignment] # the one place where every loop begins
 
 
 async def _sampled(main: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import os
 import socket
@@ -123,8 +122,3 @@ class FaultyKernel:
         with self._counting:
             self.calls += 1
             return self.calls == self._at or (self._persistent and 0 < self._at < self.calls)
-
-
-def names(codes: tuple[int, ...]) -> list[str]:
-    """Names of errnos, as ids of tests."""
-    return [errno.errorcode[code] for code in codes]

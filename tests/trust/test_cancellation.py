@@ -146,7 +146,7 @@ def static(request: pytest.FixtureRequest, root: Path, ledger: Ledger) -> Iterat
 def unchecked(static: StaticFiles) -> StaticFiles:
     """Never look whether the root was swapped, which opens a handle now and then."""
     resolver: Any = static._directory._resolver
-    resolver._root._next_check = float("inf")
+    resolver.root._next_check = float("inf")
     return static
 
 

@@ -20,7 +20,6 @@ from tests.support.site import write_site
 from tests.trust.inside import (
     FaultyKernel,
     ask,
-    names,
     open_handles,
     serving_inside,
     settled_handles,
@@ -59,6 +58,13 @@ REQUESTS = [
     pytest.param("/big.bin", (), 200, BIG, id="large"),
     pytest.param("/big.bin", ("Range: bytes=9-150000",), 206, BIG[9:150_001], id="range"),
     pytest.param("/missing", (), 404, None, id="missing"),
+]
+#: Every error once; for good one of each kind: of the disk, of our limits, of permission.
+FAULTS = [
+    *(pytest.param(code, False, id=f"{errno.errorcode[code]}-once") for code in CODES),
+    pytest.param(errno.EIO, True, id="EIO-for-good"),
+    pytest.param(errno.ENOMEM, True, id="ENOMEM-for-good"),
+    pytest.param(errno.EACCES, True, id="EACCES-for-good"),
 ]
 #: What may be answered instead: our own limits, permission, and broken disks.
 INSTEAD = {errno.EACCES: 403, errno.ENOMEM: 503, errno.EAGAIN: 503}
@@ -119,8 +125,7 @@ def is_without_sidecar(answer: Answer | None, code: int, target: str) -> bool:
     return target == "/lone.txt" and is_right(answer, 404, None)
 
 
-@pytest.mark.parametrize("code", CODES, ids=names(CODES))
-@pytest.mark.parametrize("persistent", [False, True], ids=["once", "for-good"])
+@pytest.mark.parametrize(("code", "persistent"), FAULTS)
 @pytest.mark.parametrize(("target", "lines", "status", "content"), REQUESTS)
 def test_a_fault_at_any_call_is_explained_and_leaves_nothing_behind(
     port: int,

@@ -145,7 +145,7 @@ CLIENTS = 1000
 
 @pytest.mark.slow
 def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(lane: str, base: Path) -> None:
-    with serving(lane, base / "site", send_timeout="3") as server, ExitStack() as clients:
+    with serving(lane, base / "site", send_timeout="2") as server, ExitStack() as clients:
         server.fetch("/b.bin", "Connection: close")
         idle, handles = server.resident_octets(), server.settled_handles(0, 0.3)
         silent = [clients.enter_context(silent_client(server)) for _ in range(CLIENTS)]
@@ -213,11 +213,11 @@ def test_a_client_that_never_reads_a_file_from_the_pool_is_dropped(
 def test_a_slow_but_steady_client_is_not_dropped(lane: str, base: Path) -> None:
     """The deadline is for progress, not for the whole transfer."""
     with (
-        serving(lane, base / "site", send_timeout="2") as server,
+        serving(lane, base / "site", send_timeout="1") as server,
         server.connect(receive_buffer=65_536) as client,
     ):
         client.send(head("/b.bin", "Range: bytes=0-3999999"))
-        for _ in range(20):
+        for _ in range(10):
             client.socket.recv(1000)
             time.sleep(0.25)
 
@@ -253,7 +253,7 @@ def test_readers_of_one_octet_at_a_time_get_the_whole_file(lane: str, base: Path
 
 @pytest.mark.slow
 def test_over_http_2_windows_that_stay_shut_are_dropped(lane: str, base: Path) -> None:
-    with serving(lane, base / "site", send_timeout="2") as server, ExitStack() as clients:
+    with serving(lane, base / "site", send_timeout="1") as server, ExitStack() as clients:
         server.fetch("/b.bin", "Connection: close")
         with Connection2(server.port) as connection:
             connection.get("/page.html")

@@ -119,8 +119,13 @@ def reading(server: Server) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("served", ["serve", "serve-no-direct"])
-@pytest.mark.parametrize("meanwhile", [silent, reading])
+@pytest.mark.parametrize(
+    ("served", "meanwhile"),
+    [
+        pytest.param("serve", reading, id="direct-while-asked"),
+        pytest.param("serve-no-direct", silent, id="portable"),
+    ],
+)
 def test_under_five_hundred_transfers_it_ends_in_time_and_cleanly(
     served: str, root: Path, meanwhile: Callable[[Server], None]
 ) -> None:
