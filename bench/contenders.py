@@ -189,6 +189,10 @@ ALL = (
         granian("bench.apps.asyncstatic_app:app"), (OURS, GRANIAN), tls=True, http2=True,
     ),
     Contender(
+        "asyncstatic-offload", "asyncstatic StaticFiles, Granian, offload", Family.OURS,
+        granian("bench.apps.asyncstatic_offload_app:app"), (OURS, GRANIAN),
+    ),
+    Contender(
         "nginx", "nginx, sendfile", Family.SERVER,
         native.nginx(), (NGINX,), tls=True, http2=True,
     ),

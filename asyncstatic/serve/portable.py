@@ -78,7 +78,7 @@ async def send_plan(
     sender = _Sender(send, send_timeout)
     watcher = asyncio.ensure_future(_until_disconnect(receive, sender))
     try:
-        await send(start)
+        await sender.send(start)
         extensions = scope.get("extensions") or {}
         if takes_handles(extensions, plan):
             async for message in handle_messages(plan, opened.handle):
@@ -145,7 +145,7 @@ def may_abort(scope: Scope) -> bool:
 async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    sender.client_gone = True
+    sender.client_has_gone()
 
 
 async def _abort(scope: Scope, send: Send, error: Exception) -> None:
@@ -221,7 +221,14 @@ class _Sender:
     def __init__(self, send: Send, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
-        self.client_gone = False
+        self._waiting: asyncio.Timeout | None = None
+        self._client_gone = False
+
+    def client_has_gone(self) -> None:
+        """Wait no more: some servers leave a send to a closed connection waiting for ever."""
+        self._client_gone = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def send_content(self, plan: ResponsePlan, handle: Handle) -> None:
         """Send all parts as body messages."""
@@ -236,8 +243,15 @@ class _Sender:
             _ClientGoneError: nobody is there any more.
             TimeoutError: no progress within the deadline.
         """
-        async with asyncio.timeout(self._timeout):
-            await self._send(message)
-            await asyncio.sleep(0)
-        if self.client_gone:
+        try:
+            async with asyncio.timeout(self._timeout) as self._waiting:
+                if not self._client_gone:
+                    await self._send(message)
+                await asyncio.sleep(0)
+        except TimeoutError:
+            if not self._client_gone:
+                raise
+        finally:
+            self._waiting = None
+        if self._client_gone:
             raise _ClientGoneError

@@ -95,3 +95,17 @@ def test_http2_streams_given_up_leave_no_handle(
                 connection.reset(connection.request("/big.bin"))
             assert connection.get("/css/app.css").status == 200
     baseline.assert_reached()
+
+
+def test_http2_connections_given_up_leave_no_handle(
+    server: Server, lane: str, baseline: Baseline
+) -> None:
+    if lane == "uvicorn":
+        pytest.skip("uvicorn has no HTTP/2")
+    for _ in range(20):
+        with Connection2(server.port) as connection:
+            for _ in range(10):
+                connection.request("/big.bin")
+            connection.flush()
+            assert connection.socket.recv(1)
+    baseline.assert_reached()
