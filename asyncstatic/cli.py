@@ -52,6 +52,8 @@ def _options(command: Command) -> Command:
                          help="Access log; - for standard output."),
             click.option("--certfile", type=pem, help="TLS certificate chain, PEM."),
             click.option("--keyfile", type=pem, help="TLS private key, PEM."),
+            click.option("--sandbox", is_flag=True,
+                         help="Give up all files but those served (Landlock)."),
             click.option("--limit-concurrency", type=positive,
                          help="Connections per worker; more are answered 503."),
             click.option("--max-requests", type=positive,

@@ -14,9 +14,15 @@ from asyncstatic.application import create_app
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.lane import find_mounts
 from asyncstatic.serve.reload import Reloading
+from asyncstatic.serve.sandbox import restrict
+from asyncstatic.serve.sandbox import version as landlock_version
 from asyncstatic.serve.server import serve_app, signalled
 from asyncstatic.serve.supervisor import supervise
 from asyncstatic.settings import Settings, SettingsError
+
+_BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit too
+# A request makes no cycles, so looking for them after every 700 new objects is wasted.
+_YOUNG_OBJECTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Options:
     keep_alive: float = 5.0
     graceful_timeout: float = 3.0
     max_requests: int | None = None
+    sandbox: bool = False
     reload: bool = False
 
     def config(self) -> Config:
@@ -48,6 +55,7 @@ class Options:
         config.keep_alive_timeout = self.keep_alive
         config.graceful_timeout = self.graceful_timeout
         config.max_requests = self.max_requests
+        config.backlog = _BACKLOG
         config.include_server_header = False
         return config
 
@@ -79,6 +87,8 @@ def run(settings: Settings, options: Options, on_start: Callable[[Started], None
         OSError: an address cannot be bound.
     """
     loop_factory = _loop_factory(options.uvloop)
+    if options.sandbox and (options.reload or not landlock_version()):
+        raise SettingsError("--sandbox needs Linux 5.13 with Landlock, and goes without --reload")
     probe = StaticFiles(settings)
     started = Started(_urls(options), probe.root, probe.resolver_name, _loop_name(loop_factory))
     probe.close()
@@ -161,13 +171,23 @@ def _work(settings: Settings, options: Options, sockets: Sockets) -> int:
             sockets=sockets,
         )
 
+    if options.sandbox:
+        _enter_sandbox(settings, options)
     gc.collect()
     gc.freeze()  # what is there now stays: collections need not look at it again
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
         runner.run(main())
     for mount in find_mounts(app):
         mount.static.close()
     return 0
+
+
+def _enter_sandbox(settings: Settings, options: Options) -> None:
+    """Give up all files but those served, the log, and the TLS key that is read later."""
+    reads = [file for file in (options.certfile, options.keyfile) if file is not None]
+    log = options.access_logfile
+    restrict([settings.root], reads=reads, logs=[] if log in (None, "-") else [str(log)])
 
 
 def _work_and_exit(settings: Settings, options: Options, sockets: Sockets) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from asyncstatic.serve import sandbox
-from tests.support.servers import environment
+from tests.support.servers import environment, running
+from tests.support.site import write_site
 
 pytestmark = pytest.mark.skipif(not sandbox.version(), reason="this kernel has no Landlock")
 
@@ -135,3 +138,43 @@ def test_where_the_kernel_has_no_landlock_one_line_says_so(monkeypatch: pytest.M
 def test_every_version_of_the_interface_is_asked_for_what_it_knows(abi: int) -> None:
     """A newer kernel takes the shorter structures of the older ones."""
     os.close(sandbox._create(abi))
+
+
+SERVING = """
+import asyncio, sys, uvloop
+from hypercorn.config import Config
+from asyncstatic import StaticFiles, serve_app
+from asyncstatic.serve.sandbox import restrict
+
+root, log, bind, lane = sys.argv[1:]
+config = Config()
+config.bind, config.accesslog = [bind], log
+sockets = config.create_sockets()
+app = StaticFiles(root, symlinks="follow")  # so that nothing but the sandbox keeps us inside
+restrict([root], logs=[log])
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(serve_app(app, config, direct=lane == "serve", sockets=sockets))
+"""
+
+
+def test_a_restricted_server_serves_as_before_and_cannot_be_led_outside(
+    lane: str, tmp_path: Path
+) -> None:
+    for number in ("1", "2"):
+        write_site(
+            tmp_path / "releases" / number, {"page": number.encode(), "b.bin": bytes(99_999)}
+        )
+        (tmp_path / "releases" / number / "out").symlink_to("/etc/passwd")
+    current, log = tmp_path / "current", tmp_path / "log"
+    current.symlink_to("releases/1")
+    with running(("-c", SERVING, str(current), str(log), "127.0.0.1:{port}", lane), {}) as server:
+        assert server.fetch("/page").content == b"1"
+        assert server.fetch("/b.bin").content == bytes(99_999)
+        assert server.fetch("/out").status == 403
+        (tmp_path / "next").symlink_to("releases/2")
+        (tmp_path / "next").replace(current)
+        time.sleep(0.5)  # twice the time between two looks at where the root leads
+        assert server.fetch("/page").content == b"2"
+        assert server.interrupt(signal.SIGTERM) == 0
+        assert "Traceback" not in server.log
+    assert '"GET /page 1.1" 200' in log.read_text()
