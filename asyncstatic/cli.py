@@ -83,6 +83,7 @@ def serve(
     **options: Any,
 ) -> None:
     """Serve DIR; without it $ASYNCSTATIC_ROOT, ./static or ./public."""
+    from asyncstatic.application import create_app
     from asyncstatic.serve.run import Options, run
 
     def announce(started: Started) -> None:
@@ -98,7 +99,7 @@ def serve(
         _check_root(settings.root)
         if bind:
             options["bind"] = tuple(_checked_bind(address) for address in bind)
-        sys.exit(run(settings, Options(**options), announce))
+        sys.exit(run(create_app, settings, Options(**options), announce))
     except SettingsError as error:
         raise WrongSettingError(str(error)) from None
     except OSError as error:

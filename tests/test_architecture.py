@@ -36,10 +36,7 @@ IMPURE = {
 MAY_IMPORT = {
     "http": ("asyncstatic.http", "asyncstatic.settings"),
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
-    "serve": (
-        *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files", "asyncstatic.settings"),
-        "asyncstatic.application",  # what `asyncstatic serve` runs
-    ),
+    "serve": ("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files", "asyncstatic.settings"),
     "build": ("asyncstatic",),
 }
 LONGEST_MODULE = 400

@@ -291,13 +291,12 @@ class Lane:
 
 def find_mounts(app: Any) -> Iterator[Mount]:
     """Find the static roots in front of an app, as far as our own wrappers are around it."""
-    from asyncstatic.application import Application
     from asyncstatic.serve.middleware import StaticMiddleware
 
     if isinstance(app, StaticFiles):
         yield Mount("", app, lambda: False)
-    elif isinstance(app, Application):
-        yield from find_mounts(app.built())
+    elif callable(built := getattr(app, "built", None)):  # `asyncstatic.app`: made when needed
+        yield from find_mounts(built())
     elif isinstance(app, StaticMiddleware):
         yield Mount(app.prefix, app.static, app.passes_on)
         yield from find_mounts(app.app)

@@ -7,10 +7,10 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from hypercorn.config import Config, Sockets
 
-from asyncstatic.application import create_app
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.lane import find_mounts
 from asyncstatic.serve.reload import Reloading
@@ -19,6 +19,8 @@ from asyncstatic.serve.sandbox import version as landlock_version
 from asyncstatic.serve.server import serve_app, signalled
 from asyncstatic.serve.supervisor import supervise
 from asyncstatic.settings import Settings, SettingsError
+
+Build = Callable[[Settings], Any]
 
 _BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit too
 # A request makes no cycles, so looking for them after every 700 new objects is wasted.
@@ -70,10 +72,13 @@ class Started:
     loop: str
 
 
-def run(settings: Settings, options: Options, on_start: Callable[[Started], None]) -> int:
+def run(
+    build: Build, settings: Settings, options: Options, on_start: Callable[[Started], None]
+) -> int:
     """Serve until a signal comes.
 
     Args:
+        build: makes the app, in each process; must be picklable.
         settings: what to serve.
         options: how.
         on_start: told once, when the sockets are bound.
@@ -96,8 +101,8 @@ def run(settings: Settings, options: Options, on_start: Callable[[Started], None
     sockets = _bound(options)
     on_start(started)
     if options.workers == 1 and options.max_requests is None:
-        return _work(settings, options, sockets)
-    work = partial(_work_and_exit, settings, options, sockets)
+        return _work(build, settings, options, sockets)
+    work = partial(_work_and_exit, build, settings, options, sockets)
     return supervise(work, options.workers, options.graceful_timeout)
 
 
@@ -151,9 +156,9 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
     return "asyncio" if factory is None else "uvloop"
 
 
-def _work(settings: Settings, options: Options, sockets: Sockets) -> int:
+def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) -> int:
     """Serve in this process."""
-    app = create_app(settings)
+    app = build(settings)
     reloading = Reloading(app, settings.root) if options.reload else None
 
     async def until_signalled() -> None:
@@ -190,5 +195,5 @@ def _enter_sandbox(settings: Settings, options: Options) -> None:
     restrict([settings.root], reads=reads, logs=[] if log in (None, "-") else [str(log)])
 
 
-def _work_and_exit(settings: Settings, options: Options, sockets: Sockets) -> None:
-    raise SystemExit(_work(settings, options, sockets))
+def _work_and_exit(build: Build, settings: Settings, options: Options, sockets: Sockets) -> None:
+    raise SystemExit(_work(build, settings, options, sockets))
