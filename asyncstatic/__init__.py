@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from asyncstatic.application import create_app
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
-    from asyncstatic.serve.quart import AsyncStatic, static_tag, static_url
+    from asyncstatic.serve.quart import (
+        AsyncStatic,
+        send_file,
+        send_from_directory,
+        static_tag,
+        static_url,
+    )
     from asyncstatic.serve.server import serve_app
     from asyncstatic.serve.signing import SignedURLs, sign_url
-    from asyncstatic.serve.views import send_file, send_from_directory
     from asyncstatic.settings import Settings, SettingsError
 
 __all__ = [
@@ -46,8 +51,8 @@ _HOME = {
     "StaticFiles": "asyncstatic.serve.asgi",
     "StaticMiddleware": "asyncstatic.serve.middleware",
     "create_app": "asyncstatic.application",
-    "send_file": "asyncstatic.serve.views",
-    "send_from_directory": "asyncstatic.serve.views",
+    "send_file": "asyncstatic.serve.quart",
+    "send_from_directory": "asyncstatic.serve.quart",
     "serve_app": "asyncstatic.serve.server",
     "sign_url": "asyncstatic.serve.signing",
     "static_tag": "asyncstatic.serve.quart",

@@ -21,7 +21,7 @@ from asyncstatic.http.model import Fields, Lookup, Request, ResponsePlan
 from asyncstatic.http.ranges import parse_ranges
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import TargetPath, parse_target
-from asyncstatic.serve.head import HeadReader
+from asyncstatic.serve.direct.head import HeadReader
 from bench.client import request_bytes
 from bench.workloads import BROWSER_FIELDS
 

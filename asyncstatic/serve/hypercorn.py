@@ -16,7 +16,7 @@ from hypercorn.logging import Logger
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from asyncstatic.serve.lane import Exchange, Lane, Mount, Terms
+from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
 
 
 class Hypercorn:

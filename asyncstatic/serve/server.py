@@ -22,9 +22,9 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
-from asyncstatic.serve.direct import DirectProtocol
+from asyncstatic.serve.direct.connection import DirectProtocol
+from asyncstatic.serve.direct.lane import Lane, find_mounts
 from asyncstatic.serve.hypercorn import Hypercorn
-from asyncstatic.serve.lane import Lane, find_mounts
 
 Trigger = Callable[[], Awaitable[Any]]
 

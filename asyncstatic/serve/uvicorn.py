@@ -24,8 +24,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
-from asyncstatic.serve.direct import DirectProtocol
-from asyncstatic.serve.lane import Exchange, Lane, Terms, find_mounts
+from asyncstatic.serve.direct.connection import DirectProtocol
+from asyncstatic.serve.direct.lane import Exchange, Lane, Terms, find_mounts
 
 _HEAD_OCTETS = 64 * 1024  # Uvicorn's own default
 _access_log = logging.getLogger("uvicorn.access")

@@ -11,7 +11,7 @@ import pytest
 from quart import Blueprint, Quart, Response, render_template_string, request, url_for
 
 from asyncstatic import AsyncStatic, SettingsError, StaticFiles, static_tag, static_url
-from asyncstatic.serve.lane import find_mounts
+from asyncstatic.serve.direct.lane import find_mounts
 from tests.asgi import ask
 from tests.support.site import write_site
 

@@ -21,7 +21,7 @@ import pytest
 
 from asyncstatic.files import kernel
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.direct import DirectProtocol
+from asyncstatic.serve.direct.connection import DirectProtocol
 from tests.support.raw import Connection, EndedError, head
 from tests.support.site import write_site
 from tests.trust.inside import ask, open_handles, serving_inside, settled_handles

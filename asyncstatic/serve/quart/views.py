@@ -27,11 +27,11 @@ from asyncstatic.http.fields import content_disposition
 from asyncstatic.http.model import Absence, Fields, Representation, Request, ResponsePlan
 from asyncstatic.http.respond import respond
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.body import PlanBody
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.quart.body import PlanBody
+from asyncstatic.serve.quart.sendable import Sendable, open_file, open_octets, open_path
 from asyncstatic.serve.scope import Scope
-from asyncstatic.serve.sendable import Sendable, open_file, open_octets, open_path
 from asyncstatic.settings import Settings
 
 _SUFFIX = ".type-by-view"  # a name of this suffix has the media type the view asked for

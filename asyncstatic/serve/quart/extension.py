@@ -13,11 +13,11 @@ from quart import Blueprint, Quart, Response, current_app, has_request_context
 
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import StaticMiddleware
+from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
-from asyncstatic.serve.views import send_file, send_from_directory
 from asyncstatic.settings import SettingsError, options_of
 
-__all__ = ["AsyncStatic", "send_file", "send_from_directory", "static_tag", "static_url"]
+__all__ = ["AsyncStatic", "static_tag", "static_url"]
 
 _EXTENSION = "asyncstatic"
 _DEFAULT_PREFIX = "/static"

@@ -23,11 +23,11 @@ from typing import Any, cast
 
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.lane import Admitted, Exchange, KnownResponse, Lane
+from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane
+from asyncstatic.serve.direct.refusal import refuse
+from asyncstatic.serve.direct.transfer import Transfer, send_copy
 from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
-from asyncstatic.serve.refusal import refuse
-from asyncstatic.serve.transfer import Transfer, send_copy
 
 _HEAD_END = b"\r\n\r\n"
 _METHODS = (b"GET /", b"HEAD /")

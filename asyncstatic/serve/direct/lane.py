@@ -21,8 +21,8 @@ from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
 from asyncstatic.serve.asgi import StaticFiles, remember
-from asyncstatic.serve.head import Head, HeadReader, RequestLine
-from asyncstatic.serve.refusal import misread
+from asyncstatic.serve.direct.head import Head, HeadReader, RequestLine
+from asyncstatic.serve.direct.refusal import misread
 from asyncstatic.serve.scope import split_mount
 
 SWEEP_SECONDS = 0.5

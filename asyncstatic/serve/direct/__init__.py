@@ -1,0 +1,8 @@
+"""The direct lane: plain HTTP/1.1 GET and HEAD of static roots, without a server between.
+
+head        octets -> what they ask, or None: not ours
+lane        what connections share: roots, memories, clock, limits; the full server behind
+connection  one connection: requests in order, then handed over, for good
+transfer    content that is too large for one write
+refusal     what is answered at the door
+"""
