@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 PREFIX = "ASYNCSTATIC_"
+_SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 DEFAULT_ROOTS = ("static", "public")
 
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -32,6 +33,8 @@ class Settings:
     Attributes:
         root: the directory; relative to the working directory; may be a symbolic link.
         index: names tried, in order, for a directory.
+        not_found: the page below the root that is sent, with 404, for what is missing, such as
+            "404.html"; our own if "" or where the root does not have it.
         symlinks: "within_root" follows links that stay inside, "deny" none, "follow" all -
             never "follow" on a tree that hostile users can write.
         dotfiles: serve names that begin with a dot. ``/.well-known/`` is always served.
@@ -62,10 +65,13 @@ class Settings:
             such as "/_files"; for "x-sendfile" a directory, the root's own path if "".
         unchanging: nothing below the root changes while it is served, so a server may open a
             file by its name once more (ASGI's pathsend).
+        previous_root_grace: seconds for which, after the root was replaced by a deploy, files
+            that only the tree before has are still served from it; 0 switches that off.
     """
 
     root: str = ""
     index: tuple[str, ...] = ("index.html",)
+    not_found: str = ""
     symlinks: Symlinks = "within_root"
     dotfiles: bool = False
     deny: tuple[str, ...] = ()
@@ -87,6 +93,7 @@ class Settings:
     offload: Offload = "off"
     offload_prefix: str = ""
     unchanging: bool = False
+    previous_root_grace: float = 0.0
 
     def __post_init__(self) -> None:
         for name, hint in _HINTS.items():
@@ -95,6 +102,11 @@ class Settings:
             raise SettingsError(
                 f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
                 "is needed, such as /_files"
+            )
+        if self.previous_root_grace and (self.unchanging or self.offload != "off"):
+            raise SettingsError(
+                f"previous_root_grace={self.previous_root_grace!r}: not together with offload or "
+                "unchanging, by which files are opened by their names in the new tree"
             )
 
     @classmethod
@@ -145,6 +157,8 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
     options: dict[str, Any] = {}
     for variable, value in variables.items():
         if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in others:
+            continue
+        if variable.startswith(_SWITCHES_OF_OUR_TESTS):
             continue
         if variable not in known:
             raise SettingsError(_unknown(variable.removeprefix(PREFIX).lower(), _HINTS, PREFIX))
@@ -246,6 +260,8 @@ def _is_list_of_strings(value: Any) -> bool:
 def _check_meaning(name: str, value: Any) -> None:
     if name == "index" and not all(map(_is_plain_name, value)):
         raise SettingsError(f"index={value!r}: plain file names are needed")
+    if name == "not_found" and value and not _is_plain_path(value):
+        raise SettingsError(f"not_found={value!r}: the name of a page below the root is needed")
     if name == "cache_control" and not _is_field_value(value):
         raise SettingsError(f"cache_control={value!r}: printable ASCII is needed")
     if name in {"pool_threads", "max_target"} and value < 1:
@@ -258,6 +274,10 @@ def _check_meaning(name: str, value: Any) -> None:
 
 def _is_plain_name(name: str) -> bool:
     return not name.startswith(".") and "/" not in name and "\0" not in name
+
+
+def _is_plain_path(path: str) -> bool:
+    return all(name and _is_plain_name(name) for name in path.split("/"))
 
 
 def _check_media_types(value: Any) -> None:

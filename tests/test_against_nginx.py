@@ -1,4 +1,4 @@
-"""A foreign witness: the same requests to a real nginx and to us, over real connections.
+"""A foreign witness: the same requests to a real nginx and to us, over both HTTP versions.
 
 Status, content and the fields that matter are equal, or the difference is one of those named
 below, each with its reason from the RFC. A named difference that never occurs fails the test as
@@ -22,6 +22,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.support.core import parts_of
+from tests.support.http2 import Connection2, StreamError
 from tests.support.programs import require
 from tests.support.raw import Answer, Connection, EndedError
 from tests.support.servers import free_port, serving
@@ -65,7 +66,7 @@ http {{
   access_log off; keepalive_requests 100000; gzip_static on; gzip_vary on;
   types {{ text/html html; text/javascript js; text/plain txt; application/gzip gz; }}
   default_type application/octet-stream;
-  server {{ listen 127.0.0.1:{port}; root {root}; }}
+  server {{ listen 127.0.0.1:{port}; listen 127.0.0.1:{port2} http2; root {root}; }}
 }}
 """
 
@@ -83,12 +84,12 @@ class Case(NamedTuple):
     def has(self, name: str) -> bool:
         return name in dict(self.fields)
 
-    def lines(self, tag: str) -> list[str]:
-        """Field lines, with dates and the tag that the server gave this representation."""
-        lines = [f"{name}: {value}" for name, value in self.fields]
+    def filled(self, tag: str) -> list[tuple[str, str]]:
+        """The fields, with dates and the tag that the server gave this representation."""
+        fields = list(self.fields)
         for placeholder, text in {"{tag}": tag, **DATES}.items():
-            lines = [line.replace(placeholder, text) for line in lines]
-        return lines
+            fields = [(name, value.replace(placeholder, text)) for name, value in fields]
+        return fields
 
 
 # -- servers -----------------------------------------------------------------------------------
@@ -106,17 +107,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def nginx(root: Path) -> Iterator[int]:
-    """The port of an nginx on the same site."""
+def nginx(root: Path) -> Iterator[dict[str, int]]:
+    """The ports of an nginx on the same site, by HTTP version."""
     program = require("nginx", "nginx-light")
-    scratch, port = root.parent, free_port()
+    scratch, port, port2 = root.parent, free_port(), free_port()
     configuration = scratch / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(scratch=scratch, port=port, root=root))
+    configuration.write_text(
+        CONFIGURATION.format(scratch=scratch, port=port, port2=port2, root=root)
+    )
     command = [program, "-p", str(scratch), "-e", f"{scratch}/error.log", "-c", str(configuration)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             _wait(port, process)
-            yield port
+            yield {"HTTP/1.1": port, "HTTP/2": port2}
         finally:
             process.terminate()
             process.wait(10)
@@ -134,9 +137,10 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
 class Client:
     """One kept connection, opened again when the server ends it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, version: str) -> None:
         self._port = port
-        self._connection: Connection | None = None
+        self._version = version
+        self._connection: Connection | Connection2 | None = None
         self._tags: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Client:
@@ -148,31 +152,36 @@ class Client:
         self._connection = None
 
     def ask(self, case: Case) -> Answer:
-        return self._send(case.method, case.target, *case.lines(self._tag(case)))
+        return self._send(case.method, case.target, case.filled(self._tag(case)))
 
     def _tag(self, case: Case) -> str:
         """The entity-tag that this server gives the representation the case selects."""
         accepted = case.get("Accept-Encoding")
         key = (case.target, accepted)
         if key not in self._tags:
-            lines = [f"Accept-Encoding: {accepted}"] if case.has("Accept-Encoding") else []
-            tag = self._send("HEAD", case.target, *lines).field("etag")
+            fields = [("Accept-Encoding", accepted)] if case.has("Accept-Encoding") else []
+            tag = self._send("HEAD", case.target, fields).field("etag")
             self._tags[key] = tag or '"none"'
         return self._tags[key]
 
-    def _send(self, method: str, target: str, *lines: str) -> Answer:
+    def _send(self, method: str, target: str, fields: list[tuple[str, str]]) -> Answer:
         try:
-            answer = self._on_connection(method, target, *lines)
-        except (EndedError, ConnectionError):  # a kept connection may end at any time
+            answer = self._on_connection(method, target, fields)
+        except (EndedError, StreamError, ConnectionError):  # a kept connection may end at any time
             self.__exit__()
-            answer = self._on_connection(method, target, *lines)
+            answer = self._on_connection(method, target, fields)
         if "close" in (answer.field("connection") or ""):
             self.__exit__()
         return answer
 
-    def _on_connection(self, method: str, target: str, *lines: str) -> Answer:
+    def _on_connection(self, method: str, target: str, fields: list[tuple[str, str]]) -> Answer:
         if self._connection is None:
-            self._connection = Connection(self._port)
+            kind = Connection2 if self._version == "HTTP/2" else Connection
+            self._connection = kind(self._port)
+        if isinstance(self._connection, Connection2):
+            lowered = [(name.lower(), value) for name, value in fields]
+            return self._connection.get(target, *lowered, method=method)
+        lines = [f"{name}: {value}" for name, value in fields]
         return self._connection.get(target, *lines, method=method)
 
 
@@ -534,14 +543,17 @@ def _mixture(chance: random.Random) -> Case:
 # -- the comparison ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 @pytest.mark.parametrize("lane", ["hypercorn", "serve"])
-def test_we_answer_as_nginx_does_or_say_why(nginx: int, root: Path, lane: str) -> None:
+def test_we_answer_as_nginx_does_or_say_why(
+    nginx: dict[str, int], root: Path, lane: str, version: str
+) -> None:
     unexplained: list[str] = []
     occurred: set[str] = set()
     with (
         serving(lane, root, etag="content") as server,
-        Client(nginx) as them,
-        Client(server.port) as us,
+        Client(nginx[version], version) as them,
+        Client(server.port, version) as us,
     ):
         for case in cases():
             theirs, ours = them.ask(case), us.ask(case)

@@ -105,6 +105,13 @@ WRONG: list[Any] = [
     pytest.param({"media_types": {1: "a/b"}}, "media_types", id="suffix is a number"),
     pytest.param({"media_types": {".f": 1}}, "media_types", id="type is a number"),
     pytest.param({"media_types": ".f"}, "media_types", id="text for a mapping"),
+    pytest.param({"previous_root_grace": -1}, "a number from 0 up", id="a past that lasts"),
+    pytest.param(
+        {"previous_root_grace": 5, "unchanging": True}, "by their names", id="grace and pathsend"
+    ),
+    pytest.param(
+        {"previous_root_grace": 5, "offload": "x-sendfile"}, "by their names", id="and X-Sendfile"
+    ),
 ]
 
 
@@ -153,6 +160,7 @@ def from_environment(**variables: str) -> Settings:
         pytest.param("max_target", "100", 100, id="number"),
         pytest.param("pool_timeout", "2.5", 2.5, id="seconds"),
         pytest.param("pool_timeout", "2", 2.0, id="whole seconds"),
+        pytest.param("previous_root_grace", "60", 60.0, id="a grace"),
         pytest.param("index", "a.html, b.html", ("a.html", "b.html"), id="list"),
         pytest.param("deny", "*.bak", ("*.bak",), id="list of one"),
         pytest.param("deny", " , ", (), id="empty list"),
@@ -194,7 +202,9 @@ def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help
 
 
 def test_other_variables_are_nobodys_business() -> None:
-    settings = Settings.from_environment({"PATH": "x", "ASYNC": "y", "ASYNCSTATIC_ROOT": "site"})
+    settings = Settings.from_environment(
+        {"PATH": "x", "ASYNC": "y", "ASYNCSTATIC_ROOT": "site", "ASYNCSTATIC_TEST_STRICT": "1"}
+    )
     assert settings == Settings(root="site")
 
 

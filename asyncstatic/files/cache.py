@@ -1,4 +1,4 @@
-"""The hot cache: small representations in memory, looked at again before they are used.
+"""The hot cache: representations that are asked for again, looked at before they are used.
 
 There is no time for which an entry may be stale. Before it is used each of its witnesses -
 the file, its directory where sidecars and index files appear, the original of a sidecar - is
@@ -6,6 +6,8 @@ asked by stat(2), and only an entry whose witnesses are all unchanged (device, i
 mtime, ctime) is used. One look serves one turn of the event loop: the requests that were
 waiting together when the turn began. What was read from a file that could still be
 written within the same clock tick has no witnesses and is never kept.
+
+Small content is kept in memory; of large content the handle is (`KeptHandles`).
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from asyncstatic.files import kernel
 from asyncstatic.files.arena import Arena
-from asyncstatic.files.source import Found, Opened, Source, Witness
-from asyncstatic.http.model import Lookup
+from asyncstatic.files.kept import KeptHandles
+from asyncstatic.files.source import Found, Opened, Source, are_unchanged
+from asyncstatic.http.model import Absence, Lookup
 
 # Content from this size on is also copied to the arena, in octets: below it, copying it once
 # more to the socket is cheaper than the second system call.
@@ -41,6 +43,7 @@ class Cached:
         self._entries: OrderedDict[Lookup, Opened] = OrderedDict()
         self._this_turn: dict[Lookup, Opened] = {}
         self._arena = Arena()
+        self._handles = KeptHandles()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
@@ -49,20 +52,24 @@ class Cached:
             return entry
         entry = self._entries.get(lookup)
         if entry is not None:
-            if _unchanged(entry.witnesses):
+            if are_unchanged(entry.witnesses):
                 self._looked_at(lookup, entry)
                 return entry
             self._forget(lookup)
+        entry = self._handles.get(lookup)
+        if entry is not None:
+            return entry
         found = self._source.open_nowait(lookup)
-        if found is not None:
-            self._remember(lookup, found)
-        return found
+        if found is Absence.OVERLOADED and self._handles.close_all():
+            found = self._source.open_nowait(lookup)
+        return found if found is None else self._remembered(lookup, found)
 
     async def open(self, lookup: Lookup) -> Found:
         """Ask the source, after `open_nowait` could not answer."""
         found = await self._source.open(lookup)
-        self._remember(lookup, found)
-        return found
+        if found is Absence.OVERLOADED and self._handles.close_all():
+            found = await self._source.open(lookup)
+        return self._remembered(lookup, found)
 
     def close(self) -> None:
         """Forget everything and close the source."""
@@ -70,6 +77,7 @@ class Cached:
         self._this_turn.clear()
         self._used = 0
         self._arena.close()
+        self._handles.close_all()
         self._source.close()
 
     def _looked_at(self, lookup: Lookup, entry: Opened) -> None:
@@ -79,9 +87,12 @@ class Cached:
             asyncio.get_running_loop().call_soon(self._this_turn.clear)
         self._this_turn[lookup] = entry
 
-    def _remember(self, lookup: Lookup, found: Found) -> None:
-        if not isinstance(found, Opened) or found.content is None or not found.witnesses:
-            return
+    def _remembered(self, lookup: Lookup, found: Found) -> Found:
+        if not isinstance(found, Opened) or not found.witnesses:
+            return found
+        if found.content is None:
+            self._handles.keep(lookup, found)
+            return found
         if lookup in self._entries:
             self._forget(lookup)
         if len(found.content) >= ARENA_FROM:
@@ -90,6 +101,7 @@ class Cached:
         self._used += _cost(found)
         while self._used > self._capacity:
             self._forget(next(iter(self._entries)))
+        return found
 
     def _forget(self, lookup: Lookup) -> None:
         entry = self._entries.pop(lookup)
@@ -103,20 +115,3 @@ class Cached:
 def _cost(entry: Opened) -> int:
     octets = len(entry.content or b"")
     return octets * (2 if entry.copy is not None else 1) + _OVERHEAD
-
-
-def _unchanged(witnesses: tuple[Witness, ...]) -> bool:
-    for path, identity in witnesses:
-        try:
-            now = kernel.stat(path)
-        except OSError:
-            return False
-        if (
-            now.st_ino != identity.inode
-            or now.st_mtime_ns != identity.mtime_ns
-            or now.st_ctime_ns != identity.ctime_ns
-            or now.st_size != identity.size
-            or now.st_dev != identity.device
-        ):
-            return False
-    return True

@@ -26,7 +26,7 @@ from asyncstatic.files.handle import Handle, ReadBegunError, identity_of, read_f
 from asyncstatic.files.memory import BoundedDict, Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.resolver import choose_resolver
-from asyncstatic.files.root import fault, release
+from asyncstatic.files.root import Tree, fault, release
 from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
 from asyncstatic.files.source import Found, Opened, Witness, absence_of, is_forbidden, is_missing
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
@@ -64,7 +64,11 @@ class Directory:
     def __init__(self, settings: Settings, allowed: Callable[[tuple[str, ...]], bool]) -> None:
         self._settings = settings
         self._resolver = choose_resolver(
-            settings.root, symlinks=settings.symlinks, allowed=allowed, prefer=settings.resolver
+            settings.root,
+            symlinks=settings.symlinks,
+            allowed=allowed,
+            prefer=settings.resolver,
+            grace=settings.previous_root_grace,
         )
         self._allowed = allowed
         self.path = os.path.abspath(settings.root)
@@ -78,6 +82,10 @@ class Directory:
     def resolver_name(self) -> str:
         """Which resolver works on this root, for the start-up line."""
         return self._resolver.name
+
+    def previous_tree(self) -> Tree | None:
+        """Return the tree before the present one, as long as it is kept."""
+        return self._resolver.root.previous()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from what the kernel has in memory, else None."""
@@ -193,7 +201,7 @@ class Directory:
     def _represent(self, lookup: Lookup, original: _File, nowait: bool) -> Opened | Absence:
         files = [original]
         try:
-            directory = self._directory_witness(lookup.segments)
+            directory = self._directory_witness(lookup.segments, nowait)
             if self._settings.precompressed:
                 self._add_fresh_sidecars(files, lookup.segments, directory.identity, nowait)
             # RFC 9110 §12.4.1: where nothing stored is acceptable the field is disregarded;
@@ -216,7 +224,7 @@ class Directory:
         """Serve a lone sidecar, decoded for a client that does not accept its coding."""
         files: list[_File] = []
         try:
-            directory = self._directory_witness(lookup.segments)
+            directory = self._directory_witness(lookup.segments, nowait)
             for coding in self._stored(lookup.segments, directory.identity, nowait):
                 self._add_sidecar(files, lookup.segments, coding, nowait)
             if not files:
@@ -299,7 +307,7 @@ class Directory:
         digest = self._known_digest(chosen, nowait) if self._settings.etag == "content" else None
         files.remove(chosen)
         handle = Handle(chosen.fd, chosen.identity, self._pool)
-        return Opened(replace(facts, digest=digest), handle=handle)
+        return Opened(replace(facts, digest=digest), handle=handle, witnesses=_lasting(witnesses))
 
     def _in_memory(
         self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
@@ -315,11 +323,8 @@ class Directory:
             return Absence.OVERLOADED
         digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
         facts = replace(facts, identity=identity, digest=digest)
-        now_ns = time.time_ns()
-        lasting = identity == chosen.identity and not any(
-            witness.identity.racy(now_ns) for witness in witnesses
-        )
-        return Opened(facts, octets, witnesses=witnesses if lasting else ())
+        same = identity == chosen.identity
+        return Opened(facts, octets, witnesses=_lasting(witnesses) if same else ())
 
     def _known_digest(self, file: _File, nowait: bool) -> bytes | None:
         """The SHA-256 of a large file, computed once for each identity."""
@@ -339,10 +344,20 @@ class Directory:
 
     # -- witnesses: what must be unchanged for the same answer -----------------------------
 
-    def _directory_witness(self, segments: tuple[str, ...]) -> Witness:
+    def _directory_witness(self, segments: tuple[str, ...], nowait: bool) -> Witness:
         """The directory that a new or removed sidecar or index would change."""
         path = "/".join((self.path, *segments[:-1]))
-        return Witness(path, identity_of(kernel.stat(path)))
+        try:
+            return Witness(path, identity_of(kernel.stat(path)))
+        except FileNotFoundError:  # between the two renames of a deploy, say
+            return Witness(path, self._identity_beneath(segments[:-1], nowait))
+
+    def _identity_beneath(self, segments: tuple[str, ...], nowait: bool) -> Identity:
+        fd = self._resolver.open(segments, cached_only=nowait)
+        try:
+            return identity_of(kernel.fstat(fd))
+        finally:
+            release(fd)
 
     def _witnesses(self, segments: tuple[str, ...], *files: _File) -> list[Witness]:
         path = "/".join((self.path, *segments))
@@ -359,6 +374,12 @@ def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File 
         if acceptable:
             return min(acceptable, key=lambda file: file.identity.size)
     return None
+
+
+def _lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:
+    """Return them, or none where one could change without showing it."""
+    now_ns = time.time_ns()
+    return () if any(witness.identity.racy(now_ns) for witness in witnesses) else witnesses
 
 
 def _close_all(files: list[_File]) -> None:

@@ -27,12 +27,20 @@ class Handle:
     Closing twice is harmless; using it after closing is an error of the caller.
     """
 
-    __slots__ = ("_pool", "fd", "identity")
+    __slots__ = ("_holders", "_pool", "fd", "identity")
 
     def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:
         self.fd = fd
         self.identity = identity
         self._pool = pool
+        self._holders = [1]  # shared by all handles on this descriptor
+
+    def again(self) -> Handle:
+        """Make another handle on the same descriptor; the last one that is closed closes it."""
+        other = Handle(self.fd, self.identity, self._pool)
+        other._holders = self._holders
+        self._holders[0] += 1
+        return other
 
     def read_nowait(self, offset: int, count: int) -> bytes | None:
         """Read `count` octets if they are in the page cache, else None; fewer only at the end.
@@ -56,19 +64,25 @@ class Handle:
             octets = await self._in_pool(_read_and_close, offset, count)
         return octets
 
-    async def warm(self, offset: int, count: int) -> None:
-        """Have the octets in the page cache, as far as the kernel lets us see.
+    def is_warm(self, offset: int, count: int) -> bool:
+        """Tell whether the octets are in the page cache, as far as the kernel lets us see.
 
         Looks at one octet in each stride, and at both ends: what is between came in with them
         by read-ahead.
+        """
+        last = offset + count - 1
+        return kernel.is_resident(self.fd, last) and all(
+            kernel.is_resident(self.fd, position) for position in range(offset, last, _STRIDE)
+        )
+
+    async def warm(self, offset: int, count: int) -> None:
+        """Have the octets in the page cache, as far as `is_warm` can tell.
 
         Raises:
             OSError, PoolBusyError: as `read`.
         """
-        for position in (*range(offset, offset + count, _STRIDE), offset + count - 1):
-            if not kernel.is_resident(self.fd, position):
-                await self._in_pool(_warm_and_close, offset, count)
-                return
+        if not self.is_warm(offset, count):
+            await self._in_pool(_warm_and_close, offset, count)
 
     async def _in_pool(self, call: Callable[..., Result], offset: int, count: int) -> Result:
         """Call with a duplicate: a caller who is cancelled may close the handle meanwhile."""
@@ -90,7 +104,10 @@ class Handle:
     def close(self) -> None:
         """Give the descriptor back."""
         fd, self.fd = self.fd, -1
-        if fd >= 0:
+        if fd < 0:
+            return
+        self._holders[0] -= 1
+        if not self._holders[0]:
             release(fd)
 
 

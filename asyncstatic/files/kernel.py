@@ -70,6 +70,20 @@ def scandir_fd(fd: int) -> os._ScandirIterator[str]:
     return os.scandir(fd)
 
 
+if sys.platform == "win32":
+
+    def handle_limit() -> int:
+        """Return how many files this process may have open: the C library's own bound."""
+        return 2048
+else:
+    import resource
+
+    def handle_limit() -> int:
+        """Return how many files this process may have open (getrlimit(2), RLIMIT_NOFILE)."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
 # -- openat2(2): not in libc yet -----------------------------------------------------------
 
 # One number on every architecture but these two, whose tables start elsewhere.

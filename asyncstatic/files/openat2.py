@@ -14,7 +14,7 @@ import logging
 from asyncstatic.files import kernel
 from asyncstatic.files.root import (
     Allowed,
-    RootHandle,
+    Root,
     Segments,
     Symlinks,
     Tree,
@@ -38,8 +38,9 @@ class Openat2Resolver:
     takes over for good, and one warning says so.
     """
 
-    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
+        self._symlinks = symlinks
         self._links = symlinks == "within_root"
         self._first_look = 0 if symlinks == "follow" else NO_LINKS
         self._allowed = allowed
@@ -68,6 +69,12 @@ class Openat2Resolver:
             elif error.errno not in _UNAVAILABLE or not self._is_refused(tree):
                 raise
         return self._walk.open(segments, cached_only=cached_only)
+
+    def beneath(self, root: Root) -> Openat2Resolver | WalkResolver:
+        """Return one that opens below another root by the same rules."""
+        if self._refused:
+            return self._walk.beneath(root)
+        return Openat2Resolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
         """Let the root go."""

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.openat2 import Openat2Resolver, refusal
-from asyncstatic.files.root import Allowed, RootHandle, Segments, Symlinks, release
+from asyncstatic.files.root import Allowed, Root, RootHandle, Segments, Symlinks, release
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.files.windows import FinalPathResolver
 
@@ -31,11 +31,14 @@ class Resolver(Protocol):
         root: what it opens below.
     """
 
-    root: RootHandle
+    root: Root
 
     @property
     def name(self) -> str:
         """How it resolves at present: "openat2" or "walk"."""
+
+    def beneath(self, root: Root) -> Resolver:
+        """Return one that opens below another root by the same rules."""
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
         """Open `segments` below the root, for reading, whatever kind of file it is.
@@ -65,6 +68,7 @@ def choose_resolver(
     allowed: Allowed,
     prefer: Prefer = "auto",
     recheck: float = 0.25,
+    grace: float = 0,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Resolver:
     """Return the resolver for the root `path`: the preferred one, or what a probe on it finds.
@@ -75,13 +79,14 @@ def choose_resolver(
         allowed: the name policy for the place a followed link leads to.
         prefer: "auto" takes openat2 where it works.
         recheck: seconds between two looks at where `path` leads.
+        grace: seconds for which the tree before the present one is kept, once it was replaced.
         monotonic: the clock, in seconds.
 
     Raises:
         OSError: the root is missing, no directory, or cannot be searched.
         ValueError: `prefer` is "openat2", which does not work here.
     """
-    root = RootHandle(path, recheck=recheck, monotonic=monotonic)
+    root = RootHandle(path, recheck=recheck, grace=grace, monotonic=monotonic)
     try:
         if os.name == "nt":
             if prefer == "openat2":

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, Protocol
 
 from asyncstatic.files import kernel
 
@@ -73,6 +73,49 @@ class Tree:
         release(self.fd)
 
 
+class Root(Protocol):
+    """What a resolver opens below: `RootHandle`, or one tree of it."""
+
+    def tree(self, *, cached_only: bool = False) -> Tree:
+        """Return the tree to use now."""
+
+    def previous(self) -> Tree | None:
+        """Return the tree before it, as long as that is kept."""
+
+    def leads_to(self, tree: Tree) -> bool:
+        """Tell whether a tree is still the one to use."""
+
+    def renew(self, *, cached_only: bool = False) -> None:
+        """Find out which tree to use, before it is time."""
+
+    def close(self) -> None:
+        """Let the tree go."""
+
+
+class OneTree:
+    """A root that is this tree for ever, wherever its path leads."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def tree(self, *, cached_only: bool = False) -> Tree:
+        """Return the tree."""
+        return self._tree
+
+    def previous(self) -> None:
+        """There was none before."""
+
+    def leads_to(self, tree: Tree) -> bool:
+        """Tell whether it is this one."""
+        return tree is self._tree
+
+    def renew(self, *, cached_only: bool = False) -> None:
+        """Stay what it is."""
+
+    def close(self) -> None:
+        """Do nothing: the handle goes with the tree's last user."""
+
+
 class RootHandle:
     """The root's directory handle, renewed when its path leads to another directory.
 
@@ -87,6 +130,7 @@ class RootHandle:
     Args:
         path: the root; a relative one is bound to the present working directory.
         recheck: seconds; 0 checks on every call.
+        grace: seconds for which a tree that was replaced is kept, for `previous`; 0 for none.
         monotonic: the clock, in seconds.
 
     Raises:
@@ -94,16 +138,23 @@ class RootHandle:
     """
 
     def __init__(
-        self, path: str, *, recheck: float = 0.25, monotonic: Callable[[], float] = time.monotonic
+        self,
+        path: str,
+        *,
+        recheck: float = 0.25,
+        grace: float = 0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = os.path.join(os.getcwd(), path)
         self._octets = os.fsencode(self.path)
         self._recheck = recheck
+        self._grace = grace
         self._monotonic = monotonic
         self._checking = threading.Lock()
         self._closed = False
         self._failed = 0  # the errno of the last check
         self._tree: Tree | None = Tree(kernel.open_path(self.path, directory=True))
+        self._previous: tuple[Tree, float] | None = None  # and until when it is kept
         self._next_check = monotonic() + recheck
 
     def tree(self, *, cached_only: bool = False) -> Tree:
@@ -122,6 +173,14 @@ class RootHandle:
         if tree is None:
             raise fault(self._failed or errno.EBADF)
         return tree
+
+    def previous(self) -> Tree | None:
+        """Return the tree before the present one, as long as it is kept.
+
+        Its handle is let go by the first check that comes after that.
+        """
+        kept = self._previous
+        return kept[0] if kept is not None and self._monotonic() < kept[1] else None
 
     def leads_to(self, tree: Tree) -> bool:
         """Tell whether the path still leads to a tree; while it leads nowhere, it does."""
@@ -150,8 +209,11 @@ class RootHandle:
         self._next_check = float("inf")
         self._failed = 0
         self._tree = None
+        self._previous = None
 
     def _check(self, cached_only: bool) -> None:
+        if self.previous() is None:
+            self._previous = None
         try:
             found = Tree(self._open(cached_only))
         except OSError as error:
@@ -173,10 +235,15 @@ class RootHandle:
 
     def _miss(self, code: int) -> None:
         if self._failed:
-            self._tree = None
+            self._replace(None)
         self._failed = code
 
     def _adopt(self, found: Tree) -> None:
         self._failed = 0
         if self._tree is None or self._tree.identity != found.identity:
-            self._tree = found
+            self._replace(found)
+
+    def _replace(self, found: Tree | None) -> None:
+        if self._tree is not None and self._grace:
+            self._previous = self._tree, self._monotonic() + self._grace
+        self._tree = found

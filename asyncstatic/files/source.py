@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from asyncstatic.files import kernel
 from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
@@ -19,6 +20,24 @@ class Witness(NamedTuple):
 
     path: str
     identity: Identity
+
+
+def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
+    """Look at witnesses again; they are asked by name, as the next lookup would be."""
+    for path, identity in witnesses:
+        try:
+            now = kernel.stat(path)
+        except OSError:
+            return False
+        if (
+            now.st_ino != identity.inode
+            or now.st_mtime_ns != identity.mtime_ns
+            or now.st_ctime_ns != identity.ctime_ns
+            or now.st_size != identity.size
+            or now.st_dev != identity.device
+        ):
+            return False
+    return True
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import errno
 from asyncstatic.files import kernel
 from asyncstatic.files.root import (
     Allowed,
-    RootHandle,
+    Root,
     Segments,
     Symlinks,
     fault,
@@ -39,7 +39,7 @@ class WalkResolver:
 
     name = "walk"
 
-    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
@@ -64,6 +64,10 @@ class WalkResolver:
         if walk.links and not self._allows(walk.names, fd):
             raise fault(errno.ENOENT)
         return fd
+
+    def beneath(self, root: Root) -> WalkResolver:
+        """Return one that opens below another root by the same rules."""
+        return WalkResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
         """Let the root go."""

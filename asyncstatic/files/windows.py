@@ -12,7 +12,7 @@ import errno
 from asyncstatic.files import kernel
 from asyncstatic.files.root import (
     Allowed,
-    RootHandle,
+    Root,
     Segments,
     Symlinks,
     fault,
@@ -31,7 +31,7 @@ class FinalPathResolver:
 
     name = "walk"
 
-    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
@@ -51,6 +51,10 @@ class FinalPathResolver:
             release(fd)
             raise
         return fd
+
+    def beneath(self, root: Root) -> FinalPathResolver:
+        """Return one that opens below another root by the same rules."""
+        return FinalPathResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
         """Let the root go."""

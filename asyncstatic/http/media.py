@@ -1,4 +1,4 @@
-"""Media types by name, and the names of content-codings.
+"""Media types by name.
 
 An own table, never the operating system's: the same file has the same type on every machine.
 Two suffixes mean two things, decided once: ``.ts`` is a piece of video, as registered and as HLS
@@ -15,10 +15,6 @@ from asyncstatic.http.media_types import MEDIA_TYPES
 
 # RFC 9110 §8.3: what the sender does not know, it does not guess.
 UNKNOWN: Final = "application/octet-stream"
-
-# Content-codings (RFC 9110 §8.4.1, RFC 7932, RFC 8878) and the suffix of the sidecar that holds
-# a representation in each, densest first.
-SIDECARS: Final[Mapping[str, str]] = MappingProxyType({"br": ".br", "zstd": ".zst", "gzip": ".gz"})
 
 _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -66,11 +62,6 @@ def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
     suffixes = name.lstrip(".")[-_LONGEST_SUFFIX:].lower()
     override = _longest(suffixes, overrides) if overrides else None
     return override or _from_table(suffixes) or _BY_NAME.get(name, UNKNOWN)
-
-
-def coding_of_suffix(name: str) -> str | None:
-    """Return the content-coding a sidecar of this name (or suffix) holds, None if it is none."""
-    return next((coding for coding, suffix in SIDECARS.items() if name.endswith(suffix)), None)
 
 
 def _from_table(name: str) -> str | None:

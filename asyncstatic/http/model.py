@@ -136,6 +136,7 @@ class Representation:
         modified_ns: when the resource changed, in ns since the epoch: of the original.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
+        stands_in: it is sent, with 404, for something that is missing.
     """
 
     segments: tuple[str, ...]
@@ -146,6 +147,7 @@ class Representation:
     digest: bytes | None = None
     modified_ns: int = 0
     dated: bool = True
+    stands_in: bool = False
 
     @property
     def length(self) -> int:

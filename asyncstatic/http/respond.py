@@ -13,6 +13,7 @@ then If-Range and Range, then the fields.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -41,12 +42,13 @@ from asyncstatic.http.pages import page
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
 from asyncstatic.http.target import is_host, is_target_text, parse_target
-from asyncstatic.http.validators import SECOND, validators_of
+from asyncstatic.http.validators import SECOND, YOUNG_NS, Validators, validators_of
 from asyncstatic.settings import Settings
 
 CODINGS = ("br", "zstd", "gzip")
 _REMEMBERED_CHARACTERS = 256
 _IDENTITY_ONLY = (("identity",),)
+_OF_A_STAND_IN = frozenset({b"content-type", b"content-encoding"})
 ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
@@ -103,13 +105,16 @@ def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
     """Tell whether an equal request gets the same plan at any later time, for the same bytes.
 
     Else the clock has a part in it: a tag that gets stronger with age, a date in the future, a
-    date that the client wrote; or the boundary.
+    date that the client wrote; or the boundary between several ranges.
     """
     fields = request.fields
-    if fields.range is not None or chosen.digest is None or chosen.modified_ns > now_ns:
+    grows = chosen.digest is None and chosen.identity.age(now_ns) < YOUNG_NS
+    if grows or chosen.modified_ns > now_ns or "," in (fields.range or ""):
         return False
-    by_date = (fields.if_modified_since and fields.if_none_match is None) or (
-        fields.if_unmodified_since and fields.if_match is None
+    by_date = (
+        (fields.if_modified_since and fields.if_none_match is None)
+        or (fields.if_unmodified_since and fields.if_match is None)
+        or (fields.if_range and not fields.if_range.endswith('"'))
     )
     return not by_date
 
@@ -176,6 +181,8 @@ def _absent(absence: Absence, request: Request, settings: Settings) -> ResponseP
 def _represent(
     request: Request, chosen: Representation, settings: Settings, now_ns: int, boundary: str
 ) -> ResponsePlan:
+    if chosen.stands_in:
+        return _stand_in(request, chosen, settings)
     current = validators_of(chosen, settings.etag, now_ns)
     now = now_ns // SECOND
     kept = kept_fields(request, chosen, settings, current)
@@ -197,6 +204,22 @@ def _represent(
     if ranges is None:
         return _whole(chosen, fields)
     return _partial(chosen, ranges, fields, boundary)
+
+
+def _stand_in(request: Request, chosen: Representation, settings: Settings) -> ResponsePlan:
+    """404 with the root's own page, never stored, like our own pages.
+
+    Neither conditions nor ranges are about it: without them the answer is no 2xx (§13.2.1, §14.2).
+    """
+    bare = Validators(None, None)
+    described = described_fields(request, chosen, settings, bare)
+    fields = (
+        *(field for field in described if field[0] in _OF_A_STAND_IN),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *varying_fields(kept_fields(request, chosen, settings, bare)),
+    )
+    return replace(_whole(chosen, fields), status=404)
 
 
 def _whole(chosen: Representation, fields: RawFields) -> ResponsePlan:

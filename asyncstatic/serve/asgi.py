@@ -7,18 +7,22 @@ import os
 import secrets
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
+from asyncstatic.files.overlay import Overlay
+from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Request, ResponsePlan
+from asyncstatic.files.standin import StandIn
+from asyncstatic.http.model import Absence, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import admit, is_lasting, respond
 from asyncstatic.http.target import is_public_behind_link
 from asyncstatic.serve.guard import Authorize, Guard, Unasked, private
-from asyncstatic.serve.manifest import immutable, read_manifests
+from asyncstatic.serve.manifest import Manifest, Manifests, immutable
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
@@ -58,7 +62,6 @@ class StaticFiles:
     Attributes:
         settings: how the root is served.
         source: where its representations come from; closed where `authorize` must be asked.
-        manifest: what `Settings.manifest` names; empty without one.
         needs_scope: an answer depends on more than the request's own octets, so only a lane
             that has the ASGI scope may answer.
     """
@@ -70,23 +73,39 @@ class StaticFiles:
         authorize: Authorize | None = None,
         **settings: Any,
     ) -> None:
-        chosen = root if isinstance(root, Settings) else settings_of(root, settings)
+        more: tuple[str, ...] = ()
+        if isinstance(root, Settings):
+            chosen = root
+        else:
+            chosen, more = settings_of(root, settings)
         self._directory = open_directory(chosen)
-        self.manifest = read_manifests(self._directory.path, chosen.manifest)
-        self._has_proven = bool(self.manifest.proven) and authorize is None
+        self._manifests = Manifests(self._directory.path, chosen.manifest)
+        self._may_prove = bool(chosen.manifest) and authorize is None
         self._guard = Guard(authorize, chosen) if authorize is not None else None
         self.settings = private(chosen) if authorize is not None else chosen
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._directory.path if chosen.unchanging else None
-        self._source: Source = self._directory
-        if chosen.cache_bytes:
-            self._source = Cached(self._directory, chosen.cache_bytes)
+        others = [open_directory(replace(chosen, root=other)) for other in more]
+        self._source = _source_of([self._directory, *others], chosen)
         self.source = self._source if authorize is None else Unasked(self._source)
 
     @property
     def root(self) -> str:
         """The absolute path of the root, links not resolved."""
         return self._directory.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """What `Settings.manifest` names, as last read; empty without one."""
+        return self._manifests.present
+
+    async def fresh_manifest(self) -> Manifest:
+        """Return the manifest as it is now: a deploy may have replaced it."""
+        return await self._manifests.renewed()
+
+    def proves(self, segments: tuple[str, ...]) -> bool | None:
+        """Tell whether a manifest proves that a file never changes; None: the next one might."""
+        return self._manifests.proof_of(segments) if self._may_prove else False
 
     @property
     def resolver_name(self) -> str:
@@ -138,26 +157,26 @@ class StaticFiles:
     ) -> tuple[ResponsePlan, Opened | None]:
         """Redirect to the mount point's slash, but only if something is there, as anywhere."""
         plan, opened = await self.find(request._replace(target=b"/"), scope)
-        if opened is None:
-            return plan, None
+        if opened is None or plan.status == 404:
+            return plan, opened
         opened.close()
         return redirect, None
 
     def plan(self, request: Request, found: Found) -> tuple[ResponsePlan, Opened | None]:
         """Decide the answer, given what was found."""
         if isinstance(found, Opened):
-            plan = self._plan_of(request, found)
+            plan, found = self._plan_of(request, found)
             if self.settings.offload != "off":
                 plan = handed_over(plan, found, self.settings, self._directory.path)
             return plan, found
         return respond(request, found, self.settings, time.time_ns(), ""), None
 
-    def _plan_of(self, request: Request, opened: Opened) -> ResponsePlan:
+    def _plan_of(self, request: Request, opened: Opened) -> tuple[ResponsePlan, Opened]:
         """Decide the answer from a representation; remembered with it, where that lasts."""
         key = (request.method, request.fields)
         plan: ResponsePlan | None = opened.memo.get(key)
         if plan is not None:
-            return plan
+            return plan, opened
         now_ns = time.time_ns()
         boundary = secrets.token_hex(16) if request.fields.range else ""
         try:
@@ -165,11 +184,14 @@ class StaticFiles:
         except BaseException:
             opened.close()
             raise
-        if self._has_proven and self.manifest.proves(opened.representation.segments):
+        proven = self.proves(opened.representation.segments)
+        if proven is None:
+            return plan, replace(opened, witnesses=())  # so nobody remembers the answer
+        if proven:
             plan = immutable(plan)
         if opened.witnesses and is_lasting(request, opened.representation, now_ns):
             remember(opened, key, plan)
-        return plan
+        return plan, opened
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan, opened = await self.find(read_request(scope), scope)
@@ -227,6 +249,26 @@ def open_directory(settings: Settings) -> Directory:
     except (OSError, ValueError) as error:
         problem = f"cannot be opened: {error}"
     raise SettingsError(f"root {settings.root}: {problem}")
+
+
+def _source_of(directories: list[Directory], settings: Settings) -> Source:
+    """What is asked for representations: memory before disk, the first directory on top."""
+    layers: list[Source] = []
+    for directory in directories:
+        layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
+        if settings.cache_bytes:
+            layer = Cached(layer, settings.cache_bytes // len(directories))
+        layers.append(layer)
+    source = layers[0] if len(layers) == 1 else Overlay(layers)
+    if settings.not_found:
+        source = StandIn(source, settings.not_found, _missing(settings))
+    return source
+
+
+def _missing(settings: Settings) -> frozenset[Absence]:
+    """What the root's own page stands in for: also what must not be told from what is missing."""
+    hidden = {Absence.FORBIDDEN} if settings.hide_forbidden else set()
+    return frozenset({Absence.MISSING} | hidden)
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""Hypercorn behind the direct lane: its configuration, counts and log, and its TCPServer."""
+"""Hypercorn behind the direct lane: its configuration, counts and log, and its server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from math import inf
 from typing import Any
 from urllib.parse import unquote
 
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.logging import Logger
@@ -17,6 +16,7 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
+from asyncstatic.serve.protocols import Server, with_method_as_sent
 
 
 class Hypercorn:
@@ -40,7 +40,7 @@ class Hypercorn:
         mounts: list[Mount],
         limit_concurrency: int | None = None,
     ) -> None:
-        self._app = app
+        self._app = with_method_as_sent(app)
         self._config = config
         self._context = context
         self._state = state
@@ -96,7 +96,7 @@ class Hypercorn:
         await self._config.log.access(scope, response, exchange.seconds)
 
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
-        """Start a TCPServer on a connection whose beginning was read already."""
+        """Start a server on a connection whose beginning was read already."""
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = _HandedOver(self.lane, transport, reader, self._serve)
         transport.set_protocol(protocol)
@@ -113,7 +113,7 @@ class Hypercorn:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with suppress(asyncio.CancelledError):  # by `stop`; asyncio's streams would log it
-            await TCPServer(
+            await Server(
                 self._app, self._loop, self._config, self._context, self._state, reader, writer
             )
 

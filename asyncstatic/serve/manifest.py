@@ -8,17 +8,22 @@ proven never to change under that name; nothing is guessed from a name alone.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.source import logger
 from asyncstatic.http.fields import IMMUTABLE
-from asyncstatic.http.model import ResponsePlan
+from asyncstatic.http.model import Identity, ResponsePlan
 from asyncstatic.settings import SettingsError
 
 _CACHE_CONTROL = (b"cache-control", str(IMMUTABLE).encode("ascii"))
@@ -27,6 +32,7 @@ _CACHE_CONTROL = (b"cache-control", str(IMMUTABLE).encode("ascii"))
 # of them a digit or a capital, between a separator and the suffix.
 _FINGERPRINT = re.compile(r"[.~_-](?=[A-Za-z0-9_-]*[0-9A-Z])[A-Za-z0-9_-]{6,}\.[^/]+")
 _SCRIPTS_AND_STYLES = (".js", ".mjs", ".css")
+_RECHECK = 0.25  # seconds between two looks at the manifest files, as at the root itself
 _INTEGRITY = re.compile(r"(?:sha(?:256|384|512)-[A-Za-z0-9+/=_-]+ ?)+")
 
 
@@ -53,6 +59,99 @@ class Manifest:
     def proves(self, segments: tuple[str, ...]) -> bool:
         """Tell whether what has this path never changes under it."""
         return "/".join(segments) in self.proven
+
+
+class Manifests:
+    """The manifests of a root, read anew when a build or a deploy has replaced them.
+
+    They are looked at and read in a thread, at most a few times a second and only while
+    something asks. One that cannot be read, because it is being written, changes nothing.
+
+    Args:
+        root: the directory they are below, and name files in; may be a link that is swapped.
+        paths: of the files; none for a root without.
+        recheck: seconds between two looks.
+        monotonic: the clock, in seconds.
+
+    Raises:
+        SettingsError: as `read_manifests`.
+
+    Attributes:
+        present: what they said when last read.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        paths: Iterable[str],
+        *,
+        recheck: float = _RECHECK,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._paths = tuple(paths)
+        self._recheck = recheck
+        self._monotonic = monotonic
+        self._complaint = ""
+        self._seen = _identities(root, self._paths)
+        self.present = read_manifests(root, self._paths)
+        self._next_look = monotonic() + recheck
+
+    async def renewed(self) -> Manifest:
+        """Return what they say now."""
+        look = self._begin_look()
+        if look is not None:
+            await asyncio.shield(look)  # a client that leaves does not end it
+        return self.present
+
+    def proof_of(self, segments: tuple[str, ...]) -> bool | None:
+        """Tell whether what has this path never changes under it.
+
+        None: its name carries a fingerprint that no manifest has named yet. When it is time a
+        look is begun, whose outcome the next call sees.
+        """
+        self._begin_look()
+        if self.present.proves(segments):
+            return True
+        return None if segments and _is_fingerprinted(segments[-1]) else False
+
+    def _begin_look(self) -> asyncio.Future[None] | None:
+        """Look in a thread, if it is time; one at a time, however long a disk takes."""
+        if not self._paths or self._monotonic() < self._next_look:
+            return None
+        self._next_look = inf
+        return asyncio.get_running_loop().run_in_executor(None, self._look)
+
+    def _look(self) -> None:
+        try:
+            self._read_if_changed()
+        finally:
+            self._next_look = self._monotonic() + self._recheck
+
+    def _read_if_changed(self) -> None:
+        try:
+            seen = _identities(self._root, self._paths)
+            if seen is None or seen != self._seen:
+                self.present = read_manifests(self._root, self._paths)
+                self._seen, self._complaint = seen, ""
+        except SettingsError as error:
+            if str(error) != self._complaint:
+                logger.warning("still with the manifest as it was: %s", error)
+            self._complaint = str(error)
+
+
+def _identities(root: str, paths: tuple[str, ...]) -> tuple[Identity, ...] | None:
+    """What is to be compared; None while a file may still be written within one tick.
+
+    Raises:
+        SettingsError: one is missing.
+    """
+    try:
+        found = tuple(identity_of(os.stat(os.path.join(root, path))) for path in paths)
+    except OSError as error:
+        raise _unreadable(error.filename, error) from None
+    now = time.time_ns()
+    return None if any(identity.racy(now) for identity in found) else found
 
 
 def immutable(plan: ResponsePlan) -> ResponsePlan:
@@ -110,7 +209,7 @@ def _read(path: str) -> dict[str, _Entry]:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
     except OSError as error:
-        raise SettingsError(f"manifest {path}: {error.strerror}; build the site first") from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise SettingsError(f"manifest {path}: no JSON: {error}") from None
     if isinstance(data, dict) and isinstance(data.get("paths"), dict):
@@ -119,6 +218,10 @@ def _read(path: str) -> dict[str, _Entry]:
         return {_name(logical): _entry(value) for logical, value in data.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(f"manifest {path}: neither Vite's nor name -> file: {error}") from None
+
+
+def _unreadable(path: str, error: OSError) -> SettingsError:
+    return SettingsError(f"manifest {path}: {error.strerror}; build the site first")
 
 
 def _entry(value: Any) -> _Entry:

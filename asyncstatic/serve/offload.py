@@ -123,7 +123,7 @@ def handed_over(
 
     It answers ranges and conditions itself, with validators of its own, and drops our
     Content-Encoding. So it is given whole files as they are; all else stays with us: what is
-    in memory, precompressed, an error or a 304.
+    in memory, precompressed, an error or a 304, or has a name that servers read differently.
 
     Args:
         plan: our own answer.
@@ -136,14 +136,26 @@ def handed_over(
     facts = opened.representation
     if facts.coding != "identity" or any(isinstance(part, Decoded) for part in plan.content):
         return plan
+    location = _location(facts, settings, root)
+    if location is None:
+        return plan
     fields = [field for field in plan.fields if field[0] in _KEPT]
     if plan.status == 206:  # of several ranges the type is multipart: the whole has its own
         fields = [field for field in fields if not field[1].startswith(b"multipart/byteranges")]
-    return ResponsePlan(200, (_location(facts, settings, root), (b"content-length", b"0"), *fields))
+    named = (settings.offload.encode("ascii"), location)
+    return ResponsePlan(200, (named, (b"content-length", b"0"), *fields))
 
 
-def _location(facts: Representation, settings: Settings, root: str) -> tuple[bytes, bytes]:
-    """Name the file, percent-encoded: nginx (since 1.5.9), lighttpd and mod_xsendfile decode it."""
+def _location(facts: Representation, settings: Settings, root: str) -> bytes | None:
+    """Name the file as the server in front reads names; None where that cannot be said.
+
+    nginx decodes percent-encoding (since 1.5.9). Of the two that take X-Sendfile, lighttpd does
+    and Apache's mod_xsendfile 0.12 does not: to both, octets without "%" mean the same.
+    """
     prefix = settings.offload_prefix or root
     path = "/".join((prefix.rstrip("/"), *facts.segments))
-    return settings.offload.encode("ascii"), quote(path).encode("ascii")
+    if settings.offload == "x-accel-redirect":
+        return quote(path).encode("ascii")
+    if "%" in path or not path.isprintable() or path.endswith(" "):
+        return None
+    return path.encode()

@@ -8,39 +8,54 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeAlias
 
 from asyncstatic.settings import Settings, SettingsError
 
+_MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
 
 
-def settings_of(root: str | os.PathLike[str] | None, options: dict[str, Any]) -> Settings:
-    """Build settings from our names and Starlette's.
+Path: TypeAlias = str | os.PathLike[str]
+
+
+def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, tuple[str, ...]]:
+    """Build settings from our names and Starlette's, and name the roots behind the first.
 
     * ``directory=``: the root.
-    * ``packages=["pkg"]`` or ``[("pkg", "folder")]``: the root is a folder of that package.
-    * ``html=False``: no index file is served for a directory. True is our default.
+    * ``packages=["pkg"]`` or ``[("pkg", "folder")]``: folders of packages, looked in for what the
+      directory, or a package named before, does not have.
+    * ``html=False``: no index file is served for a directory. It is by default here, and with
+      ``True``, which also sends the root's ``404.html`` for what is missing.
     * ``follow_symlink=True``: ``symlinks="follow"``, also out of the root.
-    * ``check_dir=True``: always so here.
+    * ``check_dir``: a root must always exist at the start.
 
     Raises:
         SettingsError: a wrong setting, or one that would mean something else here.
     """
-    directory = options.pop("directory", None)
-    packages = options.pop("packages", None) or ()
-    roots = [name for name in (root, directory, *map(_folder_of, packages)) if name is not None]
-    if len(roots) > 1:
-        raise SettingsError(
-            "several roots: give each its own StaticFiles, or StaticMiddleware all of them"
-        )
-    if not options.pop("check_dir", True):
-        raise SettingsError("check_dir=False: a root is opened at the start; create it before")
-    if not options.pop("html", True):
+    first, *more = _roots(root, options)
+    options.pop("check_dir", None)
+    html = options.pop("html", None)
+    if html:
+        options.setdefault("not_found", _MISSING_PAGE)
+    elif html is not None:
         options.setdefault("index", ())
     if options.pop("follow_symlink", False):
         options.setdefault("symlinks", "follow")
-    return Settings.of(roots[0] if roots else None, **options)
+    settings = Settings.of(first, **options)
+    if more and (settings.unchanging or settings.offload != "off"):
+        raise SettingsError("several roots: not together with offload or unchanging, of one root")
+    return settings, tuple(map(str, more))
+
+
+def _roots(root: Path | None, options: dict[str, Any]) -> list[Path | None]:
+    """What was named as root, then the folders of packages; at least one, which may be None."""
+    directory = options.pop("directory", None)
+    if root is not None and directory is not None:
+        raise SettingsError("directory= is Starlette's name of the root: leave one of them out")
+    named = [name for name in (root, directory) if name is not None]
+    folders = [_folder_of(package) for package in options.pop("packages", None) or ()]
+    return [*named, *folders] or [None]
 
 
 def _folder_of(package: str | Sequence[str]) -> str:

@@ -276,17 +276,61 @@ async def test_what_is_larger_than_the_memory_is_served_all_the_same(tmp_path: P
     site.cached.close()
 
 
-async def test_large_files_are_not_kept(tmp_path: Path) -> None:
+async def test_of_large_files_the_handle_is_kept_while_they_are_asked_for(tmp_path: Path) -> None:
     site = Site(tmp_path, cache_file_bytes=len(OLD) - 1)
-    for _ in range(2):
+    handles = set()
+    for _ in range(3):
         await asyncio.sleep(0)
         found = site.cached.open_nowait(FILE) or await site.cached.open(FILE)
         assert isinstance(found, Opened)
         assert found.content is None
         assert found.handle is not None
+        handles.add(found.handle.fd)
         found.close()
-    assert site.counting.asked == 2
+    assert site.counting.asked == len(handles) == 1
     site.cached.close()
+
+
+@pytest.mark.parametrize(("lookup", "change", "expected"), CHANGES)
+async def test_a_changed_file_is_never_read_from_a_kept_handle(
+    tmp_path: Path, lookup: Lookup, change: Change, expected: bytes | Absence
+) -> None:
+    site = Site(tmp_path, cache_file_bytes=0)
+    await _ask_handle(site.cached, lookup)
+    asked = site.counting.asked
+    await _ask_handle(site.cached, lookup)
+    assert site.counting.asked == asked, "its handle was not kept: the test would prove nothing"
+    change(site.top)
+    await asyncio.sleep(0.3)  # how long the resolver may hold on to a root that was switched
+    assert await _ask_handle(site.cached, lookup) == expected
+    site.cached.close()
+
+
+async def test_a_handle_nobody_asks_for_is_given_back(tmp_path: Path) -> None:
+    """It would hold the space of a file that was deleted."""
+    site = Site(tmp_path, cache_file_bytes=0)
+    before = len(os.listdir("/proc/self/fd"))
+    await _ask_handle(site.cached, FILE)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    async with asyncio.timeout(5):
+        while len(os.listdir("/proc/self/fd")) > before:
+            await asyncio.sleep(0.05)
+    site.cached.close()
+
+
+async def _ask_handle(source: Source, lookup: Lookup) -> bytes | Absence:
+    """One request whose content is read from a handle."""
+    await asyncio.sleep(0)
+    found = source.open_nowait(lookup) or await source.open(lookup)
+    if not isinstance(found, Opened):
+        assert isinstance(found, Absence)
+        return found
+    try:
+        if found.handle is None:  # an empty file
+            return found.content or b""
+        return await found.handle.read(0, found.representation.length)
+    finally:
+        found.close()
 
 
 # -- any history -------------------------------------------------------------------------------

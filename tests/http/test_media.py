@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.media import SIDECARS, coding_of_suffix, media_type
+from asyncstatic.http.media import media_type
 from asyncstatic.http.media_types import MEDIA_TYPES
 
 if TYPE_CHECKING:
@@ -219,24 +219,6 @@ def test_charset_is_for_text_alone() -> None:
     for suffix, found in MEDIA_TYPES.items():
         has_charset = media_type(f"a{suffix}") == f"{found}; charset=utf-8"
         assert has_charset is found.startswith("text/")
-
-
-@pytest.mark.parametrize(
-    ("name", "coding"),
-    [
-        ("app.js.br", "br"),
-        ("app.js.zst", "zstd"),
-        ("app.js.gz", "gzip"),
-        (".gz", "gzip"),
-        ("app.js", None),
-        ("app.js.GZ", None),
-        ("gz", None),
-        ("", None),
-    ],
-)
-def test_a_sidecar_is_known_by_its_suffix(name: str, coding: str | None) -> None:
-    assert coding_of_suffix(name) == coding
-    assert coding is None or name.endswith(SIDECARS[coding])
 
 
 # A foreign witness. Not asked: what it names differently from version to version (.js, .ico, ...).

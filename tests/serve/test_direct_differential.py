@@ -36,7 +36,6 @@ MEANT: dict[str, tuple[str, list[int], list[int]]] = {
         [101],
     ),
     "upgrade to h2c, unconnected": ("the same; and without Connection it is none", [200], [101]),
-    "lower-case method": ("methods are case-sensitive (RFC 9110 §9.1)", [405], [200]),
     "line above the limit, unfinished": ("too long is 414 (RFC 9112 §3)", [414], [431]),
     "behind close": (
         "what follows a request with close is not read (RFC 9112 §9.6); h11 answers 400 instead",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.http2 import Connection2, StreamError
 from tests.support.programs import require
+from tests.support.raw import HOST
 from tests.support.servers import Server, serving
 from tests.support.site import SMALL_SITE, write_site
 
@@ -112,3 +113,82 @@ def test_a_file_cut_while_it_is_sent_is_a_stream_error(lane: str, tmp_path: Path
         os.truncate(root / "huge.bin", HUGE // 2)
         with pytest.raises(StreamError):
             connection.read(stream)
+
+
+# -- what Hypercorn by itself ends the connection for, with every other stream on it ---------------
+
+kept = pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+PSEUDO = {":method": "GET", ":scheme": "http", ":authority": HOST, ":path": "/app.js"}
+
+
+@kept
+@pytest.mark.parametrize(
+    ("pseudo", "status"),
+    [
+        pytest.param({":method": "CONNECT", ":authority": f"{HOST}:80"}, 400, id="CONNECT"),
+        pytest.param({**PSEUDO, ":path": "/\u00e9"}, 400, id="path outside ASCII"),
+        pytest.param({**PSEUDO, ":method": "\u00e9"}, 400, id="method outside ASCII"),
+        pytest.param({**PSEUDO, ":path": "/a b"}, 400, id="space in the path"),
+        pytest.param({**PSEUDO, ":path": "app.js"}, 400, id="path without slash"),
+        pytest.param({**PSEUDO, ":path": "*"}, 400, id="asterisk-form"),
+        pytest.param({**PSEUDO, ":path": "*", ":method": "OPTIONS"}, 204, id="OPTIONS *"),
+        pytest.param({**PSEUDO, ":method": "get"}, 405, id="lower-case method"),
+    ],
+)
+def test_an_odd_request_is_answered_and_the_connection_goes_on(
+    connection: Connection2, pseudo: dict[str, str], status: int
+) -> None:
+    before = connection.request("/big.bin")
+    odd: int = connection.h2.get_next_available_stream_id()
+    connection.h2.send_headers(odd, list(pseudo.items()), end_stream=True)
+    connection.flush()
+    assert connection.read(odd).status == status
+    assert connection.read(before).content == BIG
+    assert connection.get("/app.js").content == SMALL_SITE["app.js"]
+
+
+@kept
+@pytest.mark.parametrize(("method", "status"), [("POST", 405), ("GET", 200)])
+def test_content_after_the_answer_is_taken_and_the_connection_goes_on(
+    connection: Connection2, method: str, status: int
+) -> None:
+    """An upload that was refused is still under way when the client reads why."""
+    pseudo = {**PSEUDO, ":method": method}
+    stream: int = connection.h2.get_next_available_stream_id()
+    connection.h2.send_headers(stream, list(pseudo.items()))
+    connection.h2.send_data(stream, b"first")
+    connection.flush()
+    assert connection.read(stream).status == status
+    for piece in (b"second", b"third"):
+        connection.h2.send_data(stream, piece)
+        connection.flush()
+        assert connection.get("/app.js").content == SMALL_SITE["app.js"]
+    connection.h2.end_stream(stream)
+    connection.flush()
+    assert connection.get("/app.js").content == SMALL_SITE["app.js"]
+
+
+@kept
+def test_a_refused_upload_of_many_windows_ends(connection: Connection2) -> None:
+    stream: int = connection.h2.get_next_available_stream_id()
+    connection.h2.send_headers(stream, list({**PSEUDO, ":method": "POST"}.items()))
+    connection.flush()
+    assert connection.read(stream).status == 405
+    for _ in range(20):  # 320 KiB through windows of 64 KiB
+        connection.h2.send_data(stream, b"x" * 16_384)
+        connection.flush()
+        assert connection.get("/css/app.css").status == 200
+    assert connection.h2.local_flow_control_window(stream) >= 16_384
+
+
+@kept
+@pytest.mark.parametrize("method", ["get", "Head", "options", "Get"])
+def test_the_method_is_case_sensitive_on_a_connection_that_was_handed_over(
+    server: Server, method: str
+) -> None:
+    """RFC 9110 §9.1; OPTIONS is answered by Hypercorn, and so is what follows it."""
+    with server.connect() as connection:
+        assert connection.get("/app.js", method="OPTIONS").status == 204
+        answer = connection.get("/app.js", method=method)
+        assert (answer.status, answer.field("allow")) == (405, "GET, HEAD, OPTIONS")
+        assert connection.get("/app.js").content == SMALL_SITE["app.js"]

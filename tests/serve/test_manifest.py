@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
+import logging
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles
-from asyncstatic.serve.manifest import Manifest, read_manifests
+from asyncstatic.serve.manifest import Manifest, Manifests, read_manifests
 from tests.asgi import ask
+from tests.serve.inside import eventually, serving_inside
 
 
 def written(root: Path, data: Any, *, build: bool = True) -> Manifest:
@@ -145,3 +149,139 @@ async def test_proven_names_are_served_immutable_and_no_others(hashed: StaticFil
             reply.headers["cache-control"],
         )
         assert ("immutable" in reply.headers["cache-control"]) == immutable, target
+
+
+# -- a deploy replaces it ------------------------------------------------------------------------
+
+OLD, NEW = "app-3F2A1B9C.js", "app-9D8E7F6A.js"
+
+
+def reading(root: Path, **options: Any) -> Manifests:
+    return Manifests(str(root), ("manifest.json",), **{"recheck": 0, **options})
+
+
+def build(place: Path, name: str, file: str) -> Path:
+    """A release of its own, as a deploy by a swapped link has it."""
+    release = place / name
+    release.mkdir()
+    written(release, {"app.js": file})
+    return release
+
+
+def deploy(place: Path, release: Path) -> Path:
+    """Let `current` lead to a release, at once."""
+    (place / "next").symlink_to(release.name)
+    (place / "next").replace(place / "current")
+    return place / "current"
+
+
+async def test_a_swapped_link_brings_its_manifest(tmp_path: Path) -> None:
+    root = deploy(tmp_path, await asyncio.to_thread(build, tmp_path, "1", OLD))
+    manifests = await asyncio.to_thread(reading, root)
+    assert (await manifests.renewed()).files == {"app.js": OLD}
+    deploy(tmp_path, await asyncio.to_thread(build, tmp_path, "2", NEW))
+    assert (await manifests.renewed()).files == {"app.js": NEW}
+    assert manifests.present.integrity.keys() == {NEW}
+
+
+async def test_a_manifest_rewritten_in_place_is_read_again(tmp_path: Path) -> None:
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    manifests = await asyncio.to_thread(reading, tmp_path)
+    await asyncio.to_thread(written, tmp_path, {"app.js": NEW})
+    assert (await manifests.renewed()).files == {"app.js": NEW}
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        pytest.param(lambda path: path.write_text('{"app.js": "app-9'), id="half written"),
+        pytest.param(lambda path: path.unlink(), id="gone"),
+        pytest.param(lambda path: path.write_text(f'{{"app.js": "{NEW}"}}'), id="its file is not"),
+    ],
+)
+async def test_a_manifest_that_cannot_be_read_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, breaks: Any
+) -> None:
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    manifests = await asyncio.to_thread(reading, tmp_path)
+    await asyncio.to_thread(breaks, tmp_path / "manifest.json")
+    with caplog.at_level(logging.WARNING, "asyncstatic"):
+        for _ in range(3):
+            assert (await manifests.renewed()).files == {"app.js": OLD}
+    assert len(caplog.records) == 1, "and is said once"
+    await asyncio.to_thread(written, tmp_path, {"app.js": NEW})
+    assert (await manifests.renewed()).files == {"app.js": NEW}
+
+
+async def test_it_is_looked_at_a_few_times_a_second_and_no_more(tmp_path: Path) -> None:
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    now = 100.0
+    manifests = await asyncio.to_thread(reading, tmp_path, recheck=0.25, monotonic=lambda: now)
+    await asyncio.to_thread(written, tmp_path, {"app.js": NEW})
+    assert (await manifests.renewed()).files == {"app.js": OLD}
+    now = 100.3
+    assert (await manifests.renewed()).files == {"app.js": NEW}
+
+
+async def test_one_look_is_enough_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs takes one thread, and a client that leaves does not end the look."""
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    manifests = await asyncio.to_thread(reading, tmp_path)
+    looks, disk = 0, threading.Event()
+
+    def hang() -> None:
+        nonlocal looks
+        looks += 1
+        assert disk.wait(10)
+
+    monkeypatch.setattr(manifests, "_read_if_changed", hang)
+    waiting = asyncio.ensure_future(manifests.renewed())
+    await asyncio.sleep(0)
+    for _ in range(5):
+        assert (await manifests.renewed()).files == {"app.js": OLD}
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert looks <= 1
+    disk.set()
+    async with asyncio.timeout(10):
+        while looks < 2:
+            await manifests.renewed()
+            await asyncio.sleep(0.01)
+
+
+async def test_a_root_without_a_manifest_is_not_looked_at(tmp_path: Path) -> None:
+    manifests = Manifests(str(tmp_path / "gone"), (), recheck=0)
+    assert await manifests.renewed() == Manifest()
+    assert manifests.proof_of(("app-3F2A1B9C.js",)) is None
+
+
+async def test_a_file_of_the_next_build_is_immutable_once_it_is_named(tmp_path: Path) -> None:
+    """Also if somebody asked for it before its manifest was there."""
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    static = await asyncio.to_thread(StaticFiles, tmp_path, manifest="manifest.json")
+    await asyncio.to_thread((tmp_path / NEW).write_bytes, b"new")
+    await asyncio.sleep(0.05)  # so that it is older than the clock's tick, and is kept in memory
+    for _ in range(3):
+        assert (await ask(static, f"/{NEW}")).headers["cache-control"] == "no-cache"
+    await asyncio.to_thread(written, tmp_path, {"app.js": NEW})
+    async with asyncio.timeout(10):
+        while "immutable" not in (await ask(static, f"/{NEW}")).headers["cache-control"]:
+            await asyncio.sleep(0.05)
+    assert static.manifest.files == {"app.js": NEW}
+
+
+def test_also_where_the_direct_lane_remembers_whole_responses(tmp_path: Path) -> None:
+    written(tmp_path, {"app.js": OLD})
+    (tmp_path / NEW).write_bytes(b"new")
+    static = StaticFiles(tmp_path, manifest="manifest.json")
+    with serving_inside(static) as server, server.connect() as connection:
+
+        def kept(name: str) -> str:
+            return connection.get(f"/{name}").field("cache-control") or ""
+
+        assert eventually(lambda: "immutable" in kept(OLD))
+        assert [kept(NEW) for _ in range(5)] == ["no-cache"] * 5
+        written(tmp_path, {"app.js": NEW})
+        assert eventually(lambda: "immutable" in kept(NEW))

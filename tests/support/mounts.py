@@ -72,11 +72,55 @@ def dispatcher() -> Any:
     return DispatcherMiddleware(mounts)
 
 
+def litestar() -> Any:
+    """Litestar's mounted ASGI app."""
+    from litestar import Litestar, asgi
+    from litestar.types import Receive, Scope, Send
+
+    def mounted(path: str, app: Any) -> Any:
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+        types = {"scope": Scope, "receive": Receive, "send": Send, "return": None}
+        handler.__annotations__ = types
+        return asgi(path, is_mount=True, copy_scope=True)(handler)
+
+    return Litestar([mounted("/static", static()), mounted("/hello", hello)])
+
+
+def blacksheep() -> Any:
+    """BlackSheep's mount, which compares prefixes as strings."""
+    from blacksheep import Application
+
+    app = Application()
+    app.mount("/static", static())
+    app.mount("/hello", hello)
+    return app
+
+
+def django() -> Any:
+    """Django over ASGI, with the root in front of its views."""
+    from django.conf import settings  # type: ignore[import-untyped]  # Django has no types
+    from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]  # Django has no types
+    from django.http import HttpResponse  # type: ignore[import-untyped]  # Django has no types
+    from django.urls import path  # type: ignore[import-untyped]  # Django has no types
+
+    async def view(request: Any) -> Any:
+        return HttpResponse("hello")
+
+    urls = type("urls", (), {"urlpatterns": [path("hello/there", view)]})
+    settings.configure(ROOT_URLCONF=urls, ALLOWED_HOSTS=["*"], SECRET_KEY="a test")
+    return StaticMiddleware(get_asgi_application(), ROOT, prefix="/static")
+
+
 HOSTS: dict[str, Callable[[], Any]] = {
     "quart": quart,
     "starlette": starlette,
     "fastapi": fastapi,
     "dispatcher": dispatcher,
+    "litestar": litestar,
+    "blacksheep": blacksheep,
+    "django": django,
 }
 
 app = HOSTS[os.environ["MOUNT_HOST"]]()

@@ -20,9 +20,11 @@ from hypercorn.config import Config
 
 from asyncstatic import StaticFiles, StaticMiddleware, serve_app
 from asyncstatic.files import kernel
+from asyncstatic.files.pool import Pool
 from asyncstatic.settings import Settings
 
 STALL = 2.5  # seconds; longer than any test's pool_timeout
+SLOW = 0.08  # seconds that a slow disk takes for a read
 
 
 def few_handles() -> None:
@@ -73,14 +75,56 @@ def refused(code: int, after: int) -> None:
     kernel.openat2 = openat2
 
 
+def slow_disk() -> None:
+    """No page is in the page cache, and the disk is slow; note the lag."""
+    kernel.pread = _slow(kernel.pread)
+    kernel.pread_nowait = lambda *_: None
+    kernel.is_resident = lambda *_: False
+    lag()
+
+
+def slow_disk_on_the_loop() -> None:
+    """The same under a server that reads wherever it is, as naive ones do."""
+    kernel.pread = _slow(kernel.pread)
+    kernel.pread_nowait = kernel.pread
+    lag()
+
+
+def _slow(call: Callable[..., Any]) -> Callable[..., Any]:
+    def slow(*args: Any) -> Any:
+        time.sleep(SLOW)
+        return call(*args)
+
+    return slow
+
+
+def stalled_on_the_loop() -> None:
+    """A stalled disk under a server that asks it on its loop, as naive ones do."""
+
+    async def run(self: Pool, call: Callable[..., Any], *args: Any, discard: Any = None) -> Any:
+        return call(*args)
+
+    Pool.run = run  # type: ignore[method-assign] # the one way into the pool
+    stalled()
+
+
 def lag() -> None:
-    """Note on stderr, at the end, how long the loop was ever kept from turning."""
+    """Note on stderr, at the end, how long the loop was ever kept from turning by itself."""
     start = asyncio.Runner.run
 
     def run(self: asyncio.Runner, main: Any, **options: Any) -> Any:
         return start(self, _sampled(main), **options)
 
     asyncio.Runner.run = run  # type: ignore[method-assign, assignment] # the one place where every loop begins
+
+
+def passed_over() -> float:
+    """Seconds that this thread could have run and had to wait for a processor (proc(5)).
+
+    That is the other processes' doing, and is told apart from what the loop does itself.
+    """
+    with open("/proc/thread-self/schedstat", "rb") as statistics:
+        return int(statistics.read().split()[1]) / 1e9
 
 
 async def _sampled(main: Any) -> None:
@@ -90,9 +134,9 @@ async def _sampled(main: Any) -> None:
         nonlocal worst
         loop = asyncio.get_running_loop()
         while sampling:
-            began = loop.time()
+            began, waited = loop.time(), passed_over()
             await asyncio.sleep(0.001)
-            worst = max(worst, loop.time() - began - 0.001)
+            worst = max(worst, loop.time() - began - 0.001 - (passed_over() - waited))
 
     sampler = asyncio.ensure_future(sample())
     try:
@@ -107,7 +151,10 @@ CHANGES: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "few-handles": few_handles,
     "stalled": stalled,
+    "stalled-on-the-loop": stalled_on_the_loop,
     "lag": lag,
+    "slow-disk": slow_disk,
+    "slow-disk-on-the-loop": slow_disk_on_the_loop,
     **{
         f"{name}-{when}": lambda code=code, after=after: refused(code, after)  # type: ignore[misc] # bound at once
         for name, code in (("ENOSYS", errno.ENOSYS), ("EPERM", errno.EPERM))

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.raw import Answer
+from tests.support.raw import Answer, Connection
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
@@ -57,6 +58,16 @@ def by_directory(base: Path, number: int) -> None:
     shutil.rmtree(base / "next")
 
 
+def by_two_renames(base: Path, number: int) -> None:
+    """Move the directory away and a new one to its place: for a moment there is no root."""
+    release(base / "next", number)
+    (base / "site").rename(base / "away")
+    time.sleep(0.05)
+    (base / "next").rename(base / "site")
+    shutil.rmtree(base / "away")
+    time.sleep(0.3)  # within the time between two looks one of the two trees must be there
+
+
 def exchange(one: Path, other: Path) -> None:
     names = os.fsencode(one), os.fsencode(other)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -75,13 +86,19 @@ class Clients(threading.Thread):
         self._tags: dict[tuple[str, str], bytes] = {}
 
     def run(self) -> None:
-        with self._server.connect(timeout=30) as connection:
-            while not self._stop_asking.is_set():
-                for name in SIZES:
-                    answer = connection.get(f"/{name}")
-                    self._check(name, answer)
-                    tag = answer.field("etag")
-                    self._check(name, connection.get(f"/{name}", f"If-None-Match: {tag}"))
+        while not self._stop_asking.is_set():
+            with self._server.connect(timeout=30) as connection:
+                for _ in range(100):  # a connection is not kept for ever
+                    self._ask(connection)
+
+    def _ask(self, connection: Connection) -> None:
+        for name in SIZES:
+            if self._stop_asking.is_set():
+                return
+            answer = connection.get(f"/{name}")
+            self._check(name, answer)
+            tag = answer.field("etag")
+            self._check(name, connection.get(f"/{name}", f"If-None-Match: {tag}"))
 
     def _check(self, name: str, answer: Answer) -> None:
         self.statuses[answer.status] += 1
@@ -95,21 +112,23 @@ class Clients(threading.Thread):
 
 
 DEPLOYMENTS = [
-    pytest.param(by_symlink, id="symlink"),
-    pytest.param(by_symlink_deleting_at_once, id="symlink-old-one-deleted"),
+    pytest.param(by_symlink, DEPLOYS, id="symlink"),
+    pytest.param(by_symlink_deleting_at_once, DEPLOYS, id="symlink-old-one-deleted"),
+    pytest.param(by_two_renames, 20, id="two-renames"),
     pytest.param(
         by_directory,
+        DEPLOYS,
         id="directory",
         marks=pytest.mark.skipif(sys.platform != "linux", reason="renameat2(2)"),
     ),
 ]
 
 
-@pytest.mark.parametrize("deploy", DEPLOYMENTS)
+@pytest.mark.parametrize(("deploy", "times"), DEPLOYMENTS)
 def test_no_client_notices_a_deploy(
-    lane: str, tmp_path: Path, deploy: Callable[[Path, int], None]
+    lane: str, tmp_path: Path, deploy: Callable[[Path, int], None], times: int
 ) -> None:
-    if deploy is by_directory:
+    if deploy in (by_directory, by_two_renames):
         release(tmp_path / "site", 0)
     else:
         release(tmp_path / "releases/0", 0)
@@ -120,7 +139,7 @@ def test_no_client_notices_a_deploy(
         for client in clients:
             client.start()
         try:
-            for number in range(1, DEPLOYS + 1):
+            for number in range(1, times + 1):
                 deploy(tmp_path, number)
         finally:
             stop.set()
@@ -130,3 +149,94 @@ def test_no_client_notices_a_deploy(
     assert set(statuses) <= {200, 304}, statuses
     assert [wrong for client in clients for wrong in client.wrong] == []
     assert statuses[200] > CLIENTS
+
+
+# -- a page from before the swap, its assets after it ----------------------------------------
+
+LATE = 10.0  # seconds of previous_root_grace
+SWAPS, VISITORS = 10, 8
+LOOK = 0.25  # seconds between two looks of the server at where its root leads
+PAGE = "<script src=app.{0}.js></script><img src=big.{0}.png>"
+
+
+def bundle(path: Path, number: int) -> Path:
+    """Write a release as bundlers do: a page, and names that no other release has."""
+    return write_site(
+        path,
+        {
+            "index.html": PAGE.format(number).encode(),
+            f"app.{number}.js": b"script %d" % number,
+            f"big.{number}.png": b"%06d" % number * 50_000,
+        },
+    )
+
+
+def point_to(base: Path, number: int) -> None:
+    """Swap the link for one to another release."""
+    (base / "next").symlink_to(f"releases/{number}")
+    (base / "next").replace(base / "site")
+
+
+class Visitor(threading.Thread):
+    """Loads a page; and what it names only after the releases were swapped meanwhile."""
+
+    def __init__(self, server: Server, number: int, swap: threading.Barrier) -> None:
+        super().__init__()
+        self._server, self._number, self._swap = server, number, swap
+        self.seen: Counter[str] = Counter()
+
+    def run(self) -> None:
+        for _ in range(SWAPS):
+            with self._server.connect(timeout=30) as connection:
+                self._visit(connection)
+
+    def _visit(self, connection: Connection) -> None:
+        page = connection.get("/").content.decode()
+        self._swap.wait(30)  # all have their page
+        self._swap.wait(30)  # the next release is in place
+        number = int(page.partition("app.")[2].partition(".js")[0])
+        time.sleep(self._number * LOOK / 5)  # before the server's next look, and after
+        script, image = connection.get(f"/app.{number}.js"), connection.get(f"/big.{number}.png")
+        if script.status == 200:
+            assert script.content == b"script %d" % number
+        if image.status == 200:
+            assert image.content == b"%06d" % number * 50_000
+        self.seen.update((f"script {script.status}", f"image {image.status}"))
+        time.sleep((VISITORS - self._number) * LOOK / 5)  # the next page is of the new release
+
+
+@pytest.mark.parametrize(
+    ("grace", "resolver"),
+    [
+        pytest.param(LATE, "openat2", id="with-grace-openat2"),
+        pytest.param(LATE, "walk", id="with-grace-walk"),
+        pytest.param(0.0, "auto", id="without"),
+    ],
+)
+def test_a_page_loaded_before_a_swap_gets_its_old_assets_after_it(
+    lane: str, tmp_path: Path, resolver: str, grace: float
+) -> None:
+    """Without the grace some are missed: or the test would prove nothing."""
+    for number in range(SWAPS + 1):
+        bundle(tmp_path / f"releases/{number}", number)
+    point_to(tmp_path, 0)
+    settings = {"resolver": resolver, "previous_root_grace": str(grace)}
+    with serving(lane, tmp_path / "site", **settings) as server:
+        swap = threading.Barrier(VISITORS + 1)
+        visitors = [Visitor(server, number, swap) for number in range(VISITORS)]
+        for visitor in visitors:
+            visitor.start()
+        for number in range(1, SWAPS + 1):
+            swap.wait(30)
+            point_to(tmp_path, number)
+            swap.wait(30)
+        for visitor in visitors:
+            visitor.join(60)
+        seen = sum((visitor.seen for visitor in visitors), Counter())
+        trees = 1 + bool(grace)  # the present one, and the one before
+        assert server.settled_handles(trees, 5.0, below=str(tmp_path / "releases")) <= trees
+    if grace:
+        assert seen == {"script 200": SWAPS * VISITORS, "image 200": SWAPS * VISITORS}
+    else:
+        assert seen["script 404"]
+        assert seen["image 404"]

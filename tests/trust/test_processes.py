@@ -67,28 +67,49 @@ def test_where_openat2_is_refused_the_answers_are_the_same(
 
 # -- the loop turns --------------------------------------------------------------------------
 
-#: Generous for two busy cores; a single wait for a disk or a large read would exceed it.
-WORST_LAG = 0.5
+#: Seconds, of all turns. Time in which the machine ran others is not counted, so it may be strict.
+WORST_LAG = 0.05
+ATTEMPTS = 3  # what a machine does once is not the server's habit
 
 
 @pytest.mark.slow
-def test_the_loop_keeps_turning_whatever_is_asked(lane: str, root: Path) -> None:
-    arguments = ("-m", "tests.trust.child", "lag", lane, "127.0.0.1:{port}", str(root))
-    with running(arguments, {}) as server:
-        for _ in range(3):
-            forget_pages(root)
-            with ExitStack() as clients:
-                connections = [clients.enter_context(server.connect()) for _ in range(20)]
-                for connection in connections:
-                    connection.send(head("/huge.bin"))
-                for target in (*ANSWERS, "/../x", "/%00", "/" + "a/" * 2000):
-                    server.fetch(target, "Connection: close")
-                for connection in connections:
-                    assert len(connection.read().content) == len(SITE["huge.bin"])
+@pytest.mark.parametrize(
+    ("disk", "clients"),
+    [pytest.param("lag", 20, id="cold-pages"), pytest.param("slow-disk", 3, id="slow-disk")],
+)
+def test_the_loop_keeps_turning_whatever_is_asked(
+    lane: str, root: Path, disk: str, clients: int
+) -> None:
+    lags = (lag_of(disk, lane, root, clients) for _ in range(ATTEMPTS))
+    assert any(lag < WORST_LAG for lag in lags)
+
+
+def test_a_loop_that_waits_for_a_disk_is_noticed(lane: str, root: Path) -> None:
+    """Or the test above would prove nothing."""
+    assert lag_of("slow-disk-on-the-loop", lane, root, 1) > WORST_LAG
+
+
+def lag_of(disk: str, lane: str, root: Path, clients: int) -> float:
+    """The longest that a server's loop was kept from turning, in seconds, by all kinds of requests."""
+    arguments = ("-m", "tests.trust.child", disk, lane, "127.0.0.1:{port}", str(root))
+    with running(arguments, {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
+        ask_everything(server, root, clients)
         server.interrupt(signal.SIGTERM)
         sampled = re.search(r"lag (\d+\.\d+)", server.log)
         assert sampled is not None, server.log
-    assert float(sampled[1]) < WORST_LAG
+    return float(sampled[1])
+
+
+def ask_everything(server: Server, root: Path, clients: int) -> None:
+    forget_pages(root)
+    with ExitStack() as connected:
+        connections = [connected.enter_context(server.connect()) for _ in range(clients)]
+        for connection in connections:
+            connection.send(head("/huge.bin"))
+        for target in (*ANSWERS, "/../x", "/%00", "/" + "a/" * 2000):
+            server.fetch(target, "Connection: close")
+        for connection in connections:
+            assert len(connection.read().content) == len(SITE["huge.bin"])
 
 
 def forget_pages(root: Path) -> None:

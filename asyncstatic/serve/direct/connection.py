@@ -16,21 +16,25 @@ own: the next head must be complete in time, and content must move.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Coroutine
 from math import inf
 from typing import Any, cast
 
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane
 from asyncstatic.serve.direct.refusal import refuse
-from asyncstatic.serve.direct.transfer import Transfer, send_copy
+from asyncstatic.serve.direct.transfer import Transfer, duplicate, send_copy
 from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
 
 _HEAD_END = b"\r\n\r\n"
 _METHODS = (b"GET /", b"HEAD /")
+_READ_AT_ONCE = 16 * 1024  # octets of a file, up to which reading costs less than sendfile(2)
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
 
 
@@ -47,11 +51,12 @@ class DirectProtocol(asyncio.Protocol):
         "_began",
         "_buffer",
         "_deadline",
+        "_duplicate",
         "_eof",
+        "_is_plain",
         "_lane",
         "_loop",
         "_requests",
-        "_socket",
         "_unsent",
         "_writable",
         "transport",
@@ -69,7 +74,8 @@ class DirectProtocol(asyncio.Protocol):
         self._eof = False
         self._deadline = inf
         self._unsent = 0
-        self._socket: int | None = None
+        self._is_plain = False
+        self._duplicate: socket.socket | None = None
         self._began = 0.0
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -84,8 +90,7 @@ class DirectProtocol(asyncio.Protocol):
         lane.enter(self)
         self._rest()
         tls = transport.get_extra_info("ssl_object")
-        if tls is None:
-            self._socket = transport.get_extra_info("socket").fileno()
+        self._is_plain = tls is None
         if not lane.mounts or (
             tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
         ):
@@ -102,11 +107,12 @@ class DirectProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Let a half-closed client have its answer; TLS has no half-closed state."""
         self._eof = True
-        return self._answering is not None and self._socket is not None
+        return self._answering is not None and self._is_plain
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
         self._lane.leave(self)
+        self._close_duplicate()
         self._buffer = b""
         self.resume_writing()
         if self._answering is not None:
@@ -214,16 +220,25 @@ class DirectProtocol(asyncio.Protocol):
         if isinstance(found, Opened) and found.memo and self._keeps_alive(admitted):
             known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
-                self._write(known.head + lane.ending(), known.content, found)
-                self._answered(admitted, known.plan)
+                self._repeat(admitted, known, found)
                 return True
         plan, opened = static.plan(admitted.request, found)
         if not self._is_ours(admitted, plan):
             _close(opened)
             return False
         if not self._write_small(admitted, plan, opened):
-            self._start(self._send_large(admitted, plan, cast("Opened", opened)))
+            self._send_large(admitted, plan, cast("Opened", opened))
         return True
+
+    def _repeat(self, admitted: Admitted, known: KnownResponse, opened: Opened) -> None:
+        """Answer as before, at another time."""
+        head = known.head + self._lane.ending()
+        if known.content is None:
+            self._send_file(admitted, head, known.plan, opened, close=False)
+            return
+        self._write(head, known.content, opened)
+        opened.close()
+        self._answered(admitted, known.plan)
 
     async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
         """Answer after the disk has been waited for, in the pool."""
@@ -234,7 +249,7 @@ class DirectProtocol(asyncio.Protocol):
             self._buffer = head + self._buffer
             self._hand_over()
         elif not self._write_small(admitted, plan, opened):
-            await self._send_large(admitted, plan, cast("Opened", opened))
+            self._send_large(admitted, plan, cast("Opened", opened))
 
     def _is_ours(self, admitted: Admitted, plan: ResponsePlan) -> bool:
         """Tell whether this lane sends a plan: not what an app may have, or of unknown length."""
@@ -243,7 +258,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def _write_small(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
         """Send a response whose octets are in memory; False when they are not."""
-        content = in_memory(plan, opened)
+        content = self._in_memory(plan, opened)
         if content is None:
             return False
         close = not self._keeps_alive(admitted)
@@ -253,36 +268,86 @@ class DirectProtocol(asyncio.Protocol):
             opened.close()
             if not close:
                 self._lane.remember(admitted, opened, plan, content)
-        self._answered(admitted, plan)
-        if close:
-            self.transport.close()
+        self._ended(admitted, plan, close=close)
         return True
+
+    def _in_memory(self, plan: ResponsePlan, opened: Opened | None) -> bytes | None:
+        """The content, unless it is octets of a file that the kernel had better send by itself."""
+        by_kernel = opened is not None and opened.handle is not None and self._out() is not None
+        if by_kernel and (plan.length or 0) > _READ_AT_ONCE:
+            return None
+        return in_memory(plan, opened)
+
+    def _out(self) -> socket.socket | None:
+        """A duplicate of the socket, for system calls of our own.
+
+        None while only the transport may write: over TLS, or behind what it has still to write.
+        """
+        if not self._is_plain or not kernel.HAS_SENDFILE or self.transport.get_write_buffer_size():
+            return None
+        if self._duplicate is None:
+            self._duplicate = duplicate(self.transport.get_extra_info("socket"))
+        return self._duplicate
+
+    def _close_duplicate(self) -> None:
+        if self._duplicate is not None:
+            self._duplicate.close()
+            self._duplicate = None
 
     def _write(self, head: bytes, content: bytes, opened: Opened | None) -> None:
         """Write a response whose octets are in memory, without copying where that pays."""
-        if (
-            opened is None
-            or opened.copy is None
-            or content is not opened.content
-            or self._socket is None
-            or self.transport.get_write_buffer_size()
-        ):
+        copy = opened.copy if opened is not None and content is opened.content else None
+        out = self._out() if copy is not None else None
+        if copy is None or out is None:
             self.transport.write(head + content)
             return
-        sent = send_copy(self._socket, head, opened.copy)
+        sent = send_copy(out, head, copy)
         if sent < len(head) + len(content):
             self.transport.write((head + content)[sent:])
 
-    async def _send_large(self, admitted: Admitted, plan: ResponsePlan, opened: Opened) -> None:
-        """Send a response from its file, at the client's pace."""
-        self.progress()
+    def _send_large(self, admitted: Admitted, plan: ResponsePlan, opened: Opened) -> None:
+        """Send a response from its file."""
         close = not self._keeps_alive(admitted)
-        handle = opened.handle
-        assert handle is not None, "what is not in memory has a handle"  # noqa: S101 - invariant
+        if not close:
+            self._lane.remember(admitted, opened, plan, None)
+        self._send_file(admitted, self._lane.head_of(plan, close=close), plan, opened, close=close)
+
+    def _send_file(
+        self, admitted: Admitted, head: bytes, plan: ResponsePlan, opened: Opened, *, close: bool
+    ) -> None:
+        """Send what the socket takes at once, and the rest at the client's pace."""
+        out = self._out()
+        transfer = Transfer(self, cast("Handle", opened.handle), head, plan)
         try:
-            await Transfer(self, handle).send(self._lane.head_of(plan, close=close), plan)
+            finished = out is not None and transfer.begin(out)
+        except Exception as error:
+            opened.close()
+            self._give_up(error)
+            return
+        if finished:
+            opened.close()
+            self._ended(admitted, plan, close=close)
+        else:
+            self._start(self._finish(transfer, admitted, plan, opened, close=close))
+
+    async def _finish(
+        self,
+        transfer: Transfer,
+        admitted: Admitted,
+        plan: ResponsePlan,
+        opened: Opened,
+        *,
+        close: bool,
+    ) -> None:
+        self.progress()
+        try:
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
+            await transfer.finish(self._out())
         finally:
-            handle.close()
+            opened.close()
+        self._ended(admitted, plan, close=close)
+
+    def _ended(self, admitted: Admitted, plan: ResponsePlan, *, close: bool) -> None:
         self._answered(admitted, plan)
         if close:
             self.transport.close()
@@ -312,12 +377,14 @@ class DirectProtocol(asyncio.Protocol):
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one answer, then go on with what gathered meanwhile."""
+        answering = self._answering
         try:
             await work
         except Exception as error:
-            logger.info("transfer aborted: %r", error)
-            self.transport.abort()
+            self._give_up(error)
             return
+        if self._answering is not answering:
+            return  # what is left of the answer has a task of its own
         self._answering = None
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
@@ -328,10 +395,16 @@ class DirectProtocol(asyncio.Protocol):
         if (self._eof or self._lane.closing) and self._answering is None:
             self.transport.close()
 
+    def _give_up(self, error: Exception) -> None:
+        """End in the midst of an answer, so that the client can see it is not whole."""
+        logger.info("transfer aborted: %r", error)
+        self.transport.abort()
+
     def _hand_over(self) -> None:
         """Give connection and octets to the full server, for good - or refuse them ourselves."""
         octets, self._buffer = self._buffer, b""
         self._lane.leave(self)
+        self._close_duplicate()
         refusal = self._lane.refusal_of(octets)
         if refusal is not None:
             refuse(self.transport, refusal)

@@ -62,10 +62,14 @@ class Admitted(NamedTuple):
 
 
 class KnownResponse(NamedTuple):
-    """A response made before; `head` without what the server adds to each, and its end."""
+    """A response made before.
+
+    `head` is without what the server adds to each, and its end; `content` None for octets of
+    a file.
+    """
 
     head: bytes
-    content: bytes
+    content: bytes | None
     plan: ResponsePlan
 
 
@@ -225,9 +229,9 @@ class Lane:
         return _own_head(plan) + closing + self.ending()
 
     def remember(
-        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, content: bytes
+        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, content: bytes | None
     ) -> None:
-        """Keep a whole response with what it was made from, where it lasts."""
+        """Keep a response with what it was made from, where it lasts."""
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key, KnownResponse(_own_head(plan), content, plan))
 

@@ -9,23 +9,20 @@ _BUSY = (
     b"cache-control: no-store\r\nconnection: close\r\n\r\n"
 )
 _LINGER_SECONDS = 1.0
-_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
 def misread(octets: bytes, head_octets: int) -> int | None:
     """Tell with which status to refuse what full servers take for something else.
 
-    They upper-case methods, though methods are case-sensitive (RFC 9110 §9.1), and say of a
-    request-target without an end that the fields are too large (RFC 9112 §3).
+    They say of a request-target without an end that the fields are too large (RFC 9112 §3).
 
     Args:
         octets: what was received of a request.
         head_octets: the largest head.
     """
-    method, space, rest = octets[: head_octets + 1].partition(b" ")
-    if space and b"\n" not in rest and len(octets) > head_octets:
-        return 414
-    return 405 if method not in _METHODS and method.upper() in _METHODS else None
+    _, space, rest = octets[: head_octets + 1].partition(b" ")
+    endless = space and b"\n" not in rest and len(octets) > head_octets
+    return 414 if endless else None
 
 
 def refuse(transport: asyncio.Transport, answer: bytes = _BUSY) -> None:

@@ -1,0 +1,104 @@
+"""Hypercorn's TCPServer, with requests handed to the app as they were sent.
+
+Hypercorn upper-cases every method, so that an app takes `get` for GET; methods are case-sensitive
+(RFC 9110 §9.1). Over HTTP/2 some requests end the whole connection with an error of Hypercorn's
+own, and every other stream with it: those without a path, those with octets outside ASCII, and
+content that still comes when the answer is complete, as of an upload that was refused.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from h2.events import DataReceived, Event, RequestReceived
+from h11 import Request
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.typing import AppWrapper, Scope
+
+# Hypercorn starts the app's task where it creates the stream, and a task copies its context.
+_method: ContextVar[str] = ContextVar("method")
+
+
+def with_method_as_sent(app: AppWrapper) -> AppWrapper:
+    """Wrap an app, as Hypercorn calls it, to see the method of a `Server`'s request as sent."""
+
+    async def wrapped(
+        scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
+    ) -> None:
+        if scope["type"] == "http":
+            scope["method"] = _method.get()
+        await app(scope, receive, send, sync_spawn, call_soon)
+
+    return wrapped
+
+
+class Server(TCPServer):
+    """One connection of Hypercorn's; its app is wrapped by `with_method_as_sent`."""
+
+    @property
+    def protocol(self) -> ProtocolWrapper:
+        """What Hypercorn chose for this connection, of the protocols below."""
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, made: ProtocolWrapper) -> None:
+        alpn = "h2" if isinstance(made.protocol, H2Protocol) else None
+        self._protocol = _Protocols(*_arguments(made), alpn)
+
+
+class _Protocols(ProtocolWrapper):
+    """Whatever protocol Hypercorn chooses, and at whatever time: ours in its place."""
+
+    @property
+    def protocol(self) -> H11Protocol | H2Protocol:
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, chosen: H11Protocol | H2Protocol) -> None:
+        kind = _Http2 if isinstance(chosen, H2Protocol) else _Http1
+        self._protocol = kind(*_arguments(self))
+
+
+def _arguments(of: ProtocolWrapper) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
+    """What all of Hypercorn's protocols are made of."""
+    serving = of.app, of.config, of.context, of.task_group
+    return (*serving, of.state, of.ssl, of.client, of.server, of.send)
+
+
+class _Http1(H11Protocol):
+    async def _create_stream(self, request: Request) -> None:
+        _method.set(request.method.decode("ascii"))
+        await super()._create_stream(request)
+
+
+class _Http2(H2Protocol):
+    async def _create_stream(self, request: RequestReceived) -> None:
+        pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
+        method, path = pseudo[b":method"], pseudo.get(b":path", b"")
+        if path and method.isascii() and path.isascii():
+            _method.set(method.decode("ascii"))
+            await super()._create_stream(request)
+        else:
+            self._refuse(request)
+
+    def _refuse(self, request: RequestReceived) -> None:
+        """Answer 400 to what has no place in an ASGI scope."""
+        fields = [(b":status", b"400"), (b"content-length", b"0"), (b"cache-control", b"no-store")]
+        fields += self.config.response_headers("h2")
+        self.connection.send_headers(request.stream_id, fields, end_stream=True)
+
+    async def _handle_events(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                self._drop(event)
+            else:
+                await super()._handle_events([event])
+        await self._flush()
+
+    def _drop(self, event: DataReceived) -> None:
+        """Take content that nobody waits for, so that its client gets to read the answer."""
+        self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

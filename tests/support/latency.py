@@ -1,0 +1,112 @@
+"""How long a client waits, beside how long this machine makes anybody wait at the same time.
+
+A bound on time alone says as much about a busy machine as about a server. So the same measurement
+is made, in turn with the server's, of a control that does nothing: another process that only
+answers. What the control was made to wait for is not the server's doing.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+_ECHO = """
+import os
+while octet := os.read(0, 1):
+    os.write(0, octet)
+"""
+_PAUSE = 0.002  # seconds between two questions
+
+
+class Control:
+    """A process that answers an octet with an octet."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def answer(self) -> None:
+        """Ask, and wait for the answer."""
+        self._end.sendall(b"?")
+        assert self._end.recv(1)
+
+
+@contextmanager
+def answering_child() -> Iterator[Control]:
+    """Start the control."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20)
+    with (
+        ours,
+        theirs,
+        subprocess.Popen([sys.executable, "-S", "-c", _ECHO], stdin=theirs.fileno()) as child,
+    ):
+        try:
+            control = Control(ours)
+            control.answer()  # it has started
+            yield control
+        finally:  # the child ends when nobody can ask any more
+            theirs.close()
+            ours.close()
+            child.wait(20)
+
+
+@dataclass
+class Latencies:
+    """Seconds that each question took.
+
+    Attributes:
+        ask: one question to the server, and its answer.
+        ask_control: one to the control.
+
+    """
+
+    ask: Callable[[], object]
+    ask_control: Callable[[], object]
+    served: list[float] = field(default_factory=list)
+    control: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Ask both, again and again, in a thread of their own until the block ends."""
+        ended, failed = threading.Event(), list[BaseException]()
+
+        def ask() -> None:
+            try:
+                while not ended.wait(_PAUSE):
+                    self.served.append(_seconds(self.ask))
+                    self.control.append(_seconds(self.ask_control))
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+        if failed:
+            raise failed[0]
+        assert len(self.served) >= 20, "too few to say anything"
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def p99(seconds: list[float]) -> float:
+    """The time that 99 of 100 do not exceed."""
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+def held_up(latencies: Latencies) -> float:
+    """By how many seconds the server's p99 exceeds that of the control."""
+    return p99(latencies.served) - p99(latencies.control)
