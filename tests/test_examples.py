@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from quart import Quart
 
+from tests.asgi import ask
 from tests.support.servers import Server, running
+from tests.support.site import write_site
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LONGEST = 30
@@ -32,10 +38,11 @@ FRAMEWORKS = {
     "bare_app": "hypercorn",
     "dispatcher_app": "hypercorn",
 }
-#: Each framework on the server its docstring names, and the bare app on every server.
+EVERYWHERE = ("bare_app", "quart_app")
+#: Each framework on the server its docstring names, and two of them on every server.
 PAIRS = [
     *FRAMEWORKS.items(),
-    *(("bare_app", server) for server in SERVERS if server != "hypercorn"),
+    *((name, server) for name in EVERYWHERE for server in SERVERS if server != FRAMEWORKS[name]),
 ]
 
 
@@ -121,3 +128,41 @@ def test_an_example_is_short_and_tested(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST
     assert path.stem in FRAMEWORKS
     assert "\n\n" + FRAMEWORKS[path.stem] in path.read_text()
+
+
+GUIDE = re.findall(
+    r"```python\n(.*?)```", (EXAMPLES.parent / "docs" / "quart.md").read_text(), re.DOTALL
+)
+GUIDED_SITE = {
+    "static/app.css": b"a{}",
+    "ui/dist/main-BRBmoGS9.js": b"1",
+    "ui/dist/.vite/manifest.json": b'{"src/main.ts": {"file": "main-BRBmoGS9.js"}}',
+    "media/reports/2026.pdf": b"%PDF",
+    "reports/q.txt": b"report",
+}
+
+
+def test_the_guide_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pieces one after another; each `AsyncStatic(app, ...)` that begins one has a new app."""
+    monkeypatch.chdir(tmp_path)
+    write_site(tmp_path, GUIDED_SITE)
+    names: dict[str, Any] = {"__name__": "guide"}
+    served: dict[str, bytes] = {}
+    for code in GUIDE:
+        app = Quart("guide", static_folder=None, root_path=str(tmp_path))
+        app.secret_key = "twenty random letters"
+        names |= {"app": app, "check_user": lambda: asyncio.sleep(0)}
+        exec(compile(code, "quart.md", "exec"), names)
+        for target in ("/static/app.css", "/static/main-BRBmoGS9.js", "/reports/q.txt"):
+            reply = asyncio.run(ask(names["app"], target))
+            if reply.status == 200:
+                served[target] = reply.body
+        if "links" in code:
+            link = names["links"].sign("reports/2026.pdf", expires_in=3600)
+            assert asyncio.run(ask(app, link)).body == b"%PDF"
+            assert asyncio.run(ask(app, link.partition("?")[0])).status == 403
+    assert served == {
+        "/static/app.css": b"a{}",
+        "/static/main-BRBmoGS9.js": b"1",
+        "/reports/q.txt": b"report",
+    }

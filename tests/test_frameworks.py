@@ -165,11 +165,44 @@ def test_a_folder_of_a_package_is_a_root(tmp_path: Path, monkeypatch: pytest.Mon
     assert StaticFiles(packages=[("shop", "ui")]).root == str(tmp_path / "shop" / "ui")
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 1_000_000], ids=["no cache", "cached"])
+async def test_packages_stand_behind_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_bytes: int
+) -> None:
+    """As Starlette documents it: the directory, then the packages in their order."""
+    write_site(tmp_path / "site", {"both.txt": b"site", "docs/a.txt": b"a"})
+    package = {"__init__.py": b"", "statics/both.txt": b"one", "statics/one.txt": b"one"}
+    write_site(tmp_path / "one", {**package, "statics/docs/index.html": b"docs of one"})
+    write_site(tmp_path / "two", {"__init__.py": b"", "ui/one.txt": b"two", "ui/two.txt": b"two"})
+    monkeypatch.syspath_prepend(tmp_path)
+    options: dict[str, Any] = {
+        "packages": ["one", ("two", "ui")],
+        "html": True,
+        "cache_bytes": cache_bytes,
+    }
+    static = await asyncio.to_thread(StaticFiles, tmp_path / "site", **options)
+    for _ in range(2):
+        for target, content in {
+            "/both.txt": b"site",
+            "/one.txt": b"one",
+            "/two.txt": b"two",
+            "/docs/a.txt": b"a",
+            "/docs/": b"docs of one",
+        }.items():
+            assert (await ask(static, target)).body == content
+        assert (await ask(static, "/docs")).status == 308
+        assert (await ask(static, "/__init__.py")).status == 404
+    write_site(tmp_path / "site", {"one.txt": b"on top"})
+    assert (await ask(static, "/one.txt")).body == b"on top"
+
+
 @pytest.mark.parametrize(
     ("options", "help_"),
     [
-        pytest.param({"packages": ["asyncstatic"]}, "several roots", id="two roots"),
-        pytest.param({"check_dir": False}, "create it before", id="no check"),
+        pytest.param(
+            {"packages": [("asyncstatic", "http")], "unchanging": True}, "of one root", id="by name"
+        ),
+        pytest.param({"directory": "gone", "check_dir": False}, "does not exist", id="gone"),
         pytest.param({"directory": None, "packages": ["no.such"]}, "no.such is not", id="package"),
         pytest.param({"directory": None}, "no root", id="nothing"),
     ],
@@ -181,38 +214,9 @@ async def test_what_would_mean_something_else_is_refused(
         await starlettes(root, **options)
 
 
-STARLETTE = [
-    # Of starlette's documentation and of what its tests promise, as far as RFC 9110 agrees.
-    pytest.param("GET", "/app.css", {}, 200, id="a file"),
-    pytest.param("HEAD", "/app.css", {}, 200, id="HEAD"),
-    pytest.param("POST", "/app.css", {}, 405, id="POST"),
-    pytest.param("GET", "/404.txt", {}, 404, id="missing"),
-    pytest.param("GET", "/docs/", {}, 200, id="html=True: a directory"),
-    pytest.param("GET", "/%2E%2E/app.css", {}, {400, 404}, id="outside"),
-    pytest.param("GET", "/app.css", {"range": "bytes=0-1"}, 206, id="a range"),
-    pytest.param("GET", "/app.css", {"range": "bytes=9-"}, 416, id="beyond the end"),
-    pytest.param("GET", "/app.css", {"if-none-match": "{etag}"}, 304, id="If-None-Match"),
-    pytest.param("GET", "/app.css", {"if-none-match": 'W/{etag}, "x"'}, 304, id="a list"),
-    pytest.param("GET", "/app.css", {"if-modified-since": "{date}"}, 304, id="If-Modified-Since"),
-]
-
-
-@pytest.mark.parametrize(("method", "target", "headers", "status"), STARLETTE)
-async def test_starlettes_promises_hold_for_both(
-    root: Path, method: str, target: str, headers: dict[str, str], status: int | set[int]
-) -> None:
-    from starlette.applications import Starlette
-    from starlette.routing import Mount
-    from starlette.staticfiles import StaticFiles as Theirs
-
-    both: tuple[Any, Any] = await starlettes(root, html=True), Theirs(directory=root, html=True)
-    for served in both:
-        app = Starlette(routes=[Mount("/static", served)])
-        first = await ask(app, "/static/app.css")
-        known = {"etag": first.headers["etag"], "date": first.headers["last-modified"]}
-        filled = {name: value.format(**known) for name, value in headers.items()}
-        reply = await ask(app, f"/static{target}", filled, method=method)
-        assert reply.status in ({status} if isinstance(status, int) else status), served
+def test_a_root_has_one_name(root: Path) -> None:
+    with pytest.raises(SettingsError, match="leave one of them out"):
+        StaticFiles(root, directory=root)
 
 
 # -- the middleware ----------------------------------------------------------------------------

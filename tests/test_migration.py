@@ -11,8 +11,11 @@ from typing import Any
 import flask
 import pytest
 import quart
+import werkzeug.utils
 from werkzeug.test import Client
 
+import asyncstatic
+from asyncstatic.serve.quart.options import _FLASK_NAMES, QuartNames
 from tests.asgi import ask
 from tests.support.site import write_site
 
@@ -77,22 +80,58 @@ def test_before_and_after_answer_the_same(
         assert ours[2].split(";")[0] == (theirs[2] or "").split(";")[0]
 
 
-@pytest.mark.parametrize(
-    ("function", "column"),
-    [
-        (flask.send_file, 1),
-        (flask.send_from_directory, 1),
-        (quart.send_file, 2),
-        (quart.send_from_directory, 2),
-    ],
-    ids=lambda value: getattr(value, "__module__", ""),
-)
-def test_the_table_of_parameters_has_no_gap(function: Any, column: int) -> None:
-    rows = [line.split("|") for line in (DOCS / "quart.md").read_text().splitlines() if "|" in line]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[column])}
-    parameters = [
+# -- the table of parameters -------------------------------------------------------------------
+
+_TABLE = re.search(r"^\| Flask \| Quart \|.*?\n\n", (DOCS / "quart.md").read_text(), re.M | re.S)
+assert _TABLE is not None
+ROWS = [
+    [cell.strip() for cell in line.split("|")[1:-1]] for line in _TABLE[0].strip().splitlines()[2:]
+]
+COLUMNS: dict[str, tuple[Any, ...]] = {
+    "Flask": (
+        *(flask.send_file, flask.send_from_directory),
+        *(werkzeug.utils.send_file, werkzeug.utils.send_from_directory),
+    ),
+    "Quart": (quart.send_file, quart.send_from_directory),
+    "here": (asyncstatic.send_file, asyncstatic.send_from_directory),
+}
+
+
+def parameters(function: Any) -> set[str]:
+    """What may be passed by name, with what `**options` are declared to be."""
+    return {
         parameter.name
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    assert set(parameters) <= named
+    }
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_the_table_names_every_parameter_and_no_other(column: str) -> None:
+    position = list(COLUMNS).index(column)
+    told = [name for row in ROWS for name in names(row[position])]
+    real = set[str]().union(*map(parameters, COLUMNS[column]))
+    if column == "here":
+        real |= QuartNames.__annotations__.keys()
+    assert set(told) == real
+    assert len(told) == len(real), "a parameter stands in two rows"
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row[0] or row[2]) for row in ROWS])
+def test_a_gap_in_the_table_has_its_reason(row: list[str]) -> None:
+    theirs, ours = [*names(row[0]), *names(row[1])], names(row[2])
+    if ours:
+        assert set(theirs) <= set(ours), "their names are taken here"
+    else:
+        assert len(row[3]) > 20, "a reason"
+
+
+@pytest.mark.parametrize("name", sorted(QuartNames.__annotations__))
+def test_a_name_of_quart_stands_for_one_of_flask(name: str) -> None:
+    """So that nothing is accepted and then forgotten."""
+    flasks = {"filename_or_io": "path_or_file", "file_name": "path", **_FLASK_NAMES}[name]
+    assert flasks in parameters(flask.send_file) | {"path"}

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from quart import Blueprint, Quart, Response, render_template_string, request, url_for
 
-from asyncstatic import AsyncStatic, SettingsError, StaticFiles, static_tag, static_url
+from asyncstatic import (
+    AsyncStatic,
+    SettingsError,
+    StaticFiles,
+    send_from_directory,
+    static_tag,
+    static_url,
+)
 from asyncstatic.serve.direct.lane import find_mounts
 from tests.asgi import ask
 from tests.support.site import write_site
@@ -253,6 +260,80 @@ async def test_only_proven_names_are_immutable(app: Quart, name: str, immutable:
     reply = await ask(app, f"/static/{name}")
     assert reply.status == 200
     assert ("immutable" in reply.headers["cache-control"]) == immutable
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "cache_control"),
+    [
+        pytest.param("assets/main-BRBmoGS9.js", {}, "public, max-age=31536000, immutable", id="it"),
+        pytest.param("assets/main-BRBmoGS9.js", {"max_age": 5}, "public, max-age=5", id="max_age"),
+        pytest.param(
+            "assets/main-BRBmoGS9.js", {"cache_control": "no-store"}, "no-store", id="the view"
+        ),
+        pytest.param("assets/logo.svg", {}, "max-age=9", id="no fingerprint"),
+        pytest.param("app.css", {}, "max-age=9", id="not in the manifest"),
+    ],
+)
+async def test_a_view_sends_what_is_proven_as_immutable(
+    place: Path, name: str, options: dict[str, Any], cache_control: str
+) -> None:
+    app = make_app(place)
+    settings = {"manifest": ".vite/manifest.json", "cache_control": "max-age=9"}
+    static = await mounted(app, "../../ui/dist", **settings)
+
+    @app.route("/view")
+    async def view() -> Response:
+        return await send_from_directory(static.static, name, **options)
+
+    assert (await ask(app, "/view")).headers["cache-control"] == cache_control
+
+
+async def test_the_static_route_sends_what_is_proven_as_immutable(place: Path) -> None:
+    """Behind a middleware that rewrote the path it is Quart's route that answers."""
+    app = make_app(place)
+    await mounted(app, "../../ui/dist", manifest=".vite/manifest.json")
+
+    @app.route("/")
+    async def index() -> Response:
+        return await app.send_static_file("assets/main-BRBmoGS9.js")
+
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 9
+    assert "immutable" in (await ask(app, "/")).headers["cache-control"]
+
+
+async def test_what_is_protected_stays_private_whatever_its_age(place: Path) -> None:
+    app = make_app(place)
+    root = await mounted(
+        app, "../../ui/dist", manifest=".vite/manifest.json", authorize=lambda *_: True
+    )
+
+    @app.route("/view/<path:name>")
+    async def view(name: str) -> Response:
+        age = int(name == "app.css") * 60 or None
+        return await send_from_directory(root.static, name, max_age=age)
+
+    proven = await ask(app, "/view/assets/main-BRBmoGS9.js")
+    aged = await ask(app, "/view/app.css")
+    assert proven.headers["cache-control"] == "private, no-cache"
+    assert aged.headers["cache-control"] == "private, max-age=60"
+
+
+async def test_urls_follow_a_deploy_without_a_restart(app: Quart, place: Path) -> None:
+    @app.route("/")
+    async def page() -> str:
+        return static_url("src/main.ts")
+
+    assert (await ask(app, "/")).body == b"/static/assets/main-BRBmoGS9.js"
+    dist = place / "ui" / "dist"
+    new = {**VITE, "src/main.ts": {"file": "assets/main-N3wBu1ld.js"}}
+    files = {"assets/main-N3wBu1ld.js": b"new", ".vite/manifest.json": json.dumps(new).encode()}
+    await asyncio.to_thread(write_site, dist, files)
+    async with asyncio.timeout(10):
+        while (await ask(app, "/")).body != b"/static/assets/main-N3wBu1ld.js":
+            await asyncio.sleep(0.05)
+    assert (
+        "immutable" in (await ask(app, "/static/assets/main-N3wBu1ld.js")).headers["cache-control"]
+    )
 
 
 async def test_a_tag_loads_all_an_entry_needs(app: Quart) -> None:

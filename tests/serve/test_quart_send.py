@@ -148,6 +148,30 @@ async def test_a_static_root_brings_its_settings_and_its_hook(app: Quart, place:
     assert (await ask(app, "/closed")).status == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "immutable"),
+    [
+        pytest.param("app-1a2b.js", {}, True, id="its own name"),
+        pytest.param("app-1a2b.js", {"download_name": "app.js"}, True, id="sent as another"),
+        pytest.param("app-1a2b.js", {"mimetype": "a/b"}, True, id="with a type"),
+        pytest.param("app-1a2b.js", {"max_age": 5}, False, id="the view says how long"),
+        pytest.param("app.js", {"download_name": "app-1a2b.js"}, False, id="only sent as one"),
+    ],
+)
+async def test_the_files_own_name_says_whether_it_is_immutable(
+    app: Quart, tmp_path: Path, name: str, options: Any, immutable: bool
+) -> None:
+    write_site(tmp_path, {name: b"js"})
+    root = await asyncio.to_thread(StaticFiles, tmp_path, immutable="app-????.js")
+
+    @app.route("/view")
+    async def view() -> Response:
+        return await send_from_directory(root, name, **options)
+
+    cache_control = (await ask(app, "/view")).headers["cache-control"]
+    assert ("immutable" in cache_control) is immutable
+
+
 async def test_error_handlers_of_the_app_see_what_is_not_there(app: Quart) -> None:
     @app.errorhandler(404)
     async def own_page(error: object) -> tuple[str, int]:
@@ -200,12 +224,20 @@ async def test_a_large_file_object_is_not_read_into_memory(app: Quart, place: Pa
     assert file.closed
 
 
+class Asynchronous:
+    """A file as aiofiles opens them."""
+
+    async def read(self, size: int = -1) -> bytes:
+        return b""
+
+
 @pytest.mark.parametrize(
     ("what", "options", "error"),
     [
         pytest.param(b"x", {}, ValueError, id="bytes of no type"),
         pytest.param(io.StringIO("x"), {"mimetype": "text/plain"}, TypeError, id="text file"),
         pytest.param(5, {"mimetype": "text/plain"}, TypeError, id="a number"),
+        pytest.param(Asynchronous(), {"mimetype": "text/plain"}, TypeError, id="an async file"),
         pytest.param(None, {}, TypeError, id="nothing"),
         pytest.param("own.txt", {"mimetpye": "x"}, TypeError, id="a typo"),
         pytest.param("own.txt", {"mimetype": "a/b\r\nc: d"}, ValueError, id="line end in a type"),
@@ -218,6 +250,18 @@ async def test_a_developers_mistake_is_an_exception(
     async with app.test_request_context("/"):
         with pytest.raises(error):
             await send_file(what, **options)
+
+
+@pytest.mark.parametrize("send", [send_file, send_from_directory])
+async def test_a_view_that_is_not_async_is_told_to_be(
+    app: Quart, caplog: pytest.LogCaptureFixture, send: Any
+) -> None:
+    @app.route("/sync")
+    def view() -> Any:
+        return send("own.txt")
+
+    assert (await ask(app, "/sync")).status == 500
+    assert f"return await {send.__name__}(...)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from quart.wrappers.response import ResponseBody
 
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.portable import UNFINISHED, Pieces, TransferAborted, may_abort
+from asyncstatic.serve.quart.options import default_settings
 from asyncstatic.serve.scope import Scope
 
 
@@ -19,21 +21,36 @@ class PlanBody(ResponseBody):
     """Streams a file through Quart as the portable lane does without it.
 
     The same pieces, the same deadline for progress instead of one for the whole, the same
-    abort when the content cannot be finished.
+    abort when the content cannot be finished. With `AsyncStatic` it is not asked for pieces:
+    a `FileConnection` sends `plan` from `opened`.
 
     Args:
         plan: what to send.
         opened: where it comes from; closed by this, also if nobody ever asks for content.
         scope: of the request.
+        static: the root it comes from, if it comes from one.
+
+    Attributes:
+        plan: as above.
+        opened: as above.
         timeout: seconds without progress after which the client is dropped.
+        unchanging_root: the root's path, where the server may open files below it by name.
     """
 
-    def __init__(self, plan: ResponsePlan, opened: Opened, scope: Scope, timeout: float) -> None:
-        self._plan = plan
-        self._opened = opened
+    def __init__(
+        self, plan: ResponsePlan, opened: Opened, scope: Scope, static: StaticFiles | None
+    ) -> None:
+        settings = static.settings if static is not None else default_settings()
+        self.plan = plan
+        self.opened = opened
+        self.timeout = settings.send_timeout
+        self.unchanging_root = static.root if static is not None and settings.unchanging else None
         self._may_abort = may_abort(scope)
-        self._seconds = timeout
         self._deadline = asyncio.timeout(None)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.opened.close()
 
     async def __aenter__(self) -> AsyncGenerator[bytes, None]:
         await self._deadline.__aenter__()
@@ -51,22 +68,22 @@ class PlanBody(ResponseBody):
             await self._deadline.__aexit__(kind, error, traceback)
         except TimeoutError:
             # Quart takes a TimeoutError for its own and would end the response cleanly.
-            raise TransferAborted(f"no progress in {self._seconds} s") from None
+            raise TransferAborted(f"no progress in {self.timeout} s") from None
         finally:
-            self._opened.close()
+            self.close()
 
     def __del__(self) -> None:
-        self._opened.close()
+        self.close()
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        handle = self._opened.handle
+        handle = self.opened.handle
         if handle is None:
             return
         loop = asyncio.get_running_loop()
         try:
-            async with aclosing(aiter(Pieces(self._plan, handle))) as pieces:
+            async with aclosing(aiter(Pieces(self.plan, handle))) as pieces:
                 async for piece, _ in pieces:
-                    self._deadline.reschedule(loop.time() + self._seconds)
+                    self._deadline.reschedule(loop.time() + self.timeout)
                     yield piece
                     await asyncio.sleep(0)  # so that a disconnect is heard
         except UNFINISHED as error:

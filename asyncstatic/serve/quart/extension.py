@@ -10,9 +10,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
+from quart.asgi import ASGIHTTPConnection
 
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import StaticMiddleware
+from asyncstatic.serve.quart.connection import FileConnection
+from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
 from asyncstatic.settings import SettingsError, options_of
@@ -36,6 +39,7 @@ class AsyncStatic:
     per-request work of the app. What the root does not have goes to the app's own routes.
     The app's static route, if it has one at this prefix, answers through this root as well,
     and so do the static folders of its blueprints; ``static_folder=None`` avoids the route.
+    In an app that matches hosts all goes through the route.
 
     Args:
         app: the app; None to call `init_app` later, as in an app factory.
@@ -83,9 +87,15 @@ class AsyncStatic:
         self.static = StaticFiles(**_options(app, self._root, self._settings))
         self.prefix = _prefix(app, self._prefix)
         middleware = StaticMiddleware(app.asgi_app, self.static, self.prefix)
-        app.asgi_app = middleware  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
+        if not app.url_map.host_matching:  # else which host a file is for only its route knows
+            app.asgi_app = middleware  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         self.prefix = middleware.prefix
         self._take_route(app)
+        if app.asgi_http_class is ASGIHTTPConnection:  # else the app's own: derive it from ours
+            app.asgi_http_class = FileConnection
+        if self.static.settings.manifest:
+            app.before_request(self._renew_manifest)
+            app.before_websocket(self._renew_manifest)
         app.url_defaults(self._fingerprint)
         app.extensions.setdefault(_EXTENSION, {})[self._endpoint] = self
         app.jinja_env.globals.setdefault("static_url", static_url)
@@ -159,6 +169,11 @@ class AsyncStatic:
                 "static_folder=None, or name another endpoint="
             )
         if not present:
+            if app.url_map.host_matching:
+                raise SettingsError(
+                    "the app matches hosts: create it with static_folder= and static_host=, "
+                    "so that the route says which host the files are for"
+                )
             app.add_url_rule(rule, self._endpoint, self._send)
         app.view_functions[self._endpoint] = self._send
         if self._endpoint == "static":
@@ -166,6 +181,10 @@ class AsyncStatic:
 
     async def _send(self, filename: str) -> Response:
         return await send_from_directory(self.static, filename)
+
+    async def _renew_manifest(self) -> None:
+        """See to it that a view writes no URL of a build that a deploy has replaced."""
+        await self.static.fresh_manifest()
 
     def _fingerprint(self, endpoint: str, values: dict[str, Any]) -> None:
         if endpoint == self._endpoint and "filename" in values:
@@ -201,6 +220,9 @@ def _options(
         root = options.get("root") or app.static_folder
     if root is None and not {"directory", "packages"} & options.keys():
         raise SettingsError("no root: AsyncStatic(app, 'dir') or app.config['ASYNCSTATIC_ROOT']")
+    age = age_of_app(app, None)
+    if age is not None:
+        options.setdefault("cache_control", f"public, max-age={max(0, int(age))}")
     if root is not None:
         options["root"] = os.path.normpath(os.path.join(app.root_path, root))
     return options

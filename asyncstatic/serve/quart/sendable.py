@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import stat
+from inspect import iscoroutinefunction
 from typing import IO, Any, TypeAlias
 
 from asyncstatic.files import kernel
@@ -65,7 +66,7 @@ async def open_file(file: Any, name: str) -> Opened:
         octets = file.getvalue()
         file.close()
         return open_octets(octets, name)
-    if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
+    if isinstance(file, io.TextIOBase) or not _is_readable(file):
         raise TypeError(
             f"cannot send {type(file).__name__}: a path, bytes or a binary file is needed"
         )
@@ -112,6 +113,12 @@ def _read(fd: int, count: int, nowait: bool) -> bytes:
     if octets is None:
         raise BlockingIOError
     return octets
+
+
+def _is_readable(file: Any) -> bool:
+    """Tell whether it reads at once, as aiofiles' files do not: of those the path is needed."""
+    read = getattr(file, "read", None)
+    return callable(read) and not iscoroutinefunction(read)
 
 
 def _is_plain_file(file: Any) -> bool:

@@ -1,0 +1,88 @@
+"""From what a view opened to a response of the app's own kind."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from typing import Any, cast
+
+from quart import Response, current_app, request
+
+from asyncstatic.files.source import Opened
+from asyncstatic.http.model import Fields, Request, ResponsePlan
+from asyncstatic.http.respond import respond
+from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.offload import handed_over
+from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.quart.body import PlanBody
+from asyncstatic.serve.quart.options import Options, default_settings
+from asyncstatic.serve.scope import Scope
+
+
+def answer(opened: Opened, options: Options, static: StaticFiles | None = None) -> Response:
+    """Answer the present request with what was opened, which belongs to the response then.
+
+    Args:
+        opened: what is sent; closed also if this fails.
+        options: what the view asks for.
+        static: the root it comes from, if it comes from one.
+
+    Raises:
+        ValueError: an option cannot be sent in a field.
+    """
+    try:
+        plan = _plan(opened, options, static)
+        return _response(plan, opened, static)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def present_scope() -> Scope:
+    """Return the scope of the present request."""
+    return cast("Scope", request.scope)
+
+
+def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> ResponsePlan:
+    segments = opened.representation.segments
+    settings = static.settings if static is not None else default_settings()
+    asked = _request(options)
+    boundary = secrets.token_hex(16) if asked.fields.range else ""
+    proven = static is not None and bool(static.proves(segments))
+    chosen = options.settings(settings, segments, proven=proven)
+    plan = respond(asked, options.facts(opened.representation), chosen, time.time_ns(), boundary)
+    if plan.status in (200, 206):
+        plan = replace(plan, fields=(*plan.fields, *options.disposition(segments[-1])))
+    if static is not None and settings.offload != "off":
+        plan = handed_over(plan, opened, settings, static.root)
+    return plan
+
+
+def _request(options: Options) -> Request:
+    """Read Quart's request; conditions and ranges are for GET and HEAD alone."""
+    method = request.method if request.method in ("GET", "HEAD") else "GET"
+    if not options.conditional or method != request.method:
+        return Request(method, b"/", fields=Fields(accept=request.headers.get("Accept")))
+    fields = Fields.read(request.scope["headers"])
+    if isinstance(options.etag, str):
+        fields = fields._replace(want_repr_digest=None)
+    return Request(method, b"/", fields=fields)
+
+
+def _response(plan: ResponsePlan, opened: Opened, static: StaticFiles | None) -> Response:
+    """Make the app's own kind of response; its headers are the plan's and no default."""
+    content = in_memory(plan, opened)
+    if content is None:
+        body: Any = PlanBody(plan, opened, present_scope(), static)
+    else:
+        opened.close()
+        body = content
+    response = current_app.response_class(body, plan.status)
+    for default in ("Content-Type", "Content-Length"):
+        response.headers.pop(default, None)
+    for name, value in plan.fields:
+        # Quart encodes it as UTF-8 again: the name of a file in X-Sendfile.
+        response.headers[name.decode("ascii").title()] = value.decode(errors="replace")
+    response.timeout = None  # the body has a deadline of its own, for progress
+    return response
