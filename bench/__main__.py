@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from bench import contenders, growth, report, results, session, soak
+from bench import contenders, growth, growth_report, machine, pages, report, results, session, soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-RESULTS = Path(__file__).parent / "results"
-SOAK_PAGE = Path(__file__).parent.parent / "docs" / "soak.md"
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "bench" / "results"
+README = REPOSITORY / "README.md"
+SOAK_PAGE = REPOSITORY / "docs" / "soak.md"
 
 
 @click.group(invoke_without_command=True)
@@ -64,7 +67,7 @@ def _run(plan: session.Plan, out: Path | None) -> None:
     report.show(result, Console())
     if out:
         report.write(result, out)
-        click.echo(f"Written to {out}/")
+        click.echo(f"Written to {out}/; python -m bench readme {out} quotes it in the README")
 
 
 def _list_names() -> None:
@@ -94,15 +97,30 @@ def report_command(first: Path, second: Path | None) -> None:
         report.write(before, first)
 
 
+@main.command("readme")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing; fail when it says something else.")
+def readme_command(folder: Path, check: bool) -> None:
+    """Write the figures of a report into README.md."""
+    place = Path(os.path.relpath(folder, README.parent)).as_posix()
+    before = README.read_text()
+    after = pages.rewritten(before, results.load(folder), place)
+    if check and before != after:
+        raise click.ClickException(f"README.md is not what {place} says; leave out --check")
+    README.write_text(after)
+
+
 @main.command("growth")
 @click.option("--out", type=click.Path(path_type=Path), help="Write points and plot here.")
 def growth_command(out: Path | None) -> None:
     """Measure how cost grows with files, connections and workers, and plot it."""
+    where, out = machine.describe(), out or _today()
     with _scratch() as folder, _status() as say:
         points = list(growth.measure(folder, say))
-    report.show_table(growth.table(points), Console())
-    growth.write(points, out or _today())
-    click.echo(f"Written to {out or _today()}/")
+    for table in growth_report.tables(points):
+        report.show_table(table, Console())
+    growth_report.write(points, where, out)
+    click.echo(f"Written to {out}/")
 
 
 @main.command("soak")

@@ -1,23 +1,23 @@
-"""The contenders: how each is started, and what it needs. One worker, no access log, each."""
+"""The contenders: how each is started, and what it needs."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import native
+from bench.commands import asyncstatic_serve, granian, gunicorn, hypercorn, module, uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.native import Command, Stage
 
-BENCH_EXTRA = "pip install 'asyncstatic[bench]'"
+EXTRA, PLAIN = "pip install '.[bench]'", "pip install ."
 
 
 class Family(Enum):
@@ -37,8 +37,8 @@ class Need:
     install: str
 
 
-def module(name: str, install: str = BENCH_EXTRA) -> Need:
-    """Need an importable module."""
+def package(name: str, install: str = EXTRA) -> Need:
+    """Need an importable package."""
     return Need(lambda: _importable(name), install)
 
 
@@ -64,7 +64,7 @@ class Contender:
     """One server, or one app on one server.
 
     `prefix` stands before every path; `tls` and `http2` say what it can speak, `tls_needs` what it
-    needs for that; a floor takes part `only` in these works.
+    needs for that; a floor takes part `only` in these works; what it served lately it may hold open.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Contender:
     http2: bool = False
     tls_needs: tuple[Need, ...] = ()
     only: frozenset[str] = field(default=frozenset())
+    holds_open: bool = False
 
     def missing(self, *, tls: bool = False) -> list[str]:
         """Return the lines that install what is not there."""
@@ -84,86 +85,10 @@ class Contender:
         return list(dict.fromkeys(need.install for need in needs if not need.present()))
 
 
-def python(*arguments: str) -> Command:
-    """Return a command for this interpreter, so that a contender runs in the same environment."""
-    return [sys.executable, "-m", *arguments]
-
-
-def hypercorn(app: str) -> Callable[[Stage], Command]:
-    """Return Hypercorn as it comes."""
-
-    def command(stage: Stage) -> Command:
-        bind = f"127.0.0.1:{stage.port}"
-        options = ["--bind", bind, "--workers", str(stage.workers)]
-        if stage.certificate:
-            options += ["--certfile", str(stage.certificate.chain)]
-            options += ["--keyfile", str(stage.certificate.key)]
-        return python("hypercorn", *options, app)
-
-    return command
-
-
-def uvicorn(app: str) -> Callable[[Stage], Command]:
-    """Return Uvicorn, whose access log is on unless told."""
-
-    def command(stage: Stage) -> Command:
-        options = ["--port", str(stage.port), "--no-access-log", "--log-level", "warning"]
-        if stage.certificate:
-            options += ["--ssl-certfile", str(stage.certificate.chain)]
-            options += ["--ssl-keyfile", str(stage.certificate.key)]
-        return python("uvicorn", *options, app)
-
-    return command
-
-
-def granian(app: str, *more: str, mount: bool = False) -> Callable[[Stage], Command]:
-    """Return Granian; with `mount` it serves the root at /static before the app is asked."""
-
-    def command(stage: Stage) -> Command:
-        options = ["--interface", "asgi", "--port", str(stage.port), "--log-level", "error", *more]
-        if mount:
-            options += ["--static-path-mount", str(stage.root)]
-        if stage.certificate:
-            options += ["--ssl-certificate", str(stage.certificate.chain)]
-            options += ["--ssl-keyfile", str(stage.certificate.key)]
-        return python("granian", *options, app)
-
-    return command
-
-
-def gunicorn(app: str) -> Callable[[Stage], Command]:
-    """Return Gunicorn with four threads: unlike its plain worker that one keeps connections."""
-    return lambda stage: python(
-        *("gunicorn", "--bind", f"127.0.0.1:{stage.port}", "--worker-class", "gthread"),
-        *("--threads", "4", "--log-level", "error", app),
-    )
-
-
-def asyncstatic_serve(*more: str) -> Callable[[Stage], Command]:
-    """Return our own command."""
-
-    def command(stage: Stage) -> Command:
-        options = ["--bind", f"127.0.0.1:{stage.port}", *more]
-        if stage.workers > 1:
-            options += ["--workers", str(stage.workers)]
-        if stage.certificate:
-            options += ["--certfile", str(stage.certificate.chain)]
-            options += ["--keyfile", str(stage.certificate.key)]
-        return python("asyncstatic", "serve", str(stage.root), *options)
-
-    return command
-
-
-def app_command(name: str) -> Callable[[Stage], Command]:
-    """Return a program of `bench.apps` that takes its port as its argument."""
-    return lambda stage: python(f"bench.apps.{name}", str(stage.port))
-
-
 HELLO_WORK = frozenset({"1k", "1k+browser", "64k"})
 FLOOR_WORK = HELLO_WORK | {"10m", "100m"}
-OURS = module("asyncstatic", "pip install asyncstatic")
-HYPERCORN = module("hypercorn", "pip install asyncstatic")
-UVICORN, GRANIAN, GUNICORN = module("uvicorn"), module("granian"), module("gunicorn")
+OURS, HYPERCORN = package("asyncstatic", PLAIN), package("hypercorn", PLAIN)
+UVICORN, GRANIAN, GUNICORN = package("uvicorn"), package("granian"), package("gunicorn")
 NGINX, CADDY = program("nginx", "nginx-light"), program("caddy", "caddy")
 LIGHTTPD_TLS = file("/usr/lib/lighttpd/mod_openssl.so", "lighttpd-mod-openssl")
 
@@ -205,11 +130,12 @@ ALL = (
         native.nginx("tcp_nopush on;"), (NGINX,), tls=True, http2=True,
     ),
     Contender(
-        "caddy", "Caddy", Family.SERVER, native.caddy, (CADDY,), tls=True, http2=True
+        "caddy", "Caddy", Family.SERVER, native.caddy(), (CADDY,), tls=True, http2=True
     ),
     Contender(
-        "lighttpd", "lighttpd", Family.SERVER, native.lighttpd,
+        "lighttpd", "lighttpd", Family.SERVER, native.lighttpd(),
         (program("lighttpd", "lighttpd"),), tls=True, http2=True, tls_needs=(LIGHTTPD_TLS,),
+        holds_open=True,
     ),
     Contender(
         "granian-mount", "Granian static mount", Family.PYTHON,
@@ -218,30 +144,30 @@ ALL = (
     ),
     Contender(
         "aiohttp", "aiohttp add_static", Family.PYTHON,
-        app_command("aiohttp_app"), (module("aiohttp"),),
+        module("bench.apps.aiohttp_app", "{port}"), (package("aiohttp"),),
     ),
     Contender(
         "whitenoise", "WhiteNoise, Gunicorn", Family.PYTHON,
-        gunicorn("bench.apps.whitenoise_app:app"), (module("whitenoise"), GUNICORN),
+        gunicorn("bench.apps.whitenoise_app:app"), (package("whitenoise"), GUNICORN),
     ),
     Contender(
         "servestatic", "ServeStatic, Uvicorn", Family.PYTHON,
-        uvicorn("bench.apps.servestatic_app:app"), (module("servestatic"), UVICORN), tls=True,
+        uvicorn("bench.apps.servestatic_app:app"), (package("servestatic"), UVICORN), tls=True,
     ),
     Contender(
         "starlette", "Starlette StaticFiles, Uvicorn", Family.PYTHON,
-        uvicorn("bench.apps.starlette_app:app"), (module("starlette"), UVICORN), tls=True,
+        uvicorn("bench.apps.starlette_app:app"), (package("starlette"), UVICORN), tls=True,
     ),
     Contender(
         "flask", "Flask send_file, Gunicorn", Family.PYTHON,
-        gunicorn("bench.apps.flask_app:app"), (module("flask"), GUNICORN),
+        gunicorn("bench.apps.flask_app:app"), (package("flask"), GUNICORN),
     ),
     Contender(
         "quart", "Quart send_from_directory, Hypercorn", Family.PYTHON,
         hypercorn("bench.apps.quart_app:app"), (HYPERCORN,), tls=True, http2=True,
     ),
     Contender(
-        "http.server", "python -m http.server", Family.PYTHON, app_command("http_server")
+        "http.server", "python -m http.server", Family.PYTHON, module("bench.apps.http_server", "{port}")
     ),
     Contender(
         "hello-hypercorn", "hello world, Hypercorn", Family.FLOOR,

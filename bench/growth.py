@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-
-from bench import contenders, machine, plots
+from bench import contenders
 from bench.native import Stage
 from bench.run import Field, choose_cores, run_work
 from bench.servers import free_port, running
 from bench.site import SEED, Site, build_site, make_old, write_many
-from bench.tables import Table, significant
 from bench.workloads import base_works
 
 if TYPE_CHECKING:
@@ -31,9 +26,7 @@ if TYPE_CHECKING:
 FILES = (1, 10, 100, 1_000, 10_000, 100_000)
 CONNECTIONS = (1, 10, 100, 1_000)
 NAMES = ("asyncstatic-serve", "asyncstatic-hypercorn", "nginx")
-COLOURS = ("#D55E00", "#E69F00", "#0072B2")
-MARKERS = ("D", "o", "s")
-ROUNDS, SECONDS = 3, 0.4
+ROUNDS, SECONDS, WARM_UP_SECONDS = 3, 0.4, 10.0
 AXES = {
     "files": "files in the tree, asked for in random order",
     "connections": "connections, 1 KiB",
@@ -51,6 +44,7 @@ class Point:
     cpu_us: float | None
     per_second: float | None
     peak_bytes: float | None
+    void: str | None = None
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Point]:
@@ -109,56 +103,5 @@ def _points(
 
 def _measured(field: Field, work: Work, grows: str, size: int) -> Iterator[Point]:
     for row in run_work(field, work, rounds=ROUNDS, seconds=SECONDS, tick=lambda *_: None):
-        figures = (row.median(name) for name in ("cpu_us", "per_second", "peak_bytes"))
-        yield Point(row.contender, grows, size, *figures)
-
-
-def write(points: Sequence[Point], folder: Path) -> None:
-    """Write the points as JSON, and draw them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine.describe(), "points": [asdict(point) for point in points]}
-    (folder / "growth.json").write_text(json.dumps(document, indent=1) + "\n")
-    plots.save(_figure(points), folder / "growth")
-
-
-def table(points: Sequence[Point]) -> Table:
-    """Return the points as a table."""
-    lines = tuple(
-        (
-            point.contender,
-            point.grows,
-            f"{point.size:,}",
-            *(_shown(point.cpu_us), _shown(point.per_second)),
-        )
-        for point in points
-    )
-    head = ("contender", "what grows", "to", "CPU us/request", "requests/s")
-    return Table("Growth", "Flat is good.", head, lines)
-
-
-def _shown(value: float | None) -> str:
-    return "void" if value is None else significant(value)
-
-
-def _figure(points: Sequence[Point]) -> Figure:
-    """Draw cost over size, one panel for each thing that grows."""
-    figure = Figure(figsize=(12, 4))
-    for axis, (grows, label) in zip(figure.subplots(1, len(AXES)), AXES.items(), strict=True):
-        for name, colour, marker in zip(NAMES, COLOURS, MARKERS, strict=True):
-            own = [p for p in points if (p.contender, p.grows) == (name, grows) and p.cpu_us]
-            sizes, costs = [p.size for p in own], [p.cpu_us or 0 for p in own]
-            title = contenders.BY_NAME[name].title
-            axis.plot(sizes, costs, color=colour, marker=marker, label=title)
-        axis.set_xscale("linear" if grows == "workers" else "log")
-        axis.set_yscale("log")
-        axis.set_xticks(sorted({p.size for p in points if p.grows == grows}))
-        axis.set_xlabel(label)
-        axis.tick_params(labelsize=8)
-        for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        axis.grid(color="#dddddd", linewidth=0.6)
-    figure.axes[0].set_ylabel("CPU per request, microseconds")
-    figure.axes[0].legend(frameon=False, fontsize=8)
-    figure.text(0.02, -0.02, machine.in_a_sentence(machine.describe()), fontsize=8, color="#555555")
-    figure.tight_layout()
-    return figure
+        cpu_us, per_second, peak_bytes = map(row.median, ("cpu_us", "per_second", "peak_bytes"))
+        yield Point(row.contender, grows, size, cpu_us, per_second, peak_bytes, row.void)

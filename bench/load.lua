@@ -1,8 +1,10 @@
 -- wrk's half of bench/load.py: sends the requests of a file, byte for byte, one after another, and
--- prints the figures as one line of JSON. The file's requests are separated by NUL.
+-- prints the figures as one line of JSON. The file's requests are separated by NUL; with "once" it
+-- stops at their end.
 
 local requests = {}
 local at = 0
+local once = false
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
@@ -10,9 +12,11 @@ function init(args)
       requests[#requests + 1] = text
    end
    file:close()
+   once = args[2] == "once"
 end
 
 function request()
+   if once and at == #requests then wrk.thread:stop() end
    at = at % #requests + 1
    return requests[at]
 end

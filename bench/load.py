@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,10 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One stretch of load: these requests, in turn, over so many connections, for so long."""
+    """One stretch of load: these requests, in turn, over so many connections, for so long.
+
+    With `once` it ends earlier when each has been sent once.
+    """
 
     port: int
     requests: Sequence[bytes]
@@ -45,6 +47,7 @@ class Job:
     seconds: float
     core: int | None
     tls: bool = False
+    once: bool = False
 
     @property
     def origin(self) -> str:
@@ -86,7 +89,7 @@ def run_wrk(job: Job) -> Figures:
         command = [
             "wrk", "--threads", "1", "--connections", str(job.connections),
             "--duration", f"{math.ceil(job.seconds) + 5}s", "--timeout", f"{PATIENCE_SECONDS}s",
-            "--script", str(SCRIPT), job.origin, "--", listing,
+            "--script", str(SCRIPT), job.origin, "--", listing, "once" if job.once else "on",
         ]
         # fmt: on
         output = _run_for(
@@ -107,9 +110,9 @@ def run_h2load(job: Job, path: str, fields: Fields) -> Figures:
     return _h2load_figures(_said(command, job))
 
 
-def run_asyncio(job: Job, *, once: bool = False) -> Figures:
-    """Run the built-in generator in a process of its own; `once` sends each request only once."""
-    return _run_module("bench.generator", job, tls=job.tls, once=once)
+def run_asyncio(job: Job) -> Figures:
+    """Run the built-in generator in a process of its own."""
+    return _run_module("bench.generator", job, tls=job.tls, once=job.once)
 
 
 def run_sink(job: Job) -> Figures:
@@ -151,7 +154,8 @@ def _run_for(command: Sequence[str], seconds: float, core: int | None) -> str:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     try:
-        _wait(process, seconds)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -160,12 +164,6 @@ def _run_for(command: Sequence[str], seconds: float, core: int | None) -> str:
         process.kill()
         process.wait()
     return output
-
-
-def _wait(process: subprocess.Popen[str], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while process.poll() is None and (rest := end - time.monotonic()) > 0:
-        time.sleep(min(rest, 0.5))
 
 
 def _figures(output: str) -> Figures:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
-
 PACKAGES = (
     "asyncstatic", "hypercorn", "quart", "uvloop", "httptools", "h11", "h2",
     "flask", "werkzeug", "gunicorn", "uvicorn", "granian", "starlette", "aiohttp",
@@ -36,7 +34,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load_average": [round(value, 2) for value in os.getloadavg()],

@@ -1,7 +1,9 @@
-"""Configurations of the servers that are not Python: as short as they can be, and no log."""
+"""How the other servers are started: one worker, no access log, and as short as can be else."""
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from bench.site import COMPRESSED_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_HANDLES = 1 << 16
 FLOOR_SOURCE = Path(__file__).parent / "apps" / "floor.c"
 
 
@@ -39,7 +42,7 @@ Command = list[str]
 
 NGINX = Template("""\
 daemon off;
-user root;
+$user
 worker_processes $workers;
 pid $folder/nginx.pid;
 error_log stderr crit;
@@ -72,17 +75,18 @@ OPEN_FILE_CACHE = (
 )
 
 
-def nginx(extra: str = "") -> Callable[[Stage], Command]:
-    """Return nginx as it comes, with sendfile, and `extra` directives."""
+def nginx(extra: str = "", listen: str = "") -> Callable[[Stage], Command]:
+    """Return nginx as it comes, with sendfile, `extra` directives, and options of `listen`."""
+    # A master that is root hands its workers to nobody, who may not read a private directory.
+    user = "user root;" if os.geteuid() == 0 else ""
 
     def command(stage: Stage) -> Command:
-        listen = ""
-        directives = extra
+        options, directives = listen, extra
         if stage.certificate:
-            listen = " ssl http2"
+            options += " ssl http2"
             directives += f" ssl_certificate {stage.certificate.chain};"
             directives += f" ssl_certificate_key {stage.certificate.key};"
-        config = _write(stage, "nginx.conf", NGINX, listen=listen, extra=directives)
+        config = _write(stage, "nginx.conf", NGINX, user=user, listen=options, extra=directives)
         return ["nginx", "-p", str(stage.folder), "-e", "stderr", "-c", str(config)]
 
     return command
@@ -92,28 +96,39 @@ CADDYFILE = Template("""\
 {
   admin off
   auto_https off
+  $servers
 }
-$scheme://127.0.0.1:$port {
+$scheme://:$port {
+  bind 127.0.0.1
   $tls
   root * $root
-  handle /$compressed {
-    file_server {
-      precompressed gzip
-    }
-  }
-  handle {
-    file_server
-  }
+  $routes
 }
 """)
+CADDY_ROUTES = f"""\
+handle /{COMPRESSED_NAME} {{
+    file_server {{
+      precompressed gzip
+    }}
+  }}
+  handle {{
+    file_server
+  }}"""
 
 
-def caddy(stage: Stage) -> Command:
-    """Return Caddy's file server."""
-    tls = f"tls {stage.certificate.chain} {stage.certificate.key}" if stage.certificate else ""
-    scheme = "https" if stage.certificate else "http"
-    config = _write(stage, "Caddyfile", CADDYFILE, tls=tls, scheme=scheme)
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+def caddy(routes: str = CADDY_ROUTES, servers: str = "") -> Callable[[Stage], Command]:
+    """Return Caddy's file server, with these routes and options of `servers`."""
+
+    def command(stage: Stage) -> Command:
+        scheme, tls = "http", ""
+        if stage.certificate:
+            scheme, tls = "https", f"tls {stage.certificate.chain} {stage.certificate.key}"
+        config = _write(
+            stage, "Caddyfile", CADDYFILE, routes=routes, servers=servers, scheme=scheme, tls=tls
+        )
+        return ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+
+    return command
 
 
 LIGHTTPD = Template("""\
@@ -121,24 +136,38 @@ server.modules = ($modules)
 server.document-root = "$root"
 server.bind = "127.0.0.1"
 server.port = $port
-server.max-fds = 16384
+server.max-fds = $handles
 server.pid-file = "$folder/lighttpd.pid"
-mimetype.assign = (".js" => "text/javascript", "" => "application/octet-stream")
-$tls
+server.errorlog = "$folder/error.log"
+server.upload-dirs = ("$folder")
+$more
 """)
+LIGHTTPD_TYPES = 'mimetype.assign = (".js" => "text/javascript", "" => "application/octet-stream")'
 
 
-def lighttpd(stage: Stage) -> Command:
-    """Return lighttpd, in the foreground."""
-    modules, tls = "", ""
-    if stage.certificate:
-        modules = '"mod_openssl"'
-        tls = (
-            f'ssl.engine = "enable"\nssl.pemfile = "{stage.certificate.chain}"\n'
-            f'ssl.privkey = "{stage.certificate.key}"'
-        )
-    config = _write(stage, "lighttpd.conf", LIGHTTPD, modules=modules, tls=tls)
-    return ["lighttpd", "-D", "-f", str(config)]
+def lighttpd(modules: str = "", more: str = LIGHTTPD_TYPES) -> Callable[[Stage], Command]:
+    """Return lighttpd, in the foreground, with these modules and directives."""
+
+    def command(stage: Stage) -> Command:
+        loaded, directives = modules, more
+        if stage.certificate:
+            loaded = '"mod_openssl"'
+            directives += '\nssl.engine = "enable"'
+            directives += f'\nssl.pemfile = "{stage.certificate.chain}"'
+            directives += f'\nssl.privkey = "{stage.certificate.key}"'
+        config = _write(
+            stage, "lighttpd.conf", LIGHTTPD,
+            modules=loaded, more=directives, handles=str(handle_limit()),
+        )  # fmt: skip
+        return ["lighttpd", "-D", "-f", str(config)]
+
+    return command
+
+
+def handle_limit() -> int:
+    """Return how many descriptors a server may have here."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST_HANDLES if limit == resource.RLIM_INFINITY else min(limit, MOST_HANDLES)
 
 
 def c_floor(stage: Stage) -> Command:

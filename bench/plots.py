@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
@@ -52,9 +53,18 @@ def draw_all(result: Result, folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Save a figure in both formats; `path` has no suffix yet."""
-    for suffix in ("png", "svg"):
-        figure.savefig(path.with_suffix(f".{suffix}"), dpi=150, bbox_inches="tight")
+    """Save a figure in both formats, alike each time; `path` has no suffix yet."""
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.name}):
+        for suffix, unwanted in (("png", "Software"), ("svg", "Date")):
+            figure.savefig(
+                path.with_suffix(f".{suffix}"), dpi=150, bbox_inches="tight",
+                metadata={unwanted: None},
+            )  # fmt: skip
+
+
+def tick(value: float, _position: int | None = None) -> str:
+    """Return the label of a tick, short enough to stand beside its neighbours."""
+    return f"{value / 1e6:,.10g} M" if value >= 1e6 else f"{value:,.10g}"
 
 
 def _by_size(result: Result, figure: Callable[[str, str], float | None]) -> list[Panel]:
@@ -116,7 +126,7 @@ def _dots(axis: Axes, panel: Panel, order: Sequence[str], families: dict[str, st
                 va="center", fontsize=8,
             )  # fmt: skip
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.xaxis.set_major_formatter(FuncFormatter(tick))
     axis.set_xlim(min(panel.figures.values()) / 1.5, max(panel.figures.values()) * 6)
     axis.set_title(panel.title, fontsize=10)
     axis.grid(axis="both", color="#dddddd", linewidth=0.6)

@@ -1,4 +1,4 @@
-"""A result made visible: in the terminal, as Markdown, as plots."""
+"""A result made visible: in the terminal, and as the files of a report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import rich.table
+from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import plots, results, tables
-from bench.machine import in_a_sentence
+from bench import pages, plots, results, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from bench.results import Result
     from bench.run import Tick
-
-TERMINAL_COLUMNS = 7
-PAGE_COLUMNS = 8
 
 
 @contextmanager
@@ -41,64 +38,45 @@ def show(result: Result, console: Console, *, everything: bool = False) -> None:
     """Print the costs - or `everything` -, and what needs to be said beside them."""
     short = replace(result, titles={name: name for name in result.titles})
     for table in tables.all_tables(short) if everything else tables.costs(short):
-        for part in tables.columns(table, TERMINAL_COLUMNS):
-            console.print(_rich(part))
+        show_table(table, console)
     for sentence in tables.exceptions(result):
         console.print(sentence, style="yellow", markup=False, highlight=False)
-    console.print(_where(result), style="dim", markup=False, highlight=False)
+    console.print(tables.circumstances(result), style="dim", markup=False, highlight=False)
 
 
 def show_table(table: tables.Table, console: Console) -> None:
-    """Print one table."""
-    console.print(_rich(table))
+    """Print one table, in pieces where it is too wide."""
+    for piece in tables.fitting(table, console.width):
+        console.print(piece.title, style="bold", highlight=False)
+        console.print(_rich(piece))
+        console.print(f"{piece.note}\n", style="dim", highlight=False)
 
 
 def show_comparison(before: Result, after: Result, console: Console) -> None:
     """Print two results side by side."""
     after = replace(after, titles={name: name for name in after.titles})
-    console.print(_rich(tables.comparison(before, after)))
-    console.print(f"before: {_where(before)}\nafter:  {_where(after)}", style="dim", markup=False)
+    show_table(tables.comparison(before, after), console)
+    console.print(
+        f"before: {tables.circumstances(before)}\nafter:  {tables.circumstances(after)}",
+        style="dim",
+        markup=False,
+    )
 
 
 def write(result: Result, folder: Path) -> None:
     """Write a result to a directory: the raw numbers, the tables, the plots."""
     folder.mkdir(parents=True, exist_ok=True)
     results.save(result, folder / "result.json")
-    (folder / "table.md").write_text(page(result))
+    (folder / "table.md").write_text(pages.report(result))
     plots.draw_all(result, folder)
 
 
-def page(result: Result) -> str:
-    """Return all tables as one Markdown page."""
-    parts = [f"# Benchmark\n\n{_where(result)}\n"]
-    for table in tables.all_tables(result):
-        parts += [tables.markdown(part) for part in tables.columns(table, PAGE_COLUMNS)]
-    if sentences := tables.exceptions(result):
-        parts.append(
-            "## Left out\n\n" + "\n".join(f"* {sentence}" for sentence in sentences) + "\n"
-        )
-    parts.append("## Versions\n\n" + _versions(result) + "\n")
-    return "\n".join(parts)
-
-
-def _where(result: Result) -> str:
-    settings = result.settings
-    return (
-        f"{in_a_sentence(result.machine)}; load by {settings['generator']}, "
-        f"{settings['rounds']} rounds of {settings['turn_seconds']} s; "
-        f"{result.machine['date']}, commit {result.machine['commit']}."
-    )
-
-
-def _versions(result: Result) -> str:
-    known = result.machine["packages"] | result.machine["programs"]
-    return ", ".join(f"{name} {version}" for name, version in known.items()) + "."
-
-
 def _rich(table: tables.Table) -> rich.table.Table:
-    shown = rich.table.Table(title=table.title, caption=table.note or None, title_justify="left")
+    shown = rich.table.Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, tables.AIR, 0, 0))
     for number, name in enumerate(table.head):
-        shown.add_column(name, justify="right" if number else "left", overflow="fold")
+        shown.add_column(
+            name, justify="right" if number else "left", no_wrap=not number, overflow="fold"
+        )
     for line in table.lines:
         shown.add_row(*line, style="bold" if "asyncstatic" in line[0] else None)
     return shown

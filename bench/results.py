@@ -26,6 +26,11 @@ class Sample:
     requests: float
     seconds: float
 
+    @property
+    def busy(self) -> float:
+        """The share of the time that the server was computing."""
+        return self.cpu_us * self.per_second / 1e6
+
 
 @dataclass
 class Row:
@@ -36,12 +41,16 @@ class Row:
     samples: list[Sample] = field(default_factory=list)
     void: str | None = None
     unoffered: str | None = None
+    remark: str | None = None
 
     def median(self, figure: str) -> float | None:
         """Return the median of one figure over the rounds; None when the row gives none."""
-        values = [getattr(sample, figure) for sample in self.samples]
-        known = [value for value in values if value is not None]
+        known = [value for value in self.figures(figure) if value is not None]
         return median(known) if known and self.void is None else None
+
+    def figures(self, name: str) -> list[float | None]:
+        """Return one figure of each round."""
+        return [getattr(sample, name) for sample in self.samples]
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,15 @@ class Result:
         row = self.row(contender, work)
         return row.median(name) if row else None
 
-    def ratio(self, contender: str, work: str, reference: str = REFERENCE) -> float | None:
-        """Return the median over the rounds of CPU per request, divided within each round."""
+    def ratio(
+        self, contender: str, work: str, reference: str = REFERENCE, name: str = "cpu_us"
+    ) -> float | None:
+        """Return the median over the rounds of one figure, divided within each round."""
         row, base = self.row(contender, work), self.row(reference, work)
         if not row or not base or row.void or base.void:
             return None
-        pairs = zip(row.samples, base.samples, strict=False)
-        ratios = [mine.cpu_us / theirs.cpu_us for mine, theirs in pairs if theirs.cpu_us]
+        pairs = zip(row.figures(name), base.figures(name), strict=False)
+        ratios = [mine / theirs for mine, theirs in pairs if mine is not None and theirs]
         return median(ratios) if ratios else None
 
 

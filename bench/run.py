@@ -15,7 +15,13 @@ from bench.native import Certificate, Stage
 from bench.results import Row, Sample
 from bench.servers import Server, StartError, free_port, running
 from bench.site import drop_from_cache
-from bench.workloads import COLD_FILES, UnofferedError, WrongAnswerError, prepare
+from bench.workloads import (
+    COLD_FILES,
+    UnofferedError,
+    WrongAnswerError,
+    prepare,
+    within_handles,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from bench.workloads import Prepared, Work
 
 WARM_UP_SECONDS, MANY_WARM_UP_SECONDS = 0.1, 3.0
+MANY_FILES = 1000  # fewer are all met in the usual warm-up
 COLD_SECONDS = 10.0
 
 
@@ -49,7 +56,11 @@ def choose_cores() -> Cores:
 
 @dataclass
 class Field:
-    """The contenders that are up, what they serve, where they run; `notes` say who is not."""
+    """The contenders that are up, what they serve, where they run; `notes` say who is not.
+
+    `acquainted` are the ports of those that have met the many files, which takes them at most
+    `warm_up_seconds`.
+    """
 
     site: Site
     folder: Path
@@ -57,6 +68,8 @@ class Field:
     stack: ExitStack
     servers: list[Server] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    acquainted: set[int] = field(default_factory=set)
+    warm_up_seconds: float = MANY_WARM_UP_SECONDS
 
     def start(self, contender: Contender, certificate: Certificate | None = None) -> None:
         """Start one contender until the field is left; note it where that fails."""
@@ -96,8 +109,9 @@ def run_work(field: Field, work: Work, *, rounds: int, seconds: float, tick: Tic
         tick(work.name, server.contender.name)
         row = Row(server.contender.name, work.name)
         rows.append(row)
-        if prepared := _checked(server, work, field.site, row):
-            entrants.append(Entrant(field, server, work, prepared, row))
+        own = _fitted(work, server, row)
+        if prepared := _checked(server, own, field.site, row):
+            entrants.append(Entrant(field, server, own, prepared, row))
             entrants[-1].warm_up()
     for _ in range(rounds):
         for entrant in entrants:
@@ -105,6 +119,14 @@ def run_work(field: Field, work: Work, *, rounds: int, seconds: float, tick: Tic
             if entrant.row.void is None:
                 entrant.turn(seconds)
     return rows
+
+
+def _fitted(work: Work, server: Server, row: Row) -> Work:
+    """Cut the work to what the server can hold open, and say so in the row."""
+    own = within_handles(work, server.contender)
+    if own is not work:
+        row.remark = f"{len(own.paths):,} of them, since it holds each open and has no more handles"
+    return own
 
 
 def _checked(server: Server, work: Work, site: Site, row: Row) -> Prepared | None:
@@ -130,14 +152,19 @@ class Entrant:
     asked: int = 0
 
     def warm_up(self) -> None:
-        """Let the server fill its memory; with many files that takes longer, cold it has none."""
-        if not self.work.cold:
-            self.turn(MANY_WARM_UP_SECONDS if len(self.work.paths) > 1 else WARM_UP_SECONDS)
-            self.row.samples.clear()
+        """Let the server get ready, and meet each of many files; a cold work has no warm-up."""
+        if self.work.cold:
+            return
+        many = len(self.work.paths) >= MANY_FILES
+        meets = many and self.server.port not in self.field.acquainted
+        if meets:
+            self.field.acquainted.add(self.server.port)
+        self.turn(self.field.warm_up_seconds if meets else WARM_UP_SECONDS, once=meets)
+        self.row.samples.clear()
 
-    def turn(self, seconds: float) -> None:
+    def turn(self, seconds: float, *, once: bool = False) -> None:
         """Measure one turn; anything wrong voids the row."""
-        job = self._job(seconds)
+        job = self._job(seconds, once=once)
         try:
             meter = Meter(self.server.tree)
             figures = self._generate(job)
@@ -149,20 +176,18 @@ class Entrant:
         self.row.void = _objection(figures, self.work, self.prepared)
         self.row.samples.append(sample(figures, self.prepared, cost.cpu_seconds, cost.peak_bytes))
 
-    def _job(self, seconds: float) -> Job:
+    def _job(self, seconds: float, *, once: bool) -> Job:
         start = self.asked % len(self.prepared.requests)
         requests = self.prepared.requests[start:] + self.prepared.requests[:start]
         if self.work.cold:
             drop_from_cache(self.field.site.root, self.work.paths[start:][:COLD_FILES])
-            requests, seconds = requests[:COLD_FILES], COLD_SECONDS
-        core = self.field.cores.load
-        return Job(
-            self.server.port, requests, self.work.connections, seconds, core, self.server.tls
-        )
+            requests, seconds, once = requests[:COLD_FILES], COLD_SECONDS, True
+        core, tls = self.field.cores.load, self.server.tls
+        return Job(self.server.port, requests, self.work.connections, seconds, core, tls, once)
 
     def _generate(self, job: Job) -> Figures:
         if self.work.cold:
-            return run_asyncio(job, once=True)
+            return run_asyncio(job)
         if self.prepared.is_large and not job.tls:
             return run_sink(job)
         if self.work.http2:

@@ -1,4 +1,4 @@
-"""Starting contenders and stopping them: each a process group with a port of its own."""
+"""Starting servers and stopping them: each a process group with a port of its own."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from typing import TYPE_CHECKING
 from bench.measure import ProcessTree, pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.contenders import Contender
-    from bench.native import Stage
+    from bench.native import Command, Stage
 
 REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 5
 
+# What would change a server's ways without being said.
+FOREIGN = ("ASYNCSTATIC_", "GRANIAN_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY")
+
 
 class StartError(Exception):
-    """A contender did not come up; the message ends with what it wrote."""
+    """A server did not come up; the message ends with what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,23 @@ def free_port() -> int:
 
 @contextmanager
 def running(contender: Contender, stage: Stage, core: int | None) -> Iterator[Server]:
-    """Start a contender on one core, wait until it accepts connections, and stop it at the end.
+    """Run a contender on one core until the block ends.
+
+    Raises:
+        StartError: it ended, or did not listen within 30 seconds.
+    """
+    try:
+        with listening(contender.command, stage, core) as pid:
+            yield Server(contender, stage.port, ProcessTree(pid), bool(stage.certificate))
+    except StartError as error:
+        raise StartError(f"{contender.name} did not start: {error}") from error
+
+
+@contextmanager
+def listening(
+    command: Callable[[Stage], Command], stage: Stage, core: int | None = None
+) -> Iterator[int]:
+    """Start a server, wait until it accepts connections, give its process id, stop it at the end.
 
     Raises:
         StartError: it ended, or did not listen within 30 seconds.
@@ -59,7 +78,7 @@ def running(contender: Contender, stage: Stage, core: int | None) -> Iterator[Se
     log = stage.folder / "output.log"
     with log.open("wb") as output, pinned(core):
         process = subprocess.Popen(
-            contender.command(stage),
+            command(stage),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -68,36 +87,35 @@ def running(contender: Contender, stage: Stage, core: int | None) -> Iterator[Se
             start_new_session=True,
         )
     try:
-        _wait_until_listening(contender, stage.port, process, log)
-        yield Server(contender, stage.port, ProcessTree(process.pid), bool(stage.certificate))
+        _wait_until_listening(process, stage.port, log)
+        yield process.pid
     finally:
         _stop(process)
 
 
 def _environment(stage: Stage) -> dict[str, str]:
-    """Return the environment of a contender: ours, less what would change its ways."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCSTATIC")}
+    """Return the environment of a server: ours, less what would change its ways."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {
         "BENCH_ROOT": str(stage.root),
         "ASYNCSTATIC_ROOT": str(stage.root),
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(stage.folder),
         "XDG_DATA_HOME": str(stage.folder),
         "XDG_CONFIG_HOME": str(stage.folder),
     }
 
 
-def _wait_until_listening(
-    contender: Contender, port: int, process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
     said = log.read_text(errors="replace").strip().splitlines()[-2:]
-    raise StartError(f"{contender.name} did not start: {' / '.join(said) or 'it said nothing'}")
+    raise StartError(" / ".join(said) or "it said nothing")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

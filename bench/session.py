@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +18,34 @@ from bench.results import Result
 from bench.run import Field, choose_cores, run_work
 from bench.site import Site, build_site
 from bench.slow import run_slow
-from bench.workloads import COLD_FILES, SAMPLED_FILES, VARIANTS, base_works, parse_work
+from bench.workloads import (
+    COLD_FILES,
+    CONNECTIONS,
+    SAMPLED_FILES,
+    VARIANTS,
+    base_works,
+    parse_work,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bench.contenders import Contender
-    from bench.run import Tick
+    from bench.run import Cores, Tick
     from bench.workloads import Work
 
 SLOW = "slow"
 FULL = (
     "1k", "1k+browser", "1k+visitors", "64k", "64k+browser", "10m", "100m",
-    "304", "range", "precompressed", "miss", "files", "files+browser",
-    "cold", "1k+https", "64k+https", "1k+h2", SLOW,
+    "304", "304+browser", "range", "range+browser", "precompressed", "precompressed+browser",
+    "miss", "miss+browser", "files", "files+browser", "cold", "1k+https", "64k+https", "1k+h2", SLOW,
 )  # fmt: skip
 QUICK = ("1k", "1k+browser", "64k", "10m")
 FULL_ROUNDS, QUICK_ROUNDS = 3, 2
 FULL_FILES, QUICK_FILES = 20_000, 1
 FULL_SECONDS, QUICK_SECONDS = 0.2, 0.15
+IDLE_LOAD = 0.5
+APT = {"openssl": "openssl", "h2load": "nghttp2-client"}
 BASES = base_works(Site(Path(), (), ()))
 
 
@@ -97,14 +107,15 @@ def run_plan(plan: Plan, folder: Path, tick: Tick) -> Result:
         folder: an empty directory, for the document root and the servers' files.
         tick: called with a work and a contender before each turn.
     """
+    begin = time.monotonic()
     result, cores = _blank(plan), choose_cores()
-    if cores.server is None:
-        result.notes.append("This machine cannot keep server and load on cores of their own.")
+    result.notes.extend(_doubts(result, cores))
     root = folder / "root"
     root.mkdir()
     site = build_site(root, plan.files, plan.rounds * COLD_FILES + SAMPLED_FILES)
     bases = base_works(site)
     works = [parse_work(name, bases) for name in plan.works if name != SLOW]
+    works = _possible(works, result)
     result.titles |= {work.name: work.title for work in works}
     with ExitStack() as stack:
         field = Field(site, folder, cores, stack)
@@ -115,7 +126,16 @@ def run_plan(plan: Plan, folder: Path, tick: Tick) -> Result:
         if SLOW in plan.works:
             result.held.extend(run_slow(field, tick))
         result.notes.extend(field.notes)
+    result.settings["duration_seconds"] = time.monotonic() - begin
     return result
+
+
+def _doubts(result: Result, cores: Cores) -> Iterator[str]:
+    """Yield what about this machine makes its figures less certain."""
+    if cores.server is None:
+        yield "This machine cannot keep server and load on cores of their own."
+    if (load := result.machine["load_average"][0]) > IDLE_LOAD:
+        yield f"This machine was not idle: its load average was {load} when the run began."
 
 
 def _blank(plan: Plan) -> Result:
@@ -123,6 +143,7 @@ def _blank(plan: Plan) -> Result:
         "generator": choose_generator()[0],
         "rounds": plan.rounds,
         "turn_seconds": plan.seconds,
+        "connections": CONNECTIONS,
         "files": plan.files,
         "works": plan.works,
     }
@@ -131,9 +152,21 @@ def _blank(plan: Plan) -> Result:
     return Result(machine.describe(), settings, titles, families)
 
 
+def _possible(works: Sequence[Work], result: Result) -> list[Work]:
+    """Return the works whose tools are installed; note in the result what the others need."""
+    possible = []
+    for work in works:
+        needs = {"openssl": work.tls, "h2load": work.http2}
+        absent = [name for name in needs if needs[name] and not shutil.which(name)]
+        result.missing |= {name: [f"apt install {APT[name]}"] for name in absent}
+        if not absent:
+            possible.append(work)
+    return possible
+
+
 def _start_all(field: Field, plan: Plan, works: Sequence[Work], result: Result, tick: Tick) -> None:
     """Start who can be started, once in the clear and, where the works want it, once with TLS."""
-    secured = _secured(works, result)
+    secured = any(work.tls for work in works)
     certificate = make_certificate(field.folder) if secured else None
     for contender in plan.contenders:
         tick("starting", contender.name)
@@ -146,13 +179,3 @@ def _start_all(field: Field, plan: Plan, works: Sequence[Work], result: Result, 
                 result.missing[f"{contender.name}, HTTPS"] = lines
             else:
                 field.start(contender, certificate)
-
-
-def _secured(works: Sequence[Work], result: Result) -> bool:
-    """Return whether TLS is wanted and possible; say in the result what it lacks."""
-    wanted = {"openssl": any(work.tls for work in works), "h2load": any(w.http2 for w in works)}
-    apt = {"openssl": "openssl", "h2load": "nghttp2-client"}
-    for name, needed in wanted.items():
-        if needed and not shutil.which(name):
-            result.missing[name] = [f"apt install {apt[name]}"]
-    return wanted["openssl"] and shutil.which("openssl") is not None

@@ -7,6 +7,8 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
+from bench.machine import in_a_sentence
+from bench.promises import FIGURES, PROMISES
 from bench.results import REFERENCE
 
 if TYPE_CHECKING:
@@ -18,40 +20,27 @@ if TYPE_CHECKING:
     Show = Callable[[str, str], float | None]
 
 MIB = 2**20
+AIR = 2
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a sentence that says how to read it, the head, and lines of cells."""
+    """A title, a sentence that says how to read it, the head, and lines of cells.
+
+    A table of figures may be shown in pieces; one that is `whole` may not.
+    """
 
     title: str
     note: str
     head: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    whole: bool = False
 
-
-@dataclass(frozen=True)
-class Promise:
-    """A figure this project promises: CPU of one contender relative to another, at most `bar`."""
-
-    contender: str
-    reference: str
-    work: str
-    bar: float
-
-
-PROMISES = (
-    Promise("asyncstatic-serve", "nginx", "1k+browser", 0.65),
-    Promise("asyncstatic-serve", "nginx", "64k+browser", 0.9),
-    Promise("asyncstatic-serve", "nginx", "10m", 0.7),
-    Promise("asyncstatic-serve", "nginx", "100m", 0.9),
-    Promise("asyncstatic-hypercorn", "hello-hypercorn", "1k", 1.15),
-    Promise("asyncstatic-hypercorn", "hello-hypercorn", "64k", 1.3),
-    Promise("asyncstatic-hypercorn", "quart", "1k", 0.3),
-    Promise("asyncstatic-hypercorn", "quart", "64k", 0.2),
-    Promise("asyncstatic-hypercorn", "quart", "10m", 0.05),
-    Promise("asyncstatic-hypercorn", "quart", "100m", 0.05),
-)
+    @property
+    def width(self) -> int:
+        """The characters of its widest cells, with air between columns."""
+        columns = zip(self.head, *self.lines, strict=True)
+        return sum(max(map(len, cells)) + AIR for cells in columns)
 
 
 def significant(value: float) -> str:
@@ -69,22 +58,32 @@ def all_tables(result: Result) -> Iterator[Table]:
 
 def costs(result: Result) -> Iterator[Table]:
     """Yield the tables of the first figure: CPU per request, by itself and relative to others."""
-    first = (cost(result), ratios(result), promises(result), slow_readers(result))
+    first = (cost(result), ratios(result), kept(result), slow_readers(result))
     yield from (table for table in first if table.lines)
 
 
 # Title, how to read it, the figure of a sample, and what to multiply it with.
+UNDER_LOAD = (
+    "Under full load, as its generator saw it, at {connections} connections (large files: 4)."
+)
+WAITED = (
+    "The share of its core the server used. Much less than 1 means that it waited for the load "
+    "generator, or for something else on the machine; its CPU time is less certain then."
+)
 DETAILS = (
     ("Requests per second", "One worker on one core.", "per_second", 1),
-    ("Latency, p50, milliseconds", "Under full load, as its generator saw it.", "p50_us", 1e-3),
-    ("Latency, p99, milliseconds", "Under full load, as its generator saw it.", "p99_us", 1e-3),
+    ("Latency, p50, milliseconds", UNDER_LOAD, "p50_us", 1e-3),
+    ("Latency, p99, milliseconds", UNDER_LOAD, "p99_us", 1e-3),
     ("Peak memory, MiB", "Resident, each process's own peak, summed.", "peak_bytes", 1 / MIB),
+    ("Busy", WAITED, "busy", 1),
 )
 
 
 def _details(result: Result) -> Iterator[Table]:
+    connections = result.settings.get("connections", 16)
     for title, note, name, factor in DETAILS:
-        yield _grid(result, title, note, partial(_scaled, result, name, factor))
+        show = partial(_scaled, result, name, factor)
+        yield _grid(result, title, note.format(connections=connections), show)
 
 
 def cost(result: Result) -> Table:
@@ -101,26 +100,26 @@ def ratios(result: Result) -> Table:
     return _grid(result, title, "Divided within each round, median of the rounds.", result.ratio)
 
 
-def promises(result: Result) -> Table:
+def kept(result: Result) -> Table:
     """Return the promised figures beside the measured ones."""
     measured = (
-        (promise, result.ratio(promise.contender, promise.work, promise.reference))
-        for promise in PROMISES
+        (it, result.ratio(it.contender, it.work, it.reference, it.figure)) for it in PROMISES
     )
     lines = tuple(
         (
             result.titles[promise.contender],
             result.titles[promise.reference],
-            result.titles[promise.work],
+            result.titles[promise.work] + FIGURES[promise.figure],
             f"{promise.bar}",
-            f"{ratio:.2f}",
+            f"{ratio:.3g}",
             "kept" if ratio <= promise.bar else "missed",
         )
         for promise, ratio in measured
         if ratio is not None
     )
     head = ("contender", "relative to", "work", "at most", "measured", "")
-    return Table("Promises", "CPU per request, divided within each round.", head, lines)
+    note = "CPU per request unless said otherwise, divided within each round, median of the rounds."
+    return Table("Promises", note, head, lines, whole=True)
 
 
 def slow_readers(result: Result) -> Table:
@@ -137,7 +136,7 @@ def slow_readers(result: Result) -> Table:
     )
     head = ("", "connected", "memory, MiB", "another answer, ms", "handles left after")
     note = "Each asks for 10 MiB and reads nothing; memory is what the tree grew by."
-    return Table("Slow readers", note, head, lines)
+    return Table("Slow readers", note, head, lines, whole=True)
 
 
 def comparison(before: Result, after: Result) -> Table:
@@ -155,7 +154,7 @@ def comparison(before: Result, after: Result) -> Table:
         and (new := after.figure(row.contender, row.work))
     )
     head = ("contender", "work", "before", "after", "change")
-    return Table("CPU per request, microseconds", "", head, lines)
+    return Table("CPU per request, microseconds", "", head, lines, whole=True)
 
 
 def exceptions(result: Result) -> list[str]:
@@ -164,17 +163,25 @@ def exceptions(result: Result) -> list[str]:
         f"{result.titles.get(name, name)} is missing: `{'; '.join(lines)}`"
         for name, lines in result.missing.items()
     ]
-    void = [
-        f"{result.titles[row.contender]}, {result.titles[row.work]}: void, {row.void}"
+    said = [
+        f"{result.titles[row.contender]}, {result.titles[row.work]}: {prefix}{text}"
+        for prefix, name in (("void, ", "void"), ("not offered, ", "unoffered"), ("", "remark"))
         for row in result.rows
-        if row.void
+        if (text := getattr(row, name))
     ]
-    unoffered = [
-        f"{result.titles[row.contender]}, {result.titles[row.work]}: not offered, {row.unoffered}"
-        for row in result.rows
-        if row.unoffered
-    ]
-    return [*result.notes, *missing, *void, *unoffered]
+    return [*result.notes, *missing, *said]
+
+
+def circumstances(result: Result) -> str:
+    """Return where, how and when the result was measured, in a sentence."""
+    settings, machine = result.settings, result.machine
+    minutes, seconds = divmod(round(settings.get("duration_seconds", 0)), 60)
+    took = f" in {minutes} min {seconds} s" if minutes or seconds else ""
+    return (
+        f"{in_a_sentence(machine)}; load by {settings['generator']}, "
+        f"{settings['rounds']} rounds of {settings['turn_seconds']} s{took}; "
+        f"{machine['date']}, commit {machine['commit']}."
+    )
 
 
 def _grid(result: Result, title: str, note: str, show: Show) -> Table:
@@ -208,8 +215,21 @@ def _scaled(result: Result, name: str, factor: float, contender: str, work: str)
     return None if value is None else value * factor
 
 
+def fitting(table: Table, width: int) -> list[Table]:
+    """Return the table in as few pieces as fit into `width` characters."""
+    pieces = [table]
+    for most in range(len(table.head) - 1, 0, -1):
+        pieces = list(columns(table, most))
+        if table.whole or all(piece.width <= width for piece in pieces):
+            break
+    return pieces
+
+
 def columns(table: Table, most: int) -> Iterator[Table]:
     """Yield the table in pieces of about equal width, each with at most `most` more columns."""
+    if table.whole:
+        yield table
+        return
     others = len(table.head) - 1
     width = ceil(others / ceil(others / most))
     for start in range(1, len(table.head), width):
@@ -219,8 +239,12 @@ def columns(table: Table, most: int) -> Iterator[Table]:
 
 
 def markdown(table: Table) -> str:
-    """Return a table in Markdown, figures to the right."""
+    """Return a table in Markdown, with its title and note."""
+    return f"## {table.title}\n\n{table.note}\n\n{grid(table)}\n"
+
+
+def grid(table: Table) -> str:
+    """Return the cells of a table in Markdown, figures to the right."""
     rule = (":--", *("--:" for _ in table.head[1:]))
     rows: Sequence[Sequence[str]] = (table.head, rule, *table.lines)
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"## {table.title}\n\n{table.note}\n\n{lines}\n"
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

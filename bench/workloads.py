@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from bench.client import fetch, request_bytes
 from bench.load import H2_STREAMS
+from bench.native import handle_limit
 from bench.site import COMPRESSED_NAME, KIB, MIB, SEED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.client import Answer, Fields
+    from bench.contenders import Contender
     from bench.servers import Server
     from bench.site import Site
 
@@ -43,9 +45,11 @@ BROWSER_FIELDS: Fields = (
     ("Cookie", "session=5f2b8c1d9e7a4036; theme=dark"),
 )  # fmt: skip
 
+CONNECTIONS, LARGE_CONNECTIONS = 32, 4
 VISITORS = 1000
 SAMPLED_FILES = 50
 COLD_FILES = 500
+SPARE_HANDLES = 128  # for connections, and what a server holds beside them
 RANGE_START, RANGE_SIZE = 5_000_000, 64 * KIB
 
 
@@ -75,7 +79,7 @@ class Work:
     part: slice | None = None
     revalidates: bool = False
     visitors: int = 1
-    connections: int = 16
+    connections: int = CONNECTIONS
     tls: bool = False
     http2: bool = False
     cold: bool = False
@@ -111,8 +115,8 @@ def base_works(site: Site) -> dict[str, Work]:
         for work in (
             Work("1k", "1 KiB", ("/1k.js",)),
             Work("64k", "64 KiB", ("/64k.js",)),
-            Work("10m", "10 MiB", ("/10m.bin",), connections=4),
-            Work("100m", "100 MiB", ("/100m.bin",), connections=4),
+            Work("10m", "10 MiB", ("/10m.bin",), connections=LARGE_CONNECTIONS),
+            Work("100m", "100 MiB", ("/100m.bin",), connections=LARGE_CONNECTIONS),
             Work("304", "not modified", ("/1k.js",), status=304, revalidates=True),
             Work(
                 "range", "64 KiB of 10 MiB", ("/10m.bin",),
@@ -187,6 +191,14 @@ def prepare(server: Server, work: Work, site: Site) -> Prepared:
     answers = [_checked(server, work, site, path, fields) for path in _sample(work)]
     wire_size = max(answer.wire_size for answer in answers)
     return Prepared(_requests(server, work, fields), fields, wire_size, len(answers[0].content))
+
+
+def within_handles(work: Work, contender: Contender) -> Work:
+    """Ask a server that holds files open for no more of them than it may have descriptors."""
+    room = handle_limit() - SPARE_HANDLES
+    if not contender.holds_open or len(work.paths) <= room:
+        return work
+    return replace(work, paths=work.paths[:room])
 
 
 def _sample(work: Work) -> Sequence[str]:

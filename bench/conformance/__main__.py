@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from bench.conformance import report, terminal
 from bench.conformance.examine import Column, examine, rows
-from bench.conformance.model import Grade
+from bench.conformance.findings import Grade
 from bench.conformance.servers import SERVERS, Server
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

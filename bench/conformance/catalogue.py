@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
 
 from bench.conformance.checks_connection import CONNECTION, announces_close
 from bench.conformance.checks_everywhere import EVERYWHERE
@@ -12,13 +12,8 @@ from bench.conformance.checks_preconditions import PRECONDITIONS
 from bench.conformance.checks_ranges import RANGE_REQUESTS
 from bench.conformance.checks_representations import REPRESENTATIONS
 from bench.conformance.checks_targets import TARGETS
-from bench.conformance.exchange import octets
-from bench.conformance.model import Feature, NotOffered, Unanswered, ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.conformance.exchange import Client, Http1Client
+from bench.conformance.exchange import Client, Http1Client, octets
+from bench.conformance.messages import Feature, NotOffered, Unanswered, ask
 
 # EVERYWHERE stays last: it judges what the others received.
 GROUPS = (
@@ -68,9 +63,9 @@ def _modified_since(client: Client) -> bool:
 
 
 def _persistence(client: Client) -> bool:
-    if not hasattr(client, "wire"):
+    if not isinstance(client, Http1Client):
         return True
-    with cast("Http1Client", client).wire() as wire:
+    with client.wire() as wire:
         wire.send(octets(ask(FILE)))
         return not announces_close(wire.answer())
 

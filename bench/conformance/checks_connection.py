@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
-from bench.conformance.exchange import Validators, Wire
+from bench.conformance.check import MUST, QUALITY, SHOULD, Check, Drive, Group
+from bench.conformance.exchange import Client, Validators, Wire
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, wrong
 from bench.conformance.judges import status
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Drive,
-    Feature,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    Unanswered,
-    ask,
-    fails,
-    not_offered,
-    wrong,
-)
+from bench.conformance.messages import Answer, Feature, Unanswered, ask
 from bench.conformance.site import FILES, PLAIN, SCRIPT
 
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client, Http1Client
-
-MUST, SHOULD, QUALITY = Level.MUST, Level.SHOULD, Level.QUALITY
 PERSISTENCE = Feature.PERSISTENCE
 INNER = FILES["dir/inner.txt"]
 GET = b"GET /plain.txt HTTP/1.1\r\nHost: localhost\r\n"
@@ -42,7 +24,7 @@ def on_wire(talk: Callable[[Wire], Finding]) -> Drive:
     """Run a conversation on a connection of its own."""
 
     def drive(client: Client) -> Finding:
-        with cast("Http1Client", client).wire() as wire:
+        with client.wire() as wire:
             return talk(wire)
 
     return drive
@@ -155,7 +137,7 @@ def _http10(wire: Wire) -> Finding:
 def _obs_fold(client: Client) -> Finding:
     """400, or the fold read as a space: then the tag on the second line is found."""
     tag = Validators(client.send(ask("/plain.txt"))).etag.encode("latin-1")
-    with cast("Http1Client", client).wire() as wire:
+    with client.wire() as wire:
         wire.send(GET + b'If-None-Match: "a",\r\n ' + tag + b"\r\n\r\n")
         return status(400, 304)(wire.answer())
 

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from bench.conformance.check import MUST, SHOULD, Check, Drive, Group
 from bench.conformance.checks_representations import IMF_FIXDATE
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Drive,
-    Finding,
-    Group,
-    Level,
-    fails,
-)
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, fails
+from bench.conformance.messages import Answer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD = Level.MUST, Level.SHOULD
 _DATES = ("Date", "Last-Modified", "Expires")
 
 

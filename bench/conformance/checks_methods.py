@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bench.conformance.check import MUST, SHOULD, Check, Group, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, fails, not_offered, weak
 from bench.conformance.judges import refused, status, whole
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Finding,
-    Group,
-    Level,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-)
-
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD = Level.MUST, Level.SHOULD
+from bench.conformance.messages import Answer, ask
 
 _UNSAFE = ("POST", "PUT", "DELETE", "PATCH")
 # 9.3.2 lets HEAD omit what is only known while the content is generated; 6.6.1 makes Date move on.

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bench.conformance.check import MUST, QUALITY, SHOULD, Check, Drive, Group, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, weak, wrong
 from bench.conformance.judges import coding_of, decoded, judge_part
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Drive,
-    Feature,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-    wrong,
-)
+from bench.conformance.messages import Answer, Feature, ask
 from bench.conformance.site import SCRIPT, SHEET
 
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD, QUALITY = Level.MUST, Level.SHOULD, Level.QUALITY
 CODINGS = Feature.CODINGS
 ALL = "gzip, br, zstd"
 FILE = "/app.js"

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bench.conformance.check import MUST, SHOULD, Check, Group, Level, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, weak
 from bench.conformance.judges import part, status, whole
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Ask,
-    Check,
-    Feature,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-)
+from bench.conformance.messages import Answer, Ask, Feature, ask
 
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD = Level.MUST, Level.SHOULD
 FILE, NOTHING = "/plain.txt", "/nothing-here"
 FULL = whole("plain.txt")
 FAILED, UNCHANGED = status(412), status(304)

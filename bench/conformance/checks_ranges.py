@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from bench.conformance.check import MUST, QUALITY, SHOULD, Check, Group, Level, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, weak, wrong
 from bench.conformance.judges import (
     CONTENT_RANGE,
     ignored_or_rejected,
@@ -14,29 +16,9 @@ from bench.conformance.judges import (
     unsatisfiable,
     whole,
 )
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Ask,
-    Check,
-    Feature,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-    wrong,
-)
+from bench.conformance.messages import Answer, Ask, Feature, ask
 from bench.conformance.site import BIG, PLAIN
 
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD, QUALITY = Level.MUST, Level.SHOULD, Level.QUALITY
 RANGES, MULTIPART = Feature.RANGES, Feature.MULTIPART
 FILE = "/plain.txt"
 FULL = whole("plain.txt")

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
 
+from bench.conformance.check import MUST, QUALITY, SHOULD, Check, Drive, Group, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, weak, wrong
 from bench.conformance.judges import whole
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Drive,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-    wrong,
-)
+from bench.conformance.messages import Answer, ask
 from bench.conformance.site import MODIFIED, MODIFIED_HTTP, TWIN_CHANGED
 
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client
-
-MUST, SHOULD, QUALITY = Level.MUST, Level.SHOULD, Level.QUALITY
 PAUSE = 1.2  # seconds
 IMF_FIXDATE = re.compile(
     r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d "

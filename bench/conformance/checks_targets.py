@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
+from bench.conformance.check import MUST, QUALITY, SHOULD, Check, Drive, Group, sees
+from bench.conformance.exchange import Client
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, not_offered, weak
 from bench.conformance.judges import harmless, status
-from bench.conformance.model import (
-    RIGHT,
-    Answer,
-    Check,
-    Drive,
-    Feature,
-    Finding,
-    Group,
-    Judge,
-    Level,
-    Unanswered,
-    ask,
-    fails,
-    not_offered,
-    sees,
-    weak,
-)
+from bench.conformance.messages import Answer, Feature, Unanswered, ask
 from bench.conformance.site import FILES, NAMES, PLAIN, SECRET
-
-if TYPE_CHECKING:
-    from bench.conformance.exchange import Client, Http1Client
-
-MUST, SHOULD, QUALITY = Level.MUST, Level.SHOULD, Level.QUALITY
 
 # Every way out of the root that percent-decoding, normalising twice or another system's separator
 # has opened somewhere.
@@ -179,7 +160,7 @@ def _raw(target: str, judge: Judge = harmless, method: str = "GET") -> Drive:
     """Send a request-line with this target exactly as it stands."""
 
     def drive(client: Client) -> Finding:
-        with cast("Http1Client", client).wire() as wire:
+        with client.wire() as wire:
             wire.send(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
             return judge(wire.answer(method))
 

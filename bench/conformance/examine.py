@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.conformance.catalogue import GROUPS, features
-from bench.conformance.exchange import Client, Http1Client, Log
+from bench.conformance.check import Check, Group
+from bench.conformance.exchange import Client, Http1Client, Log, Sent
+from bench.conformance.findings import Finding, Grade
 from bench.conformance.http2 import Http2Client
-from bench.conformance.model import Finding, Grade
 from bench.conformance.servers import NotStarted, Place, Server, free_port, running
 from bench.conformance.site import build
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from bench.conformance.model import Check, Group
+from bench.conformance.told import excuse, with_probe
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one row found on one server, and the answers it was found in."""
+    """What one row found on one server, the answers it was found in, and the last request."""
 
     finding: Finding
     exchanges: Log
+    sent: Sent | None
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it is weak or wrong."""
+        return self.finding.grade in (Grade.WEAK, Grade.WRONG)
 
 
 @dataclass(slots=True)
@@ -64,18 +68,28 @@ def examine(server: Server, wanted: Collection[str] = (), *, http2: bool = False
     if absence or (http2 and server.http2 is None):
         return Column(server, "", absence=absence or "no HTTP/2 in the clear")
     column = Column(server, server.version())
+    probed = with_probe(server)
+    try:
+        with _client(server, http2=http2) as client:
+            _ask_all(column, client, rows(wanted, http2=http2))
+        if probed and any(cell.faulty for cell in column.cells.values()):
+            with _client(probed, http2=http2) as client:
+                _excuse(column, client)
+    except NotStarted as reason:
+        column.absence = f"did not start: {reason}"
+    return column
+
+
+@contextmanager
+def _client(server: Server, *, http2: bool) -> Iterator[Client]:
+    """Run a server on a fresh document root, and give a client of it."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as parent:
         site = build(Path(parent))
         scratch = Path(parent, "scratch")
         scratch.mkdir()
         place = Place(site.root, scratch, free_port())
-        kind = Http2Client if http2 else Http1Client
-        try:
-            with running(server, place, http2=http2):
-                _ask_all(column, kind(site, place.port), rows(wanted, http2=http2))
-        except NotStarted as reason:
-            column.absence = f"did not start: {reason}"
-    return column
+        with running(server, place, http2=http2):
+            yield (Http2Client if http2 else Http1Client)(site, place.port)
 
 
 def rows(wanted: Collection[str] = (), *, http2: bool = False) -> list[Check]:
@@ -88,5 +102,15 @@ def _ask_all(column: Column, client: Client, checks: list[Check]) -> None:
     client.features = features(client)
     for check in checks:
         start = len(client.log)
+        client.sent = None
         finding = check.find(client)
-        column.cells[check.id] = Cell(finding, client.log[start:])
+        column.cells[check.id] = Cell(finding, client.log[start:], client.sent)
+
+
+def _excuse(column: Column, probed: Client) -> None:
+    """Take from an application the faults that its server keeps it from avoiding."""
+    for name, cell in column.cells.items():
+        why = excuse(probed, cell.sent) if cell.faulty and cell.sent is not None else None
+        if why:
+            found = Finding(Grade.DECIDED, f"{cell.finding.reason}; {why}")
+            column.cells[name] = replace(cell, finding=found)

@@ -9,18 +9,14 @@ from __future__ import annotations
 import re
 import socket
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
-from bench.conformance.model import Answer, Ask, Feature, Fields, NotOffered, Unanswered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.conformance.site import Site
+from bench.conformance.messages import Answer, Ask, Feature, Fields, NotOffered, Unanswered
+from bench.conformance.site import Site
 
 PATIENCE = 3.0  # seconds to wait for octets that should come at once
 _STATUS_LINE = re.compile(rb"(HTTP/1\.\d) ([1-5]\d\d) [^\r\n]*\Z")
@@ -29,6 +25,8 @@ _CONDITIONAL = {"if-match", "if-none-match", "if-modified-since", "if-unmodified
 
 
 Log = list[tuple[str, Answer]]
+# A request as it left: the octets of HTTP/1.1; over HTTP/2 they are made by the library.
+Sent = bytes | Ask
 
 
 class Wire:
@@ -37,6 +35,7 @@ class Wire:
     def __init__(self, port: int, log: Log) -> None:
         self._log = log
         self._asked = ""
+        self.sent = b""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pending = b""
@@ -46,6 +45,7 @@ class Wire:
 
     def send(self, octets: bytes) -> None:
         """Send; a server that has already hung up is noticed when its answer is read."""
+        self.sent = octets
         self._asked = octets[:200].decode("latin-1").strip().replace("\r\n", " | ")
         try:
             self._socket.sendall(octets)
@@ -204,6 +204,7 @@ class Client(ABC):
         self.site = site
         self.port = port
         self.log: Log = []
+        self.sent: Sent | None = None  # the last request
         self.features: frozenset[Feature] = frozenset()
 
     def send(self, request: Ask) -> Answer:
@@ -218,6 +219,14 @@ class Client(ABC):
             if name.lower() not in _CONDITIONAL | {"range"}
         )
         return self.send(Ask(request.target, "GET", kept))
+
+    @abstractmethod
+    def again(self, sent: Sent) -> Answer:
+        """Send a request once more, on a connection of its own."""
+
+    def wire(self) -> AbstractContextManager[Wire]:
+        """Open a connection whose octets are the check's own; HTTP/1.1 alone has such."""
+        raise NotOffered("rows about octets are HTTP/1.1's")
 
     @abstractmethod
     def _exchange(self, request: Ask) -> Answer:
@@ -241,7 +250,15 @@ class Http1Client(Client):
         try:
             yield connection
         finally:
+            self.sent = connection.sent
             connection.close()
+
+    def again(self, sent: Sent) -> Answer:
+        if isinstance(sent, Ask):
+            return self._exchange(sent)
+        with self.wire() as wire:
+            wire.send(sent)
+            return wire.answer(sent.lstrip(b"\r\n").partition(b" ")[0].decode("latin-1"))
 
     def _exchange(self, request: Ask) -> Answer:
         with self.wire() as wire:

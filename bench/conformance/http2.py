@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
 
-from bench.conformance.exchange import PATIENCE, Client
-from bench.conformance.model import Answer, Ask, Fields, Unanswered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from bench.conformance.exchange import PATIENCE, Client, Sent
+from bench.conformance.messages import Answer, Ask, Fields, Unanswered
 
 
 class Http2Client(Client):
     """Checks over HTTP/2: one connection and one stream a request."""
 
+    def again(self, sent: Sent) -> Answer:
+        assert isinstance(sent, Ask)
+        return self._exchange(sent)
+
     def _exchange(self, request: Ask) -> Answer:
+        self.sent = request
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             try:
                 answer = _Stream(connection, request).answer()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from bench.conformance.model import RIGHT, Answer, Finding, Judge, fails, weak, wrong
+from bench.conformance.findings import RIGHT, Finding, Judge, fails, weak, wrong
+from bench.conformance.messages import Answer
 from bench.conformance.site import FILES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 

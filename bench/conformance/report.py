@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.conformance.catalogue import GROUPS
-from bench.conformance.examine import rows
-from bench.conformance.model import Grade, Group
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from bench.conformance.examine import Column
-    from bench.conformance.model import Check
+from bench.conformance.check import Check, Group
+from bench.conformance.examine import Column, rows
+from bench.conformance.findings import FAULTS, Grade
 
 TEMPLATE = Path(__file__).with_name("supported-http.template.md")
 PAGE = Path(__file__).parents[2] / "docs" / "supported-http.md"
-SYMBOLS = {Grade.RIGHT: "✓", Grade.WEAK: "~", Grade.WRONG: "✗", Grade.NOT_OFFERED: "·"}
+SYMBOLS = {
+    Grade.RIGHT: "✓",
+    Grade.WEAK: "~",
+    Grade.WRONG: "✗",
+    Grade.DECIDED: "◇",
+    Grade.NOT_OFFERED: "·",
+}
 
 
 def write(http1: Sequence[Column], http2: Sequence[Column]) -> None:
@@ -74,11 +75,9 @@ def _summary(columns: Sequence[Column], *, without_wire: bool = False) -> str:
 
 def _counts(counts: Sequence[int]) -> str:
     """Right, then what is not: ``48 · 2~ 1✗``; a server without faults shows one number."""
-    right, weak, wrong, _ = counts
-    parts = [str(right)]
-    parts += [f"{weak}{SYMBOLS[Grade.WEAK]}"] if weak else []
-    parts += [f"{wrong}{SYMBOLS[Grade.WRONG]}"] if wrong else []
-    return " ".join(parts)
+    by_grade = dict(zip(Grade, counts, strict=True))
+    faults = [f"{by_grade[grade]}{SYMBOLS[grade]}" for grade in FAULTS if by_grade[grade]]
+    return " ".join((str(by_grade[Grade.RIGHT]), *faults))
 
 
 def _details(columns: Sequence[Column]) -> str:
@@ -111,18 +110,18 @@ def _folded(column: Column, over_http2: dict[str, str]) -> str:
     only = {name: line for name, line in over_http2.items() if name not in faults}
     if not faults and not only:
         return ""
-    wrong, weak = column.total(Grade.WRONG), column.total(Grade.WEAK)
-    title = f"<summary><b>{column.server.name}</b>: {wrong} wrong, {weak} weak</summary>"
+    counts = ", ".join(f"{column.total(grade)} {grade.value}" for grade in FAULTS)
+    title = f"<summary><b>{column.server.name}</b>: {counts}</summary>"
     more = ["", "Over HTTP/2 only:", "", *only.values()] if only else []
     return "\n".join(["<details>", title, "", *faults.values(), *more, "", "</details>"])
 
 
 def _faults(column: Column) -> dict[str, str]:
-    """Give a line for each row that is wrong or weak, by the row's id."""
+    """Give a line for each row that is not right, by the row's id."""
     lines = {}
     for check in rows():
         cell = column.cells.get(check.id)
-        if cell and cell.finding.grade in (Grade.WRONG, Grade.WEAK):
+        if cell and cell.finding.grade in FAULTS:
             mark, said = SYMBOLS[cell.finding.grade], _safe(cell.finding.reason)
             row = f"`{check.id}` ({_cited(check)}) {_safe(check.promise)}"
             lines[check.id] = f"* {mark} {row}: *{said}*"

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bench.conformance.catalogue import GROUPS
-from bench.conformance.examine import rows
-from bench.conformance.model import Answer, Grade
+from bench.conformance.check import Check
+from bench.conformance.examine import Cell, Column, rows
+from bench.conformance.findings import FAULTS, Grade
+from bench.conformance.messages import Answer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.conformance.examine import Cell, Column
-    from bench.conformance.model import Check
-
-_STYLE = {Grade.WRONG: "bold red", Grade.WEAK: "yellow", Grade.RIGHT: "green"}
+_STYLE = {Grade.WRONG: "bold red", Grade.WEAK: "yellow", Grade.DECIDED: "cyan"}
 
 
 def show(columns: Sequence[Column], title: str, *, verbose: bool = False) -> None:
@@ -35,7 +31,7 @@ def show(columns: Sequence[Column], title: str, *, verbose: bool = False) -> Non
 
 
 def _counts(columns: Sequence[Column], title: str) -> Table:
-    table = Table(title=f"{title}\nright / weak / wrong")
+    table = Table(title=f"{title}\nright / weak / wrong / decided by the server")
     table.add_column("server")
     for group in GROUPS:
         table.add_column(group.title, justify="right")
@@ -49,21 +45,23 @@ def _counts(columns: Sequence[Column], title: str) -> Table:
     return table
 
 
-_SHOWN = (Grade.RIGHT, Grade.WEAK, Grade.WRONG)
+_SHOWN = (Grade.RIGHT, *FAULTS)
 
 
 def _count(counts: list[int]) -> str:
-    right, weak, wrong = counts
-    weakly = f"[yellow]{weak}[/yellow]" if weak else "·"
-    wrongly = f"[bold red]{wrong}[/bold red]" if wrong else "·"
-    return f"{right} {weakly} {wrongly}"
+    right, *faults = counts
+    shown = (
+        f"[{_STYLE[grade]}]{count}[/]" if count else "·"
+        for grade, count in zip(FAULTS, faults, strict=True)
+    )
+    return " ".join((str(right), *shown))
 
 
 def _faults(console: Console, column: Column, *, verbose: bool) -> None:
     console.print(f"\n[bold]{column.server.name}[/bold] ({column.version})")
     for check in rows():
         cell = column.cells.get(check.id)
-        if cell and cell.finding.grade in (Grade.WRONG, Grade.WEAK):
+        if cell and cell.finding.grade in FAULTS:
             _fault(console, check, cell)
             if verbose:
                 _exchanges(console, cell)
@@ -72,7 +70,7 @@ def _faults(console: Console, column: Column, *, verbose: bool) -> None:
 def _fault(console: Console, check: Check, cell: Cell) -> None:
     grade = cell.finding.grade
     assert grade is not None
-    mark = f"[{_STYLE[grade]}]{grade.value:5}[/{_STYLE[grade]}]"
+    mark = f"[{_STYLE[grade]}]{grade.value.split()[0]:7}[/]"
     reason = escape(cell.finding.reason)
     console.print(f"  {mark} {check.id:20} {check.rfc:16} {escape(check.promise)}: {reason}")
 

@@ -1,0 +1,47 @@
+"""What this project promises to cost, relative to others in the same round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What a figure is called, where it is not the first one.
+FIGURES = {"cpu_us": "", "p99_us": ", p99"}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One figure of a contender, divided by the reference's, is at most `bar`."""
+
+    contender: str
+    reference: str
+    work: str
+    bar: float
+    figure: str = "cpu_us"
+
+
+SERVE, APP = "asyncstatic-serve", "asyncstatic-hypercorn"
+NGINX, CACHE, HELLO, QUART = "nginx", "nginx-cache", "hello-hypercorn", "quart"
+
+PROMISES = (
+    Promise(SERVE, NGINX, "1k+browser", 0.65),
+    Promise(SERVE, CACHE, "1k+browser", 1.0),
+    Promise(SERVE, NGINX, "304", 0.65),
+    Promise(SERVE, CACHE, "304", 1.0),
+    Promise(SERVE, NGINX, "precompressed", 0.65),
+    Promise(SERVE, CACHE, "precompressed", 1.0),
+    Promise(SERVE, NGINX, "304+browser", 0.65),
+    Promise(SERVE, CACHE, "304+browser", 1.0),
+    Promise(SERVE, NGINX, "precompressed+browser", 0.65),
+    Promise(SERVE, CACHE, "precompressed+browser", 1.0),
+    Promise(SERVE, NGINX, "64k+browser", 0.9),
+    Promise(SERVE, NGINX, "10m", 0.7),
+    Promise(SERVE, NGINX, "100m", 0.9),
+    Promise(SERVE, NGINX, "files", 1.0),
+    Promise(SERVE, NGINX, "1k+browser", 1.0, "p99_us"),
+    Promise(APP, HELLO, "1k", 1.15),
+    Promise(APP, HELLO, "64k", 1.3),
+    Promise(APP, QUART, "1k", 0.3),
+    Promise(APP, QUART, "64k", 0.2),
+    Promise(APP, QUART, "10m", 0.05),
+    Promise(APP, QUART, "100m", 0.05),
+)
