@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from asyncstatic.files.arena import Arena
 from asyncstatic.files.kept import KeptHandles
-from asyncstatic.files.source import Found, Opened, Source, are_unchanged
+from asyncstatic.files.source import Found, Opened, Seen, Source, are_unchanged
 from asyncstatic.http.model import Absence, Lookup
 
 # Content from this size on is also copied to the arena, in octets: below it, copying it once
@@ -28,8 +28,22 @@ ARENA_FROM = 16 * 1024
 _OVERHEAD = 4096
 
 
+class _Entry:
+    """What is remembered, in which turn of the loop it was looked at, and whether it was used."""
+
+    __slots__ = ("looked_at", "opened", "used")
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self.looked_at = -1
+        self.used = False
+
+
 class Cached:
     """A source with a memory, bounded in octets.
+
+    What has not been used since it was last considered goes first, the oldest before the others
+    (second chance: a use costs no reordering).
 
     Args:
         source: what is asked on a miss.
@@ -40,25 +54,23 @@ class Cached:
         self._source = source
         self._capacity = capacity
         self._used = 0
-        self._entries: OrderedDict[Lookup, Opened] = OrderedDict()
-        self._this_turn: dict[Lookup, Opened] = {}
+        self._entries: OrderedDict[Lookup, _Entry] = OrderedDict()
+        self._turn = 0
+        self._seen: Seen = {}
         self._arena = Arena()
         self._handles = KeptHandles()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
-        entry = self._this_turn.get(lookup)
-        if entry is not None:
-            return entry
         entry = self._entries.get(lookup)
         if entry is not None:
-            if are_unchanged(entry.witnesses):
-                self._looked_at(lookup, entry)
-                return entry
+            if entry.looked_at == self._turn or self._is_unchanged(entry):
+                entry.used = True
+                return entry.opened
             self._forget(lookup)
-        entry = self._handles.get(lookup)
-        if entry is not None:
-            return entry
+        kept = self._handles.get(lookup)
+        if kept is not None:
+            return kept
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = self._source.open_nowait(lookup)
@@ -74,18 +86,23 @@ class Cached:
     def close(self) -> None:
         """Forget everything and close the source."""
         self._entries.clear()
-        self._this_turn.clear()
         self._used = 0
         self._arena.close()
         self._handles.close_all()
         self._source.close()
 
-    def _looked_at(self, lookup: Lookup, entry: Opened) -> None:
-        """Trust an entry until the loop has turned: then new requests may have come."""
-        self._entries.move_to_end(lookup)
-        if not self._this_turn:
-            asyncio.get_running_loop().call_soon(self._this_turn.clear)
-        self._this_turn[lookup] = entry
+    def _is_unchanged(self, entry: _Entry) -> bool:
+        """Look at an entry, and trust it until the loop has turned: then requests may have come."""
+        if not self._seen:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        if not are_unchanged(entry.opened.witnesses, self._seen):
+            return False
+        entry.looked_at = self._turn
+        return True
+
+    def _end_turn(self) -> None:
+        self._turn += 1
+        self._seen.clear()
 
     def _remembered(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.witnesses:
@@ -97,19 +114,28 @@ class Cached:
             self._forget(lookup)
         if len(found.content) >= ARENA_FROM:
             found.copy = self._arena.put(found.content)
-        self._entries[lookup] = found
+        self._entries[lookup] = _Entry(found)
         self._used += _cost(found)
         while self._used > self._capacity:
-            self._forget(next(iter(self._entries)))
+            self._consider(*self._entries.popitem(last=False))
         return found
 
+    def _consider(self, lookup: Lookup, entry: _Entry) -> None:
+        """Let an entry go, unless it was used since it was last considered."""
+        if entry.used:
+            entry.used = False
+            self._entries[lookup] = entry
+        else:
+            self._drop(entry.opened)
+
     def _forget(self, lookup: Lookup) -> None:
-        entry = self._entries.pop(lookup)
-        self._this_turn.pop(lookup, None)
-        self._used -= _cost(entry)
-        if entry.copy is not None:
-            self._arena.drop(entry.copy)
-            entry.copy = None
+        self._drop(self._entries.pop(lookup).opened)
+
+    def _drop(self, opened: Opened) -> None:
+        self._used -= _cost(opened)
+        if opened.copy is not None:
+            self._arena.drop(opened.copy)
+            opened.copy = None
 
 
 def _cost(entry: Opened) -> int:

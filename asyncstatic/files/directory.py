@@ -77,6 +77,7 @@ class Directory:
         self._begun: Lookup | None = None
         self._dating = Dating()
         self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
+        self._directories: BoundedDict[str, Witness] = BoundedDict(1024)
 
     @property
     def resolver_name(self) -> str:
@@ -348,9 +349,17 @@ class Directory:
         """The directory that a new or removed sidecar or index would change."""
         path = "/".join((self.path, *segments[:-1]))
         try:
-            return Witness(path, identity_of(kernel.stat(path)))
+            return self._shared(Witness(path, identity_of(kernel.stat(path))))
         except FileNotFoundError:  # between the two renames of a deploy, say
             return Witness(path, self._identity_beneath(segments[:-1], nowait))
+
+    def _shared(self, directory: Witness) -> Witness:
+        """The same for all files of a directory: memory that is used together stays warm."""
+        known = self._directories.get(directory.path)
+        if known == directory:
+            return known
+        self._directories.put(directory.path, directory)
+        return directory
 
     def _identity_beneath(self, segments: tuple[str, ...], nowait: bool) -> Identity:
         fd = self._resolver.open(segments, cached_only=nowait)

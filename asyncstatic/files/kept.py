@@ -32,7 +32,7 @@ class KeptHandles:
         entry = self._kept.get(lookup)
         if entry is None:
             return None
-        if not are_unchanged(entry.witnesses):
+        if not are_unchanged(entry.witnesses, {}):
             self._close(lookup)
             return None
         self._asked.add(lookup)

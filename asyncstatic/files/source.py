@@ -22,9 +22,21 @@ class Witness(NamedTuple):
     identity: Identity
 
 
-def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
-    """Look at witnesses again; they are asked by name, as the next lookup would be."""
+#: What paths were when they were looked at, in one turn of the event loop.
+Seen: TypeAlias = dict[str, Identity]
+
+
+def are_unchanged(witnesses: tuple[Witness, ...], seen: Seen) -> bool:
+    """Look at witnesses again; they are asked by name, as the next lookup would be.
+
+    Args:
+        witnesses: what must be as it was.
+        seen: those that were looked at just now, and found unchanged, are not asked again; others
+            are added. Files of one directory share its witness.
+    """
     for path, identity in witnesses:
+        if seen.get(path) == identity:
+            continue
         try:
             now = kernel.stat(path)
         except OSError:
@@ -37,6 +49,7 @@ def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
             or now.st_dev != identity.device
         ):
             return False
+        seen[path] = identity
     return True
 
 

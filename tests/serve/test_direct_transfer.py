@@ -111,6 +111,23 @@ def test_clients_that_reset_leave_nothing_behind(inside: Inside) -> None:
     assert eventually(lambda: open_handles() <= before)
 
 
+@pytest.mark.parametrize("way", ["reset", "dropped"])
+def test_who_goes_in_mid_transfer_does_not_spoil_that_of_the_next(inside: Inside, way: str) -> None:
+    """The numbers of its handles go to the next connection."""
+    going = [inside.connect(receive_buffer=4096) for _ in range(4)]
+    for connection in going:
+        connection.send(head("/large.bin"))
+        assert connection.take(1000)
+    if way == "dropped":
+        time.sleep(2.0)  # past their deadline, without a reset that would end them otherwise
+    for connection in going:
+        connection.reset()
+    following = [inside.connect() for _ in range(8)]
+    for connection in following:
+        with connection:
+            assert connection.get("/large.bin").content == CONTENT
+
+
 # -- files that change while they are sent ---------------------------------------------------
 
 

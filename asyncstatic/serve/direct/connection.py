@@ -112,11 +112,15 @@ class DirectProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
         self._lane.leave(self)
-        self._close_duplicate()
         self._buffer = b""
         self.resume_writing()
-        if self._answering is not None:
-            self._answering.cancel()
+        if self._answering is None:
+            self._close_duplicate()
+            return
+        # Not before its task has ended: the loop may watch it until then, and what it watches of
+        # a number that is closed would be reported to whoever gets the number next.
+        self._answering.add_done_callback(self._close_duplicate)
+        self._answering.cancel()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write: answer no further request."""
@@ -289,7 +293,7 @@ class DirectProtocol(asyncio.Protocol):
             self._duplicate = duplicate(self.transport.get_extra_info("socket"))
         return self._duplicate
 
-    def _close_duplicate(self) -> None:
+    def _close_duplicate(self, _: object = None) -> None:
         if self._duplicate is not None:
             self._duplicate.close()
             self._duplicate = None

@@ -26,6 +26,8 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ByteRange, ResponsePlan
 
 WINDOW = 4 * 1024 * 1024
+import os
+TURN = int(os.environ.get('XTURN', 256)) * 1024
 PIECE = 256 * 1024
 _MSG_MORE = getattr(socket, "MSG_MORE", 0)
 
@@ -159,7 +161,7 @@ class Transfer:
 
     def _advance(self, out: socket.socket) -> _Waits:
         """Send until something has to be waited for; other clients are, after a window."""
-        parts, room = self._parts, WINDOW
+        parts, room = self._parts, TURN
         try:
             while parts and room > 0:
                 part = parts[0]
@@ -168,7 +170,7 @@ class Transfer:
                 elif part.first >= self._warm_until and not self._is_warm(part):
                     return _Waits.DISK
                 else:
-                    room -= self._send_range(out, part)
+                    room -= self._send_range(out, part, room)
         except BlockingIOError:
             pass
         return _Waits.CLIENT if parts else _Waits.NOTHING
@@ -177,10 +179,10 @@ class Transfer:
         rest = octets[out.send(octets) :]
         self._replace(rest or None)
 
-    def _send_range(self, out: socket.socket, part: ByteRange) -> int:
+    def _send_range(self, out: socket.socket, part: ByteRange, room: int) -> int:
         if part.last < self._warm_until:
             self._check()
-        count = min(self._warm_until, part.last + 1) - part.first
+        count = min(min(self._warm_until, part.last + 1) - part.first, room)
         sent = kernel.sendfile(out.fileno(), self._handle.fd, part.first, count)
         if not sent:
             raise ContentChangedError("the file became shorter")
