@@ -223,7 +223,7 @@ def remember(opened: Opened, key: tuple[Any, ...], value: object) -> None:
 
     Within a bound: fields are the client's, and may be long and many.
     """
-    if sum(len(field or "") for field in key[1]) > _MEMO_CHARACTERS:
+    if sum(map(len, filter(None, key[1]))) > _MEMO_CHARACTERS:
         return
     if len(opened.memo) >= _MEMO_ENTRIES:
         opened.memo.clear()

@@ -16,19 +16,19 @@ own: the next head must be complete in time, and content must move.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Coroutine
 from math import inf
 from typing import Any, cast
 
-from asyncstatic.files import kernel
+from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane
+from asyncstatic.serve.direct.outlet import Outlet
 from asyncstatic.serve.direct.refusal import refuse
-from asyncstatic.serve.direct.transfer import Transfer, duplicate, send_copy
+from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
 
@@ -51,11 +51,10 @@ class DirectProtocol(asyncio.Protocol):
         "_began",
         "_buffer",
         "_deadline",
-        "_duplicate",
         "_eof",
-        "_is_plain",
         "_lane",
         "_loop",
+        "_outlet",
         "_requests",
         "_unsent",
         "_writable",
@@ -63,6 +62,7 @@ class DirectProtocol(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
+    _outlet: Outlet
 
     def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
         self._lane = lane
@@ -74,8 +74,6 @@ class DirectProtocol(asyncio.Protocol):
         self._eof = False
         self._deadline = inf
         self._unsent = 0
-        self._is_plain = False
-        self._duplicate: socket.socket | None = None
         self._began = 0.0
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -83,6 +81,7 @@ class DirectProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many, or nothing here is for this lane."""
         self.transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self.transport)
         lane = self._lane
         if lane.is_full():
             refuse(self.transport)
@@ -90,14 +89,20 @@ class DirectProtocol(asyncio.Protocol):
         lane.enter(self)
         self._rest()
         tls = transport.get_extra_info("ssl_object")
-        self._is_plain = tls is None
         if not lane.mounts or (
             tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
         ):
             self._hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """Answer all complete requests that are there."""
+        """Answer all complete requests that are there; of one that is known at a glance."""
+        if not self._buffer and self._answering is None and self._writable is None:
+            admitted = self._lane.remembered.get(data)
+            if admitted is not None and not self.transport.is_closing():
+                if not self._answer(admitted, data):
+                    self._buffer = data
+                    self._hand_over()
+                return
         self._buffer = self._buffer + data if self._buffer else data
         if self._answering is None:
             self._proceed()
@@ -107,7 +112,7 @@ class DirectProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Let a half-closed client have its answer; TLS has no half-closed state."""
         self._eof = True
-        return self._answering is not None and self._is_plain
+        return self._answering is not None and self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
@@ -115,11 +120,11 @@ class DirectProtocol(asyncio.Protocol):
         self._buffer = b""
         self.resume_writing()
         if self._answering is None:
-            self._close_duplicate()
+            self._outlet.close()
             return
-        # Not before its task has ended: the loop may watch it until then, and what it watches of
-        # a number that is closed would be reported to whoever gets the number next.
-        self._answering.add_done_callback(self._close_duplicate)
+        # Not before the task has ended: the loop may watch the outlet until then, and what it hears
+        # of a number that is closed it would tell whoever gets the number next.
+        self._answering.add_done_callback(self._outlet.close)
         self._answering.cancel()
 
     def pause_writing(self) -> None:
@@ -212,27 +217,30 @@ class DirectProtocol(asyncio.Protocol):
 
     def _answer(self, admitted: Admitted, head: bytes) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
-        lane, static, lookup = self._lane, admitted.mount.static, admitted.lookup
-        if lane.observes:
+        lookup = admitted.lookup
+        if self._lane.observes:
             self._began = time.time()
         if isinstance(lookup, ResponsePlan):
-            return self._is_ours(admitted, lookup) and self._write_small(admitted, lookup, None)
-        found = static.source.open_nowait(lookup)
+            return self._send(admitted, lookup, None)
+        found = admitted.mount.static.source.open_nowait(lookup)
         if found is None:
             self._start(self._answer_later(admitted, head))
             return True
-        if isinstance(found, Opened) and found.memo and self._keeps_alive(admitted):
+        if isinstance(found, Opened) and self._keeps_alive(admitted):
             known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
                 self._repeat(admitted, known, found)
                 return True
-        plan, opened = static.plan(admitted.request, found)
-        if not self._is_ours(admitted, plan):
-            _close(opened)
-            return False
-        if not self._write_small(admitted, plan, opened):
-            self._send_large(admitted, plan, cast("Opened", opened))
-        return True
+        return self._send(admitted, *admitted.mount.static.plan(admitted.request, found))
+
+    async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
+        """Answer after the disk has been waited for, in the pool."""
+        self.hold()
+        if not self._send(admitted, *await admitted.mount.static.find(admitted.request)):
+            self._buffer = head + self._buffer
+            self._hand_over()
+
+    # -- responses -------------------------------------------------------------------------
 
     def _repeat(self, admitted: Admitted, known: KnownResponse, opened: Opened) -> None:
         """Answer as before, at another time."""
@@ -240,87 +248,50 @@ class DirectProtocol(asyncio.Protocol):
         if known.content is None:
             self._send_file(admitted, head, known.plan, opened, close=False)
             return
-        self._write(head, known.content, opened)
-        opened.close()
+        self._outlet.write(head, known.content, _copy_of(opened, known.content))
         self._answered(admitted, known.plan)
+        opened.close()
 
-    async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
-        """Answer after the disk has been waited for, in the pool."""
-        self.hold()
-        plan, opened = await admitted.mount.static.find(admitted.request)
+    def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
+        """Send a response, or begin to; False when this lane does not send it."""
         if not self._is_ours(admitted, plan):
             _close(opened)
-            self._buffer = head + self._buffer
-            self._hand_over()
-        elif not self._write_small(admitted, plan, opened):
-            self._send_large(admitted, plan, cast("Opened", opened))
+            return False
+        close = not self._keeps_alive(admitted)
+        try:
+            content = self._in_memory(plan, opened)
+            if opened is not None and not close:
+                self._lane.remember(admitted, opened, plan, content)
+            head = self._lane.head_of(plan, close=close)
+        except OSError as error:
+            _close(opened)
+            self._give_up(error)
+            return True
+        if content is None:
+            self._send_file(admitted, head, plan, cast("Opened", opened), close=close)
+            return True
+        self._outlet.write(head, content, _copy_of(opened, content))
+        _close(opened)
+        self._ended(admitted, plan, close=close)
+        return True
 
     def _is_ours(self, admitted: Admitted, plan: ResponsePlan) -> bool:
         """Tell whether this lane sends a plan: not what an app may have, or of unknown length."""
         passed_on = plan.status in PASSED_ON and admitted.mount.passes_on()
         return plan.length is not None and not passed_on
 
-    def _write_small(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
-        """Send a response whose octets are in memory; False when they are not."""
-        content = self._in_memory(plan, opened)
-        if content is None:
-            return False
-        close = not self._keeps_alive(admitted)
-        head = self._lane.head_of(plan, close=close)
-        self._write(head, content, opened)
-        if opened is not None:
-            opened.close()
-            if not close:
-                self._lane.remember(admitted, opened, plan, content)
-        self._ended(admitted, plan, close=close)
-        return True
-
     def _in_memory(self, plan: ResponsePlan, opened: Opened | None) -> bytes | None:
         """The content, unless it is octets of a file that the kernel had better send by itself."""
-        by_kernel = opened is not None and opened.handle is not None and self._out() is not None
-        if by_kernel and (plan.length or 0) > _READ_AT_ONCE:
+        by_kernel = opened is not None and opened.handle is not None
+        if by_kernel and (plan.length or 0) > _READ_AT_ONCE and self._outlet.past() is not None:
             return None
         return in_memory(plan, opened)
-
-    def _out(self) -> socket.socket | None:
-        """A duplicate of the socket, for system calls of our own.
-
-        None while only the transport may write: over TLS, or behind what it has still to write.
-        """
-        if not self._is_plain or not kernel.HAS_SENDFILE or self.transport.get_write_buffer_size():
-            return None
-        if self._duplicate is None:
-            self._duplicate = duplicate(self.transport.get_extra_info("socket"))
-        return self._duplicate
-
-    def _close_duplicate(self, _: object = None) -> None:
-        if self._duplicate is not None:
-            self._duplicate.close()
-            self._duplicate = None
-
-    def _write(self, head: bytes, content: bytes, opened: Opened | None) -> None:
-        """Write a response whose octets are in memory, without copying where that pays."""
-        copy = opened.copy if opened is not None and content is opened.content else None
-        out = self._out() if copy is not None else None
-        if copy is None or out is None:
-            self.transport.write(head + content)
-            return
-        sent = send_copy(out, head, copy)
-        if sent < len(head) + len(content):
-            self.transport.write((head + content)[sent:])
-
-    def _send_large(self, admitted: Admitted, plan: ResponsePlan, opened: Opened) -> None:
-        """Send a response from its file."""
-        close = not self._keeps_alive(admitted)
-        if not close:
-            self._lane.remember(admitted, opened, plan, None)
-        self._send_file(admitted, self._lane.head_of(plan, close=close), plan, opened, close=close)
 
     def _send_file(
         self, admitted: Admitted, head: bytes, plan: ResponsePlan, opened: Opened, *, close: bool
     ) -> None:
         """Send what the socket takes at once, and the rest at the client's pace."""
-        out = self._out()
+        out = self._outlet.past()
         transfer = Transfer(self, cast("Handle", opened.handle), head, plan)
         try:
             finished = out is not None and transfer.begin(out)
@@ -346,7 +317,7 @@ class DirectProtocol(asyncio.Protocol):
         self.progress()
         try:
             await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-            await transfer.finish(self._out())
+            await transfer.finish(self._outlet.past())
         finally:
             opened.close()
         self._ended(admitted, plan, close=close)
@@ -408,12 +379,17 @@ class DirectProtocol(asyncio.Protocol):
         """Give connection and octets to the full server, for good - or refuse them ourselves."""
         octets, self._buffer = self._buffer, b""
         self._lane.leave(self)
-        self._close_duplicate()
+        self._outlet.close()
         refusal = self._lane.refusal_of(octets)
         if refusal is not None:
             refuse(self.transport, refusal)
             return
         self._lane.server.take_over(self.transport, octets, eof=self._eof)
+
+
+def _copy_of(opened: Opened | None, content: bytes) -> Copy | None:
+    """The arena's copy of what is sent, if that is all of the content."""
+    return opened.copy if opened is not None and content is opened.content else None
 
 
 def _close(opened: Opened | None) -> None:
