@@ -146,13 +146,13 @@ def prefers_html(accept: str | None) -> bool:
 
     Browsers name ``text/html``. ``*/*`` - curl, fetch() - is a program or a terminal: plain text.
     """
-    if accept is not None and len(accept) <= _CACHED_LENGTH:
-        return _prefers_html(accept)
+    if accept is None or len(accept) <= _CACHED_LENGTH:
+        return _remembered_preference(accept)
     return _compare_html(accept)
 
 
 @lru_cache(maxsize=256)
-def _prefers_html(accept: str) -> bool:
+def _remembered_preference(accept: str | None) -> bool:
     return _compare_html(accept)
 
 

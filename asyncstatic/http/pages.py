@@ -33,7 +33,12 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         accept: the Accept field.
         fields: further fields of the response.
     """
-    media_type, content = _content(status, prefers_html(accept))
+    return _page(status, prefers_html(accept), fields)
+
+
+@lru_cache(maxsize=256)
+def _page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
+    media_type, content = _content(status, html)
     return ResponsePlan(
         status,
         (

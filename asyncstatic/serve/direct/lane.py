@@ -154,6 +154,7 @@ class Lane:
         terms = server.terms
         self.server = server
         self.mounts = mounts
+        self._paths = [(mount, terms.root_path + mount.prefix) for mount in mounts]
         self.head_octets = terms.head_octets
         self.keep_alive_timeout = terms.keep_alive_timeout
         self.keep_alive_requests = terms.keep_alive_requests
@@ -166,7 +167,6 @@ class Lane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._sweeping: asyncio.TimerHandle | None = None
-        self._root_path = terms.root_path
         self._reader = HeadReader(terms.server_names)
         self.remembered: BoundedDict[bytes, Admitted] = BoundedDict(_REMEMBERED_REQUESTS)
         self._second = 0
@@ -189,8 +189,8 @@ class Lane:
         if read is None:
             return None
         line, head = read
-        for mount in self.mounts:
-            prefix, target = split_mount(line.path, self._root_path + mount.prefix)
+        for mount, path in self._paths:
+            prefix, target = split_mount(line.path, path)
             if mount.prefix and not prefix:
                 if not target:
                     return None  # the mount point without its slash
