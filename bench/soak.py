@@ -35,7 +35,7 @@ FILES = 2_000
 LEAVERS = 200
 SETTLE_SECONDS = 1.0
 
-# The first fifth fills caches and arenas; growth is counted from there.
+# The first fifth fills the caches; growth is counted from there.
 WARM_UP_SHARE = 0.2
 TOLERATED_GROWTH = 0.03
 

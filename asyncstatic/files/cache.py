@@ -15,14 +15,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from asyncstatic.files.arena import Arena
 from asyncstatic.files.kept import KeptHandles
-from asyncstatic.files.source import Found, Opened, Seen, Source, are_unchanged
+from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.witness import Seen, are_unchanged
 from asyncstatic.http.model import Absence, Lookup
-
-# Content from this size on is also copied to the arena, in octets: below it, copying it once
-# more to the socket is cheaper than the second system call.
-ARENA_FROM = 16 * 1024
 
 # What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
 _OVERHEAD = 4096
@@ -57,7 +53,6 @@ class Cached:
         self._entries: OrderedDict[Lookup, _Entry] = OrderedDict()
         self._turn = 0
         self._seen: Seen = {}
-        self._arena = Arena()
         self._handles = KeptHandles()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
@@ -87,7 +82,6 @@ class Cached:
         """Forget everything and close the source."""
         self._entries.clear()
         self._used = 0
-        self._arena.close()
         self._handles.close_all()
         self._source.close()
 
@@ -112,8 +106,6 @@ class Cached:
             return found
         if lookup in self._entries:
             self._forget(lookup)
-        if len(found.content) >= ARENA_FROM:
-            found.copy = self._arena.put(found.content)
         self._entries[lookup] = _Entry(found)
         self._used += _cost(found)
         while self._used > self._capacity:
@@ -133,11 +125,7 @@ class Cached:
 
     def _drop(self, opened: Opened) -> None:
         self._used -= _cost(opened)
-        if opened.copy is not None:
-            self._arena.drop(opened.copy)
-            opened.copy = None
 
 
 def _cost(entry: Opened) -> int:
-    octets = len(entry.content or b"")
-    return octets * (2 if entry.copy is not None else 1) + _OVERHEAD
+    return len(entry.content or b"") + _OVERHEAD

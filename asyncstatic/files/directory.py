@@ -28,7 +28,8 @@ from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.resolver import choose_resolver
 from asyncstatic.files.root import Tree, fault, release
 from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
-from asyncstatic.files.source import Found, Opened, Witness, absence_of, is_forbidden, is_missing
+from asyncstatic.files.source import Found, Opened, absence_of, is_forbidden, is_missing
+from asyncstatic.files.witness import Witness, lasting
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
@@ -308,7 +309,7 @@ class Directory:
         digest = self._known_digest(chosen, nowait) if self._settings.etag == "content" else None
         files.remove(chosen)
         handle = Handle(chosen.fd, chosen.identity, self._pool)
-        return Opened(replace(facts, digest=digest), handle=handle, witnesses=_lasting(witnesses))
+        return Opened(replace(facts, digest=digest), handle=handle, witnesses=lasting(witnesses))
 
     def _in_memory(
         self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
@@ -325,7 +326,7 @@ class Directory:
         digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
         facts = replace(facts, identity=identity, digest=digest)
         same = identity == chosen.identity
-        return Opened(facts, octets, witnesses=_lasting(witnesses) if same else ())
+        return Opened(facts, octets, witnesses=lasting(witnesses) if same else ())
 
     def _known_digest(self, file: _File, nowait: bool) -> bytes | None:
         """The SHA-256 of a large file, computed once for each identity."""
@@ -383,12 +384,6 @@ def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File 
         if acceptable:
             return min(acceptable, key=lambda file: file.identity.size)
     return None
-
-
-def _lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:
-    """Return them, or none where one could change without showing it."""
-    now_ns = time.time_ns()
-    return () if any(witness.identity.racy(now_ns) for witness in witnesses) else witnesses
 
 
 def _close_all(files: list[_File]) -> None:

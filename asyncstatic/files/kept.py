@@ -6,7 +6,8 @@ import asyncio
 from collections import OrderedDict
 
 from asyncstatic.files import kernel
-from asyncstatic.files.source import Opened, are_unchanged
+from asyncstatic.files.source import Opened
+from asyncstatic.files.witness import are_unchanged
 from asyncstatic.http.model import Lookup
 
 _IDLE_SECONDS = 0.5

@@ -11,10 +11,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import socket
 import sys
 from collections.abc import Callable
-from typing import Any
 
 # -- flags ---------------------------------------------------------------------------------
 
@@ -53,11 +51,6 @@ dup = os.dup
 def openat(dir_fd: int, name: bytes | str, flags: int) -> int:
     """Open `name` relative to the directory `dir_fd` (openat(2))."""
     return os.open(name, flags, dir_fd=dir_fd)
-
-
-def statat(dir_fd: int, name: bytes | str, *, follow_symlinks: bool = False) -> os.stat_result:
-    """Stat `name` relative to `dir_fd`; the link itself unless told to follow (fstatat(2))."""
-    return os.stat(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
 
 def readlinkat(dir_fd: int, name: bytes) -> bytes:
@@ -225,62 +218,11 @@ def is_resident(fd: int, position: int) -> bool:
         return False
 
 
-def readahead(fd: int, offset: int, count: int) -> None:
-    """Ask the kernel to load a window into the page cache; a no-op where it cannot be asked."""
-    if sys.platform == "linux":
-        os.posix_fadvise(fd, offset, count, os.POSIX_FADV_WILLNEED)
-
-
 # -- to a socket ---------------------------------------------------------------------------
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-if sys.platform == "linux" and _libc is not None:
-    _send = _libc.send
-    _send.restype = ctypes.c_ssize_t
-    _SEND_FLAGS = ctypes.c_int(socket.MSG_MORE | socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
-
-    def send_more(fd: int, octets: bytes) -> int:
-        """Send on a socket to which more will be sent at once (send(2), MSG_MORE)."""
-        sent = int(_send(fd, octets, ctypes.c_size_t(len(octets)), _SEND_FLAGS))
-        if sent < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return sent
-else:
-
-    def send_more(fd: int, octets: bytes) -> int:
-        """Send on a socket; what follows leaves in a segment of its own."""
-        return os.write(fd, octets)
-
 
 if sys.platform != "win32":
     #: Copies up to `count` octets from a file to a socket (sendfile(2)), if HAS_SENDFILE.
     sendfile = os.sendfile
-
-
-# -- files in memory -----------------------------------------------------------------------
-
-_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # <linux/falloc.h>
-_fallocate: Any = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
-HAS_MEMORY_FILES = _fallocate is not None and hasattr(os, "memfd_create")
-
-if sys.platform == "linux":
-
-    def memory_file(name: str) -> int:
-        """Make a file that lives in memory only (memfd_create(2)); only if HAS_MEMORY_FILES."""
-        return os.memfd_create(name)
-
-    def pwrite(fd: int, octets: bytes, offset: int) -> int:
-        """Write at `offset`; may write fewer octets (pwrite(2))."""
-        return os.pwrite(fd, octets, offset)
-
-    def punch_hole(fd: int, offset: int, count: int) -> None:
-        """Give the pages of a range back; who still refers to one keeps it (fallocate(2))."""
-        where = ctypes.c_longlong(offset), ctypes.c_longlong(count)
-        if _fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, *where):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
 
 
 # -- the name of an open handle, and Windows -----------------------------------------------

@@ -13,7 +13,8 @@ from __future__ import annotations
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.root import OneTree, Tree
 from asyncstatic.files.sidecar import SidecarNames
-from asyncstatic.files.source import Found, Opened, Witness
+from asyncstatic.files.source import Found, Opened
+from asyncstatic.files.witness import Witness
 from asyncstatic.http.model import Absence, Folder, Lookup
 
 

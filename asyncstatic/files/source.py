@@ -5,52 +5,13 @@ from __future__ import annotations
 import errno
 import logging
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from asyncstatic.files import kernel
-from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
-from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
+from asyncstatic.files.witness import Witness
+from asyncstatic.http.model import Absence, Folder, Lookup, Representation
 
 logger = logging.getLogger("asyncstatic")
-
-
-class Witness(NamedTuple):
-    """A path and what it was: while all witnesses are unchanged, an answer still holds."""
-
-    path: str
-    identity: Identity
-
-
-#: What paths were when they were looked at, in one turn of the event loop.
-Seen: TypeAlias = dict[str, Identity]
-
-
-def are_unchanged(witnesses: tuple[Witness, ...], seen: Seen) -> bool:
-    """Look at witnesses again; they are asked by name, as the next lookup would be.
-
-    Args:
-        witnesses: what must be as it was.
-        seen: those that were looked at just now, and found unchanged, are not asked again; others
-            are added. Files of one directory share its witness.
-    """
-    for path, identity in witnesses:
-        if seen.get(path) == identity:
-            continue
-        try:
-            now = kernel.stat(path)
-        except OSError:
-            return False
-        if (
-            now.st_ino != identity.inode
-            or now.st_mtime_ns != identity.mtime_ns
-            or now.st_ctime_ns != identity.ctime_ns
-            or now.st_size != identity.size
-            or now.st_dev != identity.device
-        ):
-            return False
-        seen[path] = identity
-    return True
 
 
 @dataclass(slots=True)
@@ -61,8 +22,6 @@ class Opened:
         representation: its facts.
         content: all its octets, when it is small enough to be held in memory.
         handle: the open file otherwise. Whoever got this closes it.
-        copy: the content once more, where sendfile(2) can take it; the cache that made it
-            takes it away when the entry goes, so use it at once.
         witnesses: what to look at again before the answer is used another time; empty
             when it must not be.
         memo: what hosts derived from it, bounded by them; it goes when this goes.
@@ -71,7 +30,6 @@ class Opened:
     representation: Representation
     content: bytes | None = None
     handle: Handle | None = None
-    copy: Copy | None = None
     witnesses: tuple[Witness, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
 

@@ -63,7 +63,7 @@ def _standing_in(page: Found) -> Found:
     if known is not None:
         return known
     facts = replace(page.representation, stands_in=True)
-    made = replace(page, representation=facts, copy=None, memo={})
+    made = replace(page, representation=facts, memo={})
     if page.handle is None and page.witnesses:
         page.memo[_MEMO] = made
     return made

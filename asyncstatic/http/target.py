@@ -87,9 +87,8 @@ def parse_target(
     if len(target) > settings.max_target:
         return Refusal(414, "too-long")
     if not decoded and not settings.deny and _is_plain(target):
-        _, *names = target.decode("ascii").split("/")
-        directory = not names[-1]
-        return TargetPath(tuple(names[:-1] if directory else names), directory)
+        plain = target.decode("ascii").split("/")
+        return TargetPath(tuple(plain[1:-1] if plain[-1] == "" else plain[1:]), plain[-1] == "")
     names = _decode(target, decoded=decoded)
     if isinstance(names, Refusal):
         return names

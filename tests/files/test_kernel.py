@@ -7,7 +7,6 @@ import errno
 import mmap
 import os
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -308,19 +307,12 @@ def test_a_cold_file_is_not_read_without_waiting(cold: int) -> None:
     assert kernel.pread_nowait(cold, len(CONTENT), 0) == CONTENT
 
 
-def test_readahead_is_accepted(file: int) -> None:
-    kernel.readahead(file, 0, len(CONTENT))
-    assert kernel.pread(file, 9, 0) == CONTENT[:9]
-
-
 # -- the rest ------------------------------------------------------------------------------
 
 
 def test_names_are_taken_relative_to_the_directory_and_links_for_themselves(
     directory: int,
 ) -> None:
-    assert stat.S_ISLNK(kernel.statat(directory, "link").st_mode)
-    assert stat.S_ISREG(kernel.statat(directory, "link", follow_symlinks=True).st_mode)
     assert kernel.readlinkat(directory, b"link") == b"file"
     with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
         kernel.readlinkat(directory, b"file")
@@ -360,34 +352,3 @@ def test_sendfile_sends_the_octets_it_is_asked_for(file: int) -> None:
         sent = kernel.sendfile(ours.fileno(), file, 7, 1000)
         assert theirs.recv(4096) == CONTENT[7 : 7 + sent]
         assert sent == 1000
-
-
-def test_send_more_sends_what_fits_and_never_waits() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert kernel.send_more(ours.fileno(), b"a head, and") == 11
-        assert theirs.recv(4096) == b"a head, and"
-        if sys.platform == "linux":
-            with pytest.raises(BlockingIOError):
-                send_for_ever(ours.fileno())
-
-
-def send_for_ever(fd: int) -> None:
-    while True:
-        kernel.send_more(fd, bytes(65536))
-
-
-@pytest.mark.skipif(not kernel.HAS_MEMORY_FILES, reason="no memfd_create(2) or fallocate(2)")
-def test_a_hole_in_a_memory_file_reads_as_zeros_and_leaves_the_rest() -> None:
-    fd = kernel.memory_file("test")
-    assert kernel.pwrite(fd, CONTENT, 0) == len(CONTENT)
-    before = kernel.fstat(fd)
-    kernel.punch_hole(fd, 2 * PAGE, 16 * PAGE)
-    after = kernel.fstat(fd)
-    assert after.st_size == before.st_size == len(CONTENT)
-    assert after.st_blocks < before.st_blocks
-    expected = CONTENT[: 2 * PAGE] + bytes(16 * PAGE) + CONTENT[18 * PAGE :]
-    assert kernel.pread(fd, len(CONTENT), 0) == expected
-    kernel.close(fd)
-    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        kernel.punch_hole(fd, 0, PAGE)

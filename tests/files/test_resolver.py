@@ -154,7 +154,7 @@ def test_without_leave_to_wait_no_call_is_made_that_could(
             patient.append("openat2")
         return really(dir_fd, name, flags, resolve)
 
-    for call in ("openat", "open_path", "readlinkat", "stat", "statat"):
+    for call in ("openat", "open_path", "readlinkat", "stat"):
         monkeypatch.setattr(kernel, call, lambda *_, call=call, **__: patient.append(call))
     monkeypatch.setattr(kernel, "openat2", openat2)
     outcome(resolver, path, cached_only=True)

@@ -70,7 +70,7 @@ def test_a_request_octet_by_octet_has_the_same_answer(inside: Inside, octets: by
 
 
 def test_many_requests_in_one_piece_are_answered_in_order(inside: Inside) -> None:
-    """Small, large, from the arena, missing; the client reads only when all are sent."""
+    """Small, large, missing; the client reads only when all are sent."""
     targets = ("/css/app.css", "/big.bin", "/missing", "/pixels.png", "/empty.txt") * 20
     lengths = {"/css/app.css": 21, "/big.bin": 1_200_000, "/pixels.png": 300_000, "/empty.txt": 0}
     with inside.connect() as connection:

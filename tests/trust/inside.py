@@ -23,9 +23,8 @@ from tests.support.raw import HOST, Answer, Connection, EndedError, head
 CALLS = tuple(
     name
     for name in (
-        *("openat2", "openat", "open_path", "stat", "statat", "fstat", "fd_path", "readlinkat"),
-        *("scandir_fd", "close", "dup", "pread", "preadv_nowait", "readahead"),
-        *("send_more", "sendfile", "memory_file", "pwrite", "punch_hole"),
+        *("openat2", "openat", "open_path", "stat", "fstat", "fd_path", "readlinkat"),
+        *("scandir_fd", "close", "dup", "pread", "preadv_nowait", "sendfile"),
     )
     if hasattr(kernel, name)
 )

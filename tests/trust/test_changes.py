@@ -124,7 +124,7 @@ def check_tick(answer: Answer, content: bytes, seen: dict[str, bytes]) -> None:
         assert seen.setdefault(tag, content) == content, "one tag for two contents"
 
 
-#: Held in memory; held in memory and sent from an arena; sent from the file.
+#: Held in memory; sent from the file.
 SIZES = [1_000, 40_000, 300_000, 2_000_000]
 
 

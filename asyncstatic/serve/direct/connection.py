@@ -21,7 +21,6 @@ from collections.abc import Coroutine
 from math import inf
 from typing import Any, cast
 
-from asyncstatic.files.arena import Copy
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
@@ -248,7 +247,7 @@ class DirectProtocol(asyncio.Protocol):
         if known.content is None:
             self._send_file(admitted, head, known.plan, opened, close=False)
             return
-        self._outlet.write(head, known.content, _copy_of(opened, known.content))
+        self.transport.write(head + known.content)
         self._answered(admitted, known.plan)
         opened.close()
 
@@ -270,7 +269,7 @@ class DirectProtocol(asyncio.Protocol):
         if content is None:
             self._send_file(admitted, head, plan, cast("Opened", opened), close=close)
             return True
-        self._outlet.write(head, content, _copy_of(opened, content))
+        self.transport.write(head + content)
         _close(opened)
         self._ended(admitted, plan, close=close)
         return True
@@ -385,11 +384,6 @@ class DirectProtocol(asyncio.Protocol):
             refuse(self.transport, refusal)
             return
         self._lane.server.take_over(self.transport, octets, eof=self._eof)
-
-
-def _copy_of(opened: Opened | None, content: bytes) -> Copy | None:
-    """The arena's copy of what is sent, if that is all of the content."""
-    return opened.copy if opened is not None and content is opened.content else None
 
 
 def _close(opened: Opened | None) -> None:

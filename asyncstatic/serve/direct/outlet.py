@@ -11,9 +11,6 @@ import socket
 from contextlib import suppress
 
 from asyncstatic.files import kernel
-from asyncstatic.files.arena import Copy
-
-_MSG_MORE = getattr(socket, "MSG_MORE", 0)
 
 
 class Outlet:
@@ -44,22 +41,6 @@ class Outlet:
                 self._duplicate = _duplicate(self._transport.get_extra_info("socket"))
         return self._duplicate
 
-    def write(self, head: bytes, content: bytes, copy: Copy | None) -> None:
-        """Write a response whose octets are in memory.
-
-        Args:
-            head: status line and fields.
-            content: what follows.
-            copy: the content once more, where the kernel can take it without copying it again.
-        """
-        out = self.past() if copy is not None else None
-        if copy is None or out is None:
-            self._transport.write(head + content)
-            return
-        sent = _send_copy(out, head, copy)
-        if sent < len(head) + len(content):
-            self._transport.write((head + content)[sent:])
-
     def close(self, _: object = None) -> None:
         """Give the duplicate back."""
         if self._duplicate is not None:
@@ -72,20 +53,3 @@ def _duplicate(original: socket.socket) -> socket.socket:
     duplicate = socket.socket(family, kind, protocol, kernel.dup(original.fileno()))
     duplicate.setblocking(False)
     return duplicate
-
-
-def _send_copy(out: socket.socket, head: bytes, copy: Copy) -> int:
-    """Send a head and content from an arena, as far as the socket takes it now.
-
-    The content begins at a page and is small, so both are one segment (send(2), MSG_MORE).
-
-    Returns:
-        How many octets of both were sent. After an error of the connection that is none more:
-        the transport meets the same error and deals with it.
-    """
-    sent = 0
-    with suppress(OSError):
-        sent = out.send(head, _MSG_MORE)
-        if sent == len(head):
-            sent += kernel.sendfile(out.fileno(), copy.fd, copy.offset, copy.length)
-    return sent
