@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockingError
 
-from asyncstatic.files import kernel
+from asyncstatic.files.handle import read_fully
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def fd(tmp_path: Path) -> Iterator[int]:
 
 async def test_a_call_of_ours_that_may_wait_is_noticed_on_the_loop(fd: int) -> None:
     with pytest.raises(BlockingError):
-        kernel.pread(fd, 6, 0)
+        read_fully(fd, 0, 6)
 
 
 def test_the_same_call_is_welcome_off_the_loop(fd: int) -> None:
-    assert kernel.pread(fd, 6, 0) == b"octets"
+    assert read_fully(fd, 0, 6) == b"octets"
