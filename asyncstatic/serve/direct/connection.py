@@ -24,7 +24,8 @@ from typing import Any, cast
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane
+from asyncstatic.serve.direct.head import RequestLine
+from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
 from asyncstatic.serve.direct.outlet import Outlet
 from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.transfer import Transfer
@@ -259,13 +260,14 @@ class DirectProtocol(asyncio.Protocol):
         close = not self._keeps_alive(admitted)
         try:
             content = self._in_memory(plan, opened)
-            if opened is not None and not close:
-                self._lane.remember(admitted, opened, plan, content)
-            head = self._lane.head_of(plan, close=close)
         except OSError as error:
             _close(opened)
             self._give_up(error)
             return True
+        head = head_of(plan)
+        if opened is not None and not close:
+            self._lane.remember(admitted, opened, KnownResponse(head, content, plan))
+        head += self._lane.ending(close=close)
         if content is None:
             self._send_file(admitted, head, plan, cast("Opened", opened), close=close)
             return True
@@ -329,7 +331,7 @@ class DirectProtocol(asyncio.Protocol):
     def _keeps_alive(self, admitted: Admitted) -> bool:
         lane = self._lane
         return (
-            admitted.keep_alive
+            admitted.head.keep_alive
             and self._requests + 1 < lane.keep_alive_requests
             and not lane.closing
         )
@@ -340,9 +342,9 @@ class DirectProtocol(asyncio.Protocol):
         self._deadline = self._loop.time() + lane.keep_alive_timeout
         if lane.observes:
             seconds = time.time() - self._began
-            lane.server.observe(
-                Exchange(admitted.line, admitted.head, plan, self.transport, seconds)
-            )
+            method, target, query, _, mount, _ = admitted.request
+            line = RequestLine(method, mount + target, query)
+            lane.server.observe(Exchange(line, admitted.head, plan, self.transport, seconds))
 
     # -- what takes longer, and what is not ours -------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httptools
 
@@ -32,11 +32,19 @@ _REMEMBERED_HEADS = 2048
 
 
 class Head(NamedTuple):
-    """What a header block says; equal for every request that repeats it byte for byte."""
+    """What a header block says; equal for every request that repeats it byte for byte.
+
+    Attributes:
+        fields: those that matter for the answer.
+        keep_alive: whether the connection goes on.
+        headers: all of them.
+        keys: by method, what a response is remembered by, beside its representation.
+    """
 
     fields: Fields
     keep_alive: bool
     headers: Headers
+    keys: dict[str, tuple[Any, ...]]
 
 
 class RequestLine(NamedTuple):
@@ -101,7 +109,9 @@ class HeadReader:
         options = _plain_connection(collector.headers)
         if options is None:
             return None
-        return Head(Fields.read(collector.headers), b"close" not in options, collector.headers)
+        fields = Fields.read(collector.headers)
+        keys = {method: (method, fields, "response") for method in ("GET", "HEAD")}
+        return Head(fields, b"close" not in options, collector.headers, keys)
 
     def _is_plain(self, headers: Headers) -> bool:
         hosts = [value for name, value in headers if name == b"host"]

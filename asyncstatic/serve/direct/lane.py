@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from asyncstatic.files.memory import BoundedDict
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
@@ -26,8 +26,9 @@ from asyncstatic.serve.direct.refusal import misread
 from asyncstatic.serve.scope import split_mount
 
 SWEEP_SECONDS = 0.5
-_REMEMBERED_REQUESTS = 2048
-_REMEMBERED_OCTETS = 2048
+_REMEMBERED_OCTETS = 2048  # of one request head; a longer one is seldom repeated
+_SHARE_OF_REQUESTS = 4  # a fourth of what hot content may take, besides it
+_ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
@@ -55,10 +56,34 @@ class Admitted(NamedTuple):
     request: Request
     mount: Mount
     lookup: Lookup | ResponsePlan
-    keep_alive: bool
-    line: RequestLine
     head: Head
     key: tuple[Any, ...]
+
+
+class Requests(dict[bytes, Admitted]):
+    """Requests by their exact octets, so that one which is repeated is read once.
+
+    The older half is forgotten when they take too much memory. Reading is a plain dict's.
+
+    Args:
+        capacity: octets that all may take.
+    """
+
+    __slots__ = ("_capacity", "_used")
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._used = 0
+
+    def put(self, octets: bytes, admitted: Admitted) -> None:
+        """Remember a request that is not there yet."""
+        self[octets] = admitted
+        self._used += len(octets) + _ADMITTED_OCTETS
+        if self._used > self._capacity:
+            for old in tuple(islice(self, (len(self) + 1) // 2)):
+                del self[old]
+            self._used = sum(map(len, self)) + len(self) * _ADMITTED_OCTETS
 
 
 class KnownResponse(NamedTuple):
@@ -168,7 +193,8 @@ class Lane:
         self._empty = asyncio.Event()
         self._sweeping: asyncio.TimerHandle | None = None
         self._reader = HeadReader(terms.server_names)
-        self.remembered: BoundedDict[bytes, Admitted] = BoundedDict(_REMEMBERED_REQUESTS)
+        cached = sum(mount.static.settings.cache_bytes for mount in mounts)
+        self.remembered = Requests(cached // _SHARE_OF_REQUESTS)
         self._second = 0
         self._ending = b""
 
@@ -199,8 +225,7 @@ class Lane:
                 return None
             request = Request(line.method, target, line.query, head.fields, prefix)
             lookup = admit(request, mount.static.settings)
-            key = (line.method, head.fields, "response")
-            return Admitted(request, mount, lookup, head.keep_alive, line, head, key)
+            return Admitted(request, mount, lookup, head, head.keys[line.method])
         return None
 
     def refusal_of(self, octets: bytes) -> bytes | None:
@@ -210,30 +235,24 @@ class Lane:
         if status is None or whole is None or whole.passes_on():
             return None
         plan = page(status, None, (ALLOW,) if status == 405 else ())
-        return self.head_of(plan, close=True) + b"".join(map(bytes, plan.content))  # type: ignore[arg-type] # a page is octets
+        content = b"".join(map(bytes, plan.content))  # type: ignore[arg-type] # a page is octets
+        return head_of(plan) + self.ending(close=True) + content
 
     # -- from a plan to octets -------------------------------------------------------------
 
-    def ending(self) -> bytes:
+    def ending(self, *, close: bool = False) -> bytes:
         """How every head ends: Date, and what else the server adds; made once a second."""
         now = int(time.time())
         if now != self._second:
             self._second = now
             lines = [b"%b: %b\r\n" % field for field in self.server.fields()]
             self._ending = b"".join((*lines, b"\r\n"))
-        return self._ending
+        return b"connection: close\r\n" + self._ending if close else self._ending
 
-    def head_of(self, plan: ResponsePlan, *, close: bool) -> bytes:
-        """Serialize status line and fields."""
-        closing = b"connection: close\r\n" if close else b""
-        return _own_head(plan) + closing + self.ending()
-
-    def remember(
-        self, admitted: Admitted, opened: Opened, plan: ResponsePlan, content: bytes | None
-    ) -> None:
+    def remember(self, admitted: Admitted, opened: Opened, response: KnownResponse) -> None:
         """Keep a response with what it was made from, where it lasts."""
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
-            remember(opened, admitted.key, KnownResponse(_own_head(plan), content, plan))
+            remember(opened, admitted.key, response)
 
     # -- the life of connections -----------------------------------------------------------
 
@@ -308,7 +327,8 @@ def find_mounts(app: Any) -> Iterator[Mount]:
         yield from find_mounts(app.asgi_app)
 
 
-def _own_head(plan: ResponsePlan) -> bytes:
+def head_of(plan: ResponsePlan) -> bytes:
+    """Serialize status line and fields, as far as they are the plan's."""
     return _status_line(plan.status) + b"".join(b"%b: %b\r\n" % field for field in plan.fields)
 
 

@@ -1,0 +1,72 @@
+"""What the direct lane remembers, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncstatic import StaticFiles
+from asyncstatic.serve.direct.lane import Admitted, Lane, Mount, Requests, Terms
+from tests.support.raw import head
+
+KIB = 1024
+
+
+class Behind:
+    """A full server that nothing is handed to."""
+
+    terms = Terms()
+    observes = False
+
+
+@pytest.fixture
+def lane(site: Path) -> Iterator[Lane]:
+    static = StaticFiles(site, cache_bytes=256 * KIB)
+    yield Lane([Mount("", static, lambda: False)], Behind())  # type: ignore[arg-type] # it is not asked for more
+    static.close()
+
+
+def _admitted(lane: Lane, target: str) -> Admitted:
+    admitted = lane.admit(head(target))
+    assert admitted is not None
+    return admitted
+
+
+def test_a_request_that_is_repeated_is_read_once(lane: Lane) -> None:
+    first = _admitted(lane, "/css/app.css")
+    assert lane.remembered.get(head("/css/app.css")) is first
+    assert lane.remembered.get(head("/css/app.csS")) is None
+    assert lane.remembered.get(head("/css/app.css", "Range: bytes=0-1")) is None
+
+
+def test_a_long_head_is_not_remembered(lane: Lane) -> None:
+    octets = head("/css/app.css", "Cookie: " + "c" * 2048)
+    assert lane.admit(octets) is not None
+    assert lane.remembered.get(octets) is None
+
+
+@pytest.mark.parametrize("length", [1, 100, 2000])
+def test_what_is_remembered_is_bounded_in_octets_and_the_newest_is_there(length: int) -> None:
+    requests = Requests(64 * KIB)
+    for number in range(2000):
+        octets = b"%08d" % number + b"x" * length
+        requests.put(octets, None)  # type: ignore[arg-type] # its size is not looked at
+        assert sum(map(len, requests)) + 720 * len(requests) <= 64 * KIB
+        assert octets in requests
+    assert len(requests) >= 64 * KIB // (length + 8 + 720) // 2 - 1
+
+
+def test_of_the_many_requests_of_a_root_a_fourth_of_its_cache_is_kept(lane: Lane) -> None:
+    for number in range(1000):
+        _admitted(lane, f"/{number}")
+    assert 64 * KIB // 2 // 900 <= len(lane.remembered) <= 64 * KIB // 720
+
+
+def test_without_a_cache_nothing_is_remembered(site: Path) -> None:
+    static = StaticFiles(site, cache_bytes=0)
+    lane = Lane([Mount("", static, lambda: False)], Behind())  # type: ignore[arg-type] # it is not asked for more
+    assert lane.admit(head("/css/app.css")) is not None
+    assert not lane.remembered
+    static.close()
