@@ -22,24 +22,40 @@ from asyncstatic.http.model import Absence, Lookup
 
 # What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
 _OVERHEAD = 4096
+_ANY = (("*",),)  # no client's: theirs name codings
+_MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
 
 
 class _Entry:
-    """What is remembered, in which turn of the loop it was looked at, and whether it was used."""
+    """What is remembered, by which lookups it is found, and what it is worth.
 
-    __slots__ = ("looked_at", "opened", "used")
+    Attributes:
+        opened: the representation.
+        lookups: its keys.
+        looked_at: the turn of the loop in which its witnesses were unchanged.
+        used: since it was last considered.
+    """
+
+    __slots__ = ("looked_at", "lookups", "opened", "used")
 
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
+        self.lookups: list[Lookup] = []
         self.looked_at = -1
         self.used = False
+
+    @property
+    def cost(self) -> int:
+        """Octets that it takes."""
+        return len(self.opened.content or b"") + _OVERHEAD
 
 
 class Cached:
     """A source with a memory, bounded in octets.
 
     What has not been used since it was last considered goes first, the oldest before the others
-    (second chance: a use costs no reordering).
+    (second chance: a use costs no reordering). What has but one representation is remembered once,
+    whatever codings are asked for.
 
     Args:
         source: what is asked on a miss.
@@ -50,19 +66,20 @@ class Cached:
         self._source = source
         self._capacity = capacity
         self._used = 0
-        self._entries: OrderedDict[Lookup, _Entry] = OrderedDict()
+        self._entries: dict[Lookup, _Entry] = {}
+        self._oldest_first: OrderedDict[_Entry, None] = OrderedDict()
         self._turn = 0
         self._seen: Seen = {}
         self._handles = KeptHandles()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
-        entry = self._entries.get(lookup)
+        entry = self._entries.get(lookup) or self._of_any_coding(lookup)
         if entry is not None:
             if entry.looked_at == self._turn or self._is_unchanged(entry):
                 entry.used = True
                 return entry.opened
-            self._forget(lookup)
+            self._forget(entry)
         kept = self._handles.get(lookup)
         if kept is not None:
             return kept
@@ -80,10 +97,21 @@ class Cached:
 
     def close(self) -> None:
         """Forget everything and close the source."""
-        self._entries.clear()
-        self._used = 0
+        for entry in tuple(self._oldest_first):
+            self._forget(entry)
         self._handles.close_all()
         self._source.close()
+
+    def _of_any_coding(self, lookup: Lookup) -> _Entry | None:
+        """Find what has no other representation, and be found at once the next time."""
+        entry = self._entries.get(_any_coding(lookup))
+        if entry is not None and len(entry.lookups) < _MOST_NAMES:
+            self._name(entry, lookup)
+        return entry
+
+    def _name(self, entry: _Entry, lookup: Lookup) -> None:
+        self._entries[lookup] = entry
+        entry.lookups.append(lookup)
 
     def _is_unchanged(self, entry: _Entry) -> bool:
         """Look at an entry, and trust it until the loop has turned: then requests may have come."""
@@ -104,28 +132,33 @@ class Cached:
         if found.content is None:
             self._handles.keep(lookup, found)
             return found
-        if lookup in self._entries:
-            self._forget(lookup)
-        self._entries[lookup] = _Entry(found)
-        self._used += _cost(found)
+        if not found.representation.negotiable:
+            lookup = _any_coding(lookup)
+        if (before := self._entries.get(lookup)) is not None:
+            self._forget(before)
+        entry = _Entry(found)
+        self._name(entry, lookup)
+        self._oldest_first[entry] = None
+        self._used += entry.cost
         while self._used > self._capacity:
-            self._consider(*self._entries.popitem(last=False))
+            self._consider(next(iter(self._oldest_first)))
         return found
 
-    def _consider(self, lookup: Lookup, entry: _Entry) -> None:
+    def _consider(self, entry: _Entry) -> None:
         """Let an entry go, unless it was used since it was last considered."""
         if entry.used:
             entry.used = False
-            self._entries[lookup] = entry
+            self._oldest_first.move_to_end(entry)
         else:
-            self._drop(entry.opened)
+            self._forget(entry)
 
-    def _forget(self, lookup: Lookup) -> None:
-        self._drop(self._entries.pop(lookup).opened)
+    def _forget(self, entry: _Entry) -> None:
+        del self._oldest_first[entry]
+        self._used -= entry.cost
+        for lookup in entry.lookups:
+            if self._entries.get(lookup) is entry:
+                del self._entries[lookup]
 
-    def _drop(self, opened: Opened) -> None:
-        self._used -= _cost(opened)
 
-
-def _cost(entry: Opened) -> int:
-    return len(entry.content or b"") + _OVERHEAD
+def _any_coding(lookup: Lookup) -> Lookup:
+    return lookup._replace(codings=_ANY)

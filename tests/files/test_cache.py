@@ -217,6 +217,30 @@ async def test_codings_are_remembered_apart(site: Site) -> None:
         assert await site.ask(plain) == ("identity", OLD)
 
 
+async def test_what_has_one_representation_is_remembered_once_for_all_codings(site: Site) -> None:
+    await site.ask(FILE)
+    for codings in ((), (("identity",),), (("gzip",), ("br", "identity"))):
+        for _ in range(2):
+            assert await site.hits(FILE._replace(codings=codings))
+    for number in range(20):  # more than one entry has names for
+        assert await site.hits(FILE._replace(codings=((f"x-{number}",),)))
+
+
+async def test_who_accepts_nothing_does_not_decide_for_others(site: Site) -> None:
+    for _ in range(2):
+        assert await site.ask(PACKED._replace(codings=())) == ("identity", OLD)
+        assert await site.ask(PACKED) == ("br", brotli.compress(OLD))
+
+
+async def test_a_sidecar_that_appears_is_seen_under_every_name(site: Site) -> None:
+    for codings in (CODINGS, (("identity",),)):
+        await site.ask(FILE._replace(codings=codings))
+    write(site.top / "root/a.txt.gz", gzip.compress(OLD, mtime=0))
+    await asyncio.sleep(A_TICK)
+    assert await site.ask(FILE) == ("gzip", gzip.compress(OLD, mtime=0))
+    assert await site.ask(FILE._replace(codings=(("identity",),))) == ("identity", OLD)
+
+
 async def test_a_file_that_may_still_be_written_is_not_kept(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
