@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from http import HTTPStatus
 
 from asyncstatic.http.fields import prefers_html
 from asyncstatic.http.model import RawFields, ResponsePlan
+from asyncstatic.http.status import PHRASES
 
 _WORDS = {
     308: "This resource has moved.",
@@ -54,7 +54,7 @@ def _page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
 
 @lru_cache(maxsize=64)
 def _content(status: int, html: bool) -> tuple[bytes, bytes]:
-    title = f"{status} {HTTPStatus(status).phrase}"
+    title = f"{status} {PHRASES[status]}"
     if not html:
         return b"text/plain; charset=utf-8", f"{title}\n{_WORDS[status]}\n".encode()
     text = (

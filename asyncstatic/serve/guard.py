@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from http import HTTPStatus
 from inspect import isawaitable
 from typing import TypeAlias
 
@@ -12,6 +11,7 @@ from asyncstatic.files.source import Found, Source
 from asyncstatic.http.fields import PRIVATE, CacheControl
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.respond import respond
+from asyncstatic.http.status import PHRASES
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Settings
 
@@ -112,7 +112,7 @@ def _shown(settings: Settings) -> Settings:
 
 
 def _gone(request: Request) -> ResponsePlan:
-    text = f"410 {HTTPStatus.GONE.phrase}\nThis link has expired.\n".encode("ascii")
+    text = f"410 {PHRASES[410]}\nThis link has expired.\n".encode("ascii")
     fields = (
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(text)),

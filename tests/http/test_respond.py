@@ -930,3 +930,10 @@ def test_a_plan_is_a_function_of_values() -> None:
     request: Any = ask(range="bytes=0-0,9-9")
     assert answer(request) == answer(request)
     assert hash(answer(request)) == hash(answer(request))
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"), [(414, "URI Too Long"), (416, "Range Not Satisfiable")]
+)
+def test_a_page_has_the_name_that_rfc_9110_gives_its_status(status: int, phrase: str) -> None:
+    assert content_of(_refused(status, "*/*")).startswith(f"{status} {phrase}\n".encode())

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +19,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
+from asyncstatic.http.status import PHRASES
 from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.direct.head import Head, HeadReader, RequestLine
 from asyncstatic.serve.direct.refusal import misread
@@ -337,5 +337,5 @@ def _status_line(status: int) -> bytes:
 
 
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+    status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()
 }

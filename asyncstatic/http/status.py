@@ -1,0 +1,13 @@
+"""Reason phrases, as RFC 9110 §15 has them; Python's table follows from 3.13 on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+PHRASES = {status.value: _RENAMED.get(status.value, status.phrase) for status in HTTPStatus}
