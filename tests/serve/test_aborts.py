@@ -26,7 +26,7 @@ _AT_ONCE = 16
 _STREAMS_PER_CONNECTION = 50
 # Where the connection is ours, requests are pipelined, too: in front of an app it is the server's.
 _PIPELINED = {"serve": 3, "uvicorn": 3}
-_WARM_UP = 1500  # aborts after which allocators hold what they need at a time
+_WARM_UP = 3334  # aborts after which allocators hold what they need: a third of the work
 # Each with how much its client reads at most: less than there is, so it never waits in vain.
 _TARGETS = {"/big.bin": 1_000_000, "/pixels.png": 200_000, "/css/app.css": 100, "/missing": 100}
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close() sends RST
