@@ -50,6 +50,15 @@ class Fields(NamedTuple):
                 found[known] = f"{found[known]}, {text}" if known in found else text
         return cls(**found) if found else _NO_FIELDS
 
+    def deciding(self) -> Fields:
+        """Leave out what has no part in the answer, once its representation is selected.
+
+        That is all but conditions, ranges, the origin and the digest wanted - and where one of
+        those is there, nothing: the answer may be an error page, made by Accept.
+        """
+        decides = self[_FIRST_DECIDING:] != _NO_FIELDS[_FIRST_DECIDING:]
+        return self if decides else _NO_FIELDS
+
 
 # Not every server lower-cases; asking for these spellings costs less than lower() of every name.
 _KNOWN = {
@@ -58,6 +67,8 @@ _KNOWN = {
     for spelling in (str.lower, str.title, str.upper)
 }
 _NO_FIELDS = Fields()
+# The ones before it, by name, are about selecting a representation, preflights, and the host.
+_FIRST_DECIDING = Fields._fields.index("if_match")
 
 
 class Request(NamedTuple):

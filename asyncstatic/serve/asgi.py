@@ -173,7 +173,7 @@ class StaticFiles:
 
     def _plan_of(self, request: Request, opened: Opened) -> tuple[ResponsePlan, Opened]:
         """Decide the answer from a representation; remembered with it, where that lasts."""
-        key = (request.method, request.fields)
+        key = (request.method, request.fields.deciding())
         plan: ResponsePlan | None = opened.memo.get(key)
         if plan is not None:
             return plan, opened

@@ -22,7 +22,7 @@ from asyncstatic.http.model import (
     ResponsePlan,
 )
 from asyncstatic.http.ranges import MAX_PARTS
-from asyncstatic.http.respond import admit
+from asyncstatic.http.respond import admit, respond
 from asyncstatic.settings import Settings
 from tests.http.rows import (
     AFTER,
@@ -937,3 +937,26 @@ def test_a_plan_is_a_function_of_values() -> None:
 )
 def test_a_page_has_the_name_that_rfc_9110_gives_its_status(status: int, phrase: str) -> None:
     assert content_of(_refused(status, "*/*")).startswith(f"{status} {phrase}\n".encode())
+
+
+@given(requests, everything_found, all_settings)
+def test_what_decides_nothing_changes_no_answer(
+    request_: Request, found: Found, settings: Settings
+) -> None:
+    """Answers are remembered by the fields that decide."""
+    if not isinstance(found, Representation):
+        return
+    decided = request_._replace(fields=request_.fields.deciding())
+    whole = respond(request_, found, settings, NOW * SECOND, "boundary")
+    assert respond(decided, found, settings, NOW * SECOND, "boundary") == whole
+
+
+@pytest.mark.parametrize("name", [name for name in Fields._fields if name.startswith("if_")])
+def test_a_condition_decides_also_when_it_is_empty(name: str) -> None:
+    fields = Fields(accept="*/*", **{name: ""})
+    assert fields.deciding() == fields
+
+
+def test_who_asks_and_what_is_accepted_decide_nothing() -> None:
+    fields = Fields(accept="text/html", accept_encoding="br", host="example.org")
+    assert fields.deciding() == Fields()

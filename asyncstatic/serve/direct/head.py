@@ -110,7 +110,8 @@ class HeadReader:
         if options is None:
             return None
         fields = Fields.read(collector.headers)
-        keys = {method: (method, fields, "response") for method in ("GET", "HEAD")}
+        deciding = fields.deciding()
+        keys = {method: (method, deciding, "response") for method in ("GET", "HEAD")}
         return Head(fields, b"close" not in options, collector.headers, keys)
 
     def _is_plain(self, headers: Headers) -> bool:
