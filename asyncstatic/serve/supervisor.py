@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -33,6 +34,25 @@ def supervise(work: Callable[[], None], workers: int, graceful_timeout: float) -
     return supervisor.watch()
 
 
+@contextmanager
+def _interrupt_ignored_by_children() -> Iterator[None]:
+    """A Ctrl-C reaches all of a terminal's group: our children hear of it from us.
+
+    What is ignored is inherited. One that comes to us meanwhile is held back, not lost: what is
+    blocked stays pending, also while it is ignored (signal(7), Linux).
+    """
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is not None:
+        mask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if mask is not None:
+            mask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 class _Supervisor:
     def __init__(self, work: Callable[[], None], graceful_timeout: float) -> None:
         self._work = work
@@ -42,14 +62,13 @@ class _Supervisor:
         self._deadline: float | None = None
 
     def start(self) -> None:
-        """Start a worker. A Ctrl-C reaches all of a terminal's group: it hears of it from us."""
+        """Start a worker, and end it at once if the end was asked for meanwhile."""
         process = self._context.Process(target=self._work)
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with _interrupt_ignored_by_children():
             process.start()
-        finally:
-            signal.signal(signal.SIGINT, handler)
         self._processes.append(process)
+        if self._deadline is not None:
+            process.terminate()
 
     def stop(self, *_: Any) -> None:
         """Ask all workers to end."""
