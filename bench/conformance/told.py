@@ -41,12 +41,17 @@ def with_probe(server: Server) -> Server | None:
 def excuse(probed: Client, sent: Sent) -> str | None:
     """Say what kept the application from answering rightly; None when nothing did.
 
+    Where the probe's server does not answer either, nobody can tell: that excuses nothing.
+
     Args:
         probed: a client of the server with the probe.
         sent: the request that showed the fault.
 
     """
-    told = _told(probed, sent)
+    try:
+        told = _told(probed, sent)
+    except Unanswered:
+        return None
     if told is None:
         return "the application is not asked"
     asked = _asked(sent)
@@ -56,11 +61,8 @@ def excuse(probed: Client, sent: Sent) -> str | None:
 
 
 def _told(probed: Client, sent: Sent) -> Ask | None:
-    """Send a request again, and give what the application was told of it."""
-    try:
-        said = probed.again(sent).get("Told")
-    except Unanswered:
-        return None
+    """Send a request again, and give what the application was told of it; None for nothing."""
+    said = probed.again(sent).get("Told")
     if said is None:
         return None
     method, target, fields = json.loads(b64decode(said))
