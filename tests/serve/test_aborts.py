@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 #: Ten thousand where each lane begins, fewer where only the loop or the framing differs.
 DOWNLOADS = {"hypercorn": 10_000, "serve": 10_000}
 _FEWER = 1_000
-_AT_ONCE = 16
+_AT_ONCE = 8
 _STREAMS_PER_CONNECTION = 50
 # Where the connection is ours, requests are pipelined, too: in front of an app it is the server's.
 _PIPELINED = {"serve": 3, "uvicorn": 3}
