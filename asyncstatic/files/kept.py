@@ -37,6 +37,7 @@ class KeptHandles:
             self._close(lookup)
             return None
         self._asked.add(lookup)
+        self._kept.move_to_end(lookup)  # the longest unused goes when there are too many
         return _shared(entry)
 
     def keep(self, lookup: Lookup, opened: Opened) -> None:

@@ -17,6 +17,7 @@ import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from asyncstatic.files import cache as cache_module
+from asyncstatic.files import kept as kept_module
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
@@ -339,6 +340,19 @@ async def test_a_handle_nobody_asks_for_is_given_back(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         while len(os.listdir("/proc/self/fd")) > before:
             await asyncio.sleep(0.05)
+    site.cached.close()
+
+
+async def test_of_too_many_handles_that_which_was_longest_unused_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_module, "_MOST", 2)
+    site = Site(tmp_path, cache_file_bytes=0)
+    for lookup in (FILE, at("b.txt"), FILE, at("packed.txt")):
+        await _ask_handle(site.cached, lookup)
+    asked = site.counting.asked
+    await _ask_handle(site.cached, FILE)
+    assert site.counting.asked == asked
     site.cached.close()
 
 
