@@ -103,7 +103,11 @@ class _Errand(Generic[Result]):
         self._notes: list[Result | _Abandoned] = []
 
     def __call__(self) -> Result:
-        result = self._call(*self._args)
+        # The thread holds this errand a moment longer than its caller waits for it. What was
+        # called may hold a directory open: it goes with this frame, before the answer.
+        call, args = self._call, self._args
+        del self._call, self._args
+        result = call(*args)
         self._notes.append(result)
         if isinstance(self._notes[0], _Abandoned) and self._discard is not None:
             self._discard(result)

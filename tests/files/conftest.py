@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ def no_handle_leaks() -> Iterator[None]:
     """Whatever the test does, as many handles are open after it as before."""
     before = _open_handles()
     yield
+    deadline = time.monotonic() + 1  # a thread may be about to let go of what it looked at
+    while _open_handles() != before and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert _open_handles() == before
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,28 @@ async def test_an_exception_is_handed_through(pool: Pool) -> None:
     with pytest.raises(ZeroDivisionError):
         await pool.run(divmod, 1, 0)
     assert await pool.run(divmod, 1, 1) == (1, 0)
+
+
+async def test_a_thread_that_has_answered_holds_nothing_of_what_it_called(
+    pool: Pool, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a directory's handle would be open, sometimes, a moment after its last use."""
+    loop = asyncio.get_running_loop()
+    really = loop.call_soon_threadsafe
+
+    def answer_and_stay(*args: Any, **kwargs: Any) -> asyncio.Handle:
+        handle = really(*args, **kwargs)
+        gate()
+        return handle
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", answer_and_stay)
+    called = Gate()
+    held = weakref.ref(called)
+    asyncio.get_running_loop().call_later(0.01, called.let_go)
+    await pool.run(called)
+    del called
+    await asyncio.sleep(0)  # the timer's reference goes
+    assert held() is None
 
 
 async def test_a_used_result_is_not_discarded(pool: Pool) -> None:
