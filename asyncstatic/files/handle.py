@@ -50,6 +50,16 @@ class Handle:
         """
         return kernel.pread_nowait(self.fd, count, offset)
 
+    def read_into_nowait(self, buffer: memoryview, offset: int) -> int | None:
+        """Fill a buffer with what the page cache holds from `offset` on; tell how much it is.
+
+        0 at the end of the file; None when the disk has to be waited for.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        return kernel.pread_into_nowait(self.fd, buffer, offset)
+
     async def read(self, offset: int, count: int) -> bytes:
         """Read `count` octets, fewer only at the end of the file.
 

@@ -12,7 +12,8 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # -- flags ---------------------------------------------------------------------------------
 
@@ -153,9 +154,19 @@ if sys.platform == "win32":
 else:
     pread = os.pread
 
-_SCRATCH_SIZE = 256 * 1024
-# A stack of reusable buffers: list.pop and list.append are atomic, so threads may share it.
+SCRATCH = 256 * 1024  # octets of a reusable buffer
+# A stack of them: list.pop and list.append are atomic, so threads may share it.
 _scratch: list[memoryview] = []
+
+
+@contextmanager
+def scratch() -> Iterator[memoryview]:
+    """Lend a buffer of SCRATCH octets, for as long as it is looked at and no longer."""
+    buffer = _scratch.pop() if _scratch else memoryview(bytearray(SCRATCH))
+    try:
+        yield buffer
+    finally:
+        _scratch.append(buffer)
 
 
 def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
@@ -164,29 +175,38 @@ def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
     Fewer octets come back only where the file ends. None also where the kernel or the file
     system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
     """
-    if count > _SCRATCH_SIZE:
+    if count > SCRATCH:
         return _pread_nowait(fd, memoryview(bytearray(count)), offset)
-    scratch = _scratch.pop() if _scratch else memoryview(bytearray(_SCRATCH_SIZE))
-    try:
-        return _pread_nowait(fd, scratch[:count], offset)
-    finally:
-        _scratch.append(scratch)
+    with scratch() as buffer:
+        return _pread_nowait(fd, buffer[:count], offset)
 
 
 def _pread_nowait(fd: int, view: memoryview, offset: int) -> bytes | None:
     filled = 0
     while filled < len(view):
-        try:
-            got = preadv_nowait(fd, view[filled:] if filled else view, offset + filled)
-        except OSError as error:
-            if error.errno in _WOULD_WAIT:
-                return None
-            raise
-        filled += got
+        got = pread_into_nowait(fd, view[filled:] if filled else view, offset + filled)
+        if got is None:
+            return None
         if not got:
-            # Linux 5.9 and 5.10 may answer 0 before the end (preadv2(2), BUGS): ask the size.
-            return bytes(view[:filled]) if offset + filled >= fstat(fd).st_size else None
-    return bytes(view)
+            break
+        filled += got
+    return bytes(view[:filled])
+
+
+def pread_into_nowait(fd: int, view: memoryview, offset: int) -> int | None:
+    """Fill a buffer with what the page cache holds from `offset` on, and return how much it is.
+
+    Fewer octets than fit where the next ones are not there, none at the end of the file, None where
+    that would be none for another reason.
+    """
+    try:
+        got = preadv_nowait(fd, view, offset)
+    except OSError as error:
+        if error.errno in _WOULD_WAIT:
+            return None
+        raise
+    # Linux 5.9 and 5.10 may answer 0 before the end (preadv2(2), BUGS): ask the size.
+    return got if got or offset >= fstat(fd).st_size else None
 
 
 if sys.platform == "linux":

@@ -195,7 +195,7 @@ def test_a_cached_file_reads_without_waiting_as_it_reads_with(
 
 
 def test_a_read_larger_than_the_shared_buffer_is_complete(tmp_path: Path) -> None:
-    content = os.urandom(kernel._SCRATCH_SIZE + 5)
+    content = os.urandom(kernel.SCRATCH + 5)
     (tmp_path / "large").write_bytes(content)
     with open(tmp_path / "large", "rb") as large:
         assert nowait(large.fileno(), len(content), 0) == content

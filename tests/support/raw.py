@@ -115,6 +115,14 @@ class Connection:
         del self._buffer[:count]
         return taken
 
+    def receive(self, count: int) -> None:
+        """Receive so many octets and no more, and keep them for `read`."""
+        while count:
+            octets = self.socket.recv(count)
+            assert octets, "the connection ended"
+            self._buffer += octets
+            count -= len(octets)
+
     def _fill(self) -> bool:
         if self._ended:
             return False

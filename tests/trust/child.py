@@ -79,6 +79,7 @@ def slow_disk() -> None:
     """No page is in the page cache, and the disk is slow; note the lag."""
     kernel.pread = _slow(kernel.pread)
     kernel.pread_nowait = lambda *_: None
+    kernel.pread_into_nowait = lambda *_: None
     kernel.is_resident = lambda *_: False
     lag()
 
@@ -87,6 +88,7 @@ def slow_disk_on_the_loop() -> None:
     """The same under a server that reads wherever it is, as naive ones do."""
     kernel.pread = _slow(kernel.pread)
     kernel.pread_nowait = kernel.pread
+    kernel.pread_into_nowait = _slow(kernel.pread_into_nowait)
     lag()
 
 

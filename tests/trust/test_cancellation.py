@@ -133,6 +133,7 @@ def _page_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """With the page cache as it is, and as if it held nothing."""
     if request.param:
         monkeypatch.setattr(kernel, "pread_nowait", lambda *_: None)
+        monkeypatch.setattr(kernel, "pread_into_nowait", lambda *_: None)
         monkeypatch.setattr(kernel, "is_resident", lambda *_: False)
 
 

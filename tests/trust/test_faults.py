@@ -59,12 +59,11 @@ REQUESTS = [
     pytest.param("/big.bin", ("Range: bytes=9-150000",), 206, BIG[9:150_001], id="range"),
     pytest.param("/missing", (), 404, None, id="missing"),
 ]
-#: Every error once; for good one of each kind: of the disk, of our limits, of permission.
+#: Every error once, and for good.
 FAULTS = [
-    *(pytest.param(code, False, id=f"{errno.errorcode[code]}-once") for code in CODES),
-    pytest.param(errno.EIO, True, id="EIO-for-good"),
-    pytest.param(errno.ENOMEM, True, id="ENOMEM-for-good"),
-    pytest.param(errno.EACCES, True, id="EACCES-for-good"),
+    pytest.param(code, persistent, id=f"{errno.errorcode[code]}-{when}")
+    for code in CODES
+    for when, persistent in (("once", False), ("for-good", True))
 ]
 #: What may be answered instead: our own limits, permission, and broken disks.
 INSTEAD = {errno.EACCES: 403, errno.ENOMEM: 503, errno.EAGAIN: 503}

@@ -48,6 +48,8 @@ def cramped(lane: str, base: Path) -> Iterator[Server]:
 @pytest.mark.slow
 def test_without_a_free_handle_it_says_503_and_recovers_by_itself(cramped: Server) -> None:
     statuses: set[int] = set()
+    cramped.fetch("/page.html", "Connection: close")
+    before = cramped.settled_handles(0, 0.3)
     with ExitStack() as clients, cramped.connect() as last:
         assert last.get("/page.html").status == 200
         for _ in range(80):  # more than fit; some are not even accepted
@@ -60,6 +62,7 @@ def test_without_a_free_handle_it_says_503_and_recovers_by_itself(cramped: Serve
             assert answer.status == 200 or answer.field("retry-after")
     assert 503 in statuses
     assert answers_again(cramped)
+    assert cramped.settled_handles(before, 10.0) <= before
 
 
 def answers_again(server: Server, seconds: float = 15.0) -> bool:

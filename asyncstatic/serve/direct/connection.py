@@ -149,7 +149,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def progress(self) -> None:
         """Content has moved: give the client another while."""
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = self._outlet.unsent()
         self._deadline = self._loop.time() + self._lane.send_timeout
 
     def hold(self) -> None:
@@ -160,10 +160,9 @@ class DirectProtocol(asyncio.Protocol):
         """Drop a connection without progress: slow heads, idle clients, stalled readers."""
         if now < self._deadline:
             return
-        unsent = self.transport.get_write_buffer_size()
-        if self._answering is None and not unsent:
+        if self._answering is None and not self.transport.get_write_buffer_size():
             self.transport.close()
-        elif unsent and unsent != self._unsent:
+        elif self._outlet.unsent() not in (0, self._unsent):
             self.progress()
         else:
             self.transport.abort()

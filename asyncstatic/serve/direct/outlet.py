@@ -8,9 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from contextlib import suppress
 
 from asyncstatic.files import kernel
+
+if sys.platform == "win32":
+
+    def _queued(_: int) -> int:
+        """Octets in a socket's queue: Windows does not tell."""
+        return 0
+else:
+    import fcntl
+    import termios
+
+    _NONE = bytes(4)  # an int of C
+
+    def _queued(fd: int) -> int:
+        """Octets in a socket's queue that the client has not acknowledged (tcp(7), SIOCOUTQ)."""
+        try:
+            return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, _NONE), sys.byteorder)
+        except OSError:
+            return 0
 
 
 class Outlet:
@@ -41,6 +60,14 @@ class Outlet:
                 self._duplicate = _duplicate(self._transport.get_extra_info("socket"))
         return self._duplicate
 
+    def unsent(self) -> int:
+        """How many octets the client has not taken, in the transport and, if known, in the system.
+
+        A slow client may take a while to make so much room that the socket is writable again.
+        """
+        waiting = self._transport.get_write_buffer_size()
+        return waiting + _queued(self._transport.get_extra_info("socket").fileno())
+
     def close(self, _: object = None) -> None:
         """Give the duplicate back."""
         if self._duplicate is not None:
@@ -53,3 +80,16 @@ def _duplicate(original: socket.socket) -> socket.socket:
     duplicate = socket.socket(family, kind, protocol, kernel.dup(original.fileno()))
     duplicate.setblocking(False)
     return duplicate
+
+
+_UNSENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+
+
+def be_writable_when(out: socket.socket, *, all_has_left: bool) -> None:
+    """Say when a TCP socket is writable: when nothing in it waits to be sent, or as usual.
+
+    Where the system has no TCP_NOTSENT_LOWAT (tcp(7)), it stays as usual.
+    """
+    if _UNSENT is not None:
+        with suppress(OSError):  # no TCP socket
+            out.setsockopt(socket.IPPROTO_TCP, _UNSENT, int(all_has_left))
