@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,13 @@ def _no_blocking_call_on_the_loop() -> Iterator[None]:
         reads = BlockBusterFunction(kernel, "pread", scanned_modules=[asyncstatic])
         watched.functions["kernel.pread"] = reads.activate()
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_ctrl_c() -> None:
+    """A shell makes jobs in the background deaf to SIGINT, and what they start with them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -168,50 +168,64 @@ class Pieces:
     async def __aiter__(self) -> AsyncGenerator[tuple[bytes, bool], None]:
         """Yield pieces, each with whether more follow; the last only if the file is unchanged.
 
-        One piece is always held back, so that the last is known to be the last.
+        The next is read only when the one before has been taken: a stalled client holds one.
 
         Raises:
             OSError, PoolBusyError, DecodingError, TransferAborted: there is no more to send.
         """
-        held: bytes | None = None
         loop = asyncio.get_running_loop()
         async with aclosing(self._pieces()) as pieces:
-            async for piece in pieces:
-                if held is not None:
-                    began = loop.time()
-                    yield held, True
-                    at_once = loop.time() - began < _AT_ONCE
-                    self._chunk = min(self._chunk * 2, LARGEST_CHUNK) if at_once else FIRST_CHUNK
-                held = piece
-        if self._handle.changed():
-            raise TransferAborted("the file changed while it was sent")
-        yield held or b"", False
+            async for piece, more in pieces:
+                if not more and self._handle.changed():
+                    raise TransferAborted("the file changed while it was sent")
+                began = loop.time()
+                yield piece, more
+                at_once = loop.time() - began < _AT_ONCE
+                self._chunk = min(self._chunk * 2, LARGEST_CHUNK) if at_once else FIRST_CHUNK
 
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        for part in self._plan.content:
-            if isinstance(part, bytes):
-                yield part
-            else:
-                wanted = self._decoded(part) if isinstance(part, Decoded) else self._range(part)
-                async with aclosing(wanted) as pieces:
-                    async for piece in pieces:
-                        yield piece
+    async def _pieces(self) -> AsyncGenerator[tuple[bytes, bool], None]:
+        last = len(self._plan.content) - 1
+        for index, part in enumerate(self._plan.content):
+            async with aclosing(self._part(part)) as pieces:
+                async for piece, ends in pieces:
+                    yield piece, index < last or not ends
 
-    async def _range(self, part: ByteRange) -> AsyncGenerator[bytes, None]:
+    async def _part(
+        self, part: bytes | ByteRange | Decoded
+    ) -> AsyncGenerator[tuple[bytes, bool], None]:
+        """Yield the pieces of a part, each with whether the part ends with it."""
+        if isinstance(part, bytes):
+            yield part, True
+        elif isinstance(part, ByteRange):
+            async with aclosing(self._range(part)) as pieces:
+                async for piece, offset in pieces:
+                    yield piece, offset > part.last
+        else:
+            held = b""  # where it ends is known only then
+            async with aclosing(self._decoded(part)) as pieces_decoded:
+                async for piece in pieces_decoded:
+                    if held:
+                        yield held, False
+                    held = piece
+            yield held, True
+
+    async def _range(self, part: ByteRange) -> AsyncGenerator[tuple[bytes, int], None]:
+        """Yield pieces of the file, each with the offset behind it."""
         offset = part.first
         while offset <= part.last:
             piece = await self._handle.read(offset, min(self._chunk, part.last + 1 - offset))
             if not piece:
                 raise TransferAborted("the file became shorter while it was sent")
-            yield piece
             offset += len(piece)
+            yield piece, offset
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         decoding = decoder(part.coding)
         everything = ByteRange(0, self._handle.identity.size - 1)
-        async for stored in self._range(everything):
-            for piece in decoding.feed(stored):
-                yield piece
+        async with aclosing(self._range(everything)) as pieces:
+            async for stored, _ in pieces:
+                for piece in decoding.feed(stored):
+                    yield piece
         decoding.finish()
 
 

@@ -107,6 +107,12 @@ def p99(seconds: list[float]) -> float:
     return sorted(seconds)[int(len(seconds) * 0.99)]
 
 
+def slower(now: Latencies, before: Latencies) -> float:
+    """How many times as long as before the server's p99 is, but for what held up the control."""
+    machine = max(0.0, p99(now.control) - p99(before.control))
+    return (p99(now.served) - machine) / p99(before.served)
+
+
 def held_up(latencies: Latencies) -> float:
     """By how many seconds the server's p99 exceeds that of the control."""
     return p99(latencies.served) - p99(latencies.control)

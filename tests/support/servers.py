@@ -94,6 +94,12 @@ class Server:
         pages = (int(_statm(pid).split()[1]) for pid in _tree(self.pid))
         return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def processor_seconds(self) -> float:
+        """Processor time of the process and its workers (proc(5), stat: utime and stime)."""
+        fields = (_stat(pid) for pid in _tree(self.pid))
+        ticks = sum(int(utime) + int(stime) for *_, utime, stime in fields)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def settled_handles(self, at_most: int, seconds: float, below: str = "") -> int:
         """Count the open handles until they are few enough, or the time is up."""
         deadline = time.monotonic() + seconds
@@ -196,6 +202,11 @@ def _tree(pid: int) -> list[int]:
         for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
             tree += _tree(int(child))
     return tree
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5), stat, from the third to stime."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:13]
 
 
 def _statm(pid: int) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.support.raw import head
+from tests.support.raw import Connection, head
 from tests.support.servers import Server, running, serving
 from tests.support.site import write_site
 
@@ -122,14 +125,31 @@ def forget_pages(root: Path) -> None:
 # -- the end ---------------------------------------------------------------------------------
 
 TRANSFERS = 500
-GRACE = 3.0  # the graceful timeout of both servers, in seconds
+GRACE = 3.0  # the graceful timeout of all servers, in seconds
+IN_TIME = GRACE + 2.0  # and what the machine needs to close 500 connections
+
+Meanwhile = Callable[[Server, list[Connection]], None]
 
 
-def silent(server: Server) -> None:
+def silent(server: Server, clients: list[Connection]) -> None:
     """Do nothing more: the transfers stand still."""
 
 
-def reading(server: Server) -> None:
+def taking(server: Server, clients: list[Connection]) -> None:
+    """Go on taking what comes, until the last transfer has ended somehow."""
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client.socket, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select(30):
+                ended = True
+                with suppress(OSError):
+                    ended = not cast("socket.socket", key.fileobj).recv(65_536)
+                if ended:
+                    selector.unregister(key.fileobj)
+
+
+def asking(server: Server, clients: list[Connection]) -> None:
     """Go on asking while it ends."""
     for _ in range(20):
         try:
@@ -143,24 +163,32 @@ def reading(server: Server) -> None:
 @pytest.mark.parametrize(
     ("served", "meanwhile"),
     [
-        pytest.param("serve", reading, id="direct-while-asked"),
-        pytest.param("serve-no-direct", silent, id="portable"),
+        pytest.param("serve", silent, id="direct-silent"),
+        pytest.param("serve", asking, id="direct-while-asked"),
+        pytest.param("serve", taking, id="direct-taking"),
+        pytest.param("serve-no-direct", silent, id="portable-silent"),
+        pytest.param("serve-no-direct", taking, id="portable-taking"),
+        # Behind clients that take nothing Hypercorn by itself does not end: docs/security.md.
+        pytest.param("hypercorn", taking, id="hypercorn-taking"),
     ],
 )
 def test_under_five_hundred_transfers_it_ends_in_time_and_cleanly(
-    served: str, root: Path, meanwhile: Callable[[Server], None]
+    served: str, root: Path, meanwhile: Meanwhile
 ) -> None:
-    with serving(served, root) as server, ExitStack() as clients:
-        for _ in range(TRANSFERS):
-            client = clients.enter_context(server.connect(receive_buffer=4096))
+    with serving(served, root) as server, ExitStack() as stack:
+        clients = [
+            stack.enter_context(server.connect(receive_buffer=4096)) for _ in range(TRANSFERS)
+        ]
+        for client in clients:
             client.send(head("/huge.bin"))
-        asking = threading.Thread(target=meanwhile, args=(server,))
-        asking.start()
+        others = threading.Thread(target=meanwhile, args=(server, clients))
+        others.start()
         began = time.monotonic()
-        code = server.interrupt(signal.SIGTERM, seconds=GRACE + 12.0)
+        code = server.interrupt(signal.SIGTERM, seconds=IN_TIME + 5.0)
         took = time.monotonic() - began
-        asking.join()
+        others.join()
         log = server.log
     assert code == 0, log[-2000:]
-    assert took < GRACE + 10.0
-    assert "Traceback" not in log, log[-2000:]
+    assert took < IN_TIME
+    # Hypercorn says by itself, with a traceback, that it cut connections off.
+    assert served == "hypercorn" or "Traceback" not in log, log[-2000:]
