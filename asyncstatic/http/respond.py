@@ -105,18 +105,15 @@ def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
     """Tell whether an equal request gets the same plan at any later time, for the same bytes.
 
     Else the clock has a part in it: a tag that gets stronger with age, a date in the future, a
-    date that the client wrote; or the boundary between several ranges.
+    year of two digits (§5.6.7), a range asked for by date (§13.1.5); or the boundary between
+    several ranges.
     """
     fields = request.fields
     grows = chosen.digest is None and chosen.identity.age(now_ns) < YOUNG_NS
     if grows or chosen.modified_ns > now_ns or "," in (fields.range or ""):
         return False
-    by_date = (
-        (fields.if_modified_since and fields.if_none_match is None)
-        or (fields.if_unmodified_since and fields.if_match is None)
-        or (fields.if_range and not fields.if_range.endswith('"'))
-    )
-    return not by_date
+    by_short_year = "-" in (fields.if_modified_since or "") + (fields.if_unmodified_since or "")
+    return not by_short_year and (fields.if_range or '"').endswith('"')
 
 
 def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:

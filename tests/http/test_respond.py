@@ -22,7 +22,7 @@ from asyncstatic.http.model import (
     ResponsePlan,
 )
 from asyncstatic.http.ranges import MAX_PARTS
-from asyncstatic.http.respond import admit, respond
+from asyncstatic.http.respond import admit, is_lasting, respond
 from asyncstatic.settings import Settings
 from tests.http.rows import (
     AFTER,
@@ -709,9 +709,14 @@ def test_every_answer_may_be_read_by_an_allowed_origin_and_varies(
 
 # -- invariants ------------------------------------------------------------------------------
 
+YEAR = 366 * 86_400
+#: Touched in this second.
+TOUCHED = replace(FILE, identity=identity(at=NOW * SECOND), modified_ns=NOW * SECOND)
 octets_of_a_field = st.text(st.characters(max_codepoint=255), max_size=40)
 tags = st.sampled_from([TAG, WEAK_TAG, '"x"', "*", f'"x", {TAG}', '"', "W/", ""])
-dates = st.sampled_from([DATE, BEFORE, AFTER, http_date(NOW), "x", ""])
+dates = st.sampled_from(
+    [DATE, BEFORE, AFTER, http_date(NOW), "Thursday, 15-Nov-74 22:13:20 GMT", "x", ""]
+)
 positions = st.integers(0, 120)
 specs = st.one_of(
     st.tuples(positions, positions).map(lambda pair: f"{min(pair)}-{max(pair)}"),
@@ -793,6 +798,20 @@ def test_no_request_raises_and_no_field_can_be_broken_out_of(
 def test_no_field_comes_twice(request_: Request, found: Found, settings: Settings) -> None:
     names = [name for name, _ in answer(request_, found, settings).fields]
     assert len(names) == len(set(names)), sorted(names)
+
+
+@given(requests, representations, all_settings, st.integers(0, 100 * YEAR) | st.integers(0, 5))
+@example(ask(if_modified_since="Thursday, 15-Nov-74 22:13:20 GMT"), FILE, Settings(), 10 * YEAR)
+@example(ask(if_modified_since=DATE), FILE, Settings(), 99 * YEAR)
+@example(ask(range="bytes=1-", if_range=http_date(NOW)), TOUCHED, Settings(), 1)
+@example(ask(if_none_match=WEAK_TAG), replace(TOUCHED, digest=None), Settings(), 2)
+def test_what_is_said_to_last_is_answered_at_any_later_time(
+    request_: Request, found: Representation, settings: Settings, later: int
+) -> None:
+    """Of the same bytes; so it may be remembered."""
+    if is_lasting(request_, found, NOW * SECOND):
+        now = answer(request_, found, settings)
+        assert answer(request_, found, settings, NOW + later) == now
 
 
 @given(requests, everything_found, all_settings)
