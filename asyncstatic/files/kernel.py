@@ -154,7 +154,7 @@ if sys.platform == "win32":
 else:
     pread = os.pread
 
-SCRATCH = 256 * 1024  # octets of a reusable buffer
+SCRATCH = 1024 * 1024  # octets of a reusable buffer
 # A stack of them: list.pop and list.append are atomic, so threads may share it.
 _scratch: list[memoryview] = []
 

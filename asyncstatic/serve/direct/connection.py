@@ -34,7 +34,7 @@ from asyncstatic.serve.portable import in_memory
 
 _HEAD_END = b"\r\n\r\n"
 _METHODS = (b"GET /", b"HEAD /")
-_READ_AT_ONCE = 16 * 1024  # octets of a file, up to which reading costs less than sendfile(2)
+_READ_AT_ONCE = 64 * 1024  # octets of a file, up to which one write costs less than several calls
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
 
 
