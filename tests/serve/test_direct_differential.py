@@ -37,6 +37,15 @@ MEANT: dict[str, tuple[str, list[int], list[int]]] = {
     ),
     "upgrade to h2c, unconnected": ("the same; and without Connection it is none", [200], [101]),
     "line above the limit, unfinished": ("too long is 414 (RFC 9112 §3)", [414], [431]),
+    **{
+        name: ("empty lines before a request are ignored (RFC 9112 §2.2); h11 does not", ours, h11)
+        for name, ours, h11 in (
+            ("leading line end", [200], [400]),
+            ("leading line ends", [200], [400]),
+            ("line ends between", [200, 200], [200, 400]),
+            ("nothing but line ends", [], [400]),
+        )
+    },
     "behind close": (
         "what follows a request with close is not read (RFC 9112 §9.6); h11 answers 400 instead",
         [200],

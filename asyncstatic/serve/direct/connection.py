@@ -190,6 +190,9 @@ class DirectProtocol(asyncio.Protocol):
             if self._writable is not None:
                 self._start(self.drained())
                 break
+            if buffer.startswith(b"\r\n", start):  # an empty line before a request (RFC 9112 §2.2)
+                start += 2
+                continue
             end = buffer.find(_HEAD_END, start) + 4
             if end < 4:
                 ours = self._may_become_ours(buffer[start:])
@@ -212,7 +215,8 @@ class DirectProtocol(asyncio.Protocol):
             return False
         if octets.count(b"\n") != octets.count(b"\r\n"):
             return False
-        return any(octets.startswith(start) or start.startswith(octets[:6]) for start in _METHODS)
+        starts = (*_METHODS, b"\r\n")
+        return any(octets.startswith(start) or start.startswith(octets[:6]) for start in starts)
 
     def _answer(self, admitted: Admitted, head: bytes) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
