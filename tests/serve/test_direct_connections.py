@@ -18,6 +18,7 @@ Serve = Callable[..., Inside]
 
 _REQUEST = head("/css/app.css", "Accept: */*", "User-Agent: pieces/1.0")
 _TWO = head("/docs/", "Accept: text/html") + head("/missing", "Connection: close")
+_EMPTY_LINES = b"\r\n" + head("/docs/") + b"\r\n\r\n" + head("/missing", "Connection: close")
 _UPLOAD = head("/css/app.css", "Content-Length: 3", method="POST") + b"abc"
 
 
@@ -40,7 +41,11 @@ def without_date(answer: Answer) -> Answer:
 # -- pieces ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("octets", [_REQUEST, _TWO, _UPLOAD], ids=["one", "two", "upload"])
+@pytest.mark.parametrize(
+    "octets",
+    [_REQUEST, _TWO, _EMPTY_LINES, _UPLOAD],
+    ids=["one", "two", "behind empty lines", "upload"],
+)
 def test_a_request_in_two_pieces_has_the_same_answer(inside: Inside, octets: bytes) -> None:
     """At whichever octet it is cut; the second piece comes in a segment of its own."""
     methods = [word for word in ("GET", "POST") for _ in range(octets.count(word.encode()))]
