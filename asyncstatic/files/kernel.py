@@ -162,11 +162,15 @@ _scratch: list[memoryview] = []
 @contextmanager
 def scratch() -> Iterator[memoryview]:
     """Lend a buffer of SCRATCH octets, for as long as it is looked at and no longer."""
-    buffer = _scratch.pop() if _scratch else memoryview(bytearray(SCRATCH))
+    buffer = _borrowed()
     try:
         yield buffer
     finally:
         _scratch.append(buffer)
+
+
+def _borrowed() -> memoryview:
+    return _scratch.pop() if _scratch else memoryview(bytearray(SCRATCH))
 
 
 def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
@@ -177,8 +181,11 @@ def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
     """
     if count > SCRATCH:
         return _pread_nowait(fd, memoryview(bytearray(count)), offset)
-    with scratch() as buffer:
+    buffer = _borrowed()  # by itself: `scratch` costs as much as reading a small file
+    try:
         return _pread_nowait(fd, buffer[:count], offset)
+    finally:
+        _scratch.append(buffer)
 
 
 def _pread_nowait(fd: int, view: memoryview, offset: int) -> bytes | None:

@@ -20,17 +20,20 @@ from tests.support.servers import LANES, Server, running
 
 MIB = 1024 * 1024
 #: Ten thousand where each lane begins, fewer where only the loop or the framing differs.
-DOWNLOADS = {"hypercorn": 10_000, "serve": 10_000}
+DOWNLOADS = {"hypercorn": 10_000, "serve-no-direct": 10_000, "serve": 10_000}
 _FEWER = 1_000
 _AT_ONCE = 16
-# Hypercorn leaves 43 objects in a cycle for each connection, and CPython's collector needs 70-250 ms for
-# those of two thousand connections a second: behind any app, also one that only says hello.
-# docs/security.md says so.
-_AT_ONCE_IN_FRONT_OF_AN_APP = {"hypercorn": 8}
+# Of how many requests of others in a hundred the wait counts. Hypercorn leaves 43 objects in a cycle for
+# each connection, and once in a thousand requests CPython collects them for 70-250 ms: behind any app,
+# also one that only says hello. (`asyncstatic serve` has it collect them sooner.)
+_SHARE = {"hypercorn": 0.95}
 _STREAMS_PER_CONNECTION = 50
 # Where the connection is ours, requests are pipelined, too: in front of an app it is the server's.
 _PIPELINED = {"serve": 3, "uvicorn": 3}
-_WARM_UP = 3334  # aborts after which allocators hold what they need: a third of the work
+# Aborts after which allocators hold what they need: a third of the work; and more where cycles are
+# collected seldom, so that more of them are there at a time.
+_WARM_UP = {"serve-no-direct": 17_000}
+_WARM_UP_ELSEWHERE = 3334
 # Each with how much its client reads at most: less than there is, so it never waits in vain.
 _TARGETS = {"/big.bin": 1_000_000, "/pixels.png": 200_000, "/css/app.css": 100, "/missing": 100}
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close() sends RST
@@ -70,7 +73,7 @@ async def _abort_one(port: int, chance: random.Random, pipelined: int) -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-async def _abort_many(port: int, count: int, seed: str, pipelined: int, at_once: int) -> None:
+async def _abort_many(port: int, count: int, seed: str, pipelined: int) -> None:
     """Abort so many downloads, several at once."""
     chance, left = random.Random(seed), iter(range(count))
 
@@ -80,7 +83,7 @@ async def _abort_many(port: int, count: int, seed: str, pipelined: int, at_once:
                 await _abort_one(port, chance, pipelined)
 
     async with asyncio.timeout(100), asyncio.TaskGroup() as group:
-        for _ in range(at_once):
+        for _ in range(_AT_ONCE):
             group.create_task(some())
 
 
@@ -98,9 +101,8 @@ def _abort_all(server: Server, lane: str, count: int, seed: str) -> None:
     streams = count // 5 if _has_http2(lane) else 0
     resets = threading.Thread(target=_give_up_streams, args=(server.port, streams))
     resets.start()
-    at_once = _AT_ONCE_IN_FRONT_OF_AN_APP.get(lane, _AT_ONCE)
     pipelined = _PIPELINED.get(lane, 1)
-    asyncio.run(_abort_many(server.port, count - streams, seed, pipelined, at_once))
+    asyncio.run(_abort_many(server.port, count - streams, seed, pipelined))
     resets.join()
 
 
@@ -136,7 +138,7 @@ class Baseline:
     def __init__(self, server: Server, lane: str, site: Path) -> None:
         self._server = server
         self._site = f"{site}/"
-        _abort_all(server, lane, _WARM_UP, "warm up")
+        _abort_all(server, lane, _WARM_UP.get(lane, _WARM_UP_ELSEWHERE), "warm up")
         _leave_at_once(server)
         if _has_http2(lane):
             _give_up_connections(server)
@@ -196,7 +198,8 @@ def test_ten_thousand_aborted_downloads_leave_nothing_and_hold_nobody_up(
     late = [_while_doing(lambda part=part: leave(part), server) for part in range(3)]  # type: ignore[misc] # bound at once
     baseline.assert_reached()
     baseline.assert_memory_is_flat()
-    assert min(map(held_up, late)) < 0.1, [(p99(one.served), p99(one.control)) for one in late]
+    waits = [held_up(latencies, _SHARE.get(lane, 0.99)) for latencies in late]
+    assert min(waits) < 0.1, [(p99(one.served), p99(one.control)) for one in late]
 
 
 def test_three_hundred_clients_that_leave_at_once_leave_no_handle(

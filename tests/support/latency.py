@@ -102,9 +102,14 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
+def quantile(seconds: list[float], share: float) -> float:
+    """The time that this share of them does not exceed."""
+    return sorted(seconds)[int(len(seconds) * share)]
+
+
 def p99(seconds: list[float]) -> float:
     """The time that 99 of 100 do not exceed."""
-    return sorted(seconds)[int(len(seconds) * 0.99)]
+    return quantile(seconds, 0.99)
 
 
 def slower(now: Latencies, before: Latencies) -> float:
@@ -113,6 +118,6 @@ def slower(now: Latencies, before: Latencies) -> float:
     return (p99(now.served) - machine) / p99(before.served)
 
 
-def held_up(latencies: Latencies) -> float:
-    """By how many seconds the server's p99 exceeds that of the control."""
-    return p99(latencies.served) - p99(latencies.control)
+def held_up(latencies: Latencies, share: float = 0.99) -> float:
+    """By how many seconds the server's p99, or another quantile, exceeds that of the control."""
+    return quantile(latencies.served, share) - quantile(latencies.control, share)
