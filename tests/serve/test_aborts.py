@@ -136,7 +136,7 @@ class Baseline:
     """A server that has been left in every way, so its allocators hold what they need, and is idle."""
 
     def __init__(self, server: Server, lane: str, site: Path) -> None:
-        self._server = server
+        self._server, self._lane = server, lane
         self._site = f"{site}/"
         _abort_all(server, lane, _WARM_UP.get(lane, _WARM_UP_ELSEWHERE), "warm up")
         _leave_at_once(server)
@@ -156,8 +156,17 @@ class Baseline:
         assert server.fetch("/css/app.css").status == 200
 
     def assert_memory_is_flat(self) -> None:
-        """What thousands of clients have cost is less than 10 MiB, which allocators may keep."""
-        assert self._server.resident_octets() - self._memory < 10 * MIB
+        """What thousands of clients have cost is less than 10 MiB, which allocators may keep.
+
+        Hypercorn's connections are cycles, several MiB of which wait for the collector at a time:
+        it comes while some more clients leave. What leaks only becomes more.
+        """
+        for part in range(5):
+            grown = self._server.resident_octets() - self._memory
+            if grown < 10 * MIB:
+                return
+            _abort_all(self._server, self._lane, _FEWER, f"more {part}")
+        pytest.fail(f"grown by {grown / MIB:.1f} MiB")
 
 
 @pytest.fixture(scope="module")

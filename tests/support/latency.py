@@ -113,9 +113,12 @@ def p99(seconds: list[float]) -> float:
 
 
 def slower(now: Latencies, before: Latencies) -> float:
-    """How many times as long as before the server's p99 is, but for what held up the control."""
+    """How many times as long as before the server's p99 is, but for what held up the control.
+
+    What was less than 5 ms before counts as 5: below that it is the machine that is measured.
+    """
     machine = max(0.0, p99(now.control) - p99(before.control))
-    return (p99(now.served) - machine) / p99(before.served)
+    return (p99(now.served) - machine) / max(p99(before.served), 0.005)
 
 
 def held_up(latencies: Latencies, share: float = 0.99) -> float:
