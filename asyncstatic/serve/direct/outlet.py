@@ -28,8 +28,11 @@ else:
         """Octets in a socket's queue that the client has not acknowledged (tcp(7), SIOCOUTQ)."""
         try:
             return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, _NONE), sys.byteorder)
-        except OSError:
+        except (OSError, ValueError):  # not a socket, or closed
             return 0
+
+
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class Outlet:
@@ -82,14 +85,11 @@ def _duplicate(original: socket.socket) -> socket.socket:
     return duplicate
 
 
-_UNSENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-
-
 def be_writable_when(out: socket.socket, *, all_has_left: bool) -> None:
     """Say when a TCP socket is writable: when nothing in it waits to be sent, or as usual.
 
     Where the system has no TCP_NOTSENT_LOWAT (tcp(7)), it stays as usual.
     """
-    if _UNSENT is not None:
+    if _NOTSENT_LOWAT is not None:
         with suppress(OSError):  # no TCP socket
-            out.setsockopt(socket.IPPROTO_TCP, _UNSENT, int(all_has_left))
+            out.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, int(all_has_left))

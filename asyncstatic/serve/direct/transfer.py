@@ -120,7 +120,7 @@ class Transfer:
             else:
                 waits = await self._paced(out)
 
-    # -- by sendfile(2) --------------------------------------------------------------------
+    # -- past the transport ----------------------------------------------------------------
 
     async def _paced(self, out: socket.socket) -> _Waits:
         """Send whenever the client has made room, until something else is waited for."""
@@ -221,6 +221,7 @@ class Transfer:
         return sent
 
     def _is_copied(self, part: ByteRange) -> bool:
+        """Tell whether what is left of a range is copied: all of a short one, else its tail."""
         return part.length <= (TAIL if self._refers else WHOLE)
 
     def _allowed(self, part: ByteRange) -> int:
