@@ -161,4 +161,4 @@ class Cached:
 
 
 def _any_coding(lookup: Lookup) -> Lookup:
-    return lookup._replace(codings=_ANY)
+    return Lookup(lookup.segments, lookup.directory, _ANY)

@@ -45,6 +45,7 @@ HAS_SENDFILE = hasattr(os, "sendfile")
 
 fstat = os.fstat
 stat = os.stat
+lstat = os.lstat
 close = os.close
 dup = os.dup
 

@@ -1,0 +1,64 @@
+"""Names that are not there: asked for again, one look at a directory tells that they still are not."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import suppress
+
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.memory import BoundedDict
+from asyncstatic.files.root import Segments
+from asyncstatic.files.witness import Witness, are_unchanged, lasting
+
+_MOST_CHARACTERS = 256  # of a path; who asks for a longer one seldom asks again
+
+
+class AbsentNames:
+    """What a tree does not have, each with its witness: the last directory on the way to it.
+
+    Nothing can appear under such a name without a change of that directory, which its times show
+    (inode(7)). Behind a link that is not so: what is missing there is not remembered, nor what is
+    refused, nor what is there but no file.
+
+    Args:
+        path: the tree.
+        capacity: names; the older half is forgotten when there are more.
+    """
+
+    def __init__(self, path: str, capacity: int) -> None:
+        self._path = path
+        self._capacity = capacity
+        self._witnesses: BoundedDict[Segments, Witness] = BoundedDict(capacity)
+
+    def has(self, segments: Segments) -> bool:
+        """Tell whether a name was missing, and still is."""
+        witness = self._witnesses.get(segments)
+        return witness is not None and are_unchanged((witness,), {})
+
+    def note(self, segments: Segments) -> None:
+        """Remember a name that was missing just now, if a directory can tell when it is not.
+
+        Asks the system for each directory on the way, which the lookup has just done too.
+        """
+        if not self._capacity or sum(map(len, segments)) > _MOST_CHARACTERS:
+            return
+        witness = self._witness(segments)
+        if witness is not None and lasting((witness,)):
+            self._witnesses.put(segments, witness)
+
+    def _witness(self, segments: Segments) -> Witness | None:
+        """The directory that lacks the next name; looked at before the name is, so not too late."""
+        path = self._path
+        with suppress(OSError):
+            status = kernel.stat(path)  # the root may be a link, its witness is what that leads to
+            for name in segments:
+                if not stat.S_ISDIR(status.st_mode):
+                    break
+                directory = Witness(path, identity_of(status))
+                path = f"{path}/{name}"
+                try:
+                    status = kernel.lstat(path)
+                except FileNotFoundError:
+                    return directory
+        return None

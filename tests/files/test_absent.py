@@ -1,0 +1,246 @@
+"""What is missing is remembered as long as nothing can have appeared, and not a moment longer."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import brotli  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from asyncstatic.files import kernel
+from asyncstatic.files.absent import AbsentNames
+from asyncstatic.files.directory import Directory
+from asyncstatic.files.source import Found, Opened
+from asyncstatic.http.model import Absence, Lookup
+from asyncstatic.http.target import is_public
+from asyncstatic.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("no_handle_leaks")
+
+A_TICK = 0.05  # seconds; longer than any clock tick of the kernel, so that nothing is racy
+CODINGS = (("br", "identity"),)
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """``root -> one``: a file, directories and links; a second tree that has more; things beside."""
+    for name in ("one/dir/deep", "one/other", "two/dir", "beside/new"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in (
+        "one/a.txt",
+        "two/late.txt",
+        "two/dir/late.txt",
+        "beside/new/late.txt",
+        "beside/late.txt",
+    ):
+        (tmp_path / name).write_bytes(b"content")
+    os.symlink("one", tmp_path / "root")
+    os.symlink("other/late.txt", tmp_path / "one/dangling")
+    os.symlink("other", tmp_path / "one/linked")
+    time.sleep(A_TICK)
+    return tmp_path
+
+
+@pytest.fixture
+def directory(top: Path) -> Iterator[Directory]:
+    """The root as it is served, with its memory."""
+    opened = open_directory(top)
+    yield opened
+    opened.close()
+
+
+def open_directory(top: Path, **options: int) -> Directory:
+    settings = Settings.of(top / "root", resolver="walk", **options)
+    return Directory(settings, partial(is_public, settings=settings))
+
+
+def find(directory: Directory, *segments: str) -> Found:
+    found = directory._find(Lookup(segments, directory=False, codings=CODINGS), nowait=False)
+    if isinstance(found, Opened):
+        found.close()
+    return found
+
+
+def write(path: Path) -> None:
+    path.write_bytes(b"content")
+
+
+def write_and_restore(path: Path) -> None:
+    """Create a file, and set the directory's time back, as an archiver may."""
+    before = os.stat(path.parent)
+    write(path)
+    os.utime(path.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def make_and_write(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    write(path)
+
+
+def exchange(old: Path, new: Path) -> None:
+    """Put a directory in another's place, its times included."""
+    times = os.stat(old)
+    os.rename(old, old.with_name("gone"))
+    os.rename(new, old)
+    os.utime(old, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def retarget(link: Path, target: str) -> None:
+    os.symlink(target, link.with_name("new link"))
+    os.replace(link.with_name("new link"), link)
+
+
+def link_to_directory(top: Path) -> None:
+    write(top / "one/dir/late.txt")
+    os.symlink("dir", top / "one/new")
+
+
+def put_link_in_place(top: Path) -> None:
+    os.rename(top / "one/dir", top / "gone")
+    os.symlink("../two/dir", top / "one/dir")
+
+
+LATE, IN_DIR, DEEP = ("late.txt",), ("dir", "late.txt"), ("dir", "deep", "late.txt")
+NEW_DIR = ("new", "late.txt")
+
+#: How something may appear under a name that was missing.
+APPEARANCES = [
+    pytest.param(LATE, lambda t: write(t / "one/late.txt"), id="it is created"),
+    pytest.param(IN_DIR, lambda t: write(t / "one/dir/late.txt"), id="it is created in a directory"),
+    pytest.param(DEEP, lambda t: write(t / "one/dir/deep/late.txt"), id="it is created further down"),
+    pytest.param(LATE, lambda t: write_and_restore(t / "one/late.txt"), id="the directory's time is set back"),
+    pytest.param(LATE, lambda t: os.rename(t / "beside/late.txt", t / "one/late.txt"), id="it is moved in"),
+    pytest.param(LATE, lambda t: os.link(t / "beside/late.txt", t / "one/late.txt"), id="it is linked in"),
+    pytest.param(LATE, lambda t: os.symlink("a.txt", t / "one/late.txt"), id="a link appears"),
+    pytest.param(LATE, lambda t: (t / "one/late.txt.br").write_bytes(brotli.compress(b"x")), id="a lone sidecar appears"),
+    pytest.param(NEW_DIR, lambda t: make_and_write(t / "one/new/late.txt"), id="its directory is made"),
+    pytest.param(NEW_DIR, lambda t: os.rename(t / "beside/new", t / "one/new"), id="its directory is moved in"),
+    pytest.param(NEW_DIR, lambda t: os.symlink("../beside/../two/dir", t / "one/new"), id="its directory is a link out"),
+    pytest.param(NEW_DIR, link_to_directory, id="its directory is a link"),
+    pytest.param(LATE, lambda t: retarget(t / "root", "two"), id="the root is switched"),
+    pytest.param(IN_DIR, lambda t: retarget(t / "root", "two"), id="the root is switched, with a directory"),
+    pytest.param(IN_DIR, lambda t: exchange(t / "one/dir", t / "beside/new"), id="its directory is exchanged"),
+    pytest.param(IN_DIR, put_link_in_place, id="its directory becomes a link out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("segments", "change"), APPEARANCES)
+def test_what_appears_is_found_at_once(
+    top: Path, directory: Directory, segments: tuple[str, ...], change: Change
+) -> None:
+    assert find(directory, *segments) is Absence.MISSING
+    assert directory._absent.has(segments), "it was not remembered: the test would prove nothing"
+    change(top)
+    assert not directory._absent.has(segments)
+    time.sleep(0.3)  # how long the resolver may hold on to a root that was switched
+    with_memory = find(directory, *segments)
+    fresh = open_directory(top)
+    assert type(find(fresh, *segments)) is type(with_memory)
+    fresh.close()
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        pytest.param(("dangling",), id="a link that leads nowhere"),
+        pytest.param(("linked", "late.txt"), id="behind a linked directory"),
+        pytest.param(("a.txt", "late.txt"), id="below a file"),
+        pytest.param(("x" * 300,), id="a name no file can have"),
+    ],
+)
+def test_what_a_directory_cannot_tell_is_not_remembered(
+    directory: Directory, segments: tuple[str, ...]
+) -> None:
+    assert find(directory, *segments) is Absence.MISSING
+    assert not directory._absent.has(segments)
+
+
+def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: Directory) -> None:
+    """No directory on the way to the link's name changes by that."""
+    assert find(directory, "dangling") is Absence.MISSING
+    assert find(directory, "linked", "late.txt") is Absence.MISSING
+    write(top / "one/other/late.txt")
+    assert isinstance(find(directory, "dangling"), Opened)
+    assert isinstance(find(directory, "linked", "late.txt"), Opened)
+
+
+def test_a_directory_that_just_changed_is_no_witness(
+    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may yet appear in it without its times showing it."""
+    write(top / "one/neighbour")
+    moment = os.stat(top / "one").st_ctime_ns + 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: moment)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not directory._absent.has(LATE)
+
+
+def test_what_is_still_missing_costs_one_look(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find(directory, *DEEP)
+    looks: list[str] = []
+
+    def look(path: str) -> os.stat_result:
+        looks.append(path)
+        return os.stat(path)
+
+    monkeypatch.setattr(kernel, "stat", look)
+    monkeypatch.delattr(kernel, "openat")  # whoever opened something would fail
+    assert find(directory, *DEEP) is Absence.MISSING
+    assert [Path(path).name for path in looks] == ["deep"]
+
+
+def test_who_wants_no_memory_has_none(top: Path) -> None:
+    directory = open_directory(top, cache_bytes=0)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not directory._absent.has(LATE)
+    directory.close()
+
+
+def test_names_take_bounded_memory(top: Path) -> None:
+    absent = AbsentNames(str(top / "one"), 100)
+    for number in range(1000):
+        absent.note((f"name{number}",))
+    assert len(absent._witnesses) <= 100
+    absent.note(("x" * 200, "y" * 200))
+    assert not absent.has(("x" * 200, "y" * 200))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_history_memory_and_disk_agree(top: Path, seed: int) -> None:
+    """Names come and go in any order, and every one is asked for after each change."""
+    chance = random.Random(seed)
+    names = [("f",), ("d", "f"), ("d", "e", "f"), ("l", "f"), ("f.br",)]
+    directory, root = open_directory(top), top / "one"
+    for _ in range(40):
+        _change_something(chance, root)
+        time.sleep(A_TICK if chance.random() < 0.3 else 0)
+        fresh = open_directory(top, cache_bytes=0)
+        for name in names:
+            assert type(find(directory, *name)) is type(find(fresh, *name)), name
+        fresh.close()
+    directory.close()
+
+
+def _change_something(chance: random.Random, root: Path) -> None:
+    """Make, remove, link or move something, if that is possible now."""
+    some = [root / name for name in ("f", "d", "d/f", "d/e", "d/e/f", "l", "f.br", "aside")]
+    one, other = chance.sample(some, 2)
+    acts: list[Callable[[], object]] = [
+        lambda: one.write_bytes(brotli.compress(b"x")),
+        one.mkdir,
+        one.unlink,
+        one.rmdir,
+        lambda: os.rename(one, other),
+        lambda: os.symlink(other.name, one),
+    ]
+    with suppress(OSError):
+        chance.choice(acts)()
