@@ -17,7 +17,6 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
@@ -30,7 +29,7 @@ from asyncstatic.files.resolver import choose_resolver
 from asyncstatic.files.root import Tree, fault, release
 from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
 from asyncstatic.files.source import Found, Opened, absence_of, is_forbidden, is_missing
-from asyncstatic.files.witness import Witness, lasting
+from asyncstatic.files.witness import DirectoryWitnesses, Witness, lasting
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
@@ -80,7 +79,7 @@ class Directory:
         self._begun: Lookup | None = None
         self._dating = Dating()
         self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
-        self._directories: BoundedDict[str, Witness] = BoundedDict(1024)
+        self._directories = DirectoryWitnesses(self.path)
         remembers = settings.cache_bytes > 0 and os.name == "posix"
         self._absent = AbsentNames(self.path, _ABSENT_NAMES if remembers else 0)
 
@@ -226,7 +225,7 @@ class Directory:
                 modified_ns=original.identity.mtime_ns,
                 dated=self._dating.tells(lookup.segments, original.identity),
             )
-            witnesses = (directory, *self._witnesses(lookup.segments, original, chosen))
+            witnesses = _witnesses(directory, lookup.segments[-1], original, chosen)
             return self._take(files, chosen, facts, witnesses, nowait)
         finally:
             _close_all(files)
@@ -256,7 +255,7 @@ class Directory:
                 modified_ns=chosen.identity.mtime_ns,
                 dated=self._dating.tells(lookup.segments, chosen.identity),
             )
-            witnesses = (directory, *self._witnesses(lookup.segments, chosen))
+            witnesses = _witnesses(directory, lookup.segments[-1], chosen, chosen)
             return self._take(files, chosen, facts, witnesses, nowait)
         finally:
             _close_all(files)
@@ -318,7 +317,7 @@ class Directory:
         digest = self._known_digest(chosen, nowait) if self._settings.etag == "content" else None
         files.remove(chosen)
         handle = Handle(chosen.fd, chosen.identity, self._pool)
-        return Opened(replace(facts, digest=digest), handle=handle, witnesses=lasting(witnesses))
+        return Opened(facts._replace(digest=digest), handle=handle, witnesses=lasting(witnesses))
 
     def _in_memory(
         self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
@@ -333,7 +332,7 @@ class Directory:
         else:
             return Absence.OVERLOADED
         digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
-        facts = replace(facts, identity=identity, digest=digest)
+        facts = facts._replace(identity=identity, digest=digest)
         same = identity == chosen.identity
         return Opened(facts, octets, witnesses=lasting(witnesses) if same else ())
 
@@ -353,23 +352,16 @@ class Directory:
             self._digests.put(file.identity, digest.digest())
         return digest.digest()
 
-    # -- witnesses: what must be unchanged for the same answer -----------------------------
+    # -- witnesses -------------------------------------------------------------------------
 
     def _directory_witness(self, segments: tuple[str, ...], nowait: bool) -> Witness:
         """The directory that a new or removed sidecar or index would change."""
-        path = "/".join((self.path, *segments[:-1]))
+        directory = segments[:-1]
         try:
-            return self._shared(Witness(path, identity_of(kernel.stat(path))))
+            return self._directories.of(directory)
         except FileNotFoundError:  # between the two renames of a deploy, say
-            return Witness(path, self._identity_beneath(segments[:-1], nowait))
-
-    def _shared(self, directory: Witness) -> Witness:
-        """The same for all files of a directory: memory that is used together stays warm."""
-        known = self._directories.get(directory.path)
-        if known == directory:
-            return known
-        self._directories.put(directory.path, directory)
-        return directory
+            path = "/".join((self.path, *directory))
+            return Witness(path, self._identity_beneath(directory, nowait))
 
     def _identity_beneath(self, segments: tuple[str, ...], nowait: bool) -> Identity:
         fd = self._resolver.open(segments, cached_only=nowait)
@@ -378,12 +370,15 @@ class Directory:
         finally:
             release(fd)
 
-    def _witnesses(self, segments: tuple[str, ...], *files: _File) -> list[Witness]:
-        path = "/".join((self.path, *segments))
-        return [
-            Witness(path + SUFFIXES.get(file.coding, ""), file.identity)
-            for file in dict.fromkeys(files)
-        ]
+
+def _witnesses(
+    directory: Witness, name: str, original: _File, chosen: _File
+) -> tuple[Witness, ...]:
+    """What must be unchanged for the same answer; directory and original decide about sidecars."""
+    path = f"{directory.path}/{name}"
+    files = (original,) if chosen is original else (original, chosen)
+    paths = (Witness(path + SUFFIXES.get(file.coding, ""), file.identity) for file in files)
+    return (directory, *paths)
 
 
 def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File | None:

@@ -62,7 +62,7 @@ def _standing_in(page: Found) -> Found:
     known: Opened | None = page.memo.get(_MEMO)
     if known is not None:
         return known
-    facts = replace(page.representation, stands_in=True)
+    facts = page.representation._replace(stands_in=True)
     made = replace(page, representation=facts, memo={})
     if page.handle is None and page.witnesses:
         page.memo[_MEMO] = made

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NamedTuple, TypeAlias
 
 from asyncstatic.files import kernel
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.memory import BoundedDict
 from asyncstatic.http.model import Identity
+
+_DIRECTORIES = 1024  # remembered at the same time
 
 
 class Witness(NamedTuple):
@@ -35,19 +40,53 @@ def are_unchanged(witnesses: tuple[Witness, ...], seen: Seen) -> bool:
             now = kernel.stat(path)
         except OSError:
             return False
-        if (
-            now.st_ino != identity.inode
-            or now.st_mtime_ns != identity.mtime_ns
-            or now.st_ctime_ns != identity.ctime_ns
-            or now.st_size != identity.size
-            or now.st_dev != identity.device
-        ):
+        if not _is_same(identity, now):
             return False
         seen[path] = identity
     return True
+
+
+def _is_same(identity: Identity, now: os.stat_result) -> bool:
+    """Compare as `identity_of` would, without making another."""
+    return (
+        now.st_ino == identity.inode
+        and now.st_mtime_ns == identity.mtime_ns
+        and now.st_ctime_ns == identity.ctime_ns
+        and now.st_size == identity.size
+        and now.st_dev == identity.device
+    )
 
 
 def lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:
     """Return them, or none where one could change without showing it."""
     now_ns = time.time_ns()
     return () if any(witness.identity.racy(now_ns) for witness in witnesses) else witnesses
+
+
+class DirectoryWitnesses:
+    """The directories of a tree: what a new or removed sidecar or index would change.
+
+    All files of a directory share its witness: memory that is used together stays warm.
+
+    Args:
+        path: the tree.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._known: BoundedDict[tuple[str, ...], Witness] = BoundedDict(_DIRECTORIES)
+
+    def of(self, directory: tuple[str, ...]) -> Witness:
+        """Look at a directory below the tree, by its path.
+
+        Raises:
+            OSError: it is not there, or may not be looked at.
+        """
+        known = self._known.get(directory)
+        path = "/".join((self._path, *directory)) if known is None else known.path
+        now = kernel.stat(path)
+        if known is not None and _is_same(known.identity, now):
+            return known
+        witness = Witness(path, identity_of(now))
+        self._known.put(directory, witness)
+        return witness

@@ -10,7 +10,6 @@ All are frozen: they move forward and nobody changes them on the way.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -132,8 +131,7 @@ class Identity(NamedTuple):
         return now_ns - self.ctime_ns < tick
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(NamedTuple):
     """The facts of a selected representation (RFC 9110 §3.2), read from its open handle.
 
     Attributes:
@@ -214,8 +212,7 @@ class Decoded(NamedTuple):
     coding: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsePlan:
+class ResponsePlan(NamedTuple):
     """What to send: a to-do list for a host.
 
     Attributes:

@@ -13,7 +13,6 @@ then If-Range and Range, then the fields.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -216,7 +215,7 @@ def _stand_in(request: Request, chosen: Representation, settings: Settings) -> R
         (b"x-content-type-options", b"nosniff"),
         *varying_fields(kept_fields(request, chosen, settings, bare)),
     )
-    return replace(_whole(chosen, fields), status=404)
+    return _whole(chosen, fields)._replace(status=404)
 
 
 def _whole(chosen: Representation, fields: RawFields) -> ResponsePlan:

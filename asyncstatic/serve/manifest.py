@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -159,7 +159,7 @@ def immutable(plan: ResponsePlan) -> ResponsePlan:
     if plan.status not in (200, 206, 304):
         return plan
     fields = (field for field in plan.fields if field[0] != b"cache-control")
-    return replace(plan, fields=(*fields, _CACHE_CONTROL))
+    return plan._replace(fields=(*fields, _CACHE_CONTROL))
 
 
 def read_manifests(root: str, paths: Iterable[str]) -> Manifest:

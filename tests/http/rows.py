@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from asyncstatic.http.fields import http_date
@@ -18,14 +16,14 @@ WEAK_TAG = f"W/{TAG}"
 DATE = http_date(MODIFIED)
 BEFORE, AFTER = http_date(MODIFIED - 1), http_date(MODIFIED + 1)
 EMPTY = stored(b"")
-BR = replace(FILE, coding="br", negotiable=True)
-GZIP = replace(FILE, coding="gzip", negotiable=True)
-PLAIN_OF_TWO = replace(FILE, negotiable=True)
-LONE = replace(FILE, decoding="gzip", negotiable=True)
-YOUNG = replace(
-    FILE, digest=None, identity=identity(at=NOW * SECOND - SECOND), modified_ns=NOW * SECOND
+BR = FILE._replace(coding="br", negotiable=True)
+GZIP = FILE._replace(coding="gzip", negotiable=True)
+PLAIN_OF_TWO = FILE._replace(negotiable=True)
+LONE = FILE._replace(decoding="gzip", negotiable=True)
+YOUNG = FILE._replace(
+    digest=None, identity=identity(at=NOW * SECOND - SECOND), modified_ns=NOW * SECOND
 )
-METADATA = replace(FILE, digest=None)
+METADATA = FILE._replace(digest=None)
 
 # -- methods (§9.1) ------------------------------------------------------------------------------
 

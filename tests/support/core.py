@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from email.parser import BytesParser
 from typing import Any
 
@@ -43,7 +42,7 @@ def stored(octets: bytes, name: str = "a.txt", **facts: Any) -> Representation:
     known = Representation(
         tuple(name.split("/")), identity(len(octets)), digest=digest, modified_ns=MODIFIED * SECOND
     )
-    return replace(known, **facts)
+    return known._replace(**facts)
 
 
 FILE = stored(STORED)

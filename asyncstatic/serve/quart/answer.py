@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
 from typing import Any, cast
 
 from quart import Response, current_app, request
@@ -53,7 +52,7 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
     chosen = options.settings(settings, segments, proven=proven)
     plan = respond(asked, options.facts(opened.representation), chosen, time.time_ns(), boundary)
     if plan.status in (200, 206):
-        plan = replace(plan, fields=(*plan.fields, *options.disposition(segments[-1])))
+        plan = plan._replace(fields=(*plan.fields, *options.disposition(segments[-1])))
     if static is not None and settings.offload != "off":
         plan = handed_over(plan, opened, settings, static.root)
     return plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any, cast
 
 from quart.asgi import ASGIHTTPConnection
@@ -31,7 +30,7 @@ class FileConnection(ASGIHTTPConnection):
         fields: RawFields = tuple(
             (name.lower().encode(), value.encode()) for name, value in response.headers.items()
         )
-        plan = replace(body.plan, status=response.status_code, fields=fields)
+        plan = body.plan._replace(status=response.status_code, fields=fields)
         scope = cast("Scope", self.scope)
         try:
             await send_plan(

@@ -80,7 +80,7 @@ class Options:
             changes["digest"] = sha256(self.etag.encode()).digest()
         if self.last_modified is not None:
             changes |= {"modified_ns": _in_ns(self.last_modified), "dated": True}
-        return replace(facts, **changes) if changes else facts
+        return facts._replace(**changes) if changes else facts
 
     def settings(
         self, settings: Settings, segments: tuple[str, ...], *, proven: bool = False
