@@ -86,7 +86,8 @@ class Contender:
 
 
 HELLO_WORK = frozenset({"1k", "1k+browser", "64k"})
-FLOOR_WORK = HELLO_WORK | {"10m", "100m"}
+PROTOCOL_WORK = frozenset({"1k", "1k+browser", "304", "304+browser"})
+FLOOR_WORK = HELLO_WORK | PROTOCOL_WORK | {"10m", "100m"}
 OURS, HYPERCORN = package("asyncstatic", PLAIN), package("hypercorn", PLAIN)
 UVICORN, GRANIAN, GUNICORN = package("uvicorn"), package("granian"), package("gunicorn")
 NGINX, CADDY = program("nginx", "nginx-light"), program("caddy", "caddy")
@@ -180,6 +181,10 @@ ALL = (
     Contender(
         "hello-granian", "hello world, Granian", Family.FLOOR,
         granian("bench.apps.hello:app"), (GRANIAN,), only=HELLO_WORK,
+    ),
+    Contender(
+        "protocol", "receive and write, uvloop", Family.FLOOR,
+        module("bench.apps.protocol", "{port}"), (package("uvloop"),), only=PROTOCOL_WORK,
     ),
     Contender(
         "c-floor", "receive and send in C", Family.FLOOR,

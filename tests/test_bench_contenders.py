@@ -15,7 +15,7 @@ from bench import contenders, promises  # noqa: E402 - there only with the sourc
 
 BASELINES = {"flask", "quart", "starlette", "aiohttp", "whitenoise", "servestatic", "http.server"}
 SERVERS = {"nginx", "nginx-cache", "caddy", "lighttpd", "granian-mount"}
-FLOORS = {"hello-hypercorn", "hello-uvicorn", "hello-granian", "c-floor"}
+FLOORS = {"hello-hypercorn", "hello-uvicorn", "hello-granian", "protocol", "c-floor"}
 OURS = {f"asyncstatic-{lane}" for lane in ("serve", "hypercorn", "uvicorn", "granian", "offload")}
 
 
