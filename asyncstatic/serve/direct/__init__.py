@@ -4,6 +4,7 @@ head        octets -> what they ask, or None: not ours
 lane        what connections share: roots, memories, clock, limits; the full server behind
 connection  one connection: requests in order, then handed over, for good
 outlet      where octets leave: by the transport, or past it
-transfer    content that is too large for one write
+outgoing    what is left of a response, and how it gets into the socket without waiting
+transfer    content that is too large for one write, at the client's pace
 refusal     what is answered at the door
 """

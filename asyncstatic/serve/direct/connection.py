@@ -149,7 +149,6 @@ class DirectProtocol(asyncio.Protocol):
 
     def progress(self) -> None:
         """Content has moved: give the client another while."""
-        self._unsent = self._outlet.unsent()
         self._deadline = self._loop.time() + self._lane.send_timeout
 
     def hold(self) -> None:
@@ -157,15 +156,17 @@ class DirectProtocol(asyncio.Protocol):
         self._deadline = inf
 
     def expire(self, now: float) -> None:
-        """Drop a connection without progress: slow heads, idle clients, stalled readers."""
-        if now < self._deadline:
-            return
-        if self._answering is None and not self.transport.get_write_buffer_size():
-            self.transport.close()
-        elif self._outlet.unsent() not in (0, self._unsent):
-            self.progress()
-        else:
-            self.transport.abort()
+        """Drop a connection without progress: slow heads, idle clients, stalled readers.
+
+        It is progress, too, when the client takes of a queue to which we add nothing.
+        """
+        answers = self._answering is not None or self.transport.get_write_buffer_size() > 0
+        if answers and self._deadline < inf:
+            before, self._unsent = self._unsent, self._outlet.unsent()
+            if self._unsent < before:
+                self.progress()
+        if now >= self._deadline:
+            (self.transport.abort if answers else self.transport.close)()
 
     def finish(self) -> None:
         """Close now when idle; what is being answered closes when it is done."""
