@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.support.meanwhile import meanwhile
+
 _ECHO = """
 import os
 while octet := os.read(0, 1):
@@ -74,26 +76,14 @@ class Latencies:
     @contextmanager
     def measured(self) -> Iterator[None]:
         """Ask both, again and again, in a thread of their own until the block ends."""
-        ended, failed = threading.Event(), list[BaseException]()
-
-        def ask() -> None:
-            try:
-                while not ended.wait(_PAUSE):
-                    self.served.append(_seconds(self.ask))
-                    self.control.append(_seconds(self.ask_control))
-            except BaseException as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
+        with meanwhile(self._ask):
             yield
-        finally:
-            ended.set()
-            thread.join()
-        if failed:
-            raise failed[0]
         assert len(self.served) >= 20, "too few to say anything"
+
+    def _ask(self, ended: threading.Event) -> None:
+        while not ended.wait(_PAUSE):
+            self.served.append(_seconds(self.ask))
+            self.control.append(_seconds(self.ask_control))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool, PoolBusyError
 from tests.support.http2 import Connection2
 from tests.support.latency import Latencies, answering_child, held_up, p99, slower
+from tests.support.meanwhile import meanwhile
 from tests.support.raw import HOST, Connection, EndedError, head
 from tests.support.servers import Server, running, serving
 from tests.support.site import write_site
@@ -283,32 +285,20 @@ def test_request_heads_that_never_end_are_dropped_and_hold_nobody_up(lane: str, 
     with serving(lane, base / "site") as server, ExitStack() as clients:
         before = server.settled_handles(0, 0.3)
         slow = [clients.enter_context(server.connect()) for _ in range(CLIENTS)]
-        with dribbling(slow):
+        with meanwhile(partial(dribble, slow)):
             assert others_wait(server) < PROMPT
             assert server.open_handles() > before + CLIENTS / 10  # some have been dropped already
             assert server.settled_handles(before, seconds=25.0) <= before
 
 
-@contextmanager
-def dribbling(clients: list[Connection]) -> Iterator[None]:
-    """Send, meanwhile, an octet of a request for each client in turn, without end."""
-    ended = threading.Event()
-
-    def dribble() -> None:
-        for octet in itertools.chain(head("/page.html")[:-2], itertools.repeat(ord("a"))):
-            for client in clients:
-                if ended.wait(0.0005):
-                    return
-                with suppress(OSError):
-                    client.send(bytes([octet]))
-
-    thread = threading.Thread(target=dribble)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def dribble(clients: list[Connection], ended: threading.Event) -> None:
+    """Send an octet of a request for each client in turn, without end."""
+    for octet in itertools.chain(head("/page.html")[:-2], itertools.repeat(ord("a"))):
+        for client in clients:
+            if ended.wait(0.0005):
+                return
+            with suppress(OSError):
+                client.send(bytes([octet]))
 
 
 @pytest.mark.slow
