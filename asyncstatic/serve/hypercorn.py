@@ -16,6 +16,7 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
+from asyncstatic.serve.direct.outlet import reset, taken
 from asyncstatic.serve.protocols import Server, with_method_as_sent
 
 
@@ -27,8 +28,9 @@ class Hypercorn:
         config: for both lanes.
         context: counts requests, and says when this worker ends.
         state: what the app's lifespan keeps for its requests.
-        mounts: the roots of the direct lane.
+        mounts: the roots of the app.
         limit_concurrency: connections at the same time, in both lanes. None: no limit.
+        direct: False to have every connection at once.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Hypercorn:
         state: LifespanState,
         mounts: list[Mount],
         limit_concurrency: int | None = None,
+        *,
+        direct: bool = True,
     ) -> None:
         self._app = with_method_as_sent(app)
         self._config = config
@@ -58,7 +62,7 @@ class Hypercorn:
             server_names=tuple(config.server_names),
             root_path=config.root_path,
         )
-        self.lane = Lane(mounts, self)
+        self.lane = Lane(mounts, self, direct=direct)
 
     def is_full(self, connections: int) -> bool:
         """Tell whether as many connections are there as there may be."""
@@ -142,7 +146,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
         self._lane = lane
         self._connection = transport
-        self._unsent = 0
+        self._taken = 0
         self._since = 0.0
         lane.enter(self)
 
@@ -152,11 +156,11 @@ class _HandedOver(asyncio.StreamReaderProtocol):
 
     def expire(self, now: float) -> None:
         """Drop a client that takes nothing of what waits for it."""
-        unsent = self._connection.get_write_buffer_size()
-        if not unsent or unsent != self._unsent:
-            self._unsent, self._since = unsent, now
+        so_far = taken(self._connection)
+        if so_far > self._taken or not self._connection.get_write_buffer_size():
+            self._taken, self._since = so_far, now
         elif now >= self._since + self._lane.send_timeout:
-            self._connection.abort()
+            reset(self._connection)
 
     def finish(self) -> None:
         """Hypercorn knows that it ends, and closes what is idle."""

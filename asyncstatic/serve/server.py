@@ -136,9 +136,15 @@ class _Worker:
 
     def hypercorn(self, direct: bool, limit_concurrency: int | None) -> Hypercorn:
         """Put Hypercorn behind a lane for the app's roots."""
-        mounts = list(find_mounts(self._app)) if direct else []
+        mounts = list(find_mounts(self._app))
         return Hypercorn(
-            self._wrapped, self._config, self.context, self._state, mounts, limit_concurrency
+            self._wrapped,
+            self._config,
+            self.context,
+            self._state,
+            mounts,
+            limit_concurrency,
+            direct=direct,
         )
 
     async def listen(self, sockets: Sockets, lane: Lane) -> list[asyncio.Server]:

@@ -178,9 +178,11 @@ def test_a_stalled_disk_stops_its_own_root_and_nothing_else(lane: str, base: Pat
 
 
 CLIENTS = 1000
+ALL_LANES = pytest.mark.parametrize("lane", ["hypercorn", "serve-no-direct", "serve"])
 
 
 @pytest.mark.slow
+@ALL_LANES
 def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(lane: str, base: Path) -> None:
     # Long enough to measure before they are dropped; Hypercorn needs 15 s until all are served.
     timeout = "5" if lane == "serve" else "18"
@@ -193,12 +195,12 @@ def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(lane: str, b
             client.send(head("/b.bin"))
             most = max(most, server.resident_octets())
         wait_until_idle(server)
-        meanwhile = latencies_of_others(server)
+        late = latencies_of_others(server)
         most = max(most, server.resident_octets())
         assert any(path.endswith("b.bin") for path in paths_open_in(server)), "dropped too early"
         assert are_dropped(server, lane, handles)
     assert most - idle < 128 * MIB
-    assert min(slower(late, before) for late in meanwhile) < 2
+    assert min(slower(now, before) for now in late) < 2
 
 
 def wait_until_idle(server: Server, seconds: float = 30.0) -> None:
@@ -248,6 +250,7 @@ def silent_client(server: Server) -> socket.socket:
 
 
 @pytest.mark.slow
+@ALL_LANES
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 def test_a_client_that_never_reads_a_file_from_the_pool_is_dropped(
     lane: str, base: Path, resolver: str
@@ -259,6 +262,9 @@ def test_a_client_that_never_reads_a_file_from_the_pool_is_dropped(
             time.sleep(0.2)
             assert any(path.endswith("b.bin") for path in paths_open_in(server))
             assert are_dropped(server, lane, before)
+            if lane != "hypercorn":  # and what it was too slow for waits no longer in the system
+                with pytest.raises(ConnectionResetError):
+                    b"".join(iter(partial(client.recv, 65_536), b""))
 
 
 @pytest.mark.slow

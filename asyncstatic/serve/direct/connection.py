@@ -26,7 +26,7 @@ from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.head import RequestLine
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
-from asyncstatic.serve.direct.outlet import Outlet
+from asyncstatic.serve.direct.outlet import Outlet, reset, taken
 from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.middleware import PASSED_ON
@@ -56,7 +56,7 @@ class DirectProtocol(asyncio.Protocol):
         "_loop",
         "_outlet",
         "_requests",
-        "_unsent",
+        "_taken",
         "_writable",
         "transport",
     )
@@ -73,7 +73,7 @@ class DirectProtocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
         self._deadline = inf
-        self._unsent = 0
+        self._taken = 0
         self._began = 0.0
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -89,7 +89,7 @@ class DirectProtocol(asyncio.Protocol):
         lane.enter(self)
         self._rest()
         tls = transport.get_extra_info("ssl_object")
-        if not lane.mounts or (
+        if not lane.direct or (
             tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
         ):
             self._hand_over()
@@ -158,15 +158,15 @@ class DirectProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        It is progress, too, when the client takes of a queue to which we add nothing.
+        It is progress, too, when the client takes of what has been written long ago.
         """
         answers = self._answering is not None or self.transport.get_write_buffer_size() > 0
         if answers and self._deadline < inf:
-            before, self._unsent = self._unsent, self._outlet.unsent()
-            if self._unsent < before:
+            before, self._taken = self._taken, taken(self.transport)
+            if self._taken > before:
                 self.progress()
         if now >= self._deadline:
-            (self.transport.abort if answers else self.transport.close)()
+            reset(self.transport) if answers else self.transport.close()
 
     def finish(self) -> None:
         """Close now when idle; what is being answered closes when it is done."""

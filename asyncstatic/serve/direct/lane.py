@@ -173,12 +173,14 @@ class Lane:
     Args:
         mounts: the roots, looked at in this order; without one everything is handed over.
         server: the full server behind.
+        direct: False hands everything over; of the roots only `send_timeout` counts then.
     """
 
-    def __init__(self, mounts: list[Mount], server: FullServer) -> None:
+    def __init__(self, mounts: list[Mount], server: FullServer, *, direct: bool = True) -> None:
         terms = server.terms
         self.server = server
-        self.mounts = mounts
+        self.direct = direct and bool(mounts)
+        self._mounts = mounts
         self._paths = [(mount, terms.root_path + mount.prefix) for mount in mounts]
         self.head_octets = terms.head_octets
         self.keep_alive_timeout = terms.keep_alive_timeout
@@ -231,7 +233,7 @@ class Lane:
     def refusal_of(self, octets: bytes) -> bytes | None:
         """The answer to what the full server would misread, where all paths are a root's."""
         status = misread(octets, self.head_octets)
-        whole = next((mount for mount in self.mounts if not mount.prefix), None)
+        whole = next((mount for mount in self._mounts if not mount.prefix), None)
         if status is None or whole is None or whole.passes_on():
             return None
         plan = page(status, None, (ALLOW,) if status == 405 else ())

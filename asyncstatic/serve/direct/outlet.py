@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import sys
 from contextlib import suppress
 
 from asyncstatic.files import kernel
 
-if sys.platform == "win32":
-
-    def _queued(_: int) -> int:
-        """Octets in a socket's queue: Windows does not tell."""
-        return 0
-else:
-    import fcntl
-    import termios
-
-    _NONE = bytes(4)  # an int of C
-
-    def _queued(fd: int) -> int:
-        """Octets in a socket's queue that the client has not acknowledged (tcp(7), SIOCOUTQ)."""
-        try:
-            return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, _NONE), sys.byteorder)
-        except (OSError, ValueError):  # not a socket, or closed
-            return 0
-
-
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
+_BYTES_ACKED = slice(120, 128)  # of struct tcp_info, since Linux 4.1 (<linux/tcp.h>)
 
 
 class Outlet:
@@ -63,19 +48,40 @@ class Outlet:
                 self._duplicate = _duplicate(self._transport.get_extra_info("socket"))
         return self._duplicate
 
-    def unsent(self) -> int:
-        """How many octets the client has not taken, in the transport and, if known, in the system.
-
-        A slow client may take a while to make so much room that the socket is writable again.
-        """
-        waiting = self._transport.get_write_buffer_size()
-        return waiting + _queued(self._transport.get_extra_info("socket").fileno())
-
     def close(self, _: object = None) -> None:
         """Give the duplicate back."""
         if self._duplicate is not None:
             self._duplicate.close()
             self._duplicate = None
+
+
+def taken(transport: asyncio.Transport) -> int:
+    """Return a number that grows whenever a client takes something of what was written to it.
+
+    That is how many octets its system has acknowledged (tcp(7), TCP_INFO): of a slow client it
+    grows long before there is so much room that the socket is writable again. Where the system
+    does not tell, it is what the transport has still to write, below zero.
+    """
+    if _INFO is not None:
+        with suppress(OSError, ValueError):  # no TCP socket; closed
+            info = transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, _INFO, _BYTES_ACKED.stop
+            )
+            return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
+    return -transport.get_write_buffer_size()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close at once, and for a client that takes nothing: with RST.
+
+    Else the system would keep what waits for it, megabytes, for as long as it hopes (tcp(7),
+    tcp_orphan_retries).
+    """
+    if sys.platform != "win32":
+        with suppress(OSError):
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    transport.abort()
 
 
 def _duplicate(original: socket.socket) -> socket.socket:
