@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ SITE = {
 }
 GZIP = "Accept-Encoding: gzip"
 
+NUMBERS = itertools.count()
 #: Target, field lines, and the status and content when nothing fails.
 REQUESTS = [
     pytest.param("/page.html", (), 200, SITE["page.html"], id="small"),
@@ -57,7 +59,7 @@ REQUESTS = [
     pytest.param("/lone.txt", (), 200, SCRIPT, id="decoded"),
     pytest.param("/big.bin", (), 200, BIG, id="large"),
     pytest.param("/big.bin", ("Range: bytes=9-150000",), 206, BIG[9:150_001], id="range"),
-    pytest.param("/missing", (), 404, None, id="missing"),
+    pytest.param("/missing-{}", (), 404, None, id="missing"),  # another each time: it is remembered
 ]
 #: Every error once, and for good.
 FAULTS = [
@@ -135,15 +137,19 @@ def test_a_fault_at_any_call_is_explained_and_leaves_nothing_behind(
     status: int,
     content: bytes | None,
 ) -> None:
+    ask(
+        port, f"/missing-{next(NUMBERS)}"
+    )  # what no memory answers needs the root's handle: it is there
     assert is_right(ask(port, target, *lines), status, content)
     before = settled_handles(at_most=0, seconds=0.02)
     for n in range(1, 300):
+        asked = target.format(next(NUMBERS))
         with pytest.MonkeyPatch.context() as patch:
             faulty = FaultyKernel(patch, n, code, persistent=persistent)
-            answer = ask(port, target, *lines)
+            answer = ask(port, asked, *lines)
         right = is_right(answer, status, content) or is_without_sidecar(answer, code, target)
         assert right or is_explained(answer, code, content or b""), (n, answer)
-        assert is_right(ask(port, target, *lines), status, content), n
+        assert is_right(ask(port, asked, *lines), status, content), n
         if not faulty.struck:
             break
     else:
