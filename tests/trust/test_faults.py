@@ -137,9 +137,8 @@ def test_a_fault_at_any_call_is_explained_and_leaves_nothing_behind(
     status: int,
     content: bytes | None,
 ) -> None:
-    ask(
-        port, f"/missing-{next(NUMBERS)}"
-    )  # what no memory answers needs the root's handle: it is there
+    # The root's handle, which earlier faults took away, is there again: no memory answers this.
+    ask(port, f"/missing-{next(NUMBERS)}")
     assert is_right(ask(port, target, *lines), status, content)
     before = settled_handles(at_most=0, seconds=0.02)
     for n in range(1, 300):

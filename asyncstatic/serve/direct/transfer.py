@@ -74,9 +74,11 @@ class Transfer:
             OSError: disk or connection failed.
             PoolBusyError: the disk did not answer in time.
         """
-        if out is None:
+        if self._waits is None and out is None:
             await self._by_transport()
             return
+        # What has begun past the transport goes on there, or not at all: never from its head again.
+        assert out is not None  # noqa: S101 - the transport has nothing to write meanwhile
         waits = self._waits or self._outgoing.send(out)
         while waits is not Waits.NOTHING:
             if waits is Waits.DISK:
