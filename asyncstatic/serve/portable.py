@@ -1,9 +1,9 @@
 """The portable lane: carry a plan out with ASGI messages, on any server.
 
-What is small leaves as one message. What is large leaves in pieces that grow while the client
-keeps up, with one turn of the loop between them: `send` of common servers never raises
-after a disconnect, so a watcher listens on `receive` and needs its turn to be heard. Where
-the server offers to send from our handle itself, it is told what to send (see `offload`).
+What is small leaves as one message. What is large leaves in pieces (`Pieces`), with one turn of the
+loop between them: `send` of common servers never raises after a disconnect, so a watcher listens
+on `receive` and needs its turn to be heard. Where the server offers to send from our handle itself,
+it is told what to send (see `offload`).
 
 A transfer that cannot be finished - the file changed, the disk failed, the client stalls -
 is never ended cleanly. Over HTTP/1.1 the exception lets the server close the connection inside
@@ -14,23 +14,19 @@ its Content-Length, which clients must treat as malformed (RFC 9113 §8.1.1).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-from asyncstatic.files.decoding import DecodingError, decoder
+from asyncstatic.files.decoding import DecodingError
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
 from asyncstatic.serve.offload import TransferAborted, by_name, handle_messages, takes_handles
+from asyncstatic.serve.pieces import Pieces
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
 
-__all__ = ["UNFINISHED", "Pieces", "TransferAborted", "in_memory", "may_abort", "send_plan"]
+__all__ = ["UNFINISHED", "TransferAborted", "in_memory", "may_abort", "send_plan"]
 
-FIRST_CHUNK = 32 * 1024
-LARGEST_CHUNK = 256 * 1024
-# A send that took longer than this waited for the client: keep what it holds small.
-_AT_ONCE = 0.001
 # Seconds for the end of a transfer that is given up.
 _LAST_WORD = 1.0
 ONE_MESSAGE = 64 * 1024  # octets of a file that leave in one message, when the kernel has them
@@ -157,78 +153,6 @@ async def _abort(scope: Scope, send: Send, error: Exception) -> None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class Pieces:
-    """The content of a plan, piece by piece, as large as the one who takes them keeps up with."""
-
-    def __init__(self, plan: ResponsePlan, handle: Handle) -> None:
-        self._plan = plan
-        self._handle = handle
-        self._chunk = FIRST_CHUNK
-
-    async def __aiter__(self) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Yield pieces, each with whether more follow; the last only if the file is unchanged.
-
-        The next is read only when the one before has been taken: a stalled client holds one.
-
-        Raises:
-            OSError, PoolBusyError, DecodingError, TransferAborted: there is no more to send.
-        """
-        loop = asyncio.get_running_loop()
-        async with aclosing(self._pieces()) as pieces:
-            async for piece, more in pieces:
-                if not more and self._handle.changed():
-                    raise TransferAborted("the file changed while it was sent")
-                began = loop.time()
-                yield piece, more
-                at_once = loop.time() - began < _AT_ONCE
-                self._chunk = min(self._chunk * 2, LARGEST_CHUNK) if at_once else FIRST_CHUNK
-
-    async def _pieces(self) -> AsyncGenerator[tuple[bytes, bool], None]:
-        last = len(self._plan.content) - 1
-        for index, part in enumerate(self._plan.content):
-            async with aclosing(self._part(part)) as pieces:
-                async for piece, ends in pieces:
-                    yield piece, index < last or not ends
-
-    async def _part(
-        self, part: bytes | ByteRange | Decoded
-    ) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Yield the pieces of a part, each with whether the part ends with it."""
-        if isinstance(part, bytes):
-            yield part, True
-        elif isinstance(part, ByteRange):
-            async with aclosing(self._range(part)) as pieces:
-                async for piece, offset in pieces:
-                    yield piece, offset > part.last
-        else:
-            held = b""  # where it ends is known only then
-            async with aclosing(self._decoded(part)) as pieces_decoded:
-                async for piece in pieces_decoded:
-                    if held:
-                        yield held, False
-                    held = piece
-            yield held, True
-
-    async def _range(self, part: ByteRange) -> AsyncGenerator[tuple[bytes, int], None]:
-        """Yield pieces of the file, each with the offset behind it."""
-        offset = part.first
-        while offset <= part.last:
-            piece = await self._handle.read(offset, min(self._chunk, part.last + 1 - offset))
-            if not piece:
-                raise TransferAborted("the file became shorter while it was sent")
-            offset += len(piece)
-            yield piece, offset
-
-    async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
-        decoding = decoder(part.coding)
-        everything = ByteRange(0, self._handle.identity.size - 1)
-        async with aclosing(self._range(everything)) as pieces:
-            async for stored, _ in pieces:
-                for piece in decoding.feed(stored):
-                    yield piece
-        decoding.finish()
-
-
 class _Sender:
     """Sends messages to one client, each within the deadline."""
 
@@ -251,7 +175,7 @@ class _Sender:
                 await self.send({"type": "http.response.body", "body": piece, "more_body": more})
 
     async def send(self, message: Message) -> None:
-        """Send a message, and let the loop turn.
+        """Send a message.
 
         Raises:
             _ClientGoneError: nobody is there any more.
@@ -261,7 +185,6 @@ class _Sender:
             async with asyncio.timeout(self._timeout) as self._waiting:
                 if not self._client_gone:
                     await self._send(message)
-                await asyncio.sleep(0)
         except TimeoutError:
             if not self._client_gone:
                 raise

@@ -16,7 +16,7 @@ from typing import Protocol
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
-from asyncstatic.serve.portable import Pieces
+from asyncstatic.serve.pieces import Pieces
 
 
 class Client(Protocol):

@@ -12,7 +12,8 @@ from quart.wrappers.response import ResponseBody
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.portable import UNFINISHED, Pieces, TransferAborted, may_abort
+from asyncstatic.serve.pieces import Pieces
+from asyncstatic.serve.portable import UNFINISHED, TransferAborted, may_abort
 from asyncstatic.serve.quart.options import default_settings
 from asyncstatic.serve.scope import Scope
 
@@ -85,7 +86,6 @@ class PlanBody(ResponseBody):
                 async for piece, _ in pieces:
                     self._deadline.reschedule(loop.time() + self.timeout)
                     yield piece
-                    await asyncio.sleep(0)  # so that a disconnect is heard
         except UNFINISHED as error:
             logger.info("transfer aborted: %r", error)
             if self._may_abort:
