@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -113,8 +113,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @contextmanager
-def serve_tls(root: Path, certificate: tuple[Path, Path], *options: str) -> Iterator[int]:
-    """Run with TLS on one address, next to a plain one for those that wait for the server."""
+def serve_tls(root: Path, certificate: tuple[Path, Path], *options: str) -> Iterator[Server]:
+    """Run with TLS."""
     port = free_port()
     chain, key = (str(path) for path in certificate)
     command = [*_COMMAND, str(root), "--bind", f"{HOST}:{port}"]
@@ -122,7 +122,7 @@ def serve_tls(root: Path, certificate: tuple[Path, Path], *options: str) -> Iter
     process = subprocess.Popen([sys.executable, *command], env=environment())
     try:
         assert eventually(lambda: _listens(port), seconds=30)
-        yield port
+        yield Server(process, port, Path(os.devnull))
     finally:
         process.terminate()
         assert process.wait(20) == 0
@@ -137,8 +137,10 @@ def _listens(port: int) -> bool:
 def test_files_are_served_over_tls(site: Path, certificate: tuple[Path, Path], loop: str) -> None:
     context = ssl.create_default_context(cafile=str(certificate[0]))
     with (
-        serve_tls(site, certificate, loop) as port,
-        closing(http.client.HTTPSConnection(HOST, port, context=context, timeout=10)) as client,
+        serve_tls(site, certificate, loop) as server,
+        closing(
+            http.client.HTTPSConnection(HOST, server.port, context=context, timeout=10)
+        ) as client,
     ):
         for target in ("/css/app.css", "/pixels.png", "/big.bin", "/app.js"):
             client.request("GET", target)
@@ -155,8 +157,8 @@ def test_http_2_is_negotiated_over_tls(
 ) -> None:
     curl = require("curl", apt="curl")
     command = [curl, "--silent", "--http2", "--cacert", str(certificate[0])]
-    with serve_tls(site, certificate, loop) as port:
-        url = f"https://{HOST}:{port}/big.bin"
+    with serve_tls(site, certificate, loop) as server:
+        url = f"https://{HOST}:{server.port}/big.bin"
         done = subprocess.run(
             [*command, "--write-out", "%{stderr}%{http_version} %{http_code}", url],
             capture_output=True,
@@ -164,6 +166,33 @@ def test_http_2_is_negotiated_over_tls(
         )
     assert done.stderr == b"2 200"
     assert done.stdout == (site / "big.bin").read_bytes()
+
+
+@pytest.mark.slow
+@LANES
+def test_clients_that_never_read_hold_little_over_tls(
+    large_site: Path, certificate: tuple[Path, Path], lane: str
+) -> None:
+    """Keys, records, and one piece; with the buffers TLS has by itself it is 860 KiB for each."""
+    clients = 250
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    with serve_tls(large_site, certificate, lane) as server, ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(silent_client(server.port, context)).sendall(head("/"))
+        time.sleep(0.3)
+        idle = server.resident_octets()
+        for _ in range(clients):
+            stack.enter_context(silent_client(server.port, context)).sendall(head("/large.bin"))
+        time.sleep(1.0)
+        assert server.resident_octets() - idle < clients * 320 * 1024
+
+
+def silent_client(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect((HOST, port))
+    return context.wrap_socket(client, server_hostname=HOST)
 
 
 def test_a_certificate_without_its_key_is_refused(

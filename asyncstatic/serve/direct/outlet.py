@@ -17,6 +17,8 @@ from asyncstatic.files import kernel
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
+# Octets that TLS gathers in front of a full socket: one record, not the 512 KiB of asyncio and uvloop.
+_WAITING_FOR_TLS = 16 * 1024
 _BYTES_ACKED = slice(120, 128)  # of struct tcp_info, since Linux 4.1 (<linux/tcp.h>)
 
 
@@ -32,6 +34,8 @@ class Outlet:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         tls = transport.get_extra_info("ssl_object") is not None
+        if tls:
+            transport.set_write_buffer_limits(_WAITING_FOR_TLS)
         self._may_pass = kernel.HAS_SENDFILE and not tls
         self._duplicate: socket.socket | None = None
 
