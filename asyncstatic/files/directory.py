@@ -360,8 +360,8 @@ class Directory:
         try:
             return self._directories.of(directory)
         except FileNotFoundError:  # between the two renames of a deploy, say
-            path = "/".join((self.path, *directory))
-            return Witness(path, self._identity_beneath(directory, nowait))
+            identity = self._identity_beneath(directory, nowait)
+            return Witness(self._directories.path_of(directory), identity)
 
     def _identity_beneath(self, segments: tuple[str, ...], nowait: bool) -> Identity:
         fd = self._resolver.open(segments, cached_only=nowait)

@@ -76,6 +76,10 @@ class DirectoryWitnesses:
         self._path = path
         self._known: BoundedDict[tuple[str, ...], Witness] = BoundedDict(_DIRECTORIES)
 
+    def path_of(self, directory: tuple[str, ...]) -> str:
+        """Name a directory below the tree."""
+        return "/".join((self._path, *directory))
+
     def of(self, directory: tuple[str, ...]) -> Witness:
         """Look at a directory below the tree, by its path.
 
@@ -83,7 +87,7 @@ class DirectoryWitnesses:
             OSError: it is not there, or may not be looked at.
         """
         known = self._known.get(directory)
-        path = "/".join((self._path, *directory)) if known is None else known.path
+        path = self.path_of(directory) if known is None else known.path
         now = kernel.stat(path)
         if known is not None and _is_same(known.identity, now):
             return known
