@@ -50,6 +50,7 @@ class DirectProtocol(asyncio.Protocol):
         "_answering",
         "_began",
         "_buffer",
+        "_counted",
         "_deadline",
         "_eof",
         "_lane",
@@ -69,6 +70,7 @@ class DirectProtocol(asyncio.Protocol):
         self._loop = loop
         self._buffer = b""
         self._requests = 0
+        self._counted = 0
         self._answering: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
@@ -158,8 +160,13 @@ class DirectProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        It is progress, too, when the client takes of what has been written long ago.
+        It is progress, too, when the client takes of what has been written long ago. What has been
+        answered at once since the last look is noticed here: no request has to look at the clock.
         """
+        if self._requests != self._counted:
+            self._counted = self._requests
+            if self._answering is None:
+                self._rest()
         answers = self._answering is not None or self.transport.get_write_buffer_size() > 0
         if answers and self._deadline < inf:
             before, self._taken = self._taken, taken(self.transport)
@@ -254,7 +261,8 @@ class DirectProtocol(asyncio.Protocol):
             return
         self.transport.write(head + known.content)
         self._answered(admitted, known.plan)
-        opened.close()
+        if opened.handle is not None:
+            opened.close()
 
     def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
         """Send a response, or begin to; False when this lane does not send it."""
@@ -333,17 +341,11 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _keeps_alive(self, admitted: Admitted) -> bool:
-        lane = self._lane
-        return (
-            admitted.head.keep_alive
-            and self._requests + 1 < lane.keep_alive_requests
-            and not lane.closing
-        )
+        return admitted.head.keep_alive and self._requests + 1 < self._lane.keep_alive_requests
 
     def _answered(self, admitted: Admitted, plan: ResponsePlan) -> None:
-        lane = self._lane
         self._requests += 1
-        self._deadline = self._loop.time() + lane.keep_alive_timeout
+        lane = self._lane
         if lane.observes:
             seconds = time.time() - self._began
             method, target, query, _, mount, _ = admitted.request

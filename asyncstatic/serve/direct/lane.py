@@ -297,6 +297,7 @@ class Lane:
     def close(self) -> None:
         """Begin a graceful shutdown: idle connections go, others finish what they answer."""
         self.closing = True
+        self.keep_alive_requests = 0  # the next answer of a connection is its last
         for connection in tuple(self.connections):
             connection.finish()
 
