@@ -178,21 +178,18 @@ def test_clients_that_never_read_hold_little_over_tls(
     context = ssl.create_default_context(cafile=str(certificate[0]))
     with serve_tls(large_site, certificate, lane) as server, ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(silent_client(server.port, context)).sendall(head("/"))
+            stack.enter_context(silent_client(server, context)).sendall(head("/"))
         time.sleep(0.3)
         idle = server.resident_octets()
         for _ in range(clients):
-            stack.enter_context(silent_client(server.port, context)).sendall(head("/large.bin"))
+            stack.enter_context(silent_client(server, context)).sendall(head("/large.bin"))
         time.sleep(1.0)
         assert server.resident_octets() - idle < clients * 320 * 1024
 
 
-def silent_client(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(20)
-    client.connect((HOST, port))
-    return context.wrap_socket(client, server_hostname=HOST)
+def silent_client(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
+    plain = server.connect(timeout=20, receive_buffer=4096).socket
+    return context.wrap_socket(plain, server_hostname=HOST)
 
 
 def test_a_certificate_without_its_key_is_refused(

@@ -261,7 +261,7 @@ class DirectProtocol(asyncio.Protocol):
             return
         self.transport.write(head + known.content)
         self._answered(admitted, known.plan)
-        if opened.handle is not None:
+        if opened.handle is not None:  # on the hottest way a call less
             opened.close()
 
     def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
