@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 
 from asyncstatic.files import kernel
@@ -12,6 +13,39 @@ from asyncstatic.files.root import release
 from asyncstatic.http.model import Identity
 
 _STRIDE = 1024 * 1024
+_WARM_SECONDS = 0.05  # for which what was seen in the page cache is taken to be there still
+
+
+class _Descriptor:
+    """What all handles on one file descriptor share.
+
+    Attributes:
+        holders: how many they are.
+        warm: octets that were in the page cache lately.
+        seen: when the first of them were (`time.monotonic`).
+    """
+
+    __slots__ = ("holders", "seen", "warm")
+
+    def __init__(self) -> None:
+        self.holders = 1
+        self.warm = range(0)
+        self.seen = 0.0
+
+    def is_warm(self, first: int, end: int) -> bool:
+        """Tell whether octets were in the page cache a moment ago."""
+        warm = self.warm
+        if first < warm.start or end > warm.stop:
+            return False
+        return time.monotonic() - self.seen < _WARM_SECONDS
+
+    def saw(self, first: int, end: int) -> None:
+        """Remember octets, together with those around them if they were seen lately, too."""
+        warm, now = self.warm, time.monotonic()
+        if now - self.seen < _WARM_SECONDS and first <= warm.stop and end >= warm.start:
+            self.warm = range(min(first, warm.start), max(end, warm.stop))
+        else:
+            self.warm, self.seen = range(first, end), now
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -27,19 +61,19 @@ class Handle:
     Closing twice is harmless; using it after closing is an error of the caller.
     """
 
-    __slots__ = ("_holders", "_pool", "fd", "identity")
+    __slots__ = ("_descriptor", "_pool", "fd", "identity")
 
     def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:
         self.fd = fd
         self.identity = identity
         self._pool = pool
-        self._holders = [1]  # shared by all handles on this descriptor
+        self._descriptor = _Descriptor()
 
     def again(self) -> Handle:
         """Make another handle on the same descriptor; the last one that is closed closes it."""
         other = Handle(self.fd, self.identity, self._pool)
-        other._holders = self._holders
-        self._holders[0] += 1
+        other._descriptor = self._descriptor
+        self._descriptor.holders += 1
         return other
 
     def read_nowait(self, offset: int, count: int) -> bytes | None:
@@ -78,12 +112,16 @@ class Handle:
         """Tell whether the octets are in the page cache, as far as the kernel lets us see.
 
         Looks at one octet in each stride, and at both ends: what is between came in with them
-        by read-ahead.
+        by read-ahead. Not again within a moment: a look at a page costs more than finding it.
         """
-        last = offset + count - 1
-        return kernel.is_resident(self.fd, last) and all(
-            kernel.is_resident(self.fd, position) for position in range(offset, last, _STRIDE)
-        )
+        end = offset + count
+        if self._descriptor.is_warm(offset, end):
+            return True
+        for position in (end - 1, *range(offset, end - 1, _STRIDE)):
+            if not kernel.is_resident(self.fd, position):
+                return False
+        self._descriptor.saw(offset, end)
+        return True
 
     async def warm(self, offset: int, count: int) -> None:
         """Have the octets in the page cache, as far as `is_warm` can tell.
@@ -116,8 +154,8 @@ class Handle:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        self._holders[0] -= 1
-        if not self._holders[0]:
+        self._descriptor.holders -= 1
+        if not self._descriptor.holders:
             release(fd)
 
 

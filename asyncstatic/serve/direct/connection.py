@@ -16,15 +16,16 @@ own: the next head must be complete in time, and content must move.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Coroutine
+from functools import partial
 from math import inf
 from typing import Any, cast
 
-from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.direct.head import RequestLine
+from asyncstatic.serve.direct.head import RequestLine, may_become_ours
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
 from asyncstatic.serve.direct.outlet import Outlet, reset, taken
 from asyncstatic.serve.direct.refusal import refuse
@@ -33,7 +34,6 @@ from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
 
 _HEAD_END = b"\r\n\r\n"
-_METHODS = (b"GET /", b"HEAD /")
 _READ_AT_ONCE = 64 * 1024  # octets of a file, up to which one write costs less than several calls
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
 
@@ -71,7 +71,7 @@ class DirectProtocol(asyncio.Protocol):
         self._buffer = b""
         self._requests = 0
         self._counted = 0
-        self._answering: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | Transfer | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
         self._deadline = inf
@@ -121,13 +121,9 @@ class DirectProtocol(asyncio.Protocol):
         self._lane.leave(self)
         self._buffer = b""
         self.resume_writing()
-        if self._answering is None:
-            self._outlet.close()
-            return
-        # Not before the task has ended: the loop may watch the outlet until then, and what it hears
-        # of a number that is closed it would tell whoever gets the number next.
-        self._answering.add_done_callback(self._outlet.close)
-        self._answering.cancel()
+        if self._answering is not None:
+            self._answering.cancel()
+        self._outlet.close()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write: answer no further request."""
@@ -203,7 +199,7 @@ class DirectProtocol(asyncio.Protocol):
                 continue
             end = buffer.find(_HEAD_END, start) + 4
             if end < 4:
-                ours = self._may_become_ours(buffer[start:])
+                ours = may_become_ours(buffer[start:], lane.head_octets)
                 break
             head = buffer[start:end]
             admitted = lane.remembered.get(head)
@@ -216,15 +212,6 @@ class DirectProtocol(asyncio.Protocol):
         self._buffer = buffer[start:]
         if not ours:
             self._hand_over()
-
-    def _may_become_ours(self, octets: bytes) -> bool:
-        """Tell whether an incomplete head could still be one for this lane."""
-        if len(octets) > self._lane.head_octets:
-            return False
-        if octets.count(b"\n") != octets.count(b"\r\n"):
-            return False
-        starts = (*_METHODS, b"\r\n")
-        return any(octets.startswith(start) or start.startswith(octets[:6]) for start in starts)
 
     def _answer(self, admitted: Admitted, head: bytes) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
@@ -304,36 +291,47 @@ class DirectProtocol(asyncio.Protocol):
         self, admitted: Admitted, head: bytes, plan: ResponsePlan, opened: Opened, *, close: bool
     ) -> None:
         """Send what the socket takes at once, and the rest at the client's pace."""
+        then = partial(self._ended, admitted, plan, close=close)
+        transfer = Transfer(self, opened, head, plan, then)
         out = self._outlet.past()
-        transfer = Transfer(self, cast("Handle", opened.handle), head, plan)
+        if out is None:
+            self._start(self._send_later(transfer))
+        else:
+            self._send_past(transfer, out)
+
+    def _send_past(self, transfer: Transfer, out: socket.socket) -> None:
         try:
-            finished = out is not None and transfer.begin(out)
+            finished = transfer.begin(out)
         except Exception as error:
-            opened.close()
             self._give_up(error)
             return
         if finished:
-            opened.close()
-            self._ended(admitted, plan, close=close)
+            transfer.then()
         else:
-            self._start(self._finish(transfer, admitted, plan, opened, close=close))
+            self._answering = transfer
 
-    async def _finish(
-        self,
-        transfer: Transfer,
-        admitted: Admitted,
-        plan: ResponsePlan,
-        opened: Opened,
-        *,
-        close: bool,
-    ) -> None:
+    async def _send_later(self, transfer: Transfer) -> None:
+        """Send past the transport as soon as that has nothing to write, else through it."""
         self.progress()
         try:
             await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-            await transfer.finish(self._outlet.past())
-        finally:
-            opened.close()
-        self._ended(admitted, plan, close=close)
+        except BaseException:
+            transfer.cancel()
+            raise
+        out = self._outlet.past()
+        if out is not None:
+            self._send_past(transfer, out)
+            return
+        await transfer.go_through()
+        transfer.then()
+
+    def transferred(self, transfer: Transfer, error: Exception | None) -> None:
+        """Go on after a transfer that took longer; with an error not all was sent."""
+        if error is not None:
+            self._give_up(error)
+            return
+        transfer.then()
+        self._go_on()
 
     def _ended(self, admitted: Admitted, plan: ResponsePlan, *, close: bool) -> None:
         self._answered(admitted, plan)
@@ -354,19 +352,26 @@ class DirectProtocol(asyncio.Protocol):
 
     # -- what takes longer, and what is not ours -------------------------------------------
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine, and keep it alive until it ends."""
+        return self._lane.spawn(work)
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._answering = self._lane.spawn(self._run(work))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work of one answer, then go on with what gathered meanwhile."""
+        """Do the work of one answer, then go on."""
         answering = self._answering
         try:
             await work
         except Exception as error:
             self._give_up(error)
             return
-        if self._answering is not answering:
-            return  # what is left of the answer has a task of its own
+        if self._answering is answering:  # else what is left of the answer goes on without us
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on after an answer that took longer, with what gathered meanwhile."""
         self._answering = None
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return

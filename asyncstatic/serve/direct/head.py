@@ -27,6 +27,7 @@ _FIELD_LINES = re.compile(
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*+) HTTP/1\.1")
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _NEVER_HERE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
+_STARTS = (b"GET /", b"HEAD /", b"\r\n")
 _REMEMBERED_OCTETS = 4096
 _REMEMBERED_HEADS = 2048
 
@@ -121,6 +122,13 @@ class HeadReader:
         if self._server_names and hosts[0] not in self._server_names:
             return False
         return not any(name in _NEVER_HERE for name, _ in headers)
+
+
+def may_become_ours(octets: bytes, most: int) -> bool:
+    """Tell whether an incomplete head, of at most so many octets, could still be one for this lane."""
+    if len(octets) > most or octets.count(b"\n") != octets.count(b"\r\n"):
+        return False
+    return any(octets.startswith(start) or start.startswith(octets[:6]) for start in _STARTS)
 
 
 def _plain_connection(headers: Headers) -> set[bytes] | None:

@@ -8,7 +8,7 @@ that: a third more for 10 MiB.) The file follows by sendfile(2), without a copy.
 After sendfile(2) the socket holds references to the file's pages: who rewrites the file in place
 rewrites what the client has not taken yet, on the same machine even what it has received. So the
 last TAIL octets of a range are copied, more than a client that does not read receives; and the very
-last leave only when nothing waits to be sent, if the file is still what it was. Else the transfer
+last leave only when most of these have left, if the file is still what it was. Else the transfer
 ends visibly short.
 
 A window of the file is in the page cache before sendfile(2) is called, so the loop does not wait for
@@ -25,15 +25,16 @@ from typing import cast
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve.direct.outlet import be_writable_when
+from asyncstatic.serve.direct.outlet import be_writable_when, unsent
 
 WINDOW = 4 * 1024 * 1024
 # What one connection sends before it is another's turn. As soon as there is room: a socket that is
 # kept full is emptied on the client's processor, and 10 us of delay make 10 MiB a fifth dearer.
 TURN = 2 * 1024 * 1024
 WHOLE = kernel.SCRATCH  # a range up to which it is copied
-TAIL = 256 * 1024  # of a longer one, copied
-LAST = 4096  # of these, held back until all others have left
+TAIL = 192 * 1024  # of a longer one, copied
+LAST = 4096  # of these, held back until most others have left
+CUSHION = 48 * 1024  # all but these: a client who has them all waits for the last
 
 
 class ContentChangedError(Exception):
@@ -51,18 +52,35 @@ class Waits(Enum):
 class Outgoing:
     """The octets of one response, from its head to its end.
 
+    First go octets that are in memory, then the stretch of the file behind them; both are of the
+    part of the content that is under way, the others wait.
+
     Args:
         handle: where content comes from; not closed here.
         head: goes first.
         plan: the content; of a length that is known.
     """
 
+    __slots__ = (
+        "_draining",
+        "_end",
+        "_handle",
+        "_octets",
+        "_parts",
+        "_position",
+        "_refers",
+        "_warm_until",
+    )
+
     def __init__(self, handle: Handle, head: bytes, plan: ResponsePlan) -> None:
         self._handle = handle
-        self._parts = deque(cast("tuple[bytes | ByteRange, ...]", (head, *plan.content)))
+        self._octets = head
+        self._position = self._end = 0
+        self._parts = deque(cast("tuple[bytes | ByteRange, ...]", plan.content))
         self._warm_until = 0
-        self._refers = False  # the socket, to pages of the present range
+        self._refers = False  # the socket, to pages of the stretch
         self._draining = False
+        self._is_over()
 
     # -- without waiting -------------------------------------------------------------------
 
@@ -75,77 +93,83 @@ class Outgoing:
         """
         if self._draining:
             self._draining = self._refers = False
-            be_writable_when(out, all_has_left=False)
+            be_writable_when(out, unsent_below=0)
         room = TURN
-        while self._parts and room > 0:
-            sent = self._send_next(out, self._parts[0], room)
-            if sent is None:
+        while room > 0 and not self._is_over():
+            used = self._send_next(out, room)
+            if used is None:
                 return Waits.DISK
-            if not sent:
-                break
-            room -= sent
+            room -= used
         self.look_ahead()
-        return Waits.CLIENT if self._parts else Waits.NOTHING
+        return Waits.NOTHING if self._is_over() else Waits.CLIENT
 
     def look_ahead(self) -> None:
         """See now whether the next turn would wait for the disk: then there is no time for it."""
-        part = next((part for part in self._parts if isinstance(part, ByteRange)), None)
-        if part and not self._is_copied(part) and part.first + TURN > self._warm_until:
-            self._is_warm(part)
+        if self._position + TURN > self._warm_until and not self._is_copied():
+            self._is_warm()
 
-    def _send_next(self, out: socket.socket, part: bytes | ByteRange, room: int) -> int | None:
-        """Send something of a part; 0 when the socket is full, None when the disk must be asked."""
-        if isinstance(part, bytes):
-            following = self._parts[1] if len(self._parts) > 1 else None
-            if isinstance(following, ByteRange) and self._is_copied(following):
-                return self._send_copy(out, following, head=part)
-            return self._send_octets(out, part)
-        if self._is_copied(part):
-            return self._send_copy(out, part)
-        if part.first >= self._warm_until and not self._is_warm(part):
+    def _send_next(self, out: socket.socket, room: int) -> int | None:
+        """Send something; None when the disk must be asked.
+
+        Returns how much of the turn's room is used: all, when the socket is full. (To try once more
+        costs an exception.)
+        """
+        if self._is_copied():
+            return self._send_copy(out, room)
+        if self._octets:
+            return self._send_octets(out, room)
+        if self._position >= self._warm_until and not self._is_warm():
             return None
-        return self._send_pages(out, part, room)
+        return self._send_pages(out, room)
 
-    def _send_octets(self, out: socket.socket, octets: bytes) -> int:
-        sent = _send(out, octets)
-        self._replace(octets[sent:])
-        return sent
+    def _send_octets(self, out: socket.socket, room: int) -> int:
+        sent = _send(out, self._octets)
+        self._octets = self._octets[sent:]
+        return room if self._octets else sent
 
-    def _send_pages(self, out: socket.socket, part: ByteRange, room: int) -> int | None:
+    def _send_pages(self, out: socket.socket, room: int) -> int | None:
         """Send from the page cache, without a copy, all but the tail."""
-        count = min(self._warm_until - part.first, part.length - TAIL, room)
+        until = min(self._warm_until, self._end - TAIL, self._position + room)
         try:
-            sent = kernel.sendfile(out.fileno(), self._handle.fd, part.first, count)
+            sent = kernel.sendfile(
+                out.fileno(), self._handle.fd, self._position, until - self._position
+            )
         except BlockingIOError:
             # Of a writable socket: then it is not the socket that would block.
-            return self._send_copy(out, part) if room == TURN else 0
+            return self._send_copy(out, room) if room == TURN else room
         if not sent:
             raise ContentChangedError("the file became shorter")
         self._refers = True
-        self._went(part, sent)
-        return sent
+        self._position += sent
+        return room if self._position < until else sent
 
-    def _send_copy(self, out: socket.socket, part: ByteRange, head: bytes = b"") -> int | None:
-        """Send octets as they were when the file was still what the head says; and a head before."""
-        if self._refers and part.length <= LAST:
-            self._draining = True
-            be_writable_when(out, all_has_left=True)
-            return 0
+    def _send_copy(self, out: socket.socket, room: int) -> int | None:
+        """Send octets as they were while the file was what the head says, and those before them."""
+        before, count = self._octets, self._end - self._position
+        if not count:
+            return self._send_octets(out, room)
+        if self._refers and count <= LAST and not self._may_send_last(out):
+            return room
         with kernel.scratch() as buffer:
-            # All with the head, or a piece: a slow client leaves room for no more.
-            piece = buffer[: part.length if head else min(self._allowed(part), TAIL)]
-            got = self._handle.read_into_nowait(piece, part.first)
+            # All with the octets before, or a piece: a slow client leaves room for no more.
+            piece = buffer[: count if before else min(self._allowed(), TAIL)]
+            got = self._handle.read_into_nowait(piece, self._position)
             if got is None:
-                return self._send_octets(out, head) if head else None
+                return self._send_octets(out, room) if before else None
             self._check(got)
-            sent = _send(out, head, piece[:got])
-        if sent < len(head):
-            self._replace(head[sent:])
+            sent = _send(out, before, piece[:got])
+        self._octets = before[sent:]
+        self._position += max(sent - len(before), 0)
+        return sent if sent == len(before) + got else room
+
+    def _may_send_last(self, out: socket.socket) -> bool:
+        """Tell whether most of the tail has left; else be called when it has."""
+        self._draining = unsent(out) > CUSHION
+        if self._draining:
+            be_writable_when(out, unsent_below=CUSHION)
         else:
-            if head:
-                self._parts.popleft()
-            self._went(part, sent - len(head))
-        return sent
+            self._refers = False
+        return not self._draining
 
     # -- from the disk ---------------------------------------------------------------------
 
@@ -156,24 +180,22 @@ class Outgoing:
             ContentChangedError, OSError: as `send`.
             PoolBusyError: the disk did not answer in time.
         """
-        part = self._parts[0]
-        assert isinstance(part, ByteRange)  # noqa: S101 - only a range waits for the disk
-        if self._is_copied(part):
-            octets = await self._handle.read(part.first, min(self._allowed(part), TAIL))
+        if self._is_copied():
+            octets = await self._handle.read(self._position, min(self._allowed(), TAIL))
             self._check(len(octets))
-            self._went(part, len(octets))
-            self._parts.appendleft(octets)
+            self._position += len(octets)
+            self._octets = octets
         else:
-            count = min(WINDOW, part.length)
-            await self._handle.warm(part.first, count)
-            self._warm_until = part.first + count
+            count = min(WINDOW, self._end - self._position)
+            await self._handle.warm(self._position, count)
+            self._warm_until = self._position + count
 
-    def _is_warm(self, part: ByteRange) -> bool:
-        """Tell whether sendfile(2) would not wait, for a window from the beginning of a range."""
-        count = min(WINDOW, part.length)
-        warm = self._handle.is_warm(part.first, count)
+    def _is_warm(self) -> bool:
+        """Tell whether sendfile(2) would not wait, for a window from here on."""
+        count = min(WINDOW, self._end - self._position)
+        warm = self._handle.is_warm(self._position, count)
         if warm:
-            self._warm_until = part.first + count
+            self._warm_until = self._position + count
         return warm
 
     def _check(self, got: int) -> None:
@@ -185,24 +207,31 @@ class Outgoing:
 
     # -- what is left ----------------------------------------------------------------------
 
-    def _is_copied(self, part: ByteRange) -> bool:
-        """Tell whether what is left of a range is copied: all of a short one, else its tail."""
-        return part.length <= (TAIL if self._refers else WHOLE)
+    def _is_copied(self) -> bool:
+        """Tell whether what is left of the stretch is copied: all of a short one, else its tail."""
+        return self._end - self._position <= (TAIL if self._refers else WHOLE)
 
-    def _allowed(self, part: ByteRange) -> int:
-        """How many octets of a range may leave now: not the last, while the socket refers to others."""
-        return part.length - LAST if self._refers and part.length > LAST else part.length
+    def _allowed(self) -> int:
+        """How much of the stretch may leave now: not its last, while the socket refers to others."""
+        count = self._end - self._position
+        return count - LAST if self._refers and count > LAST else count
 
-    def _went(self, part: ByteRange, sent: int) -> None:
-        """Go on behind what has been sent of a range."""
-        self._replace(ByteRange(part.first + sent, part.last) if sent < part.length else None)
+    def _is_over(self) -> bool:
+        """Tell whether nothing is left, after a look at what is next."""
+        while self._position == self._end:
+            if not self._parts:
+                return not self._octets
+            if isinstance(self._parts[0], bytes) and self._octets:
+                return False
+            self._take(self._parts.popleft())
+        return False
 
-    def _replace(self, rest: bytes | ByteRange | None) -> None:
-        """Put what is left of the part that is being sent in its place."""
-        if rest:
-            self._parts[0] = rest
-        elif isinstance(self._parts.popleft(), ByteRange):
-            self._warm_until = 0  # the next range may lie before this one
+    def _take(self, part: bytes | ByteRange) -> None:
+        if isinstance(part, bytes):
+            self._octets = part
+        else:
+            self._position, self._end = part.first, part.last + 1
+            self._warm_until = 0  # it may lie before the last one
             self._refers = False
 
 

@@ -7,6 +7,7 @@ while the transport has nothing of its own to write, and closed only when no loo
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 import sys
@@ -16,6 +17,12 @@ from asyncstatic.files import kernel
 
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+if sys.platform == "linux":
+    import fcntl
+
+    _SIOCOUTQNSD = 0x894B  # <linux/sockios.h>
+else:
+    _SIOCOUTQNSD = None
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 # Octets that TLS gathers in front of a full socket: one record, not the 512 KiB of asyncio and uvloop.
 _WAITING_FOR_TLS = 16 * 1024
@@ -95,11 +102,19 @@ def _duplicate(original: socket.socket) -> socket.socket:
     return duplicate
 
 
-def be_writable_when(out: socket.socket, *, all_has_left: bool) -> None:
-    """Say when a TCP socket is writable: when nothing in it waits to be sent, or as usual.
+def unsent(out: socket.socket) -> float:
+    """Return how many octets in a TCP socket have not left yet (SIOCOUTQNSD); infinity where unknown."""
+    if _SIOCOUTQNSD is not None:
+        with suppress(OSError):  # no TCP socket
+            return int.from_bytes(fcntl.ioctl(out, _SIOCOUTQNSD, bytes(4)), sys.byteorder)
+    return math.inf
+
+
+def be_writable_when(out: socket.socket, *, unsent_below: int) -> None:
+    """Say when a TCP socket is writable: when so few octets in it wait to be sent; 0 is as usual.
 
     Where the system has no TCP_NOTSENT_LOWAT (tcp(7)), it stays as usual.
     """
     if _NOTSENT_LOWAT is not None:
         with suppress(OSError):  # no TCP socket
-            out.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, int(all_has_left))
+            out.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, unsent_below)

@@ -1,19 +1,21 @@
 """Content that is too large for one write, at the client's pace.
 
 What the socket takes leaves at once (`Outgoing`). The rest goes on, on a duplicate of the socket,
-whenever the client has made room: the loop calls `_go_on`, with no task between. Over TLS, where
-there is no sendfile(2), or while the transport still has octets of its own to write, pieces go
-through the transport.
+whenever the client has made room: the loop calls `_go_on`, and there is a task only while the disk
+is waited for. Over TLS, where there is no sendfile(2), or while the transport still has octets of
+its own to write, pieces go through the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from asyncstatic.files.handle import Handle
+from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
 from asyncstatic.serve.pieces import Pieces
@@ -33,90 +35,153 @@ class Client(Protocol):
     async def drained(self) -> None:
         """Wait until the transport takes more."""
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine, and keep it alive until it ends."""
+
+    def transferred(self, transfer: Transfer, error: Exception | None) -> None:
+        """Go on after a transfer that took longer; with an error not all was sent."""
+
 
 class Transfer:
-    """Sends one response whose content is in a file.
+    """Sends one response whose content is in a file, and closes the file.
+
+    It fails with `ContentChangedError` or `TransferAborted` when the file changed, with `OSError`
+    when disk or connection failed, with `PoolBusyError` when the disk did not answer in time: then
+    what was sent must not end cleanly.
 
     Args:
         client: where to.
-        handle: where from; not closed here.
+        opened: where from; has a handle.
         head: goes first.
         plan: the content.
+        then: what the client is to do when all has been sent; not called here.
     """
 
-    def __init__(self, client: Client, handle: Handle, head: bytes, plan: ResponsePlan) -> None:
+    __slots__ = (
+        "_client",
+        "_head",
+        "_opened",
+        "_out",
+        "_outgoing",
+        "_plan",
+        "_reading",
+        "_watched",
+        "then",
+    )
+
+    _out: socket.socket
+    _outgoing: Outgoing
+
+    def __init__(
+        self,
+        client: Client,
+        opened: Opened,
+        head: bytes,
+        plan: ResponsePlan,
+        then: Callable[[], None],
+    ) -> None:
         self._client = client
-        self._handle = handle
+        self._opened = opened
         self._head = head
         self._plan = plan
-        self._outgoing = Outgoing(handle, head, plan)
-        self._waits: Waits | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._watched = False
+        self.then = then
+
+    @property
+    def _handle(self) -> Handle:
+        return cast("Handle", self._opened.handle)
+
+    def cancel(self) -> None:
+        """Send no more from now on; harmless after the end. The loop watches nothing then."""
+        if self._reading is not None:
+            self._reading.cancel()
+        self._stop()
+
+    # -- past the transport ----------------------------------------------------------------
 
     def begin(self, out: socket.socket) -> bool:
-        """Send what the socket takes at once; tell whether that was all.
-
-        Raises:
-            ContentChangedError, OSError: as `finish`.
-        """
-        self._outgoing.look_ahead()
-        self._waits = self._outgoing.send(out)
-        return self._waits is Waits.NOTHING
-
-    async def finish(self, out: socket.socket | None) -> None:
-        """Send what is left, at the client's pace.
+        """Send what the socket takes at once; tell whether that was all. Else the client hears.
 
         Args:
-            out: the connection's duplicate; None to go through the transport.
-
-        Raises:
-            ContentChangedError, TransferAborted: the file changed; what was sent must not end
-                cleanly.
-            OSError: disk or connection failed.
-            PoolBusyError: the disk did not answer in time.
+            out: the connection's duplicate, which nobody else uses meanwhile.
         """
-        if self._waits is None and out is None:
-            await self._by_transport()
-            return
-        # What has begun past the transport goes on there, or not at all: never from its head again.
-        assert out is not None  # noqa: S101 - the transport has nothing to write meanwhile
-        waits = self._waits or self._outgoing.send(out)
-        while waits is not Waits.NOTHING:
-            if waits is Waits.DISK:
-                self._client.hold()
-                await self._outgoing.wait_for_disk()
-                self._client.progress()
-                waits = self._outgoing.send(out)
-            else:
-                waits = await self._paced(out)
-
-    async def _paced(self, out: socket.socket) -> Waits:
-        """Send whenever the client has made room, until something else is waited for."""
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[Waits] = loop.create_future()
-        loop.add_writer(out.fileno(), self._go_on, out, ready)
+        self._out = out
+        self._outgoing = Outgoing(self._handle, self._head, self._plan)
         try:
-            return await ready
-        finally:
-            loop.remove_writer(out.fileno())
-
-    def _go_on(self, out: socket.socket, ready: asyncio.Future[Waits]) -> None:
-        if ready.done():
-            return
-        try:
+            self._outgoing.look_ahead()
             waits = self._outgoing.send(out)
+        except BaseException:
+            self._stop()
+            raise
+        if waits is Waits.NOTHING:
+            self._stop()
+            return True
+        self._client.progress()
+        self._wait_for(waits)
+        return False
+
+    def _go_on(self) -> None:
+        """Send what the client has made room for."""
+        try:
+            waits = self._outgoing.send(self._out)
         except Exception as error:
-            ready.set_exception(error)
+            self._end(error)
             return
         self._client.progress()
-        if waits is not Waits.CLIENT:
-            ready.set_result(waits)
+        if waits is Waits.NOTHING:
+            self._end(None)
+        elif waits is Waits.DISK:
+            self._wait_for(waits)
 
-    async def _by_transport(self) -> None:
+    def _wait_for(self, waits: Waits) -> None:
+        self._watch(waits is Waits.CLIENT)
+        if waits is Waits.DISK:
+            self._client.hold()
+            self._reading = self._client.spawn(self._read())
+
+    async def _read(self) -> None:
+        """Have the next octets read, which has a deadline of its own."""
+        try:
+            await self._outgoing.wait_for_disk()
+        except Exception as error:
+            self._end(error)
+            return
+        self._reading = None
+        self._client.progress()
+        self._watch(True)
+
+    def _watch(self, for_room: bool) -> None:
+        """Have the loop call when there is room, or no more."""
+        if for_room is self._watched:
+            return
+        self._watched = for_room
+        loop = asyncio.get_running_loop()
+        if for_room:
+            loop.add_writer(self._out.fileno(), self._go_on)
+        else:
+            loop.remove_writer(self._out.fileno())
+
+    def _stop(self) -> None:
+        self._watch(False)
+        self._opened.close()
+
+    def _end(self, error: Exception | None) -> None:
+        self._stop()
+        self._client.transferred(self, error)
+
+    # -- through it ------------------------------------------------------------------------
+
+    async def go_through(self) -> None:
+        """Send all through the transport, in pieces."""
         self._client.transport.write(self._head)
         self._client.hold()  # while the disk is asked
-        async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
-            async for piece, _ in pieces:
-                self._client.transport.write(piece)
-                await self._client.drained()
-                self._client.hold()
+        try:
+            async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
+                async for piece, _ in pieces:
+                    self._client.transport.write(piece)
+                    await self._client.drained()
+                    self._client.hold()
+        finally:
+            self._stop()
         self._client.progress()
