@@ -7,17 +7,18 @@ mtime, ctime) is used. One look serves one turn of the event loop: the requests 
 waiting together when the turn began. What was read from a file that could still be
 written within the same clock tick has no witnesses and is never kept.
 
+Who asks again for what was given before may ask its entry: that costs no look-up.
+
 Small content is kept in memory; of large content the handle is (`KeptHandles`).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 
 from asyncstatic.files.kept import KeptHandles
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.files.witness import Seen, are_unchanged
+from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Absence, Lookup
 
 # What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
@@ -26,28 +27,43 @@ _ANY = (("*",),)  # no client's: theirs name codings
 _MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
 
 
-class _Entry:
+class Entry:
     """What is remembered, by which lookups it is found, and what it is worth.
 
-    Attributes:
+    Args:
         opened: the representation.
+        turn: of the loop that uses it.
+
+    Attributes:
+        cost: octets that it takes.
         lookups: its keys.
-        looked_at: the turn of the loop in which its witnesses were unchanged.
+        turn: the same.
         used: since it was last considered.
     """
 
-    __slots__ = ("looked_at", "lookups", "opened", "used")
+    __slots__ = ("_looked_at", "_opened", "_witnesses", "cost", "lookups", "turn", "used")
 
-    def __init__(self, opened: Opened) -> None:
-        self.opened = opened
+    def __init__(self, opened: Opened, turn: Turn) -> None:
+        self._opened: Opened | None = opened
+        self._witnesses = opened.witnesses
+        self._looked_at = -1
+        self.cost = len(opened.content or b"") + _OVERHEAD
         self.lookups: list[Lookup] = []
-        self.looked_at = -1
+        self.turn = turn
         self.used = False
 
-    @property
-    def cost(self) -> int:
-        """Octets that it takes."""
-        return len(self.opened.content or b"") + _OVERHEAD
+    def recall(self) -> Opened | None:
+        """Return what is remembered; None if it is forgotten, or no longer what it was."""
+        if self._looked_at != self.turn.number:
+            if self._opened is None or not self.turn.are_unchanged(self._witnesses):
+                return None
+            self._looked_at = self.turn.number
+        self.used = True
+        return self._opened
+
+    def forget(self) -> None:
+        """Let it go, also for those who still have this entry."""
+        self._opened, self._looked_at = None, -1
 
 
 class Cached:
@@ -66,19 +82,18 @@ class Cached:
         self._source = source
         self._capacity = capacity
         self._used = 0
-        self._entries: dict[Lookup, _Entry] = {}
-        self._oldest_first: OrderedDict[_Entry, None] = OrderedDict()
-        self._turn = 0
-        self._seen: Seen = {}
+        self._entries: dict[Lookup, Entry] = {}
+        self._oldest_first: OrderedDict[Entry, None] = OrderedDict()
+        self._turn = Turn()
         self._handles = KeptHandles()
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
         entry = self._entries.get(lookup) or self._of_any_coding(lookup)
         if entry is not None:
-            if entry.looked_at == self._turn or self._is_unchanged(entry):
-                entry.used = True
-                return entry.opened
+            opened = entry.recall()
+            if opened is not None:
+                return opened
             self._forget(entry)
         kept = self._handles.get(lookup)
         if kept is not None:
@@ -87,6 +102,10 @@ class Cached:
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = self._source.open_nowait(lookup)
         return found if found is None else self._remembered(lookup, found)
+
+    def entry_of(self, lookup: Lookup) -> Entry | None:
+        """Return the entry that a lookup was answered from."""
+        return self._entries.get(lookup) or self._entries.get(_any_coding(lookup))
 
     async def open(self, lookup: Lookup) -> Found:
         """Ask the source, after `open_nowait` could not answer."""
@@ -102,29 +121,16 @@ class Cached:
         self._handles.close_all()
         self._source.close()
 
-    def _of_any_coding(self, lookup: Lookup) -> _Entry | None:
+    def _of_any_coding(self, lookup: Lookup) -> Entry | None:
         """Find what has no other representation, and be found at once the next time."""
         entry = self._entries.get(_any_coding(lookup))
         if entry is not None and len(entry.lookups) < _MOST_NAMES:
             self._name(entry, lookup)
         return entry
 
-    def _name(self, entry: _Entry, lookup: Lookup) -> None:
+    def _name(self, entry: Entry, lookup: Lookup) -> None:
         self._entries[lookup] = entry
         entry.lookups.append(lookup)
-
-    def _is_unchanged(self, entry: _Entry) -> bool:
-        """Look at an entry, and trust it until the loop has turned: then requests may have come."""
-        if not self._seen:
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        if not are_unchanged(entry.opened.witnesses, self._seen):
-            return False
-        entry.looked_at = self._turn
-        return True
-
-    def _end_turn(self) -> None:
-        self._turn += 1
-        self._seen.clear()
 
     def _remembered(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.witnesses:
@@ -136,7 +142,7 @@ class Cached:
             lookup = _any_coding(lookup)
         if (before := self._entries.get(lookup)) is not None:
             self._forget(before)
-        entry = _Entry(found)
+        entry = Entry(found, self._turn)
         self._name(entry, lookup)
         self._oldest_first[entry] = None
         self._used += entry.cost
@@ -144,7 +150,7 @@ class Cached:
             self._consider(next(iter(self._oldest_first)))
         return found
 
-    def _consider(self, entry: _Entry) -> None:
+    def _consider(self, entry: Entry) -> None:
         """Let an entry go, unless it was used since it was last considered."""
         if entry.used:
             entry.used = False
@@ -152,7 +158,8 @@ class Cached:
         else:
             self._forget(entry)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
+        entry.forget()
         del self._oldest_first[entry]
         self._used -= entry.cost
         for lookup in entry.lookups:

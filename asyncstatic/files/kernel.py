@@ -172,10 +172,10 @@ def scratch() -> Iterator[memoryview]:
 
 
 def _borrowed() -> memoryview:
-    return _scratch.pop() if _scratch else _aligned(SCRATCH)
+    return _scratch.pop() if _scratch else aligned(SCRATCH)
 
 
-def _aligned(count: int) -> memoryview:
+def aligned(count: int) -> memoryview:
     """Return a buffer that begins with a page.
 
     The kernel copies into it from pages: into one that begins 16 octets behind, as a bytearray does,
@@ -193,7 +193,7 @@ def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
     system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
     """
     if count > SCRATCH:
-        return _pread_nowait(fd, _aligned(count), offset)
+        return _pread_nowait(fd, aligned(count), offset)
     buffer = _borrowed()  # by itself: `scratch` costs as much as reading a small file
     try:
         return _pread_nowait(fd, buffer[:count], offset)

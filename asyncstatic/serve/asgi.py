@@ -17,7 +17,7 @@ from asyncstatic.files.overlay import Overlay
 from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.standin import StandIn
-from asyncstatic.http.model import Absence, Request, ResponsePlan
+from asyncstatic.http.model import Absence, Fields, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import admit, is_lasting, respond
 from asyncstatic.http.target import is_public_behind_link
@@ -190,7 +190,7 @@ class StaticFiles:
         if proven:
             plan = immutable(plan)
         if opened.witnesses and is_lasting(request, opened.representation, now_ns):
-            remember(opened, key, plan)
+            remember(opened, key[1], key, plan)
         return plan, opened
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -218,12 +218,12 @@ class StaticFiles:
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 
 
-def remember(opened: Opened, key: tuple[Any, ...], value: object) -> None:
-    """Keep what was made of a representation with it; the key must begin with method and fields.
+def remember(opened: Opened, fields: Fields, key: object, value: object) -> None:
+    """Keep what was made of a representation and a request's fields, with the representation.
 
     Within a bound: fields are the client's, and may be long and many.
     """
-    if sum(map(len, filter(None, key[1]))) > _MEMO_CHARACTERS:
+    if sum(map(len, filter(None, fields))) > _MEMO_CHARACTERS:
         return
     if len(opened.memo) >= _MEMO_ENTRIES:
         opened.memo.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import os
 import random
@@ -18,7 +19,7 @@ import pytest
 
 from asyncstatic.files import cache as cache_module
 from asyncstatic.files import kept as kept_module
-from asyncstatic.files.cache import Cached
+from asyncstatic.files.cache import Cached, Entry
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
@@ -81,6 +82,12 @@ class Site:
         before = self.counting.asked
         await self.ask(lookup)
         return self.counting.asked == before
+
+    async def recall(self, entry: Entry) -> tuple[str, bytes] | None:
+        """One request by the entry itself, in a turn of its own."""
+        await asyncio.sleep(0)
+        opened = entry.recall()
+        return None if opened is None else (opened.representation.coding, opened.content or b"")
 
     async def fresh(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
         """What the disk says, without memory."""
@@ -185,9 +192,14 @@ async def test_a_change_is_seen_by_the_next_request(
 ) -> None:
     await site.ask(lookup)
     assert await site.hits(lookup), "it was not in memory: the test would prove nothing"
+    entry = site.cached.entry_of(lookup)
+    assert entry is not None
+    assert await site.recall(entry) == await site.ask(lookup)
     change(site.top)
     await asyncio.sleep(0.3)  # how long the resolver may hold on to a root that was switched
+    assert await site.recall(entry) is None
     answer = await site.ask(lookup)
+    assert await site.recall(entry) is None
     assert answer == await site.fresh(lookup)
     assert (answer[1] if isinstance(answer, tuple) else answer) == expected
 
@@ -202,6 +214,34 @@ async def test_what_did_not_change_is_answered_from_memory(site: Site, lookup: L
     for _ in range(3):
         assert await site.hits(lookup)
     assert await site.ask(lookup) == first == await site.fresh(lookup)
+
+
+async def test_who_still_has_a_forgotten_entry_holds_nothing(site: Site) -> None:
+    await site.ask(FILE)
+    entry = site.cached.entry_of(FILE)
+    assert entry is not None
+    assert entry.recall() is not None
+    for number in range(300):  # fill the memory
+        write(site.top / f"root/{number}", b"x" * 4096)
+    await asyncio.sleep(A_TICK)
+    for number in range(300):
+        await site.ask(at(str(number)))
+    assert entry.recall() is None
+    assert not any(isinstance(held, Opened) for held in gc.get_referents(entry))
+
+
+async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(site: Site) -> None:
+    await site.ask(FILE)
+    entry = site.cached.entry_of(FILE)
+    assert entry is not None
+    await asyncio.sleep(0)
+    assert entry.recall() is not None
+    entry.turn.made["answer"] = b"octets"
+    write(site.top / "root/a.txt", NEW)
+    assert entry.recall() is not None, "one look serves one turn"
+    await asyncio.sleep(0)
+    assert not entry.turn.made
+    assert entry.recall() is None
 
 
 async def test_a_neighbour_that_changes_costs_at_most_a_look(site: Site) -> None:
@@ -380,11 +420,18 @@ async def test_after_any_history_memory_and_disk_agree(site: Site, seed: int) ->
     chance = random.Random(seed)
     lookups = [FILE, LINK, LINKED, INDEX, PACKED, at("b.txt"), at("packed.txt.br")]
     changes: list[Any] = [row.values[1] for row in CHANGES if "root" not in str(row.id)]
+    entries: list[tuple[Lookup, Entry]] = []
     for _ in range(15):
         try:
             chance.choice(changes)(site.top)
         except FileNotFoundError:
             continue  # an earlier change took away what this one needs
         await asyncio.sleep(A_TICK if chance.random() < 0.5 else 0)
+        for lookup, entry in entries:
+            assert await site.recall(entry) in (None, await site.fresh(lookup)), lookup
         for lookup in chance.sample(lookups, len(lookups)):
             assert await site.ask(lookup) == await site.fresh(lookup), lookup
+            entry_now = site.cached.entry_of(lookup)
+            if entry_now is not None:
+                assert await site.recall(entry_now) == await site.fresh(lookup), lookup
+                entries.append((lookup, entry_now))

@@ -201,6 +201,14 @@ def test_a_read_larger_than_the_shared_buffer_is_complete(tmp_path: Path) -> Non
         assert nowait(large.fileno(), len(content), 0) == content
 
 
+@pytest.mark.parametrize("count", [1, 5000, kernel.SCRATCH])
+def test_a_buffer_begins_with_a_page(count: int) -> None:
+    """Behind a page's beginning some processors copy ten times as slowly (see kernel.py)."""
+    buffer = kernel.aligned(count)
+    assert len(buffer) == count
+    assert ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE == 0
+
+
 Answer = int | bytes  # an errno to raise, or the octets that arrive
 
 

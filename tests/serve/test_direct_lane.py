@@ -28,8 +28,8 @@ def lane(site: Path) -> Iterator[Lane]:
     static.close()
 
 
-def _admitted(lane: Lane, target: str) -> Admitted:
-    admitted = lane.admit(head(target))
+def _admitted(lane: Lane, target: str, *fields: str, method: str = "GET") -> Admitted:
+    admitted = lane.admit(head(target, *fields, method=method))
     assert admitted is not None
     return admitted
 
@@ -70,3 +70,17 @@ def test_without_a_cache_nothing_is_remembered(site: Path) -> None:
     assert lane.admit(head("/css/app.css")) is not None
     assert not lane.remembered
     static.close()
+
+
+def test_requests_that_agree_in_what_decides_share_what_is_remembered(lane: Lane) -> None:
+    """However much else differs: cookies, user agents."""
+    keys = {
+        _admitted(lane, "/css/app.css").key,
+        _admitted(lane, "/css/app.css", "Cookie: a=1").key,
+        _admitted(lane, "/css/app.css", "User-Agent: other").key,
+    }
+    assert len(keys) == 1
+    keys.add(_admitted(lane, "/css/app.css", "Range: bytes=0-1").key)
+    keys.add(_admitted(lane, "/css/app.css", "If-None-Match: *").key)
+    keys.add(_admitted(lane, "/css/app.css", method="HEAD").key)
+    assert len(keys) == 4

@@ -9,8 +9,7 @@ as if it had been there from the beginning.
 Requests on a connection are answered strictly in order. While one is being answered - it waits
 for the disk, or its content waits for the client - later octets only gather, up to a bound.
 
-A connection always has a deadline (`expire`), except while the disk is waited for, which has its
-own: the next head must be complete in time, and content must move.
+A connection always has a `Deadline`, except while the disk is waited for, which has its own.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ import socket
 import time
 from collections.abc import Coroutine
 from functools import partial
-from math import inf
 from typing import Any, cast
 
+from asyncstatic.files.cache import Entry
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.head import RequestLine, may_become_ours
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
-from asyncstatic.serve.direct.outlet import Outlet, reset, taken
+from asyncstatic.serve.direct.outlet import Outlet, reset
 from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.transfer import Transfer
-from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
 
 _HEAD_END = b"\r\n\r\n"
@@ -51,14 +50,13 @@ class DirectProtocol(asyncio.Protocol):
         "_began",
         "_buffer",
         "_counted",
-        "_deadline",
         "_eof",
         "_lane",
         "_loop",
         "_outlet",
         "_requests",
-        "_taken",
         "_writable",
+        "deadline",
         "transport",
     )
 
@@ -74,9 +72,8 @@ class DirectProtocol(asyncio.Protocol):
         self._answering: asyncio.Task[None] | Transfer | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
-        self._deadline = inf
-        self._taken = 0
         self._began = 0.0
+        self.deadline = Deadline(loop, lane.keep_alive_timeout, lane.send_timeout)
 
     # -- asyncio.Protocol ------------------------------------------------------------------
 
@@ -89,7 +86,7 @@ class DirectProtocol(asyncio.Protocol):
             refuse(self.transport)
             return
         lane.enter(self)
-        self._rest()
+        self.deadline.rest()
         tls = transport.get_extra_info("ssl_object")
         if not lane.direct or (
             tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
@@ -136,39 +133,27 @@ class DirectProtocol(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
-    # -- deadlines -------------------------------------------------------------------------
+    # -- progress and end ------------------------------------------------------------------
 
     async def drained(self) -> None:
         """Wait until the transport takes more; each call is progress."""
-        self.progress()
+        self.deadline.progress()
         if self._writable is not None:
             await asyncio.shield(self._writable)
-            self.progress()
-
-    def progress(self) -> None:
-        """Content has moved: give the client another while."""
-        self._deadline = self._loop.time() + self._lane.send_timeout
-
-    def hold(self) -> None:
-        """We are the ones who wait, for the disk; the pool has a deadline of its own."""
-        self._deadline = inf
+            self.deadline.progress()
 
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        It is progress, too, when the client takes of what has been written long ago. What has been
-        answered at once since the last look is noticed here: no request has to look at the clock.
+        What has been answered at once since the last look is noticed here: no request has to look
+        at the clock.
         """
         if self._requests != self._counted:
             self._counted = self._requests
             if self._answering is None:
-                self._rest()
+                self.deadline.rest()
         answers = self._answering is not None or self.transport.get_write_buffer_size() > 0
-        if answers and self._deadline < inf:
-            before, self._taken = self._taken, taken(self.transport)
-            if self._taken > before:
-                self.progress()
-        if now >= self._deadline:
+        if self.deadline.has_passed(now, self.transport, answers=answers):
             reset(self.transport) if answers else self.transport.close()
 
     def finish(self) -> None:
@@ -179,10 +164,6 @@ class DirectProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; content that is not finished ends visibly short."""
         self.transport.abort()
-
-    def _rest(self) -> None:
-        """Wait for the next request, but not for ever."""
-        self._deadline = self._loop.time() + self._lane.keep_alive_timeout
 
     # -- requests --------------------------------------------------------------------------
 
@@ -215,9 +196,11 @@ class DirectProtocol(asyncio.Protocol):
 
     def _answer(self, admitted: Admitted, head: bytes) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
-        lookup = admitted.lookup
         if self._lane.observes:
             self._began = time.time()
+        if admitted.entry is not None and self._repeat(admitted, admitted.entry):
+            return True
+        lookup = admitted.lookup
         if isinstance(lookup, ResponsePlan):
             return self._send(admitted, lookup, None)
         found = admitted.mount.static.source.open_nowait(lookup)
@@ -227,20 +210,37 @@ class DirectProtocol(asyncio.Protocol):
         if isinstance(found, Opened) and self._keeps_alive(admitted):
             known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
-                self._repeat(admitted, known, found)
+                self._send_again(admitted, known, found)
                 return True
         return self._send(admitted, *admitted.mount.static.plan(admitted.request, found))
 
     async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
         """Answer after the disk has been waited for, in the pool."""
-        self.hold()
+        self.deadline.hold()
         if not self._send(admitted, *await admitted.mount.static.find(admitted.request)):
             self._buffer = head + self._buffer
             self._hand_over()
 
     # -- responses -------------------------------------------------------------------------
 
-    def _repeat(self, admitted: Admitted, known: KnownResponse, opened: Opened) -> None:
+    def _repeat(self, admitted: Admitted, entry: Entry) -> bool:
+        """Answer as the last time, if memory still has what that was made of, and it is unchanged.
+
+        Those who ask in one turn of the loop share the octets.
+        """
+        opened = entry.recall()
+        known: KnownResponse | None = opened.memo.get(admitted.key) if opened is not None else None
+        if known is None or not self._keeps_alive(admitted):
+            return False
+        octets = entry.turn.made.get(known)
+        if octets is None:
+            octets = known.head + self._lane.ending() + (known.content or b"")
+            entry.turn.made[known] = octets
+        self.transport.write(octets)
+        self._answered(admitted, known.plan)
+        return True
+
+    def _send_again(self, admitted: Admitted, known: KnownResponse, opened: Opened) -> None:
         """Answer as before, at another time."""
         head = known.head + self._lane.ending()
         if known.content is None:
@@ -248,12 +248,13 @@ class DirectProtocol(asyncio.Protocol):
             return
         self.transport.write(head + known.content)
         self._answered(admitted, known.plan)
-        if opened.handle is not None:  # on the hottest way a call less
-            opened.close()
+        if opened.handle is None:
+            admitted.find_entry()
+        opened.close()
 
     def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
         """Send a response, or begin to; False when this lane does not send it."""
-        if not self._is_ours(admitted, plan):
+        if not admitted.mount.answers(plan):
             _close(opened)
             return False
         close = not self._keeps_alive(admitted)
@@ -274,11 +275,6 @@ class DirectProtocol(asyncio.Protocol):
         _close(opened)
         self._ended(admitted, plan, close=close)
         return True
-
-    def _is_ours(self, admitted: Admitted, plan: ResponsePlan) -> bool:
-        """Tell whether this lane sends a plan: not what an app may have, or of unknown length."""
-        passed_on = plan.status in PASSED_ON and admitted.mount.passes_on()
-        return plan.length is not None and not passed_on
 
     def _in_memory(self, plan: ResponsePlan, opened: Opened | None) -> bytes | None:
         """The content, unless it is octets of a file that the kernel had better send by itself."""
@@ -312,7 +308,7 @@ class DirectProtocol(asyncio.Protocol):
 
     async def _send_later(self, transfer: Transfer) -> None:
         """Send past the transport as soon as that has nothing to write, else through it."""
-        self.progress()
+        self.deadline.progress()
         try:
             await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
         except BaseException:
@@ -375,7 +371,7 @@ class DirectProtocol(asyncio.Protocol):
         self._answering = None
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
-        self._rest()
+        self.deadline.rest()
         self.transport.resume_reading()
         if not self._lane.closing:
             self._proceed()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httptools
 
@@ -32,6 +32,18 @@ _REMEMBERED_OCTETS = 4096
 _REMEMBERED_HEADS = 2048
 
 
+class Key:
+    """What decides a response, once its representation is selected: the method and some fields.
+
+    There is one for all requests that agree in them: it is compared by identity.
+    """
+
+    __slots__ = ("deciding",)
+
+    def __init__(self, deciding: Fields) -> None:
+        self.deciding = deciding
+
+
 class Head(NamedTuple):
     """What a header block says; equal for every request that repeats it byte for byte.
 
@@ -45,7 +57,7 @@ class Head(NamedTuple):
     fields: Fields
     keep_alive: bool
     headers: Headers
-    keys: dict[str, tuple[Any, ...]]
+    keys: dict[str, Key]
 
 
 class RequestLine(NamedTuple):
@@ -80,6 +92,7 @@ class HeadReader:
     def __init__(self, server_names: Iterable[str] = ()) -> None:
         self._server_names = frozenset(name.encode("latin-1") for name in server_names)
         self._blocks: BoundedDict[bytes, Head] = BoundedDict(_REMEMBERED_HEADS)
+        self._keys: BoundedDict[tuple[str, Fields], Key] = BoundedDict(_REMEMBERED_HEADS)
 
     def read(self, head: bytes) -> tuple[RequestLine, Head] | None:
         """Read one head, its empty line included; None for whatever is not ours."""
@@ -111,9 +124,15 @@ class HeadReader:
         if options is None:
             return None
         fields = Fields.read(collector.headers)
-        deciding = fields.deciding()
-        keys = {method: (method, deciding, "response") for method in ("GET", "HEAD")}
+        keys = {method: self._key(method, fields.deciding()) for method in ("GET", "HEAD")}
         return Head(fields, b"close" not in options, collector.headers, keys)
+
+    def _key(self, method: str, deciding: Fields) -> Key:
+        key = self._keys.get((method, deciding))
+        if key is None:
+            key = Key(deciding)
+            self._keys.put((method, deciding), key)
+        return key
 
     def _is_plain(self, headers: Headers) -> bool:
         hosts = [value for name, value in headers if name == b"host"]

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from asyncstatic.files.cache import Cached, Entry
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
 from asyncstatic.http.status import PHRASES
 from asyncstatic.serve.asgi import StaticFiles, remember
-from asyncstatic.serve.direct.head import Head, HeadReader, RequestLine
+from asyncstatic.serve.direct.head import Head, HeadReader, Key, RequestLine
 from asyncstatic.serve.direct.refusal import misread
+from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.scope import split_mount
 
 SWEEP_SECONDS = 0.5
@@ -46,18 +48,37 @@ class Mount:
     static: StaticFiles
     passes_on: Callable[[], bool]
 
+    def answers(self, plan: ResponsePlan) -> bool:
+        """Tell whether a plan is for the lane: not what an app may have, or of unknown length."""
+        return plan.length is not None and not (plan.status in PASSED_ON and self.passes_on())
 
-class Admitted(NamedTuple):
+
+@dataclass(slots=True, eq=False)
+class Admitted:
     """A request the lane may answer, with all that its octets alone decide.
 
-    `key` is what a response is remembered by, beside its representation.
+    Attributes:
+        request: what was read.
+        mount: the root that answers it.
+        lookup: what to ask of the root; or the answer, if it needs none.
+        head: its header block.
+        key: what a response is remembered by, beside its representation.
+        cache: the root's memory, if it answers all.
+        entry: where in it the last answer came from.
     """
 
     request: Request
     mount: Mount
     lookup: Lookup | ResponsePlan
     head: Head
-    key: tuple[Any, ...]
+    key: Key
+    cache: Cached | None
+    entry: Entry | None = None
+
+    def find_entry(self) -> None:
+        """Note where in the cache the answer came from, for the next time."""
+        if self.cache is not None and isinstance(self.lookup, Lookup):
+            self.entry = self.cache.entry_of(self.lookup)
 
 
 class Requests(dict[bytes, Admitted]):
@@ -86,11 +107,14 @@ class Requests(dict[bytes, Admitted]):
             self._used = sum(map(len, self)) + len(self) * _ADMITTED_OCTETS
 
 
-class KnownResponse(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownResponse:
     """A response made before.
 
-    `head` is without what the server adds to each, and its end; `content` None for octets of
-    a file.
+    Attributes:
+        head: without what the server adds to each, and its end.
+        content: None for octets of a file.
+        plan: what it was made from.
     """
 
     head: bytes
@@ -227,7 +251,9 @@ class Lane:
                 return None
             request = Request(line.method, target, line.query, head.fields, prefix)
             lookup = admit(request, mount.static.settings)
-            return Admitted(request, mount, lookup, head, head.keys[line.method])
+            source = mount.static.source
+            cache = source if isinstance(source, Cached) else None
+            return Admitted(request, mount, lookup, head, head.keys[line.method], cache)
         return None
 
     def refusal_of(self, octets: bytes) -> bytes | None:
@@ -254,7 +280,7 @@ class Lane:
     def remember(self, admitted: Admitted, opened: Opened, response: KnownResponse) -> None:
         """Keep a response with what it was made from, where it lasts."""
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
-            remember(opened, admitted.key, response)
+            remember(opened, admitted.key.deciding, admitted.key, response)
 
     # -- the life of connections -----------------------------------------------------------
 

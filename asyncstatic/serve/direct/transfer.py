@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
 from asyncstatic.serve.pieces import Pieces
 
@@ -25,12 +26,7 @@ class Client(Protocol):
     """The connection, as far as a transfer needs it."""
 
     transport: asyncio.Transport
-
-    def progress(self) -> None:
-        """Note that octets moved: the client has another while."""
-
-    def hold(self) -> None:
-        """Note that it is not the client that is waited for."""
+    deadline: Deadline
 
     async def drained(self) -> None:
         """Wait until the transport takes more."""
@@ -117,7 +113,7 @@ class Transfer:
         if waits is Waits.NOTHING:
             self._stop()
             return True
-        self._client.progress()
+        self._client.deadline.progress()
         self._wait_for(waits)
         return False
 
@@ -128,7 +124,7 @@ class Transfer:
         except Exception as error:
             self._end(error)
             return
-        self._client.progress()
+        self._client.deadline.progress()
         if waits is Waits.NOTHING:
             self._end(None)
         elif waits is Waits.DISK:
@@ -137,7 +133,7 @@ class Transfer:
     def _wait_for(self, waits: Waits) -> None:
         self._watch(waits is Waits.CLIENT)
         if waits is Waits.DISK:
-            self._client.hold()
+            self._client.deadline.hold()
             self._reading = self._client.spawn(self._read())
 
     async def _read(self) -> None:
@@ -148,7 +144,7 @@ class Transfer:
             self._end(error)
             return
         self._reading = None
-        self._client.progress()
+        self._client.deadline.progress()
         self._watch(True)
 
     def _watch(self, for_room: bool) -> None:
@@ -175,13 +171,13 @@ class Transfer:
     async def go_through(self) -> None:
         """Send all through the transport, in pieces."""
         self._client.transport.write(self._head)
-        self._client.hold()  # while the disk is asked
+        self._client.deadline.hold()  # while the disk is asked
         try:
             async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
                 async for piece, _ in pieces:
                     self._client.transport.write(piece)
                     await self._client.drained()
-                    self._client.hold()
+                    self._client.deadline.hold()
         finally:
             self._stop()
-        self._client.progress()
+        self._client.deadline.progress()

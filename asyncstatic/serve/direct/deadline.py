@@ -1,0 +1,52 @@
+"""Until when a connection has to make progress: the next head complete, or content moved."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+
+from asyncstatic.serve.direct.outlet import taken
+
+
+class Deadline:
+    """The deadline of one connection; none while we are the ones who wait.
+
+    Args:
+        loop: whose clock counts.
+        idle_seconds: that a client may take for its next request head.
+        stalled_seconds: that it may take without taking any content.
+    """
+
+    __slots__ = ("_at", "_idle_seconds", "_loop", "_stalled_seconds", "_taken")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, idle_seconds: float, stalled_seconds: float
+    ) -> None:
+        self._loop = loop
+        self._idle_seconds = idle_seconds
+        self._stalled_seconds = stalled_seconds
+        self._at = inf
+        self._taken = 0
+
+    def rest(self) -> None:
+        """Wait for the next request, but not for ever."""
+        self._at = self._loop.time() + self._idle_seconds
+
+    def progress(self) -> None:
+        """Content has moved: give the client another while."""
+        self._at = self._loop.time() + self._stalled_seconds
+
+    def hold(self) -> None:
+        """Wait for the disk, which has a deadline of its own: the pool's."""
+        self._at = inf
+
+    def has_passed(self, now: float, transport: asyncio.Transport, *, answers: bool) -> bool:
+        """Tell whether there was no progress in time (`loop.time`).
+
+        Of one that answers it is progress, too, when the client takes of what was written long ago.
+        """
+        if answers and self._at < inf:
+            before, self._taken = self._taken, taken(transport)
+            if self._taken > before:
+                self.progress()
+        return now >= self._at
