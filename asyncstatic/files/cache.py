@@ -85,19 +85,19 @@ class Cached:
         self._entries: dict[Lookup, Entry] = {}
         self._oldest_first: OrderedDict[Entry, None] = OrderedDict()
         self._turn = Turn()
-        self._handles = KeptHandles()
+        self._handles = KeptHandles(self._turn)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
+        kept = self._handles.get(lookup)
+        if kept is not None:
+            return kept
         entry = self._entries.get(lookup) or self._of_any_coding(lookup)
         if entry is not None:
             opened = entry.recall()
             if opened is not None:
                 return opened
             self._forget(entry)
-        kept = self._handles.get(lookup)
-        if kept is not None:
-            return kept
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = self._source.open_nowait(lookup)

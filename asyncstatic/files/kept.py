@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from asyncstatic.files import kernel
 from asyncstatic.files.source import Opened
-from asyncstatic.files.witness import are_unchanged
+from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Lookup
 
 _IDLE_SECONDS = 0.5
@@ -20,9 +20,13 @@ class KeptHandles:
 
     An idle handle would hold the space of a deleted file, and keep its file system busy: it goes
     within two times `_IDLE_SECONDS`. All go when the process is out of handles.
+
+    Args:
+        turn: of the loop that uses them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
         self._most = min(_MOST, kernel.handle_limit() // _SHARE)
         self._kept: OrderedDict[Lookup, Opened] = OrderedDict()
         self._asked: set[Lookup] = set()
@@ -33,7 +37,7 @@ class KeptHandles:
         entry = self._kept.get(lookup)
         if entry is None:
             return None
-        if not are_unchanged(entry.witnesses, {}):
+        if not self._turn.are_unchanged(entry.witnesses):
             self._close(lookup)
             return None
         self._asked.add(lookup)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable
+from itertools import islice, starmap
 from typing import TypeVar
 
 from asyncstatic.http.model import Identity
@@ -32,6 +33,34 @@ class BoundedDict(dict[Key, Value]):
         if len(self) > self._capacity:
             for old in tuple(islice(self, len(self) // 2)):
                 self.pop(old, None)
+
+
+class BoundedOctets(dict[Key, Value]):
+    """A dict that forgets the older half of its entries once they take more than `capacity`.
+
+    Entries are added by `put`, each once. Reading is a plain dict's.
+
+    Args:
+        capacity: octets that all may take.
+        cost: how many one takes.
+    """
+
+    __slots__ = ("_capacity", "_cost", "_used")
+
+    def __init__(self, capacity: int, cost: Callable[[Key, Value], int]) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._cost = cost
+        self._used = 0
+
+    def put(self, key: Key, value: Value) -> None:
+        """Remember what is not there yet, and forget the older half when all take too much."""
+        self[key] = value
+        self._used += self._cost(key, value)
+        if self._used > self._capacity:
+            for old in tuple(islice(self, (len(self) + 1) // 2)):
+                del self[old]
+            self._used = sum(starmap(self._cost, self.items()))
 
 
 class Dating:

@@ -115,6 +115,15 @@ def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def is_of_file(plan: ResponsePlan, opened: Opened | None) -> bool:
+    """Tell whether a plan sends octets that the source does not hold in memory."""
+    return (
+        opened is not None
+        and opened.handle is not None
+        and any(isinstance(part, ByteRange) for part in plan.content)
+    )
+
+
 def _read_at_once(plan: ResponsePlan, handle: Handle) -> bytes | None:
     length = plan.length
     if length is None or length > ONE_MESSAGE:

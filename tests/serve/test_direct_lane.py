@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from asyncstatic import StaticFiles
-from asyncstatic.serve.direct.lane import Admitted, Lane, Mount, Requests, Terms
+from asyncstatic.files.memory import BoundedOctets
+from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.direct.lane import (
+    Admitted,
+    KnownResponse,
+    Lane,
+    Mount,
+    Terms,
+    cost_of_excerpt,
+    cost_of_request,
+)
 from tests.support.raw import head
 
 KIB = 1024
@@ -49,13 +59,23 @@ def test_a_long_head_is_not_remembered(lane: Lane) -> None:
 
 @pytest.mark.parametrize("length", [1, 100, 2000])
 def test_what_is_remembered_is_bounded_in_octets_and_the_newest_is_there(length: int) -> None:
-    requests = Requests(64 * KIB)
+    requests = BoundedOctets(64 * KIB, cost_of_request)
     for number in range(2000):
         octets = b"%08d" % number + b"x" * length
         requests.put(octets, None)  # type: ignore[arg-type] # its size is not looked at
         assert sum(map(len, requests)) + 720 * len(requests) <= 64 * KIB
         assert octets in requests
     assert len(requests) >= 64 * KIB // (length + 8 + 720) // 2 - 1
+
+
+def test_octets_of_large_files_are_remembered_and_bounded() -> None:
+    """Also when they are very few each."""
+    known = [KnownResponse(b"head", None, ResponsePlan(206, (), ())) for _ in range(500)]
+    excerpts: BoundedOctets[KnownResponse, bytes] = BoundedOctets(64 * KIB, cost_of_excerpt)
+    for response in known:
+        excerpts.put(response, b"x")
+        assert response in excerpts
+    assert len(excerpts) <= 64 * KIB // 2048
 
 
 def test_of_the_many_requests_of_a_root_a_fourth_of_its_cache_is_kept(lane: Lane) -> None:

@@ -30,7 +30,7 @@ from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lan
 from asyncstatic.serve.direct.outlet import Outlet, reset
 from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.transfer import Transfer
-from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.portable import in_memory, is_of_file
 
 _HEAD_END = b"\r\n\r\n"
 _READ_AT_ONCE = 64 * 1024  # octets of a file, up to which one write costs less than several calls
@@ -210,7 +210,9 @@ class DirectProtocol(asyncio.Protocol):
         if isinstance(found, Opened) and self._keeps_alive(admitted):
             known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
-                self._send_again(admitted, known, found)
+                if found.handle is None:
+                    admitted.find_entry()
+                self._deliver(admitted, known, found, close=False)
                 return True
         return self._send(admitted, *admitted.mount.static.plan(admitted.request, found))
 
@@ -240,48 +242,43 @@ class DirectProtocol(asyncio.Protocol):
         self._answered(admitted, known.plan)
         return True
 
-    def _send_again(self, admitted: Admitted, known: KnownResponse, opened: Opened) -> None:
-        """Answer as before, at another time."""
-        head = known.head + self._lane.ending()
-        if known.content is None:
-            self._send_file(admitted, head, known.plan, opened, close=False)
-            return
-        self.transport.write(head + known.content)
-        self._answered(admitted, known.plan)
-        if opened.handle is None:
-            admitted.find_entry()
-        opened.close()
-
     def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
         """Send a response, or begin to; False when this lane does not send it."""
         if not admitted.mount.answers(plan):
             _close(opened)
             return False
         close = not self._keeps_alive(admitted)
+        content = None if is_of_file(plan, opened) else in_memory(plan, opened)
+        known = KnownResponse(head_of(plan), content, plan)
+        if opened is not None and not close:
+            self._lane.remember(admitted, opened, known)
+        self._deliver(admitted, known, opened, close=close)
+        return True
+
+    def _deliver(
+        self, admitted: Admitted, known: KnownResponse, opened: Opened | None, *, close: bool
+    ) -> None:
+        head = known.head + self._lane.ending(close=close)
         try:
-            content = self._in_memory(plan, opened)
+            content = self._content(known, opened)
         except OSError as error:
             _close(opened)
             self._give_up(error)
-            return True
-        head = head_of(plan)
-        if opened is not None and not close:
-            self._lane.remember(admitted, opened, KnownResponse(head, content, plan))
-        head += self._lane.ending(close=close)
+            return
         if content is None:
-            self._send_file(admitted, head, plan, cast("Opened", opened), close=close)
-            return True
-        self.transport.write(head + content)
+            self._send_file(admitted, head, known.plan, cast("Opened", opened), close=close)
+            return
+        self._outlet.write(head, content)
         _close(opened)
-        self._ended(admitted, plan, close=close)
-        return True
+        self._ended(admitted, known.plan, close=close)
 
-    def _in_memory(self, plan: ResponsePlan, opened: Opened | None) -> bytes | None:
+    def _content(self, known: KnownResponse, opened: Opened | None) -> bytes | None:
         """The content, unless it is octets of a file that the kernel had better send by itself."""
-        by_kernel = opened is not None and opened.handle is not None
-        if by_kernel and (plan.length or 0) > _READ_AT_ONCE and self._outlet.past() is not None:
+        if known.content is not None or opened is None:
+            return known.content
+        if (known.plan.length or 0) > _READ_AT_ONCE and self._outlet.past() is not None:
             return None
-        return in_memory(plan, opened)
+        return self._lane.excerpt(known, opened)
 
     def _send_file(
         self, admitted: Admitted, head: bytes, plan: ResponsePlan, opened: Opened, *, close: bool

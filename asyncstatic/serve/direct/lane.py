@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from asyncstatic.files.cache import Cached, Entry
+from asyncstatic.files.memory import BoundedOctets
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
@@ -25,12 +25,16 @@ from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.direct.head import Head, HeadReader, Key, RequestLine
 from asyncstatic.serve.direct.refusal import misread
 from asyncstatic.serve.middleware import PASSED_ON
+from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.scope import split_mount
 
 SWEEP_SECONDS = 0.5
 _REMEMBERED_OCTETS = 2048  # of one request head; a longer one is seldom repeated
-_SHARE_OF_REQUESTS = 4  # a fourth of what hot content may take, besides it
+# Of what hot content may take, one part in so many, besides it.
+_SHARE_OF_REQUESTS = 4
+_SHARE_OF_EXCERPTS = 16
 _ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
+_KNOWN_OCTETS = 2048  # that a response takes besides its content (rounded up)
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
@@ -79,32 +83,6 @@ class Admitted:
         """Note where in the cache the answer came from, for the next time."""
         if self.cache is not None and isinstance(self.lookup, Lookup):
             self.entry = self.cache.entry_of(self.lookup)
-
-
-class Requests(dict[bytes, Admitted]):
-    """Requests by their exact octets, so that one which is repeated is read once.
-
-    The older half is forgotten when they take too much memory. Reading is a plain dict's.
-
-    Args:
-        capacity: octets that all may take.
-    """
-
-    __slots__ = ("_capacity", "_used")
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self._capacity = capacity
-        self._used = 0
-
-    def put(self, octets: bytes, admitted: Admitted) -> None:
-        """Remember a request that is not there yet."""
-        self[octets] = admitted
-        self._used += len(octets) + _ADMITTED_OCTETS
-        if self._used > self._capacity:
-            for old in tuple(islice(self, (len(self) + 1) // 2)):
-                del self[old]
-            self._used = sum(map(len, self)) + len(self) * _ADMITTED_OCTETS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +198,10 @@ class Lane:
         self._sweeping: asyncio.TimerHandle | None = None
         self._reader = HeadReader(terms.server_names)
         cached = sum(mount.static.settings.cache_bytes for mount in mounts)
-        self.remembered = Requests(cached // _SHARE_OF_REQUESTS)
+        # Requests by their exact octets, so that one which is repeated is read once.
+        self.remembered = BoundedOctets(cached // _SHARE_OF_REQUESTS, cost_of_request)
+        # Octets of large files, by the response they are the content of.
+        self._excerpts = BoundedOctets(cached // _SHARE_OF_EXCERPTS, cost_of_excerpt)
         self._second = 0
         self._ending = b""
 
@@ -282,6 +263,19 @@ class Lane:
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key.deciding, admitted.key, response)
 
+    def excerpt(self, known: KnownResponse, opened: Opened) -> bytes | None:
+        """Read the content of a response, as far as the page cache has it; the same is read once.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        octets = self._excerpts.get(known)
+        if octets is None:
+            octets = in_memory(known.plan, opened)
+            if octets is not None and opened.witnesses:
+                self._excerpts.put(known, octets)
+        return octets
+
     # -- the life of connections -----------------------------------------------------------
 
     def is_full(self) -> bool:
@@ -339,6 +333,16 @@ class Lane:
             await asyncio.wait(self._tasks, timeout=seconds)
         if self._sweeping is not None:
             self._sweeping.cancel()
+
+
+def cost_of_request(octets: bytes, _: Admitted) -> int:
+    """Octets that a request takes which is remembered."""
+    return len(octets) + _ADMITTED_OCTETS
+
+
+def cost_of_excerpt(_: KnownResponse, octets: bytes) -> int:
+    """Octets that the content of a response takes which is remembered."""
+    return len(octets) + _KNOWN_OCTETS
 
 
 def find_mounts(app: Any) -> Iterator[Mount]:

@@ -26,6 +26,7 @@ else:
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 # Octets that TLS gathers in front of a full socket: one record, not the 512 KiB of asyncio and uvloop.
 _WAITING_FOR_TLS = 16 * 1024
+_JOINED = 4096
 _BYTES_ACKED = slice(120, 128)  # of struct tcp_info, since Linux 4.1 (<linux/tcp.h>)
 
 
@@ -45,6 +46,13 @@ class Outlet:
             transport.set_write_buffer_limits(_WAITING_FOR_TLS)
         self._may_pass = kernel.HAS_SENDFILE and not tls
         self._duplicate: socket.socket | None = None
+
+    def write(self, head: bytes, content: bytes) -> None:
+        """Write through the transport; only a little is worth a copy behind its head."""
+        if len(content) > _JOINED:
+            self._transport.writelines((head, content))
+        else:
+            self._transport.write(head + content)
 
     def past(self) -> socket.socket | None:
         """Return a duplicate of the socket, for system calls of our own.
