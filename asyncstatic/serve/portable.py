@@ -100,10 +100,9 @@ def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
     That is literal octets, content the source holds, and a little of a file whose pages the
     kernel holds - while the file is still what it was.
     """
+    if opened is not None and opened.handle is not None and is_of_file(plan, opened):
+        return _read_at_once(plan, opened.handle)
     content = opened.content if opened is not None else None
-    handle = opened.handle if opened is not None else None
-    if content is None and handle is not None:
-        return _read_at_once(plan, handle)
     parts = []
     for part in plan.content:
         if isinstance(part, bytes):
@@ -119,7 +118,7 @@ def is_of_file(plan: ResponsePlan, opened: Opened | None) -> bool:
     """Tell whether a plan sends octets that the source does not hold in memory."""
     return (
         opened is not None
-        and opened.handle is not None
+        and opened.content is None
         and any(isinstance(part, ByteRange) for part in plan.content)
     )
 

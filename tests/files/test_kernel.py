@@ -310,7 +310,13 @@ def test_what_is_not_in_the_page_cache_is_not_said_to_be(cold: int) -> None:
 
 
 def test_a_cold_file_is_not_read_without_waiting(cold: int) -> None:
-    assert kernel.pread_nowait(cold, len(CONTENT), 0) is None
+    """Asking starts the reading: a fast disk may be done in time, not always."""
+    answers = []
+    for _ in range(20):
+        os.posix_fadvise(cold, 0, 0, os.POSIX_FADV_DONTNEED)
+        answers.append(kernel.pread_nowait(cold, len(CONTENT), 0))
+    assert None in answers
+    assert set(answers) <= {None, CONTENT}
     assert kernel.pread(cold, len(CONTENT), 0) == CONTENT
     assert kernel.pread_nowait(cold, len(CONTENT), 0) == CONTENT
 

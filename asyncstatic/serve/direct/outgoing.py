@@ -32,7 +32,7 @@ WINDOW = 4 * 1024 * 1024
 # kept full is emptied on the client's processor, and 10 us of delay make 10 MiB a fifth dearer.
 TURN = 2 * 1024 * 1024
 WHOLE = kernel.SCRATCH  # a range up to which it is copied
-TAIL = 192 * 1024  # of a longer one, copied
+TAIL = 256 * 1024  # of a longer one, copied
 LAST = 4096  # of these, held back until most others have left
 CUSHION = 48 * 1024  # all but these: a client who has them all waits for the last
 
