@@ -303,8 +303,12 @@ def test_what_is_in_the_page_cache_is_known_to_be(file: int) -> None:
 
 
 def test_what_is_not_in_the_page_cache_is_not_said_to_be(cold: int) -> None:
-    # Asking starts the reading: the disk may overtake some of the questions, never all.
-    assert not all(kernel.is_resident(cold, page) for page in PAGES)
+    """Asking starts the reading: a fast disk may overtake the questions, not always."""
+    answers = []
+    for _ in range(20):
+        os.posix_fadvise(cold, 0, 0, os.POSIX_FADV_DONTNEED)
+        answers.append(all(kernel.is_resident(cold, page) for page in PAGES))
+    assert False in answers
     kernel.pread(cold, len(CONTENT), 0)
     assert all(kernel.is_resident(cold, page) for page in PAGES)
 
