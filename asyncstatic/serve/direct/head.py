@@ -144,7 +144,7 @@ class HeadReader:
 
 
 def may_become_ours(octets: bytes, most: int) -> bool:
-    """Tell whether an incomplete head, of at most so many octets, could still be one for this lane."""
+    """Tell whether an incomplete head could still be one for this lane, of `most` octets."""
     if len(octets) > most or octets.count(b"\n") != octets.count(b"\r\n"):
         return False
     return any(octets.startswith(start) or start.startswith(octets[:6]) for start in _STARTS)

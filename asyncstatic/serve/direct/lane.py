@@ -272,7 +272,7 @@ class Lane:
         octets = self._excerpts.get(known)
         if octets is None:
             octets = in_memory(known.plan, opened)
-            if octets is not None and opened.witnesses:
+            if octets is not None and known in opened.memo.values():  # else nobody asks by it again
                 self._excerpts.put(known, octets)
         return octets
 

@@ -146,7 +146,7 @@ class Outgoing:
     def _send_copy(self, out: socket.socket, room: int) -> int | None:
         """Send octets as they were while the file was what the head says, and those before them."""
         before, count = self._octets, self._end - self._position
-        if not count:
+        if not count or (before and self._refers):  # of the tail, from the disk: before its last
             return self._send_octets(out, room)
         if self._refers and count <= LAST and not self._may_send_last(out):
             return room
