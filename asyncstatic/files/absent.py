@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import suppress
 
 from asyncstatic.files import kernel
+from asyncstatic.files.entry import Entry
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.memory import BoundedDict
 from asyncstatic.files.root import Segments
-from asyncstatic.files.witness import Witness, are_unchanged, lasting
+from asyncstatic.files.turn import Turn
+from asyncstatic.files.witness import Witness, lasting
+from asyncstatic.http.model import Absence
 
+_NAMES = 4096
+_DIRECTORIES_TELL = os.name == "posix"
 _MOST_CHARACTERS = 256  # of a path; who asks for a longer one seldom asks again
 
 
@@ -23,29 +29,29 @@ class AbsentNames:
 
     Args:
         path: the tree.
+        turn: of the loop that asks.
         capacity: names; the older half is forgotten when there are more.
     """
 
-    def __init__(self, path: str, capacity: int) -> None:
+    def __init__(self, path: str, turn: Turn, capacity: int = _NAMES) -> None:
         self._path = path
-        self._capacity = capacity
-        self._witnesses: BoundedDict[Segments, Witness] = BoundedDict(capacity)
+        self._turn = turn
+        self._entries: BoundedDict[Segments, Entry] = BoundedDict(capacity)
 
-    def has(self, segments: Segments) -> bool:
-        """Tell whether a name was missing, and still is."""
-        witness = self._witnesses.get(segments)
-        return witness is not None and are_unchanged((witness,), {})
+    def get(self, segments: Segments) -> Entry | None:
+        """Return what tells whether a name that was missing still is."""
+        return self._entries.get(segments)
 
     def note(self, segments: Segments) -> None:
         """Remember a name that was missing just now, if a directory can tell when it is not.
 
         Asks the system for each directory on the way, which the lookup has just done too.
         """
-        if not self._capacity or sum(map(len, segments)) > _MOST_CHARACTERS:
+        if not _DIRECTORIES_TELL or sum(map(len, segments)) > _MOST_CHARACTERS:
             return
         witness = self._witness(segments)
         if witness is not None and lasting((witness,)):
-            self._witnesses.put(segments, witness)
+            self._entries.put(segments, Entry(Absence.MISSING, (witness,), self._turn))
 
     def _witness(self, segments: Segments) -> Witness | None:
         """The directory that lacks the next name; looked at before the name is, so not too late."""

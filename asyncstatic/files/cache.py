@@ -16,54 +16,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from asyncstatic.files.absent import AbsentNames
+from asyncstatic.files.entry import Entry
 from asyncstatic.files.kept import KeptHandles
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Absence, Lookup
 
-# What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
-_OVERHEAD = 4096
 _ANY = (("*",),)  # no client's: theirs name codings
 _MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
-
-
-class Entry:
-    """What is remembered, by which lookups it is found, and what it is worth.
-
-    Args:
-        opened: the representation.
-        turn: of the loop that uses it.
-
-    Attributes:
-        cost: octets that it takes.
-        lookups: its keys.
-        turn: the same.
-        used: since it was last considered.
-    """
-
-    __slots__ = ("_looked_at", "_opened", "_witnesses", "cost", "lookups", "turn", "used")
-
-    def __init__(self, opened: Opened, turn: Turn) -> None:
-        self._opened: Opened | None = opened
-        self._witnesses = opened.witnesses
-        self._looked_at = -1
-        self.cost = len(opened.content or b"") + _OVERHEAD
-        self.lookups: list[Lookup] = []
-        self.turn = turn
-        self.used = False
-
-    def recall(self) -> Opened | None:
-        """Return what is remembered; None if it is forgotten, or no longer what it was."""
-        if self._looked_at != self.turn.number:
-            if self._opened is None or not self.turn.are_unchanged(self._witnesses):
-                return None
-            self._looked_at = self.turn.number
-        self.used = True
-        return self._opened
-
-    def forget(self) -> None:
-        """Let it go, also for those who still have this entry."""
-        self._opened, self._looked_at = None, -1
 
 
 class Cached:
@@ -76,9 +37,10 @@ class Cached:
     Args:
         source: what is asked on a miss.
         capacity: octets of content and book-keeping together.
+        path: the tree that it asks.
     """
 
-    def __init__(self, source: Source, capacity: int) -> None:
+    def __init__(self, source: Source, capacity: int, path: str) -> None:
         self._source = source
         self._capacity = capacity
         self._used = 0
@@ -86,6 +48,7 @@ class Cached:
         self._oldest_first: OrderedDict[Entry, None] = OrderedDict()
         self._turn = Turn()
         self._handles = KeptHandles(self._turn)
+        self._absent = AbsentNames(path, self._turn)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
@@ -94,10 +57,12 @@ class Cached:
             return kept
         entry = self._entries.get(lookup) or self._of_any_coding(lookup)
         if entry is not None:
-            opened = entry.recall()
-            if opened is not None:
-                return opened
+            remembered = entry.recall()
+            if remembered is not None:
+                return remembered
             self._forget(entry)
+        elif (absent := self._absent.get(lookup.segments)) is not None and absent.recall():
+            return Absence.MISSING
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = self._source.open_nowait(lookup)
@@ -105,7 +70,8 @@ class Cached:
 
     def entry_of(self, lookup: Lookup) -> Entry | None:
         """Return the entry that a lookup was answered from."""
-        return self._entries.get(lookup) or self._entries.get(_any_coding(lookup))
+        present = self._entries.get(lookup) or self._entries.get(_any_coding(lookup))
+        return present or self._absent.get(lookup.segments)
 
     async def open(self, lookup: Lookup) -> Found:
         """Ask the source, after `open_nowait` could not answer."""
@@ -133,6 +99,8 @@ class Cached:
         entry.lookups.append(lookup)
 
     def _remembered(self, lookup: Lookup, found: Found) -> Found:
+        if found is Absence.MISSING:
+            self._absent.note(lookup.segments)
         if not isinstance(found, Opened) or not found.witnesses:
             return found
         if found.content is None:
@@ -142,7 +110,7 @@ class Cached:
             lookup = _any_coding(lookup)
         if (before := self._entries.get(lookup)) is not None:
             self._forget(before)
-        entry = Entry(found, self._turn)
+        entry = Entry(found, found.witnesses, self._turn)
         self._name(entry, lookup)
         self._oldest_first[entry] = None
         self._used += entry.cost

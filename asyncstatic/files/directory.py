@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
-from asyncstatic.files.absent import AbsentNames
 from asyncstatic.files.decoding import can_decode
 from asyncstatic.files.handle import Handle, ReadBegunError, identity_of, read_fully
 from asyncstatic.files.memory import BoundedDict, Dating
@@ -38,7 +37,6 @@ _ATTEMPTS = 3  # to read a small file that is being written
 _RENEWALS = 10  # deploys, one right after another, that a lookup may meet
 _READ_TAKES = (0.0003, 0.001)  # seconds: flash, and a busy one
 _HASH_STEP = 1 << 20
-_ABSENT_NAMES = 4096  # remembered where anything is, and where a directory's times tell
 
 
 class _File(NamedTuple):
@@ -80,8 +78,6 @@ class Directory:
         self._dating = Dating()
         self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
         self._directories = DirectoryWitnesses(self.path)
-        remembers = settings.cache_bytes > 0 and os.name == "posix"
-        self._absent = AbsentNames(self.path, _ABSENT_NAMES if remembers else 0)
 
     @property
     def resolver_name(self) -> str:
@@ -125,17 +121,12 @@ class Directory:
         self._resolver.close()
 
     def _find(self, lookup: Lookup, nowait: bool) -> Found:
-        if self._absent.has(lookup.segments):
-            return Absence.MISSING
         try:
-            found = self._find_present(lookup, nowait)
+            return self._find_present(lookup, nowait)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
             return absence_of(error)
-        if found is Absence.MISSING:
-            self._absent.note(lookup.segments)
-        return found
 
     def _find_present(self, lookup: Lookup, nowait: bool) -> Found:
         """Believe that something is missing only of the tree that the root leads to now.

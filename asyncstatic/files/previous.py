@@ -10,7 +10,6 @@ page could be built from old ones. Such an answer has no witnesses: it is never 
 
 from __future__ import annotations
 
-from asyncstatic.files.absent import AbsentNames
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.root import OneTree, Tree
 from asyncstatic.files.sidecar import SidecarNames
@@ -63,7 +62,6 @@ class _Before(Directory):
         vars(self).update(vars(present))
         self._resolver = self._resolver.beneath(OneTree(tree))
         self._sidecar_names = SidecarNames(self._resolver)
-        self._absent = AbsentNames(self.path, 0)  # it would look where the path leads now
         self._begun = None
 
     def _directory_witness(self, segments: tuple[str, ...], nowait: bool) -> Witness:

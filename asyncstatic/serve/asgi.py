@@ -257,7 +257,7 @@ def _source_of(directories: list[Directory], settings: Settings) -> Source:
     for directory in directories:
         layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
         if settings.cache_bytes:
-            layer = Cached(layer, settings.cache_bytes // len(directories))
+            layer = Cached(layer, settings.cache_bytes // len(directories), directory.path)
         layers.append(layer)
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.not_found:

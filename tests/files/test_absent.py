@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
@@ -15,8 +16,10 @@ import pytest
 
 from asyncstatic.files import kernel
 from asyncstatic.files.absent import AbsentNames
+from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
-from asyncstatic.files.source import Found, Opened
+from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
@@ -49,23 +52,42 @@ def top(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def directory(top: Path) -> Iterator[Directory]:
+def cached(top: Path) -> Iterator[Cached]:
     """The root as it is served, with its memory."""
-    opened = open_directory(top)
+    opened = with_memory(top)
     yield opened
     opened.close()
 
 
-def open_directory(top: Path, **options: int) -> Directory:
-    settings = Settings.of(top / "root", resolver="walk", **options)
+def without_memory(top: Path) -> Directory:
+    settings = Settings.of(top / "root", resolver="walk")
     return Directory(settings, partial(is_public, settings=settings))
 
 
-def find(directory: Directory, *segments: str) -> Found:
-    found = directory._find(Lookup(segments, directory=False, codings=CODINGS), nowait=False)
+def with_memory(top: Path) -> Cached:
+    return Cached(without_memory(top), 1 << 20, str(top / "root"))
+
+
+def find(source: Source, *segments: str) -> Found:
+    """One request, in a loop of its own, and so in a turn of its own."""
+    return asyncio.run(_find(source, Lookup(segments, directory=False, codings=CODINGS)))
+
+
+async def _find(source: Source, lookup: Lookup) -> Found:
+    found = source.open_nowait(lookup) or await source.open(lookup)
     if isinstance(found, Opened):
         found.close()
     return found
+
+
+def is_known_to_be_missing(cached: Cached, *segments: str) -> bool:
+    """Tell whether memory alone says so."""
+
+    async def recall() -> bool:
+        entry = cached.entry_of(Lookup(segments, directory=False, codings=CODINGS))
+        return entry is not None and entry.recall() is Absence.MISSING
+
+    return asyncio.run(recall())
 
 
 def write(path: Path) -> None:
@@ -133,16 +155,18 @@ APPEARANCES = [
 
 @pytest.mark.parametrize(("segments", "change"), APPEARANCES)
 def test_what_appears_is_found_at_once(
-    top: Path, directory: Directory, segments: tuple[str, ...], change: Change
+    top: Path, cached: Cached, segments: tuple[str, ...], change: Change
 ) -> None:
-    assert find(directory, *segments) is Absence.MISSING
-    assert directory._absent.has(segments), "it was not remembered: the test would prove nothing"
+    assert find(cached, *segments) is Absence.MISSING
+    assert is_known_to_be_missing(cached, *segments), (
+        "it was not remembered: the test would prove nothing"
+    )
     change(top)
-    assert not directory._absent.has(segments)
+    assert not is_known_to_be_missing(cached, *segments)
     time.sleep(0.3)  # how long the resolver may hold on to a root that was switched
-    with_memory = find(directory, *segments)
-    fresh = open_directory(top)
-    assert type(find(fresh, *segments)) is type(with_memory)
+    found = find(cached, *segments)
+    fresh = without_memory(top)
+    assert type(find(fresh, *segments)) is type(found)
     fresh.close()
 
 
@@ -156,62 +180,81 @@ def test_what_appears_is_found_at_once(
     ],
 )
 def test_what_a_directory_cannot_tell_is_not_remembered(
-    directory: Directory, segments: tuple[str, ...]
+    cached: Cached, segments: tuple[str, ...]
 ) -> None:
-    assert find(directory, *segments) is Absence.MISSING
-    assert not directory._absent.has(segments)
+    assert find(cached, *segments) is Absence.MISSING
+    assert not is_known_to_be_missing(cached, *segments)
 
 
-def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: Directory) -> None:
+def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, cached: Cached) -> None:
     """No directory on the way to the link's name changes by that."""
-    assert find(directory, "dangling") is Absence.MISSING
-    assert find(directory, "linked", "late.txt") is Absence.MISSING
+    assert find(cached, "dangling") is Absence.MISSING
+    assert find(cached, "linked", "late.txt") is Absence.MISSING
     write(top / "one/other/late.txt")
-    assert isinstance(find(directory, "dangling"), Opened)
-    assert isinstance(find(directory, "linked", "late.txt"), Opened)
+    assert isinstance(find(cached, "dangling"), Opened)
+    assert isinstance(find(cached, "linked", "late.txt"), Opened)
 
 
 def test_a_directory_that_just_changed_is_no_witness(
-    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
+    top: Path, cached: Cached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name may yet appear in it without its times showing it."""
     write(top / "one/neighbour")
     moment = os.stat(top / "one").st_ctime_ns + 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: moment)
-    assert find(directory, *LATE) is Absence.MISSING
-    assert not directory._absent.has(LATE)
+    assert find(cached, *LATE) is Absence.MISSING
+    assert not is_known_to_be_missing(cached, *LATE)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that stat(2) is asked about."""
+    names: list[str] = []
+    real = kernel.stat
+
+    def look(path: str) -> os.stat_result:
+        names.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(kernel, "stat", look)
+    return names
 
 
 def test_what_is_still_missing_costs_one_look(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
+    cached: Cached, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find(directory, *DEEP)
-    looks: list[str] = []
-
-    def look(path: str) -> os.stat_result:
-        looks.append(path)
-        return os.stat(path)
-
-    monkeypatch.setattr(kernel, "stat", look)
+    find(cached, *DEEP)
+    looks.clear()
     monkeypatch.delattr(kernel, "openat")  # whoever opened something would fail
-    assert find(directory, *DEEP) is Absence.MISSING
-    assert [Path(path).name for path in looks] == ["deep"]
+    assert find(cached, *DEEP) is Absence.MISSING
+    assert looks == ["deep"]
 
 
-def test_who_wants_no_memory_has_none(top: Path) -> None:
-    directory = open_directory(top, cache_bytes=0)
-    assert find(directory, *LATE) is Absence.MISSING
-    assert not directory._absent.has(LATE)
-    directory.close()
+def test_one_look_serves_who_asks_in_the_same_turn(
+    top: Path, cached: Cached, looks: list[str]
+) -> None:
+    """Those who were waiting together; who comes later looks again."""
+    find(cached, *DEEP)
+    looks.clear()
+    lookup = Lookup(DEEP, directory=False, codings=CODINGS)
+
+    async def ask() -> Found:
+        assert [cached.open_nowait(lookup) for _ in range(3)] == [Absence.MISSING] * 3
+        assert looks == ["deep"]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(write, top / "one/dir/deep/late.txt")
+        return await _find(cached, lookup)
+
+    assert isinstance(asyncio.run(ask()), Opened)
 
 
-def test_names_take_bounded_memory(top: Path) -> None:
-    absent = AbsentNames(str(top / "one"), 100)
+async def test_names_take_bounded_memory(top: Path) -> None:
+    absent = AbsentNames(str(top / "one"), Turn(), 100)
     for number in range(1000):
         absent.note((f"name{number}",))
-    assert len(absent._witnesses) <= 100
+    assert len(absent._entries) <= 100
     absent.note(("x" * 200, "y" * 200))
-    assert not absent.has(("x" * 200, "y" * 200))
+    assert absent.get(("x" * 200, "y" * 200)) is None
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -219,15 +262,15 @@ def test_after_any_history_memory_and_disk_agree(top: Path, seed: int) -> None:
     """Names come and go in any order, and every one is asked for after each change."""
     chance = random.Random(seed)
     names = [("f",), ("d", "f"), ("d", "e", "f"), ("l", "f"), ("f.br",)]
-    directory, root = open_directory(top), top / "one"
+    cached, root = with_memory(top), top / "one"
     for _ in range(40):
         _change_something(chance, root)
         time.sleep(A_TICK if chance.random() < 0.3 else 0)
-        fresh = open_directory(top, cache_bytes=0)
+        fresh = without_memory(top)
         for name in names:
-            assert type(find(directory, *name)) is type(find(fresh, *name)), name
+            assert type(find(cached, *name)) is type(find(fresh, *name)), name
         fresh.close()
-    directory.close()
+    cached.close()
 
 
 def _change_something(chance: random.Random, root: Path) -> None:

@@ -17,10 +17,11 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import cache as cache_module
+from asyncstatic.files import entry as entry_module
 from asyncstatic.files import kept as kept_module
-from asyncstatic.files.cache import Cached, Entry
+from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
+from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
@@ -64,7 +65,7 @@ class Site:
         build(top)
         self.settings = Settings.of(self.root, index=INDEXES, **options)
         self.counting = Counting(self._directory())
-        self.cached = Cached(self.counting, capacity)
+        self.cached = Cached(self.counting, capacity, str(top / "root"))
 
     def _directory(self) -> Directory:
         """Open the root as at start-up, before there is a loop: this may wait."""
@@ -83,11 +84,13 @@ class Site:
         await self.ask(lookup)
         return self.counting.asked == before
 
-    async def recall(self, entry: Entry) -> tuple[str, bytes] | None:
+    async def recall(self, entry: Entry) -> tuple[str, bytes] | Absence | None:
         """One request by the entry itself, in a turn of its own."""
         await asyncio.sleep(0)
-        opened = entry.recall()
-        return None if opened is None else (opened.representation.coding, opened.content or b"")
+        found = entry.recall()
+        if not isinstance(found, Opened):
+            return found
+        return found.representation.coding, found.content or b""
 
     async def fresh(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
         """What the disk says, without memory."""
@@ -307,7 +310,7 @@ async def test_a_directory_that_may_still_change_is_not_trusted(
     assert not await site.hits(FILE)
 
 
-async def test_absences_are_not_kept(site: Site) -> None:
+async def test_what_appears_is_seen_by_the_next_request(site: Site) -> None:
     assert await site.ask(at("late.txt")) is Absence.MISSING
     write(site.top / "root/late.txt", NEW)
     assert await site.ask(at("late.txt")) == ("identity", NEW)
@@ -318,7 +321,7 @@ async def test_absences_are_not_kept(site: Site) -> None:
 
 async def test_what_was_longest_unused_goes_first(tmp_path: Path) -> None:
     names = [f"file{number}" for number in range(8)]
-    site = Site(tmp_path, capacity=3 * (1000 + cache_module._OVERHEAD))
+    site = Site(tmp_path, capacity=3 * (1000 + entry_module._OVERHEAD))
     for name in names:
         write(tmp_path / "one" / name, b"x" * 1000)
     time.sleep(A_TICK)

@@ -100,8 +100,8 @@ def source(directory: Directory) -> Source:
 
 
 @pytest.fixture
-def cached(source: Source) -> Iterator[Source]:
-    cached = Cached(source, 1 << 20)
+def cached(source: Source, base: Path) -> Iterator[Source]:
+    cached = Cached(source, 1 << 20, str(base / "current"))
     yield cached
     cached.close()
 

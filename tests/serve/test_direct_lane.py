@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from asyncstatic import StaticFiles
 from asyncstatic.files.memory import BoundedOctets
-from asyncstatic.http.model import ResponsePlan
+from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.lane import (
     Admitted,
     KnownResponse,
@@ -32,10 +32,19 @@ class Behind:
 
 
 @pytest.fixture
-def lane(site: Path) -> Iterator[Lane]:
+def static(site: Path) -> Iterator[StaticFiles]:
     static = StaticFiles(site, cache_bytes=256 * KIB)
-    yield Lane([Mount("", static, lambda: False)], Behind())  # type: ignore[arg-type] # it is not asked for more
+    yield static
     static.close()
+
+
+@pytest.fixture
+def lane(static: StaticFiles) -> Lane:
+    return _lane(static)
+
+
+def _lane(static: StaticFiles, passes_on: Callable[[], bool] = lambda: False) -> Lane:
+    return Lane([Mount("", static, passes_on)], Behind())  # type: ignore[arg-type] # it is not asked for more
 
 
 def _admitted(lane: Lane, target: str, *fields: str, method: str = "GET") -> Admitted:
@@ -86,7 +95,7 @@ def test_of_the_many_requests_of_a_root_a_fourth_of_its_cache_is_kept(lane: Lane
 
 def test_without_a_cache_nothing_is_remembered(site: Path) -> None:
     static = StaticFiles(site, cache_bytes=0)
-    lane = Lane([Mount("", static, lambda: False)], Behind())  # type: ignore[arg-type] # it is not asked for more
+    lane = _lane(static)
     assert lane.admit(head("/css/app.css")) is not None
     assert not lane.remembered
     static.close()
@@ -104,3 +113,38 @@ def test_requests_that_agree_in_what_decides_share_what_is_remembered(lane: Lane
     keys.add(_admitted(lane, "/css/app.css", "If-None-Match: *").key)
     keys.add(_admitted(lane, "/css/app.css", method="HEAD").key)
     assert len(keys) == 4
+
+
+async def test_what_is_missing_has_one_page_for_all_who_get_the_same(lane: Lane) -> None:
+    missing = Absence.MISSING
+    requests = [
+        _admitted(lane, target, *fields)
+        for target in ("/one", "/two", "/.hidden")
+        for fields in ((), ("Cookie: a=1",))
+    ]
+    plans = [each.mount.static.plan(each.request, missing)[0] for each in requests]
+    assert len({id(lane.page(plan)) for plan in plans}) == 1
+    html = _admitted(lane, "/one", "Accept: text/html")
+    other = lane.page(html.mount.static.plan(html.request, missing)[0])
+    assert other.content != lane.page(plans[0]).content
+
+
+async def test_pages_take_bounded_memory(lane: Lane) -> None:
+    for number in range(1000):
+        lane.page(ResponsePlan(308, ((b"location", b"%d" % number),), (b"page",)))
+    assert len(lane._pages) <= 256
+
+
+async def test_what_is_missing_is_passed_on_as_soon_as_there_is_an_app(
+    static: StaticFiles,
+) -> None:
+    """It may get its first view at any time."""
+    app_has_views: list[bool] = []
+    lane = _lane(static, lambda: bool(app_has_views))
+    admitted = _admitted(lane, "/missing.txt")
+    plan, _ = await static.find(admitted.request)
+    admitted.page = lane.page(plan)
+    admitted.find_entry()
+    assert admitted.recall() is admitted.page
+    app_has_views.append(True)
+    assert admitted.recall() is None

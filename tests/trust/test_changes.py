@@ -93,6 +93,22 @@ def test_new_bytes_of_equal_size_and_time_are_never_taken_for_the_old(
         assert answer.field("etag") != tag
 
 
+def test_a_name_is_missing_exactly_as_long_as_nothing_is_there(server: Server, root: Path) -> None:
+    """However often it was asked for, and its page comes as each client accepts it."""
+    path = root / "coming and going.txt"
+    target = "/coming%20and%20going.txt"
+    for round_ in range(3):
+        time.sleep(0.05)  # longer than a tick of the clock: the directory's times tell
+        for _ in range(3):
+            page, text = server.fetch(target, "Accept: text/html"), server.fetch(target)
+            assert (page.status, text.status) == (404, 404)
+            assert (page.content[:9], text.content[:4]) == (b"<!doctype", b"404 ")
+            assert server.fetch(target, method="HEAD").content == b""
+        path.write_bytes(b"%d" % round_)
+        assert server.fetch(target).content == b"%d" % round_
+        path.unlink()
+
+
 @pytest.mark.parametrize("change", WAYS)
 def test_writes_within_one_tick_of_the_clock_give_no_false_304(
     server: Server, root: Path, change: Callable[[Path, bytes], None]

@@ -15,15 +15,14 @@ A connection always has a `Deadline`, except while the disk is waited for, which
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, cast
 
-from asyncstatic.files.cache import Entry
+from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Opened, logger
-from asyncstatic.http.model import ResponsePlan
+from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.head import RequestLine, may_become_ours
 from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
@@ -202,11 +201,14 @@ class DirectProtocol(asyncio.Protocol):
             return True
         lookup = admitted.lookup
         if isinstance(lookup, ResponsePlan):
-            return self._send(admitted, lookup, None)
+            return self._send_page(admitted, lookup)
         found = admitted.mount.static.source.open_nowait(lookup)
         if found is None:
             self._start(self._answer_later(admitted, head))
             return True
+        if found is Absence.MISSING:
+            admitted.find_entry()
+            return self._send_page(admitted, admitted.mount.static.plan(admitted.request, found)[0])
         if isinstance(found, Opened) and self._keeps_alive(admitted):
             known: KnownResponse | None = found.memo.get(admitted.key)
             if known is not None:
@@ -230,8 +232,7 @@ class DirectProtocol(asyncio.Protocol):
 
         Those who ask in one turn of the loop share the octets.
         """
-        opened = entry.recall()
-        known: KnownResponse | None = opened.memo.get(admitted.key) if opened is not None else None
+        known = admitted.recall()
         if known is None or not self._keeps_alive(admitted):
             return False
         octets = entry.turn.made.get(known)
@@ -240,6 +241,15 @@ class DirectProtocol(asyncio.Protocol):
             entry.turn.made[known] = octets
         self.transport.write(octets)
         self._answered(admitted, known.plan)
+        return True
+
+    def _send_page(self, admitted: Admitted, plan: ResponsePlan) -> bool:
+        """Send what needs no representation; False when this lane does not send it."""
+        if not admitted.mount.answers(plan):
+            return False
+        if admitted.page is None:
+            admitted.page = self._lane.page(plan)
+        self._deliver(admitted, admitted.page, None, close=not self._keeps_alive(admitted))
         return True
 
     def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
@@ -286,37 +296,15 @@ class DirectProtocol(asyncio.Protocol):
         """Send what the socket takes at once, and the rest at the client's pace."""
         then = partial(self._ended, admitted, plan, close=close)
         transfer = Transfer(self, opened, head, plan, then)
-        out = self._outlet.past()
-        if out is None:
-            self._start(self._send_later(transfer))
-        else:
-            self._send_past(transfer, out)
-
-    def _send_past(self, transfer: Transfer, out: socket.socket) -> None:
         try:
-            finished = transfer.begin(out)
+            finished = transfer.begin(self._outlet)
         except Exception as error:
             self._give_up(error)
             return
         if finished:
-            transfer.then()
+            then()
         else:
             self._answering = transfer
-
-    async def _send_later(self, transfer: Transfer) -> None:
-        """Send past the transport as soon as that has nothing to write, else through it."""
-        self.deadline.progress()
-        try:
-            await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-        except BaseException:
-            transfer.cancel()
-            raise
-        out = self._outlet.past()
-        if out is not None:
-            self._send_past(transfer, out)
-            return
-        await transfer.go_through()
-        transfer.then()
 
     def transferred(self, transfer: Transfer, error: Exception | None) -> None:
         """Go on after a transfer that took longer; with an error not all was sent."""

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from asyncstatic.files.cache import Cached, Entry
-from asyncstatic.files.memory import BoundedOctets
+from asyncstatic.files.cache import Cached
+from asyncstatic.files.entry import Entry
+from asyncstatic.files.memory import BoundedDict, BoundedOctets
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
@@ -35,6 +36,7 @@ _SHARE_OF_REQUESTS = 4
 _SHARE_OF_EXCERPTS = 16
 _ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
 _KNOWN_OCTETS = 2048  # that a response takes besides its content (rounded up)
+_PAGES = 256
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
@@ -69,6 +71,7 @@ class Admitted:
         key: what a response is remembered by, beside its representation.
         cache: the root's memory, if it answers all.
         entry: where in it the last answer came from.
+        page: the answer while there is nothing, or always, once it was made.
     """
 
     request: Request
@@ -78,11 +81,21 @@ class Admitted:
     key: Key
     cache: Cached | None
     entry: Entry | None = None
+    page: KnownResponse | None = None
 
     def find_entry(self) -> None:
         """Note where in the cache the answer came from, for the next time."""
         if self.cache is not None and isinstance(self.lookup, Lookup):
             self.entry = self.cache.entry_of(self.lookup)
+
+    def recall(self) -> KnownResponse | None:
+        """Return the answer of the last time, if memory has it and it still holds."""
+        found = self.entry.recall() if self.entry is not None else None
+        if isinstance(found, Opened):
+            return found.memo.get(self.key)
+        if found is None or self.page is None or not self.mount.answers(self.page.plan):
+            return None
+        return self.page
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,6 +215,7 @@ class Lane:
         self.remembered = BoundedOctets(cached // _SHARE_OF_REQUESTS, cost_of_request)
         # Octets of large files, by the response they are the content of.
         self._excerpts = BoundedOctets(cached // _SHARE_OF_EXCERPTS, cost_of_excerpt)
+        self._pages: BoundedDict[ResponsePlan, KnownResponse] = BoundedDict(_PAGES)
         self._second = 0
         self._ending = b""
 
@@ -243,9 +257,8 @@ class Lane:
         whole = next((mount for mount in self._mounts if not mount.prefix), None)
         if status is None or whole is None or whole.passes_on():
             return None
-        plan = page(status, None, (ALLOW,) if status == 405 else ())
-        content = b"".join(map(bytes, plan.content))  # type: ignore[arg-type] # a page is octets
-        return head_of(plan) + self.ending(close=True) + content
+        known = self.page(page(status, None, (ALLOW,) if status == 405 else ()))
+        return known.head + self.ending(close=True) + (known.content or b"")
 
     # -- from a plan to octets -------------------------------------------------------------
 
@@ -257,6 +270,14 @@ class Lane:
             lines = [b"%b: %b\r\n" % field for field in self.server.fields()]
             self._ending = b"".join((*lines, b"\r\n"))
         return b"connection: close\r\n" + self._ending if close else self._ending
+
+    def page(self, plan: ResponsePlan) -> KnownResponse:
+        """Make a response that needs no representation, once for all who get the same."""
+        known = self._pages.get(plan)
+        if known is None:
+            known = KnownResponse(head_of(plan), in_memory(plan, None), plan)
+            self._pages.put(plan, known)
+        return known
 
     def remember(self, admitted: Admitted, opened: Opened, response: KnownResponse) -> None:
         """Keep a response with what it was made from, where it lasts."""

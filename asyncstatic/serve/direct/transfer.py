@@ -19,6 +19,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
+from asyncstatic.serve.direct.outlet import Outlet
 from asyncstatic.serve.pieces import Pieces
 
 
@@ -60,7 +61,7 @@ class Transfer:
         "_out",
         "_outgoing",
         "_plan",
-        "_reading",
+        "_task",
         "_watched",
         "then",
     )
@@ -80,7 +81,7 @@ class Transfer:
         self._opened = opened
         self._head = head
         self._plan = plan
-        self._reading: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._watched = False
         self.then = then
 
@@ -90,22 +91,22 @@ class Transfer:
 
     def cancel(self) -> None:
         """Send no more from now on; harmless after the end. The loop watches nothing then."""
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._task is not None:
+            self._task.cancel()
         self._stop()
 
-    # -- past the transport ----------------------------------------------------------------
-
-    def begin(self, out: socket.socket) -> bool:
+    def begin(self, outlet: Outlet) -> bool:
         """Send what the socket takes at once; tell whether that was all. Else the client hears.
 
         Args:
-            out: the connection's duplicate, which nobody else uses meanwhile.
+            outlet: the client's, which nobody else uses meanwhile.
         """
-        self._out = out
-        self._outgoing = Outgoing(self._handle, self._head, self._plan)
+        out = outlet.past()
+        if out is None:
+            self._task = self._client.spawn(self._begin_later(outlet))
+            return False
         try:
-            self._outgoing.look_ahead()
+            self._look_at(out)
             waits = self._outgoing.send(out)
         except BaseException:
             self._stop()
@@ -117,6 +118,24 @@ class Transfer:
         self._wait_for(waits)
         return False
 
+    async def _begin_later(self, outlet: Outlet) -> None:
+        """Send past the transport as soon as that has nothing to write, else through it."""
+        self._client.deadline.progress()
+        await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
+        out = outlet.past()
+        if out is None:
+            await self._go_through()
+            return
+        self._look_at(out)
+        self._go_on()
+
+    # -- past the transport ----------------------------------------------------------------
+
+    def _look_at(self, out: socket.socket) -> None:
+        self._out = out
+        self._outgoing = Outgoing(self._handle, self._head, self._plan)
+        self._outgoing.look_ahead()
+
     def _go_on(self) -> None:
         """Send what the client has made room for."""
         try:
@@ -127,14 +146,14 @@ class Transfer:
         self._client.deadline.progress()
         if waits is Waits.NOTHING:
             self._end(None)
-        elif waits is Waits.DISK:
+        else:
             self._wait_for(waits)
 
     def _wait_for(self, waits: Waits) -> None:
         self._watch(waits is Waits.CLIENT)
         if waits is Waits.DISK:
             self._client.deadline.hold()
-            self._reading = self._client.spawn(self._read())
+            self._task = self._client.spawn(self._read())
 
     async def _read(self) -> None:
         """Have the next octets read, which has a deadline of its own."""
@@ -143,7 +162,7 @@ class Transfer:
         except Exception as error:
             self._end(error)
             return
-        self._reading = None
+        self._task = None
         self._client.deadline.progress()
         self._watch(True)
 
@@ -168,7 +187,7 @@ class Transfer:
 
     # -- through it ------------------------------------------------------------------------
 
-    async def go_through(self) -> None:
+    async def _go_through(self) -> None:
         """Send all through the transport, in pieces."""
         self._client.transport.write(self._head)
         self._client.deadline.hold()  # while the disk is asked
@@ -178,6 +197,8 @@ class Transfer:
                     self._client.transport.write(piece)
                     await self._client.drained()
                     self._client.deadline.hold()
-        finally:
-            self._stop()
+        except Exception as error:
+            self._end(error)
+            return
         self._client.deadline.progress()
+        self._end(None)
