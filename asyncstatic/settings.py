@@ -51,7 +51,8 @@ class Settings:
             hashes all (once per version), "off" sends none.
         cors: origins that may read from scripts; ``("*",)`` for all.
         cache_bytes: memory for small hot files, in octets; 0 switches the cache off. The direct
-            lane takes a fourth of it besides, for the requests that ask for them.
+            lane takes a fourth of it besides, for the requests that ask for them, and an eighth
+            for what is large.
         cache_file_bytes: the largest file held in memory, in octets.
         pool_threads: threads that wait for the disk.
         pool_timeout: seconds a request waits for the disk before it is answered 503.

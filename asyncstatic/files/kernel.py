@@ -258,6 +258,31 @@ def is_resident(fd: int, position: int) -> bool:
         return False
 
 
+# -- octets in memory that have a handle ---------------------------------------------------
+
+pread_memory = pread  # of an anonymous file: asks no disk, may be called on the loop
+_write = os.write
+
+if hasattr(os, "memfd_create"):
+
+    def anonymous_file(octets: bytes) -> int:
+        """Return a file without a name that holds `octets`, in memory (memfd_create(2))."""
+        fd = os.memfd_create("asyncstatic")
+        try:
+            rest = memoryview(octets)
+            while rest:
+                rest = rest[_write(fd, rest) :]
+        except BaseException:
+            close(fd)
+            raise
+        return fd
+else:
+
+    def anonymous_file(octets: bytes) -> int:
+        """Say that this platform has none."""
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 # -- to a socket ---------------------------------------------------------------------------
 
 if sys.platform != "win32":

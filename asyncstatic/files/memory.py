@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice, starmap
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from asyncstatic.http.model import Identity
 
@@ -61,6 +61,53 @@ class BoundedOctets(dict[Key, Value]):
             for old in tuple(islice(self, (len(self) + 1) // 2)):
                 del self[old]
             self._used = sum(starmap(self._cost, self.items()))
+
+
+class RecentOctets(Generic[Key, Value]):
+    """Remembers what was asked for lately, within a bound in octets.
+
+    `turn` is called from time to time: what was not asked for between two turns is forgotten, or
+    earlier where all would take too much.
+
+    Args:
+        capacity: octets that all may take.
+        cost: how many a value takes.
+    """
+
+    __slots__ = ("_capacity", "_cost", "_new", "_old", "_used")
+
+    def __init__(self, capacity: int, cost: Callable[[Value], int]) -> None:
+        self._capacity = capacity // 2  # of the new; the old took no more
+        self._cost = cost
+        self._new: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def get(self, key: Key) -> Value | None:
+        """Return a value that is remembered, and remember it longer."""
+        value = self._new.get(key)
+        if value is None:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        """Remember what is not there yet, if it may be."""
+        cost = self._cost(value)
+        if cost > self._capacity:
+            return
+        if self._used + cost > self._capacity:
+            self.turn()
+        self._new[key] = value
+        self._used += cost
+
+    def turn(self) -> None:
+        """Forget what was not asked for since the last turn."""
+        self._old, self._new, self._used = self._new, {}, 0
 
 
 class Dating:

@@ -185,9 +185,8 @@ def _represent(
     verdict = evaluate(request.fields, current, now)
     if verdict is Verdict.NOT_MODIFIED:
         return ResponsePlan(304, not_modified_fields(kept, current))
-    varying = varying_fields(kept)
     if verdict is Verdict.FAILED:
-        return page(412, request.fields.accept, varying)
+        return page(412, request.fields.accept, varying_fields(kept))
     ranges = None
     # Range is for GET alone (§14.2), and octets that are decoded on the way have no positions.
     if request.method == "GET" and request.fields.range and chosen.decoding is None:
@@ -195,7 +194,7 @@ def _represent(
         ranges = select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
-        return page(416, request.fields.accept, (unsatisfied, *varying))
+        return page(416, request.fields.accept, (unsatisfied, *varying_fields(kept)))
     fields = (*described_fields(request, chosen, settings, current), *kept)
     if ranges is None:
         return _whole(chosen, fields)

@@ -12,11 +12,9 @@ from asyncstatic.files.memory import BoundedOctets
 from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.lane import (
     Admitted,
-    KnownResponse,
     Lane,
     Mount,
     Terms,
-    cost_of_excerpt,
     cost_of_request,
 )
 from tests.support.raw import head
@@ -75,16 +73,6 @@ def test_what_is_remembered_is_bounded_in_octets_and_the_newest_is_there(length:
         assert sum(map(len, requests)) + 720 * len(requests) <= 64 * KIB
         assert octets in requests
     assert len(requests) >= 64 * KIB // (length + 8 + 720) // 2 - 1
-
-
-def test_octets_of_large_files_are_remembered_and_bounded() -> None:
-    """Also when they are very few each."""
-    known = [KnownResponse(b"head", None, ResponsePlan(206, (), ())) for _ in range(500)]
-    excerpts: BoundedOctets[KnownResponse, bytes] = BoundedOctets(64 * KIB, cost_of_excerpt)
-    for response in known:
-        excerpts.put(response, b"x")
-        assert response in excerpts
-    assert len(excerpts) <= 64 * KIB // 2048
 
 
 def test_of_the_many_requests_of_a_root_a_fourth_of_its_cache_is_kept(lane: Lane) -> None:

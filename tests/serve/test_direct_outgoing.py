@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool
+from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.http.model import ByteRange, ResponsePlan
 from asyncstatic.serve.direct import outgoing
-from asyncstatic.serve.direct.outgoing import LAST, Outgoing, Waits
+from asyncstatic.serve.direct.outgoing import LAST, ContentChangedError, Outgoing, Waits
+from asyncstatic.serve.direct.response import TAIL, WHOLE
 
 HEAD = b"head"
-SIZE = outgoing.WHOLE + 5  # a part leaves by sendfile(2)
+SIZE = WHOLE + 5  # a part leaves by sendfile(2)
 PLAN = ResponsePlan(200, (), (ByteRange(0, SIZE - 1),))
 
 
@@ -42,18 +44,18 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield server, client
 
 
-def taken(client: socket.socket) -> int:
+def taken(client: socket.socket) -> bytes:
     """Take all that is there."""
-    count = 0
+    octets = b""
     try:
-        while octets := client.recv(1 << 20):
-            count += len(octets)
+        while more := client.recv(1 << 20):
+            octets += more
     except BlockingIOError:
         pass
-    return count
+    return octets
 
 
-@pytest.mark.parametrize("tail", ["in the page cache", "from the disk"])
+@pytest.mark.parametrize("tail", ["in the page cache", "from the disk", "a snapshot"])
 async def test_all_but_the_last_leaves_before_the_last_is_held_back(
     handle: Handle,
     ends: tuple[socket.socket, socket.socket],
@@ -65,12 +67,52 @@ async def test_all_but_the_last_leaves_before_the_last_is_held_back(
     monkeypatch.setattr(outgoing, "be_writable_when", lambda *_, **__: None)
     if tail == "from the disk":
         monkeypatch.setattr(Handle, "read_into_nowait", lambda *_: None)
+    snapshot = Snapshot(b"L" * TAIL) if tail == "a snapshot" else None
     server, client = ends
-    left, received = Outgoing(handle, HEAD, PLAN), 0
+    left, received = Outgoing(handle, HEAD, PLAN, snapshot), b""
     for _ in range(1000):
         if left.send(server) is Waits.DISK:
             await left.wait_for_disk()
         received += taken(client)
         if left._draining:
             break
-    assert received + taken(client) == len(HEAD) + SIZE - LAST
+    assert len(received + taken(client)) == len(HEAD) + SIZE - LAST
+
+
+def _sent(
+    left: Outgoing, ends: tuple[socket.socket, socket.socket], between: Callable[[], object]
+) -> bytes:
+    """What arrives at a client that takes all, when something happens between two turns."""
+    server, client = ends
+    received = b""
+    while left.send(server) is not Waits.NOTHING:
+        received += taken(client)
+        between()
+    return received + taken(client)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "held"),
+    [
+        pytest.param(0, SIZE - 1, TAIL, id="pages and its end"),
+        pytest.param(0, SIZE - 1, SIZE, id="all of it"),
+        pytest.param(7, 7 + TAIL, TAIL, id="one octet more than its end"),
+        pytest.param(SIZE - 40_000, SIZE - 1, 40_000, id="a short range"),
+    ],
+)
+def test_a_snapshot_is_sent_for_the_octets_it_holds(
+    handle: Handle, ends: tuple[socket.socket, socket.socket], first: int, last: int, held: int
+) -> None:
+    plan = ResponsePlan(206, (), (ByteRange(first, last),))
+    left = Outgoing(handle, HEAD, plan, Snapshot(b"S" * held))
+    expected = HEAD + b"L" * (last + 1 - first - held) + b"S" * held
+    assert _sent(left, ends, lambda: None) == expected
+
+
+def test_of_a_file_that_changed_a_snapshot_is_sent_no_more(
+    handle: Handle, ends: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    """The pages before it may be the new ones: then its end would make a mixture look whole."""
+    left = Outgoing(handle, HEAD, PLAN, Snapshot(b"L" * TAIL))
+    with pytest.raises(ContentChangedError):
+        _sent(left, ends, lambda: (tmp_path / "large.bin").write_bytes(b"N" * SIZE))

@@ -25,9 +25,10 @@ from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.head import RequestLine, may_become_ours
-from asyncstatic.serve.direct.lane import Admitted, Exchange, KnownResponse, Lane, head_of
-from asyncstatic.serve.direct.outlet import Outlet, reset
+from asyncstatic.serve.direct.lane import Admitted, Exchange, Lane
+from asyncstatic.serve.direct.outlet import Outlet, joined, reset
 from asyncstatic.serve.direct.refusal import refuse
+from asyncstatic.serve.direct.response import Content, KnownResponse, head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.portable import in_memory, is_of_file
 
@@ -117,8 +118,9 @@ class DirectProtocol(asyncio.Protocol):
         self._lane.leave(self)
         self._buffer = b""
         self.resume_writing()
-        if self._answering is not None:
-            self._answering.cancel()
+        answering, self._answering = self._answering, None  # which holds us, and handles
+        if answering is not None:
+            answering.cancel()
         self._outlet.close()
 
     def pause_writing(self) -> None:
@@ -214,7 +216,7 @@ class DirectProtocol(asyncio.Protocol):
             if known is not None:
                 if found.handle is None:
                     admitted.find_entry()
-                self._deliver(admitted, known, found, close=False)
+                self._deliver(admitted, known, found, close=False, again=True)
                 return True
         return self._send(admitted, *admitted.mount.static.plan(admitted.request, found))
 
@@ -235,11 +237,13 @@ class DirectProtocol(asyncio.Protocol):
         known = admitted.recall()
         if known is None or not self._keeps_alive(admitted):
             return False
-        octets = entry.turn.made.get(known)
+        made = entry.turn.made
+        octets = made.get(known)
         if octets is None:
-            octets = known.head + self._lane.ending() + (known.content or b"")
-            entry.turn.made[known] = octets
-        self.transport.write(octets)
+            contents = self._lane.contents
+            content = contents.of(known) if self._outlet.may_pass else known.content
+            octets = made[known] = joined(known.head + self._lane.ending(), content or b"")
+        self._outlet.write(octets)
         self._answered(admitted, known.plan)
         return True
 
@@ -266,39 +270,51 @@ class DirectProtocol(asyncio.Protocol):
         return True
 
     def _deliver(
-        self, admitted: Admitted, known: KnownResponse, opened: Opened | None, *, close: bool
+        self,
+        admitted: Admitted,
+        known: KnownResponse,
+        opened: Opened | None,
+        *,
+        close: bool,
+        again: bool = False,
     ) -> None:
-        head = known.head + self._lane.ending(close=close)
         try:
-            content = self._content(known, opened)
+            content = self._content(known, opened, again=again)
         except OSError as error:
             _close(opened)
             self._give_up(error)
             return
         if content is None:
-            self._send_file(admitted, head, known.plan, cast("Opened", opened), close=close)
+            self._send_file(admitted, known, cast("Opened", opened), close=close, again=again)
             return
-        self._outlet.write(head, content)
+        self._outlet.write(joined(known.head + self._lane.ending(close=close), content))
         _close(opened)
         self._ended(admitted, known.plan, close=close)
 
-    def _content(self, known: KnownResponse, opened: Opened | None) -> bytes | None:
+    def _content(
+        self, known: KnownResponse, opened: Opened | None, *, again: bool
+    ) -> Content | None:
         """The content, unless it is octets of a file that the kernel had better send by itself."""
         if known.content is not None or opened is None:
             return known.content
-        if (known.plan.length or 0) > _READ_AT_ONCE and self._outlet.past() is not None:
+        past = self._outlet.may_pass
+        if past and (known.plan.length or 0) > _READ_AT_ONCE:
             return None
-        return self._lane.excerpt(known, opened)
+        return self._lane.contents.excerpt(known, opened, again=again, past=past)
 
     def _send_file(
-        self, admitted: Admitted, head: bytes, plan: ResponsePlan, opened: Opened, *, close: bool
+        self, admitted: Admitted, known: KnownResponse, opened: Opened, *, close: bool, again: bool
     ) -> None:
         """Send what the socket takes at once, and the rest at the client's pace."""
-        then = partial(self._ended, admitted, plan, close=close)
-        transfer = Transfer(self, opened, head, plan, then)
+        head = known.head + self._lane.ending(close=close)
+        then = partial(self._ended, admitted, known.plan, close=close)
         try:
+            again = again and self._outlet.may_pass
+            tail = self._lane.contents.tail(known, opened) if again else None
+            transfer = Transfer(self, opened, head, known.plan, tail, then)
             finished = transfer.begin(self._outlet)
         except Exception as error:
+            _close(opened)
             self._give_up(error)
             return
         if finished:

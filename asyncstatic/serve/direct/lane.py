@@ -21,10 +21,10 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
-from asyncstatic.http.status import PHRASES
 from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.direct.head import Head, HeadReader, Key, RequestLine
 from asyncstatic.serve.direct.refusal import misread
+from asyncstatic.serve.direct.response import Contents, KnownResponse, head_of
 from asyncstatic.serve.middleware import PASSED_ON
 from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.scope import split_mount
@@ -33,9 +33,8 @@ SWEEP_SECONDS = 0.5
 _REMEMBERED_OCTETS = 2048  # of one request head; a longer one is seldom repeated
 # Of what hot content may take, one part in so many, besides it.
 _SHARE_OF_REQUESTS = 4
-_SHARE_OF_EXCERPTS = 16
+_SHARE_OF_CONTENTS = 8
 _ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
-_KNOWN_OCTETS = 2048  # that a response takes besides its content (rounded up)
 _PAGES = 256
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
@@ -96,21 +95,6 @@ class Admitted:
         if found is None or self.page is None or not self.mount.answers(self.page.plan):
             return None
         return self.page
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownResponse:
-    """A response made before.
-
-    Attributes:
-        head: without what the server adds to each, and its end.
-        content: None for octets of a file.
-        plan: what it was made from.
-    """
-
-    head: bytes
-    content: bytes | None
-    plan: ResponsePlan
 
 
 class Exchange(NamedTuple):
@@ -213,8 +197,7 @@ class Lane:
         cached = sum(mount.static.settings.cache_bytes for mount in mounts)
         # Requests by their exact octets, so that one which is repeated is read once.
         self.remembered = BoundedOctets(cached // _SHARE_OF_REQUESTS, cost_of_request)
-        # Octets of large files, by the response they are the content of.
-        self._excerpts = BoundedOctets(cached // _SHARE_OF_EXCERPTS, cost_of_excerpt)
+        self.contents = Contents(cached // _SHARE_OF_CONTENTS)
         self._pages: BoundedDict[ResponsePlan, KnownResponse] = BoundedDict(_PAGES)
         self._second = 0
         self._ending = b""
@@ -284,19 +267,6 @@ class Lane:
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key.deciding, admitted.key, response)
 
-    def excerpt(self, known: KnownResponse, opened: Opened) -> bytes | None:
-        """Read the content of a response, as far as the page cache has it; the same is read once.
-
-        Raises:
-            OSError: the disk failed.
-        """
-        octets = self._excerpts.get(known)
-        if octets is None:
-            octets = in_memory(known.plan, opened)
-            if octets is not None and known in opened.memo.values():  # else nobody asks by it again
-                self._excerpts.put(known, octets)
-        return octets
-
     # -- the life of connections -----------------------------------------------------------
 
     def is_full(self) -> bool:
@@ -320,12 +290,13 @@ class Lane:
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Close what is past its deadline: one timer, as long as there are connections."""
+        """Close what is past its deadline, and forget what nobody asks for: one timer for all."""
         self._sweeping = None
+        self.contents.turn()
         now = asyncio.get_running_loop().time()
         for connection in tuple(self.connections):
             connection.expire(now)
-        if self.connections:
+        if self.connections or self.contents:
             self._sweep_later()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -361,11 +332,6 @@ def cost_of_request(octets: bytes, _: Admitted) -> int:
     return len(octets) + _ADMITTED_OCTETS
 
 
-def cost_of_excerpt(_: KnownResponse, octets: bytes) -> int:
-    """Octets that the content of a response takes which is remembered."""
-    return len(octets) + _KNOWN_OCTETS
-
-
 def find_mounts(app: Any) -> Iterator[Mount]:
     """Find the static roots in front of an app, as far as our own wrappers are around it."""
     from asyncstatic.serve.middleware import StaticMiddleware
@@ -379,17 +345,3 @@ def find_mounts(app: Any) -> Iterator[Mount]:
         yield from find_mounts(app.app)
     elif isinstance(getattr(app, "asgi_app", None), StaticMiddleware):
         yield from find_mounts(app.asgi_app)
-
-
-def head_of(plan: ResponsePlan) -> bytes:
-    """Serialize status line and fields, as far as they are the plan's."""
-    return _status_line(plan.status) + b"".join(b"%b: %b\r\n" % field for field in plan.fields)
-
-
-def _status_line(status: int) -> bytes:
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-_STATUS_LINES = {
-    status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()
-}

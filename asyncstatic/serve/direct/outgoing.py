@@ -24,15 +24,15 @@ from typing import cast
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
+from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve.direct.outlet import be_writable_when, unsent
+from asyncstatic.serve.direct.outlet import MORE, be_writable_when, unsent
+from asyncstatic.serve.direct.response import TAIL, WHOLE
 
 WINDOW = 4 * 1024 * 1024
 # What one connection sends before it is another's turn. As soon as there is room: a socket that is
 # kept full is emptied on the client's processor, and 10 us of delay make 10 MiB a fifth dearer.
 TURN = 2 * 1024 * 1024
-WHOLE = kernel.SCRATCH  # a range up to which it is copied
-TAIL = 256 * 1024  # of a longer one, copied
 LAST = 4096  # of these, held back until most others have left
 CUSHION = 48 * 1024  # all but these: a client who has them all waits for the last
 
@@ -59,6 +59,7 @@ class Outgoing:
         handle: where content comes from; not closed here.
         head: goes first.
         plan: the content; of a length that is known.
+        tail: a snapshot of its last octets, if there is one: of a content in one part.
     """
 
     __slots__ = (
@@ -69,11 +70,15 @@ class Outgoing:
         "_parts",
         "_position",
         "_refers",
+        "_tail",
         "_warm_until",
     )
 
-    def __init__(self, handle: Handle, head: bytes, plan: ResponsePlan) -> None:
+    def __init__(
+        self, handle: Handle, head: bytes, plan: ResponsePlan, tail: Snapshot | None = None
+    ) -> None:
         self._handle = handle
+        self._tail = tail
         self._octets = head
         self._position = self._end = 0
         self._parts = deque(cast("tuple[bytes | ByteRange, ...]", plan.content))
@@ -114,22 +119,26 @@ class Outgoing:
         Returns how much of the turn's room is used: all, when the socket is full. (To try once more
         costs an exception.)
         """
-        if self._is_copied():
+        if self._tail is None and self._is_copied():
             return self._send_copy(out, room)
         if self._octets:
             return self._send_octets(out, room)
+        if self._tail is not None and self._is_copied():
+            return self._send_snapshot(out, self._tail, room)
         if self._position >= self._warm_until and not self._is_warm():
             return None
         return self._send_pages(out, room)
 
     def _send_octets(self, out: socket.socket, room: int) -> int:
-        sent = _send(out, self._octets)
+        more = MORE if self._tail is not None and self._is_copied() else 0
+        sent = _send(out, self._octets, flags=more)
         self._octets = self._octets[sent:]
         return room if self._octets else sent
 
     def _send_pages(self, out: socket.socket, room: int) -> int | None:
         """Send from the page cache, without a copy, all but the tail."""
-        until = min(self._warm_until, self._end - TAIL, self._position + room)
+        tail = TAIL if self._tail is None else len(self._tail)
+        until = min(self._warm_until, self._end - tail, self._position + room)
         try:
             sent = kernel.sendfile(
                 out.fileno(), self._handle.fd, self._position, until - self._position
@@ -161,6 +170,20 @@ class Outgoing:
         self._octets = before[sent:]
         self._position += max(sent - len(before), 0)
         return sent if sent == len(before) + got else room
+
+    def _send_snapshot(self, out: socket.socket, tail: Snapshot, room: int) -> int:
+        """Send of the end, without a copy, while the file is what the head says."""
+        if self._refers and self._end - self._position <= LAST and not self._may_send_last(out):
+            return room
+        count = self._allowed()
+        self._check(count)
+        first = self._position - self._end + len(tail)
+        try:
+            sent = kernel.sendfile(out.fileno(), tail.fd, first, count)
+        except BlockingIOError:
+            return room
+        self._position += sent
+        return sent if sent == count else room
 
     def _may_send_last(self, out: socket.socket) -> bool:
         """Tell whether most of the tail has left; else be called when it has."""
@@ -208,8 +231,11 @@ class Outgoing:
     # -- what is left ----------------------------------------------------------------------
 
     def _is_copied(self) -> bool:
-        """Tell whether what is left of the stretch is copied: all of a short one, else its tail."""
-        return self._end - self._position <= (TAIL if self._refers else WHOLE)
+        """Tell whether what is left of the stretch is a copy: all of a short one, else its tail."""
+        left = self._end - self._position
+        if self._tail is not None:
+            return left <= len(self._tail)
+        return left <= (TAIL if self._refers else WHOLE)
 
     def _allowed(self) -> int:
         """How much of the stretch may leave now: not its last, while the socket refers to others."""
@@ -235,9 +261,9 @@ class Outgoing:
             self._refers = False
 
 
-def _send(out: socket.socket, *octets: bytes | memoryview) -> int:
+def _send(out: socket.socket, *octets: bytes | memoryview, flags: int = 0) -> int:
     """Send what the socket takes."""
     try:
-        return out.sendmsg(octets)
+        return out.sendmsg(octets, (), flags)
     except BlockingIOError:
         return 0

@@ -12,8 +12,10 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from typing import TypeAlias
 
 from asyncstatic.files import kernel
+from asyncstatic.files.snapshot import Snapshot
 
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
@@ -23,6 +25,7 @@ if sys.platform == "linux":
     _SIOCOUTQNSD = 0x894B  # <linux/sockios.h>, tcp(7)
 else:
     _SIOCOUTQNSD = None
+MORE = 0x8000 if sys.platform == "linux" else 0  # MSG_MORE of send(2)
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 # Octets that TLS gathers in front of a full socket: one record, not the 512 KiB of asyncio and uvloop.
 _WAITING_FOR_TLS = 16 * 1024
@@ -30,29 +33,59 @@ _JOINED = 4096  # octets of content up to which one copy costs less than a list 
 _BYTES_ACKED = slice(120, 128)  # of struct tcp_info, since Linux 4.1 (<linux/tcp.h>)
 
 
+#: What is written together: in one piece, or in two.
+Octets: TypeAlias = bytes | tuple[bytes, bytes | Snapshot]
+
+
+def joined(head: bytes, content: bytes | Snapshot) -> Octets:
+    """Make a response of its parts; only a little is worth a copy behind its head."""
+    if isinstance(content, bytes) and len(content) <= _JOINED:
+        return head + content
+    return head, content
+
+
 class Outlet:
     """The writing side of one connection.
 
     Args:
         transport: the connection's own.
+
+    Attributes:
+        may_pass: whether octets may ever leave past it.
     """
 
-    __slots__ = ("_duplicate", "_may_pass", "_transport")
+    __slots__ = ("_duplicate", "_transport", "may_pass")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         tls = transport.get_extra_info("ssl_object") is not None
         if tls:
             transport.set_write_buffer_limits(_WAITING_FOR_TLS)
-        self._may_pass = kernel.HAS_SENDFILE and not tls
+        self.may_pass = kernel.HAS_SENDFILE and not tls
         self._duplicate: socket.socket | None = None
 
-    def write(self, head: bytes, content: bytes) -> None:
-        """Write through the transport; only a little is worth a copy behind its head."""
-        if len(content) > _JOINED:
-            self._transport.writelines((head, content))
+    def write(self, octets: Octets) -> None:
+        """Write all; what the socket does not take waits in the transport."""
+        if isinstance(octets, bytes):
+            self._transport.write(octets)
+            return
+        head, content = octets
+        if isinstance(content, Snapshot):
+            self._send(head, content)
         else:
-            self._transport.write(head + content)
+            self._transport.writelines((head, content))
+
+    def _send(self, head: bytes, content: Snapshot) -> None:
+        """Write past the transport what the socket takes: without a copy."""
+        out, sent = self.past(), 0
+        # An error is the transport's to find: it meets the same one.
+        with suppress(OSError):
+            if out is not None:
+                head = head[out.send(head, MORE) :]
+            while out is not None and not head and sent < len(content):
+                sent += kernel.sendfile(out.fileno(), content.fd, sent, len(content) - sent)
+        if sent < len(content):
+            self._transport.write(head + content.read(sent))
 
     def past(self) -> socket.socket | None:
         """Return a duplicate of the socket, for system calls of our own.
@@ -60,7 +93,7 @@ class Outlet:
         None while only the transport may write: over TLS, behind what it has still to write, and
         when there are no more handles.
         """
-        if not self._may_pass or self._transport.get_write_buffer_size():
+        if not self.may_pass or self._transport.get_write_buffer_size():
             return None
         if self._duplicate is None:
             with suppress(OSError):

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 from asyncstatic.files.handle import Handle
+from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
@@ -51,6 +52,7 @@ class Transfer:
         opened: where from; has a handle.
         head: goes first.
         plan: the content.
+        tail: its end, if there is a snapshot of that; not used through the transport.
         then: what the client is to do when all has been sent; not called here.
     """
 
@@ -61,6 +63,7 @@ class Transfer:
         "_out",
         "_outgoing",
         "_plan",
+        "_tail",
         "_task",
         "_watched",
         "then",
@@ -75,12 +78,14 @@ class Transfer:
         opened: Opened,
         head: bytes,
         plan: ResponsePlan,
+        tail: Snapshot | None,
         then: Callable[[], None],
     ) -> None:
         self._client = client
         self._opened = opened
         self._head = head
         self._plan = plan
+        self._tail = tail
         self._task: asyncio.Task[None] | None = None
         self._watched = False
         self.then = then
@@ -133,7 +138,7 @@ class Transfer:
 
     def _look_at(self, out: socket.socket) -> None:
         self._out = out
-        self._outgoing = Outgoing(self._handle, self._head, self._plan)
+        self._outgoing = Outgoing(self._handle, self._head, self._plan, self._tail)
         self._outgoing.look_ahead()
 
     def _go_on(self) -> None:
