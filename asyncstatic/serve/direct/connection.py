@@ -57,6 +57,7 @@ class DirectProtocol(asyncio.Protocol):
         "_requests",
         "_writable",
         "deadline",
+        "spawn",
         "transport",
     )
 
@@ -73,6 +74,7 @@ class DirectProtocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
         self._began = 0.0
+        self.spawn = lane.spawn
         self.deadline = Deadline(loop, lane.keep_alive_timeout, lane.send_timeout)
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -349,12 +351,8 @@ class DirectProtocol(asyncio.Protocol):
 
     # -- what takes longer, and what is not ours -------------------------------------------
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine, and keep it alive until it ends."""
-        return self._lane.spawn(work)
-
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._answering = self._lane.spawn(self._run(work))
+        self._answering = self.spawn(self._run(work))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one answer, then go on."""
