@@ -64,20 +64,22 @@ class BoundedOctets(dict[Key, Value]):
 
 
 class RecentOctets(Generic[Key, Value]):
-    """Remembers what was asked for lately, within a bound in octets.
+    """Remembers what was asked for lately, within a bound in octets and one in number.
 
     `turn` is called from time to time: what was not asked for between two turns is forgotten, or
     earlier where all would take too much.
 
     Args:
         capacity: octets that all may take.
-        cost: how many a value takes.
+        most: how many there may be.
+        cost: octets that a value takes.
     """
 
-    __slots__ = ("_capacity", "_cost", "_new", "_old", "_used")
+    __slots__ = ("_capacity", "_cost", "_most", "_new", "_old", "_used")
 
-    def __init__(self, capacity: int, cost: Callable[[Value], int]) -> None:
-        self._capacity = capacity // 2  # of the new; the old took no more
+    def __init__(self, capacity: int, most: int, cost: Callable[[Value], int]) -> None:
+        # Of the new; the old were no more.
+        self._capacity, self._most = capacity // 2, most // 2
         self._cost = cost
         self._new: dict[Key, Value] = {}
         self._old: dict[Key, Value] = {}
@@ -98,9 +100,9 @@ class RecentOctets(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         """Remember what is not there yet, if it may be."""
         cost = self._cost(value)
-        if cost > self._capacity:
+        if cost > self._capacity or not self._most:
             return
-        if self._used + cost > self._capacity:
+        if self._used + cost > self._capacity or len(self._new) >= self._most:
             self.turn()
         self._new[key] = value
         self._used += cost

@@ -45,13 +45,15 @@ class Contents:
     What is not asked for between two turns goes, and its handle with it.
 
     Args:
-        capacity: octets; less where the process may have few handles.
+        capacity: octets; of the handles this process may have an eighth, at most.
     """
 
     def __init__(self, capacity: int) -> None:
-        most = min(capacity, kernel.handle_limit() // _SHARE_OF_HANDLES * LEAST) // 2
-        self._whole: RecentOctets[KnownResponse, Content] = RecentOctets(most, cost_of_content)
-        self._tails: RecentOctets[KnownResponse, Snapshot] = RecentOctets(most, cost_of_content)
+        most = kernel.handle_limit() // _SHARE_OF_HANDLES // 2
+        self._whole: RecentOctets[KnownResponse, Content]
+        self._tails: RecentOctets[KnownResponse, Snapshot]
+        self._whole = RecentOctets(capacity // 2, most, cost_of_content)
+        self._tails = RecentOctets(capacity // 2, most, cost_of_content)
         self._may_copy = _COPIED
 
     def __len__(self) -> int:
