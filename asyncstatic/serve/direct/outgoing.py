@@ -1,9 +1,10 @@
 """What is left of a response, and how its next octets get into the socket without waiting.
 
-Up to 1 MiB of a file is copied, and leaves with its head in one call: that costs half of what
-sendfile(2) does. Of what is longer the head leaves by itself: it wakes the client, which then takes
-and acknowledges the content on its own core while it is sent. (With MSG_MORE a server pays for
-that: a third more for 10 MiB.) The file follows by sendfile(2), without a copy.
+Up to 1 MiB of a file is copied, and leaves with its head in one call; what is sent again was copied
+before, into a snapshot, and leaves that by sendfile(2) without another copy. Of what is longer the
+head leaves by itself: it wakes the client, which then takes and acknowledges the content on its own
+core while it is sent. (With MSG_MORE a server pays for that: a third more for 10 MiB.) The file
+follows by sendfile(2), without a copy.
 
 After sendfile(2) the socket holds references to the file's pages: who rewrites the file in place
 rewrites what the client has not taken yet, on the same machine even what it has received. So the

@@ -126,13 +126,23 @@ class Transfer:
     async def _begin_later(self, outlet: Outlet) -> None:
         """Send past the transport as soon as that has nothing to write, else through it."""
         self._client.deadline.progress()
-        await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-        out = outlet.past()
-        if out is None:
-            await self._go_through()
+        try:
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
+            out = outlet.past()
+            if out is None:
+                await self._go_through()
+            else:
+                self._look_at(out)
+        except Exception as error:
+            self._end(error)
             return
-        self._look_at(out)
-        self._go_on()
+        except BaseException:
+            self._stop()
+            raise
+        if out is None:
+            self._end(None)
+        else:
+            self._go_on()
 
     # -- past the transport ----------------------------------------------------------------
 
@@ -196,14 +206,9 @@ class Transfer:
         """Send all through the transport, in pieces."""
         self._client.transport.write(self._head)
         self._client.deadline.hold()  # while the disk is asked
-        try:
-            async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
-                async for piece, _ in pieces:
-                    self._client.transport.write(piece)
-                    await self._client.drained()
-                    self._client.deadline.hold()
-        except Exception as error:
-            self._end(error)
-            return
+        async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
+            async for piece, _ in pieces:
+                self._client.transport.write(piece)
+                await self._client.drained()
+                self._client.deadline.hold()
         self._client.deadline.progress()
-        self._end(None)
