@@ -40,10 +40,11 @@ class Entry:
 
     def recall(self) -> Opened | Absence | None:
         """Return what was found; None if it is forgotten, or no longer so."""
-        if self._looked_at != self.turn.number:
-            if self._found is None or not self.turn.are_unchanged(self._witnesses):
+        turn = self.turn
+        if self._looked_at != turn.number or turn.of_tasks:
+            if self._found is None or not turn.are_unchanged(self._witnesses):
                 return None
-            self._looked_at = self.turn.number
+            self._looked_at = turn.number
         self.used = True
         return self._found
 

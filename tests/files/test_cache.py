@@ -239,11 +239,12 @@ async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(site: 
     assert entry is not None
     await asyncio.sleep(0)
     assert entry.recall() is not None
-    entry.turn.made["answer"] = b"octets"
+    made = {"answer": b"octets"}
+    entry.turn.ends(made)
     write(site.top / "root/a.txt", NEW)
     assert entry.recall() is not None, "one look serves one turn"
     await asyncio.sleep(0)
-    assert not entry.turn.made
+    assert not made
     assert entry.recall() is None
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from asyncstatic import StaticFiles
+from asyncstatic.http.model import Request
 from tests.serve.inside import LOOPS, Inside, eventually, open_handles, serving_inside
 from tests.support.raw import Answer, Connection, head
 from tests.support.site import write_site
@@ -193,6 +195,55 @@ def test_a_worker_that_served_its_requests_ends(site: Path, direct: bool) -> Non
         for _ in range(4):
             assert _status(server) == 200
         assert eventually(server.loop.is_closed)
+
+
+def test_the_last_request_says_so_also_where_others_ask_the_same(site: Path, loop: str) -> None:
+    with (
+        serving_inside(StaticFiles(site), loop=loop, keep_alive_max_requests=3) as server,
+        ExitStack() as stack,
+    ):
+        new, *old = (stack.enter_context(server.connect()) for _ in range(9))
+        for connection in old * 2:
+            connection.send(_REQUEST)
+            assert connection.read().field("connection") is None
+        at_once(server, lambda: [connection.send(_REQUEST) for connection in (new, *old)])
+        assert new.read().field("connection") is None
+        assert [connection.read().field("connection") for connection in old] == ["close"] * 8
+        assert all(connection.ended() for connection in old)
+
+
+def at_once(server: Inside, act: Callable[[], object]) -> None:
+    """Do something while the loop does nothing else: what is sent is read in one turn of it."""
+
+    async def acting() -> None:
+        act()
+
+    asyncio.run_coroutine_threadsafe(acting(), server.loop).result(10)
+
+
+# -- what one look tells -----------------------------------------------------------------------
+
+
+def test_what_a_task_saw_tells_nothing_about_a_request_that_came_later(
+    tmp_path: Path, loop: str
+) -> None:
+    """On uvloop the task runs first, and the request is read in the same turn of the loop."""
+    page, new = tmp_path / "page.txt", tmp_path / "new.txt"
+    page.write_bytes(b"before")
+    time.sleep(0.1)  # so that it is kept
+    static = StaticFiles(tmp_path)
+    with serving_inside(static, loop=loop) as server, server.connect() as connection:
+        for _ in range(3):
+            assert connection.get("/page.txt").content == b"before"
+
+        async def look_and_replace() -> None:
+            await static.find(Request("GET", b"/page.txt"))
+            new.write_bytes(b"behind")
+            new.replace(page)
+            connection.send(head("/page.txt"))
+
+        asyncio.run_coroutine_threadsafe(look_and_replace(), server.loop).result(10)
+        assert connection.read().content == b"behind"
 
 
 # -- clients that do not read ----------------------------------------------------------------

@@ -24,8 +24,8 @@ from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
-from asyncstatic.serve.direct.head import RequestLine, may_become_ours
-from asyncstatic.serve.direct.lane import Admitted, Exchange, Lane
+from asyncstatic.serve.direct.head import may_become_ours
+from asyncstatic.serve.direct.lane import Admitted, Lane
 from asyncstatic.serve.direct.outlet import Outlet, joined, reset
 from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.response import Content, KnownResponse, head_of
@@ -96,9 +96,15 @@ class DirectProtocol(asyncio.Protocol):
             self._hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """Answer all complete requests that are there; of one that is known at a glance."""
+        """Answer all complete requests that are there; one that is known, at a glance."""
         if not self._buffer and self._answering is None and self._writable is None:
-            admitted = self._lane.remembered.get(data)
+            lane = self._lane
+            octets = lane.answers.get(data)
+            if octets is not None and self._requests + 1 < lane.keep_alive_requests:
+                self._outlet.write(octets)
+                self._requests += 1
+                return
+            admitted = lane.remembered.get(data)
             if admitted is not None and not self.transport.is_closing():
                 if not self._answer(admitted, data):
                     self._buffer = data
@@ -201,7 +207,7 @@ class DirectProtocol(asyncio.Protocol):
         """Answer a request, or begin to; False when the full server must have it."""
         if self._lane.observes:
             self._began = time.time()
-        if admitted.entry is not None and self._repeat(admitted, admitted.entry):
+        if admitted.entry is not None and self._repeat(admitted, admitted.entry, head):
             return True
         lookup = admitted.lookup
         if isinstance(lookup, ResponsePlan):
@@ -231,20 +237,18 @@ class DirectProtocol(asyncio.Protocol):
 
     # -- responses -------------------------------------------------------------------------
 
-    def _repeat(self, admitted: Admitted, entry: Entry) -> bool:
+    def _repeat(self, admitted: Admitted, entry: Entry, head: bytes) -> bool:
         """Answer as the last time, if memory still has what that was made of, and it is unchanged.
 
-        Those who ask in one turn of the loop share the octets.
+        Who asks with the same octets in the same turn of the loop is answered at a glance.
         """
         known = admitted.recall()
         if known is None or not self._keeps_alive(admitted):
             return False
-        made = entry.turn.made
-        octets = made.get(known)
-        if octets is None:
-            contents = self._lane.contents
-            content = contents.of(known) if self._outlet.may_pass else known.content
-            octets = made[known] = joined(known.head + self._lane.ending(), content or b"")
+        lane = self._lane
+        octets = lane.again(known, entry.turn, past=self._outlet.may_pass)
+        if not (entry.turn.of_tasks or lane.observes):
+            lane.answers[head] = octets
         self._outlet.write(octets)
         self._answered(admitted, known.plan)
         return True
@@ -342,12 +346,8 @@ class DirectProtocol(asyncio.Protocol):
 
     def _answered(self, admitted: Admitted, plan: ResponsePlan) -> None:
         self._requests += 1
-        lane = self._lane
-        if lane.observes:
-            seconds = time.time() - self._began
-            method, target, query, _, mount, _ = admitted.request
-            line = RequestLine(method, mount + target, query)
-            lane.server.observe(Exchange(line, admitted.head, plan, self.transport, seconds))
+        if self._lane.observes:
+            self._lane.observed(admitted, plan, self.transport, time.time() - self._began)
 
     # -- what takes longer, and what is not ours -------------------------------------------
 

@@ -18,11 +18,13 @@ from asyncstatic.files.cache import Cached
 from asyncstatic.files.entry import Entry
 from asyncstatic.files.memory import BoundedDict, BoundedOctets
 from asyncstatic.files.source import Opened
+from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
 from asyncstatic.serve.asgi import StaticFiles, remember
 from asyncstatic.serve.direct.head import Head, HeadReader, Key, RequestLine
+from asyncstatic.serve.direct.outlet import Octets, joined
 from asyncstatic.serve.direct.refusal import misread
 from asyncstatic.serve.direct.response import Contents, KnownResponse, head_of
 from asyncstatic.serve.middleware import PASSED_ON
@@ -198,6 +200,8 @@ class Lane:
         # Requests by their exact octets, so that one which is repeated is read once.
         self.remembered = BoundedOctets(cached // _SHARE_OF_REQUESTS, cost_of_request)
         self.contents = Contents(cached // _SHARE_OF_CONTENTS)
+        # Of this turn of the loop, by what they were made of, and by the octets of requests.
+        self.answers: dict[KnownResponse | bytes, Octets] = {}
         self._pages: BoundedDict[ResponsePlan, KnownResponse] = BoundedDict(_PAGES)
         self._second = 0
         self._ending = b""
@@ -254,6 +258,17 @@ class Lane:
             self._ending = b"".join((*lines, b"\r\n"))
         return b"connection: close\r\n" + self._ending if close else self._ending
 
+    def again(self, known: KnownResponse, turn: Turn, *, past: bool) -> Octets:
+        """Give an answer once more: those who ask in one turn of the loop share its octets."""
+        octets = self.answers.get(known)
+        if octets is None:
+            content = self.contents.of(known) if past else known.content
+            octets = joined(known.head + self.ending(), content or b"")
+            if not self.answers:
+                turn.ends(self.answers)
+            self.answers[known] = octets
+        return octets
+
     def page(self, plan: ResponsePlan) -> KnownResponse:
         """Make a response that needs no representation, once for all who get the same."""
         known = self._pages.get(plan)
@@ -266,6 +281,14 @@ class Lane:
         """Keep a response with what it was made from, where it lasts."""
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key.deciding, admitted.key, response)
+
+    def observed(
+        self, admitted: Admitted, plan: ResponsePlan, transport: asyncio.Transport, seconds: float
+    ) -> None:
+        """Tell the full server of an exchange."""
+        method, target, query, _, mount, _ = admitted.request
+        line = RequestLine(method, mount + target, query)
+        self.server.observe(Exchange(line, admitted.head, plan, transport, seconds))
 
     # -- the life of connections -----------------------------------------------------------
 
