@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -206,17 +207,18 @@ def test_the_last_request_says_so_also_where_others_ask_the_same(site: Path, loo
         for connection in old * 2:
             connection.send(_REQUEST)
             assert connection.read().field("connection") is None
-        at_once(server, lambda: [connection.send(_REQUEST) for connection in (new, *old)])
+        at_once(server, [partial(connection.send, _REQUEST) for connection in (new, *old)])
         assert new.read().field("connection") is None
         assert [connection.read().field("connection") for connection in old] == ["close"] * 8
         assert all(connection.ended() for connection in old)
 
 
-def at_once(server: Inside, act: Callable[[], object]) -> None:
+def at_once(server: Inside, acts: list[Callable[[], None]]) -> None:
     """Do something while the loop does nothing else: what is sent is read in one turn of it."""
 
     async def acting() -> None:
-        act()
+        for act in acts:
+            act()
 
     asyncio.run_coroutine_threadsafe(acting(), server.loop).result(10)
 
