@@ -77,14 +77,15 @@ class Outlet:
 
     def _send(self, head: bytes, content: Snapshot) -> None:
         """Write past the transport what the socket takes: without a copy."""
-        out, sent = self.past(), 0
-        # An error is the transport's to find: it meets the same one.
-        with suppress(OSError):
+        out, count, sent = self.past(), len(content), 0
+        try:
             if out is not None:
                 head = head[out.send(head, MORE) :]
-            while out is not None and not head and sent < len(content):
-                sent += kernel.sendfile(out.fileno(), content.fd, sent, len(content) - sent)
-        if sent < len(content):
+                if not head:
+                    sent = kernel.sendfile(out.fileno(), content.fd, 0, count)
+        except OSError:
+            pass  # the transport meets the same
+        if sent < count:
             self._transport.write(head + content.read(sent))
 
     def past(self) -> socket.socket | None:
