@@ -240,7 +240,8 @@ class DirectProtocol(asyncio.Protocol):
     def _repeat(self, admitted: Admitted, entry: Entry, head: bytes) -> bool:
         """Answer as the last time, if memory still has what that was made of, and it is unchanged.
 
-        Who asks with the same octets in the same turn of the loop is answered at a glance.
+        Who sends the same octets in this turn of the loop is then answered at a glance; not after
+        what a task saw, nor where the full server is told of each.
         """
         known = admitted.recall()
         if known is None or not self._keeps_alive(admitted):
