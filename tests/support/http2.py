@@ -51,7 +51,15 @@ class Connection2:
         self.socket.sendall(self.h2.data_to_send())
 
     def request(self, target: str, *fields: tuple[str, str], method: str = "GET") -> int:
-        """Send a request; returns its stream."""
+        """Send a request; returns its stream.
+
+        Raises:
+            StreamError: the server has ended the connection (GOAWAY), which may have come with the
+                answer before; the request was not sent.
+
+        """
+        if self.h2.state_machine.state is h2.connection.ConnectionState.CLOSED:
+            raise StreamError("the connection ended")
         stream: int = self.h2.get_next_available_stream_id()
         pseudo = (":method", method), (":scheme", "http"), (":authority", HOST), (":path", target)
         self.h2.send_headers(stream, [*pseudo, *fields], end_stream=True)
