@@ -16,8 +16,8 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
-from asyncstatic.serve.direct.outlet import reset, taken
 from asyncstatic.serve.protocols import Server, with_method_as_sent
+from asyncstatic.serve.tcp import reset, taken
 
 
 class Hypercorn:

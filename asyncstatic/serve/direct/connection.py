@@ -24,16 +24,17 @@ from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import Absence, ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
+from asyncstatic.serve.direct.delivery import Reply, deliver
 from asyncstatic.serve.direct.head import may_become_ours
 from asyncstatic.serve.direct.lane import Admitted, Lane
-from asyncstatic.serve.direct.outlet import Outlet, joined, reset
+from asyncstatic.serve.direct.outlet import Outlet
 from asyncstatic.serve.direct.refusal import refuse
-from asyncstatic.serve.direct.response import Content, KnownResponse, head_of
+from asyncstatic.serve.direct.response import KnownResponse, head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.portable import in_memory, is_of_file
+from asyncstatic.serve.tcp import reset
 
 _HEAD_END = b"\r\n\r\n"
-_READ_AT_ONCE = 64 * 1024  # octets of a file, up to which one write costs less than several calls
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
 
 
@@ -285,46 +286,14 @@ class DirectProtocol(asyncio.Protocol):
         close: bool,
         again: bool = False,
     ) -> None:
-        try:
-            content = self._content(known, opened, again=again)
-        except OSError as error:
-            _close(opened)
-            self._give_up(error)
-            return
-        if content is None:
-            self._send_file(admitted, known, cast("Opened", opened), close=close, again=again)
-            return
-        self._outlet.write(joined(known.head + self._lane.ending(close=close), content))
-        _close(opened)
-        self._ended(admitted, known.plan, close=close)
-
-    def _content(
-        self, known: KnownResponse, opened: Opened | None, *, again: bool
-    ) -> Content | None:
-        """The content, unless it is octets of a file that the kernel had better send by itself."""
-        if known.content is not None or opened is None:
-            return known.content
-        past = self._outlet.may_pass
-        if past and (known.plan.length or 0) > _READ_AT_ONCE:
-            return None
-        return self._lane.contents.excerpt(known, opened, again=again, past=past)
-
-    def _send_file(
-        self, admitted: Admitted, known: KnownResponse, opened: Opened, *, close: bool, again: bool
-    ) -> None:
-        """Send what the socket takes at once, and the rest at the client's pace."""
-        head = known.head + self._lane.ending(close=close)
+        reply = Reply(known, opened, self._lane.ending(close=close), again)
         then = partial(self._ended, admitted, known.plan, close=close)
         try:
-            again = again and self._outlet.may_pass
-            tail = self._lane.contents.tail(known, opened) if again else None
-            transfer = Transfer(self, opened, head, known.plan, tail, then)
-            finished = transfer.begin(self._outlet)
+            transfer = deliver(self, self._outlet, self._lane.contents, reply, then)
         except Exception as error:
-            _close(opened)
             self._give_up(error)
             return
-        if finished:
+        if transfer is None:
             then()
         else:
             self._answering = transfer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from asyncstatic.serve.direct.outlet import taken
+from asyncstatic.serve.tcp import taken
 
 
 class Deadline:

@@ -27,8 +27,8 @@ from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve.direct.outlet import MORE, be_writable_when, unsent
 from asyncstatic.serve.direct.response import TAIL, WHOLE
+from asyncstatic.serve.tcp import MORE, be_writable_when, unsent
 
 WINDOW = 4 * 1024 * 1024
 # What one connection sends before it is another's turn. As soon as there is room: a socket that is
