@@ -25,6 +25,19 @@ from asyncstatic.http.model import Absence, Lookup
 
 _ANY = (("*",),)  # no client's: theirs name codings
 _MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
+# What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
+_OVERHEAD = 4096
+
+
+class _Kept(Entry):
+    """An entry of the cache: what it costs in octets, and the lookups that find it."""
+
+    __slots__ = ("cost", "lookups")
+
+    def __init__(self, found: Opened, turn: Turn) -> None:
+        super().__init__(found, found.witnesses, turn)
+        self.cost = len(found.content or b"") + _OVERHEAD
+        self.lookups: list[Lookup] = []
 
 
 class Cached:
@@ -44,8 +57,8 @@ class Cached:
         self._source = source
         self._capacity = capacity
         self._used = 0
-        self._entries: dict[Lookup, Entry] = {}
-        self._oldest_first: OrderedDict[Entry, None] = OrderedDict()
+        self._entries: dict[Lookup, _Kept] = {}
+        self._oldest_first: OrderedDict[_Kept, None] = OrderedDict()
         self._turn = Turn()
         self._handles = KeptHandles(self._turn)
         self._absent = AbsentNames(path, self._turn)
@@ -87,14 +100,14 @@ class Cached:
         self._handles.close_all()
         self._source.close()
 
-    def _of_any_coding(self, lookup: Lookup) -> Entry | None:
+    def _of_any_coding(self, lookup: Lookup) -> _Kept | None:
         """Find what has no other representation, and be found at once the next time."""
         entry = self._entries.get(_any_coding(lookup))
         if entry is not None and len(entry.lookups) < _MOST_NAMES:
             self._name(entry, lookup)
         return entry
 
-    def _name(self, entry: Entry, lookup: Lookup) -> None:
+    def _name(self, entry: _Kept, lookup: Lookup) -> None:
         self._entries[lookup] = entry
         entry.lookups.append(lookup)
 
@@ -110,7 +123,7 @@ class Cached:
             lookup = _any_coding(lookup)
         if (before := self._entries.get(lookup)) is not None:
             self._forget(before)
-        entry = Entry(found, found.witnesses, self._turn)
+        entry = _Kept(found, self._turn)
         self._name(entry, lookup)
         self._oldest_first[entry] = None
         self._used += entry.cost
@@ -118,7 +131,7 @@ class Cached:
             self._consider(next(iter(self._oldest_first)))
         return found
 
-    def _consider(self, entry: Entry) -> None:
+    def _consider(self, entry: _Kept) -> None:
         """Let an entry go, unless it was used since it was last considered."""
         if entry.used:
             entry.used = False
@@ -126,7 +139,7 @@ class Cached:
         else:
             self._forget(entry)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: _Kept) -> None:
         entry.forget()
         del self._oldest_first[entry]
         self._used -= entry.cost

@@ -5,14 +5,11 @@ from __future__ import annotations
 from asyncstatic.files.source import Opened
 from asyncstatic.files.turn import Turn
 from asyncstatic.files.witness import Witness
-from asyncstatic.http.model import Absence, Lookup
-
-# What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
-_OVERHEAD = 4096
+from asyncstatic.http.model import Absence
 
 
 class Entry:
-    """What was found, by which lookups, and what it is worth.
+    """What was found, and what tells that it would be found again.
 
     Args:
         found: a representation in memory; or that there is nothing.
@@ -20,21 +17,16 @@ class Entry:
         turn: of the loop that uses it.
 
     Attributes:
-        cost: octets that it takes.
-        lookups: its keys.
         turn: the same.
         used: since it was last considered.
     """
 
-    __slots__ = ("_found", "_looked_at", "_witnesses", "cost", "lookups", "turn", "used")
+    __slots__ = ("_found", "_looked_at", "_witnesses", "turn", "used")
 
     def __init__(self, found: Opened | Absence, witnesses: tuple[Witness, ...], turn: Turn) -> None:
         self._found: Opened | Absence | None = found
         self._witnesses = witnesses
         self._looked_at = -1
-        content = found.content if isinstance(found, Opened) else None
-        self.cost = len(content or b"") + _OVERHEAD
-        self.lookups: list[Lookup] = []
         self.turn = turn
         self.used = False
 

@@ -17,7 +17,7 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import entry as entry_module
+from asyncstatic.files import cache as cache_module
 from asyncstatic.files import kept as kept_module
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
@@ -322,7 +322,7 @@ async def test_what_appears_is_seen_by_the_next_request(site: Site) -> None:
 
 async def test_what_was_longest_unused_goes_first(tmp_path: Path) -> None:
     names = [f"file{number}" for number in range(8)]
-    site = Site(tmp_path, capacity=3 * (1000 + entry_module._OVERHEAD))
+    site = Site(tmp_path, capacity=3 * (1000 + cache_module._OVERHEAD))
     for name in names:
         write(tmp_path / "one" / name, b"x" * 1000)
     time.sleep(A_TICK)
