@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -246,6 +247,54 @@ def test_what_a_task_saw_tells_nothing_about_a_request_that_came_later(
 
         asyncio.run_coroutine_threadsafe(look_and_replace(), server.loop).result(10)
         assert connection.read().content == b"behind"
+
+
+def test_what_was_seen_tells_nothing_about_a_request_that_came_later_in_a_crowd(
+    tmp_path: Path, loop: str
+) -> None:
+    """Where 1,024 events came at once, libuv listens again before the loop has turned."""
+    page, new = tmp_path / "page.txt", tmp_path / "new.txt"
+    page.write_bytes(b"before")
+    new.write_bytes(b"behind")
+    time.sleep(0.1)  # so that it is kept
+    with (
+        many_handles(),
+        serving_inside(
+            StaticFiles(tmp_path), loop=loop, keep_alive_timeout=60, backlog=2048
+        ) as server,
+        ExitStack() as stack,
+    ):
+        first, later, *crowd = (stack.enter_context(server.connect()) for _ in range(1100))
+        for _ in range(3):
+            assert first.get("/page.txt").content == b"before"
+        ours, theirs = map(stack.enter_context, socket.socketpair())
+
+        def replace_and_ask() -> None:
+            server.loop.remove_reader(theirs)
+            new.replace(page)
+            later.send(head("/page.txt"))
+
+        def all_ask() -> None:
+            first.send(head("/page.txt"))
+            ours.send(b"now")
+            for connection in crowd:
+                connection.send(head("/.hidden"))  # not looked for
+
+        server.loop.call_soon_threadsafe(server.loop.add_reader, theirs, replace_and_ask)
+        at_once(server, [all_ask])
+        assert first.read().content == b"before"
+        assert later.read().content == b"behind"
+
+
+@contextmanager
+def many_handles() -> Iterator[None]:
+    """Let this process have more than a thousand connections with itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # -- clients that do not read ----------------------------------------------------------------

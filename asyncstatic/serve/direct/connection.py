@@ -241,15 +241,14 @@ class DirectProtocol(asyncio.Protocol):
     def _repeat(self, admitted: Admitted, entry: Entry, head: bytes) -> bool:
         """Answer as the last time, if memory still has what that was made of, and it is unchanged.
 
-        Who sends the same octets in this turn of the loop is then answered at a glance; not after
-        what a task saw, nor where the full server is told of each.
+        Who sends the same octets in this turn of the loop is then answered at a glance.
         """
         known = admitted.recall()
         if known is None or not self._keeps_alive(admitted):
             return False
         lane = self._lane
         octets = lane.again(known, entry.turn, past=self._outlet.may_pass)
-        if not (entry.turn.of_tasks or lane.observes):
+        if lane.lets_glance(entry.turn):
             lane.answers[head] = octets
         self._outlet.write(octets)
         self._answered(admitted, known.plan)

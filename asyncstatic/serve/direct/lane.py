@@ -38,6 +38,7 @@ _SHARE_OF_REQUESTS = 4
 _SHARE_OF_CONTENTS = 8
 _ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
 _PAGES = 256
+_CROWD = 500  # connections; with a duplicate of each these are less than 1,024 events at once
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
@@ -268,6 +269,14 @@ class Lane:
                 turn.ends(self.answers)
             self.answers[known] = octets
         return octets
+
+    def lets_glance(self, turn: Turn) -> bool:
+        """Tell whether those who send the same octets in this turn are answered without a look.
+
+        Not after what a task saw, nor where so many may ask at once that the loop listens again
+        in between (`Turn`), nor where the full server is told of each.
+        """
+        return not (turn.of_tasks or self.observes or len(self.connections) > _CROWD)
 
     def page(self, plan: ResponsePlan) -> KnownResponse:
         """Make a response that needs no representation, once for all who get the same."""
