@@ -32,8 +32,8 @@ class Entry:
 
     def recall(self) -> Opened | Absence | None:
         """Return what was found; None if it is forgotten, or no longer so."""
-        turn = self.turn
-        if self._looked_at != turn.now():
+        turn, looked_at = self.turn, self._looked_at
+        if looked_at != turn.number or looked_at != turn.now():
             if self._found is None or not turn.are_unchanged(self._witnesses):
                 return None
             self._looked_at = turn.number

@@ -22,23 +22,27 @@ class Snapshot:
     Args:
         octets: at least one.
 
+    Attributes:
+        fd: where they are.
+        length: how many.
+
     Raises:
         OSError: the system has no anonymous files, or no more handles or memory.
     """
 
-    __slots__ = ("_length", "fd")
+    __slots__ = ("fd", "length")
 
     def __init__(self, octets: bytes) -> None:
         self.fd = -1  # if there is none
-        self._length = len(octets)
+        self.length = len(octets)
         self.fd = kernel.anonymous_file(octets)
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def __del__(self) -> None:
         release(self.fd)
 
     def read(self, first: int = 0) -> bytes:
         """Return the octets from `first` on."""
-        return kernel.pread_memory(self.fd, self._length - first, first)
+        return kernel.pread_memory(self.fd, self.length - first, first)

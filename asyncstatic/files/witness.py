@@ -47,14 +47,8 @@ def are_unchanged(witnesses: tuple[Witness, ...], seen: Seen) -> bool:
 
 
 def _is_same(identity: Identity, now: os.stat_result) -> bool:
-    """Compare as `identity_of` would, without making another."""
-    return (
-        now.st_ino == identity.inode
-        and now.st_mtime_ns == identity.mtime_ns
-        and now.st_ctime_ns == identity.ctime_ns
-        and now.st_size == identity.size
-        and now.st_dev == identity.device
-    )
+    """Compare with what `identity_of` would return, without making that."""
+    return identity == (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
 def lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:

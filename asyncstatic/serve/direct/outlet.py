@@ -63,7 +63,7 @@ class Outlet:
 
     def _send(self, head: bytes, content: Snapshot) -> None:
         """Write past the transport what the socket takes: without a copy."""
-        out, count, sent = self.past(), len(content), 0
+        out, count, sent = self.past(), content.length, 0
         try:
             if out is not None:
                 head = head[out.send(head, MORE) :]
