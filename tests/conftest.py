@@ -14,6 +14,7 @@ import asyncstatic
 from asyncstatic.files import kernel  # before it is watched: fstat and stat stay as they are
 from tests.support.servers import LANES, Server, serving
 from tests.support.site import write_site
+from tests.support.tls import make_certificate
 
 StartServer = Callable[..., Server]
 
@@ -38,6 +39,12 @@ def _children_hear_ctrl_c() -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small site; nobody may change it."""
     return write_site(tmp_path_factory.mktemp("small") / "site")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A self-signed certificate for the loopback, and its key: the paths of both."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module", params=LANES)

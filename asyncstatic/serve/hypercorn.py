@@ -17,7 +17,7 @@ from hypercorn.utils import parse_socket_addr
 
 from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
 from asyncstatic.serve.protocols import Server, with_method_as_sent
-from asyncstatic.serve.tcp import reset, taken
+from asyncstatic.serve.tcp import reset, taken, waiting
 
 
 class Hypercorn:
@@ -157,7 +157,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
     def expire(self, now: float) -> None:
         """Drop a client that takes nothing of what waits for it."""
         so_far = taken(self._connection)
-        if so_far > self._taken or not self._connection.get_write_buffer_size():
+        if so_far > self._taken or not waiting(self._connection):
             self._taken, self._since = so_far, now
         elif now >= self._since + self._lane.send_timeout:
             reset(self._connection)

@@ -63,12 +63,23 @@ def taken(transport: asyncio.Transport) -> int:
     does not tell, it is what the transport has still to write, below zero.
     """
     if _INFO is not None:
-        with suppress(OSError, ValueError):  # no TCP socket; closed
+        with suppress(OSError, ValueError, AttributeError):  # no TCP socket; closed; `waiting`
             info = transport.get_extra_info("socket").getsockopt(
                 socket.IPPROTO_TCP, _INFO, _BYTES_ACKED.stop
             )
             return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
-    return -transport.get_write_buffer_size()
+    return -waiting(transport)
+
+
+def waiting(transport: asyncio.Transport) -> int:
+    """Return how many octets a transport has still to write.
+
+    asyncio's for TLS knows nothing any more once it was closed twice, as Hypercorn does. What it
+    has still to write then has a deadline of its own (ssl_shutdown_timeout).
+    """
+    with suppress(AttributeError):
+        return transport.get_write_buffer_size()
+    return 0
 
 
 def reset(transport: asyncio.Transport) -> None:

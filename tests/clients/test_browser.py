@@ -233,18 +233,6 @@ def test_sound_is_sought_by_ranges(visit: Visit, tap: Tap, root: Path) -> None:
     assert sum(exchange.received for exchange in pieces) < (root / "sound.wav").stat().st_size
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A self-signed certificate for the loopback, and its key."""
-    directory = tmp_path_factory.mktemp("tls")
-    chain, key = str(directory / "chain.pem"), str(directory / "key.pem")
-    command = [require("openssl", apt="openssl"), "req", "-x509", "-newkey", "ec"]
-    command += ["-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-keyout", key, "-out", chain]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return chain, key
-
-
 @contextmanager
 def serving_tls(lane: str, root: Path, chain: str, key: str) -> Iterator[int]:
     """Serve with TLS, until the block ends; yields the port."""

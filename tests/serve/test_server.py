@@ -99,24 +99,11 @@ def test_the_loopback_of_version_6_is_served(site: Path, loop: str) -> None:
 # -- TLS -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for the loopback, and its key."""
-    openssl = require("openssl", apt="openssl")
-    directory = tmp_path_factory.mktemp("tls")
-    chain, key = directory / "chain.pem", directory / "key.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", f"subjectAltName=IP:{HOST}", "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return chain, key
-
-
 @contextmanager
-def serve_tls(root: Path, certificate: tuple[Path, Path], *options: str) -> Iterator[Server]:
+def serve_tls(root: Path, certificate: tuple[str, str], *options: str) -> Iterator[Server]:
     """Run with TLS."""
     port = free_port()
-    chain, key = (str(path) for path in certificate)
+    chain, key = certificate
     command = [*_COMMAND, str(root), "--bind", f"{HOST}:{port}"]
     command += ["--certfile", chain, "--keyfile", key, *options]
     process = subprocess.Popen([sys.executable, *command], env=environment())
@@ -134,8 +121,8 @@ def _listens(port: int) -> bool:
 
 
 @UVLOOP
-def test_files_are_served_over_tls(site: Path, certificate: tuple[Path, Path], loop: str) -> None:
-    context = ssl.create_default_context(cafile=str(certificate[0]))
+def test_files_are_served_over_tls(site: Path, certificate: tuple[str, str], loop: str) -> None:
+    context = ssl.create_default_context(cafile=certificate[0])
     with (
         serve_tls(site, certificate, loop) as server,
         closing(
@@ -152,11 +139,9 @@ def test_files_are_served_over_tls(site: Path, certificate: tuple[Path, Path], l
 
 
 @UVLOOP
-def test_http_2_is_negotiated_over_tls(
-    site: Path, certificate: tuple[Path, Path], loop: str
-) -> None:
+def test_http_2_is_negotiated_over_tls(site: Path, certificate: tuple[str, str], loop: str) -> None:
     curl = require("curl", apt="curl")
-    command = [curl, "--silent", "--http2", "--cacert", str(certificate[0])]
+    command = [curl, "--silent", "--http2", "--cacert", certificate[0]]
     with serve_tls(site, certificate, loop) as server:
         url = f"https://{HOST}:{server.port}/big.bin"
         done = subprocess.run(
@@ -171,11 +156,11 @@ def test_http_2_is_negotiated_over_tls(
 @pytest.mark.slow
 @LANES
 def test_clients_that_never_read_hold_little_over_tls(
-    large_site: Path, certificate: tuple[Path, Path], lane: str
+    large_site: Path, certificate: tuple[str, str], lane: str
 ) -> None:
     """Keys, records, and one piece; with the buffers TLS has by itself it is 860 KiB for each."""
     clients = 250
-    context = ssl.create_default_context(cafile=str(certificate[0]))
+    context = ssl.create_default_context(cafile=certificate[0])
     with serve_tls(large_site, certificate, lane) as server, ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(silent_client(server, context)).sendall(head("/"))
@@ -192,10 +177,8 @@ def silent_client(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
     return context.wrap_socket(plain, server_hostname=HOST)
 
 
-def test_a_certificate_without_its_key_is_refused(
-    site: Path, certificate: tuple[Path, Path]
-) -> None:
-    chain, key = (str(path) for path in certificate)
+def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple[str, str]) -> None:
+    chain, key = certificate
     assert "name both" in refused(str(site), "--certfile", chain)
     assert "no PEM chain" in refused(str(site), "--certfile", key, "--keyfile", chain)
 

@@ -32,7 +32,7 @@ from asyncstatic.serve.direct.refusal import refuse
 from asyncstatic.serve.direct.response import KnownResponse, head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.portable import in_memory, is_of_file
-from asyncstatic.serve.tcp import reset
+from asyncstatic.serve.tcp import reset, waiting
 
 _HEAD_END = b"\r\n\r\n"
 _GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
@@ -162,13 +162,24 @@ class DirectProtocol(asyncio.Protocol):
             self._counted = self._requests
             if self._answering is None:
                 self.deadline.rest()
-        answers = self._answering is not None or self.transport.get_write_buffer_size() > 0
-        if self.deadline.has_passed(now, self.transport, answers=answers):
-            reset(self.transport) if answers else self.transport.close()
+        answers = self._answering is not None or waiting(self.transport) > 0
+        if not self.deadline.has_passed(now, self.transport, answers=answers):
+            return
+        if answers:
+            reset(self.transport)
+        elif self.transport.is_closing():  # but the client does not end TLS
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def finish(self) -> None:
         """Close now when idle; what is being answered closes when it is done."""
         if self._answering is None:
+            self._close_once()
+
+    def _close_once(self) -> None:
+        """Close, if that was not done: a second time would make asyncio's transport for TLS forget what it has."""
+        if not self.transport.is_closing():
             self.transport.close()
 
     def abort(self) -> None:
@@ -308,7 +319,7 @@ class DirectProtocol(asyncio.Protocol):
     def _ended(self, admitted: Admitted, plan: ResponsePlan, *, close: bool) -> None:
         self._answered(admitted, plan)
         if close:
-            self.transport.close()
+            self._close_once()
 
     def _keeps_alive(self, admitted: Admitted) -> bool:
         return admitted.head.keep_alive and self._requests + 1 < self._lane.keep_alive_requests
@@ -344,7 +355,7 @@ class DirectProtocol(asyncio.Protocol):
         if not self._lane.closing:
             self._proceed()
         if (self._eof or self._lane.closing) and self._answering is None:
-            self.transport.close()
+            self._close_once()
 
     def _give_up(self, error: Exception) -> None:
         """End in the midst of an answer, so that the client can see it is not whole."""

@@ -1,0 +1,37 @@
+"""Connections over TLS in the direct lane, and behind it: they end in two steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncstatic import StaticFiles
+from tests.serve.inside import LOOPS, serving_inside
+from tests.support.raw import head
+from tests.support.tls import over_tls
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "handed over"])
+def test_a_client_that_does_not_end_tls_keeps_no_other_from_its_deadline(
+    site: Path, certificate: tuple[str, str], loop: str, direct: bool
+) -> None:
+    """asyncio's transport knows nothing any more once it has been closed twice."""
+    chain, key = certificate
+    errors: list[dict[str, Any]] = []
+    with serving_inside(
+        StaticFiles(site), loop=loop, direct=direct, certfile=chain, keyfile=key,
+        keep_alive_timeout=0.3,
+    ) as server:  # fmt: skip
+        server.loop.set_exception_handler(lambda _, context: errors.append(context))
+        with over_tls(server.connect(), chain) as lingering:
+            lingering.send(head("/css/app.css", "Connection: close"))
+            assert lingering.read().status == 200
+            time.sleep(2.5)  # several times what the lane needs to look at all its connections
+            with over_tls(server.connect(), chain) as idle:
+                assert idle.get("/css/app.css").status == 200
+                assert idle.ended()
+    assert not errors
