@@ -290,6 +290,8 @@ class Lane:
         """Keep a response with what it was made from, where it lasts."""
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key.deciding, admitted.key, response)
+            if opened.handle is None:
+                admitted.find_entry()
 
     def observed(
         self, admitted: Admitted, plan: ResponsePlan, transport: asyncio.Transport, seconds: float
