@@ -19,6 +19,7 @@ import pytest
 
 from asyncstatic.files import cache as cache_module
 from asyncstatic.files import kept as kept_module
+from asyncstatic.files import turn as turn_module
 from asyncstatic.files.cache import Cached
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.entry import Entry
@@ -233,7 +234,10 @@ async def test_who_still_has_a_forgotten_entry_holds_nothing(site: Site) -> None
     assert not any(isinstance(held, Opened) for held in gc.get_referents(entry))
 
 
-async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(site: Site) -> None:
+async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "_BELIEVED", 60)  # however busy this machine is
     await site.ask(FILE)
     entry = site.cached.entry_of(FILE)
     assert entry is not None
@@ -245,6 +249,18 @@ async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(site: 
     assert entry.recall() is not None, "one look serves one turn"
     await asyncio.sleep(0)
     assert not made
+    assert entry.recall() is None
+
+
+async def test_in_a_turn_that_takes_long_a_look_is_not_believed_to_its_end(site: Site) -> None:
+    """libuv listens again in the same turn where very many ask at once."""
+    await site.ask(FILE)
+    entry = site.cached.entry_of(FILE)
+    assert entry is not None
+    await asyncio.sleep(0)
+    assert entry.recall() is not None
+    write(site.top / "root/a.txt", NEW)
+    time.sleep(2 * turn_module._BELIEVED)  # the loop is busy
     assert entry.recall() is None
 
 
@@ -437,5 +453,7 @@ async def test_after_any_history_memory_and_disk_agree(site: Site, seed: int) ->
             assert await site.ask(lookup) == await site.fresh(lookup), lookup
             entry_now = site.cached.entry_of(lookup)
             if entry_now is not None:
-                assert await site.recall(entry_now) == await site.fresh(lookup), lookup
+                recalled, fresh = await site.recall(entry_now), await site.fresh(lookup)
+                # That a name is missing is not noted anew where its directory has just changed.
+                assert recalled == fresh or (recalled is None and fresh is Absence.MISSING), lookup
                 entries.append((lookup, entry_now))
