@@ -42,6 +42,10 @@ class AbsentNames:
         """Return what tells whether a name that was missing still is."""
         return self._entries.get(segments)
 
+    def forget(self, segments: Segments) -> None:
+        """Forget a name of which it is not known any more."""
+        self._entries.pop(segments, None)
+
     def note(self, segments: Segments) -> None:
         """Remember a name that was missing just now, if a directory can tell when it is not.
 

@@ -74,8 +74,10 @@ class Cached:
             if remembered is not None:
                 return remembered
             self._forget(entry)
-        elif (absent := self._absent.get(lookup.segments)) is not None and absent.recall():
-            return Absence.MISSING
+        elif (absent := self._absent.get(lookup.segments)) is not None:
+            if absent.recall():
+                return Absence.MISSING
+            self._absent.forget(lookup.segments)
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = self._source.open_nowait(lookup)

@@ -206,6 +206,20 @@ def test_a_directory_that_just_changed_is_no_witness(
     assert not is_known_to_be_missing(cached, *LATE)
 
 
+def test_an_absence_that_is_not_certain_any_more_is_no_entry(
+    top: Path, cached: Cached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory has just changed, so that it is not noted anew."""
+    lookup = Lookup(LATE, directory=False, codings=CODINGS)
+    assert find(cached, *LATE) is Absence.MISSING
+    assert cached.entry_of(lookup) is not None
+    write(top / "one/neighbour")
+    moment = os.stat(top / "one").st_ctime_ns + 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: moment)
+    assert find(cached, *LATE) is Absence.MISSING
+    assert cached.entry_of(lookup) is None
+
+
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names that stat(2) is asked about."""

@@ -181,7 +181,7 @@ class DirectProtocol(asyncio.Protocol):
             self._close_once()
 
     def _close_once(self) -> None:
-        """Close, if that was not done: a second time would make asyncio's transport for TLS forget what it has."""
+        """Close, if that was not done: closed twice, asyncio's transport for TLS forgets all."""
         if not self.transport.is_closing():
             self.transport.close()
 
