@@ -1,125 +1,225 @@
-"""`asyncstatic serve --reload`: pages reload themselves when a served file changes.
+"""`asyncstatic serve --reload`: documents reload themselves when a served file changes.
 
-For development only, as an ASGI app around another. Every HTML page gets a script at its end that
-listens to server-sent events; every request is answered anew and whole, and nothing is stored.
+For development only, as an ASGI app around another. A document gets a script at its end. The
+script asks for the version of the tree twice a second and reloads the document when that is
+another one. Such a request ends at once: no tab holds one of the six connections that browsers
+open to a host, so any number of tabs works. Every other response stays as it is - ranges, codings,
+conditions - but is never reused without asking.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
-from asyncstatic.settings import SettingsError
+from asyncstatic.serve.watch import Watch
 
-# A dotfile's name: no root serves it by itself.
-EVENTS = "/.asyncstatic/changes"
-_SCRIPT = (
-    f'<script>new EventSource("{EVENTS}").onmessage = () => location.reload()</script>\n'
-).encode()
-_DEBOUNCE = 100  # ms without a change, before a page reloads
+# Hidden names: no root serves them by itself.
+VERSION = "/.asyncstatic/version"
+SCRIPT = "/.asyncstatic/reload.js"
 
-# What would have an answer be 304, 206 or coded: a page must come whole, to get its script.
-_NOT_PASSED_ON = frozenset(
+# A version that the document was reloaded for once does not reload it again. Otherwise a document
+# that a service worker keeps would reload for ever, and a prompt of `beforeunload` would return.
+_JAVASCRIPT = """(() => {
+  const shown = new URL(document.currentScript.src).search.slice(1);
+  const key = "asyncstatic " + location.pathname;
+  let last = null, isBusy = false;
+  try { last = sessionStorage.getItem(key); } catch {}
+  const check = async () => {
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      const answer = await fetch(location.origin + "VERSION", { cache: "no-store" });
+      const version = answer.ok ? await answer.text() : shown;
+      if (version !== shown && version !== last) {
+        last = version;
+        try { sessionStorage.setItem(key, version); } catch {}
+        location.reload();
+      }
+    } catch {}
+    isBusy = false;
+  };
+  setInterval(check, 500);
+  document.addEventListener("visibilitychange", check);
+})();
+""".replace("VERSION", VERSION).encode()
+
+_DOCUMENTS = frozenset({b"document", b"iframe", b"frame"})
+# Request fields that ask for something else than the whole content as it is.
+_PARTIAL = frozenset(
     {
         *(b"accept-encoding", b"range", b"if-range", b"if-match", b"if-none-match"),
         *(b"if-modified-since", b"if-unmodified-since"),
+        *(b"want-repr-digest", b"want-content-digest"),
     }
 )
-_NOT_SENT = frozenset(
-    {b"cache-control", b"etag", b"last-modified", b"accept-ranges", b"content-length"}
+# Response fields that describe the content without the script.
+_OF_CONTENT = frozenset(
+    {
+        *(b"cache-control", b"etag", b"last-modified", b"accept-ranges", b"content-length"),
+        *(b"repr-digest", b"content-digest"),
+    }
 )
+_Fields = Iterable[tuple[bytes, bytes]]
 
 
 class Reloading:
-    """An app whose pages reload themselves.
+    """An app whose documents reload themselves.
 
     Args:
-        app: what is served.
-        root: the directory that is watched, with all below it.
+        app: serves the files.
+        root: the directory that is watched, with everything below it.
 
     Raises:
         SettingsError: watchfiles is not installed.
     """
 
     def __init__(self, app: Callable[..., Any], root: str) -> None:
-        try:
-            from watchfiles import awatch
-        except ImportError:
-            raise SettingsError(
-                "--reload needs watchfiles: pip install 'asyncstatic[reload]'"
-            ) from None
         self._app = app
-        self._stop = asyncio.Event()
-        self._changes = partial(awatch, root, stop_event=self._stop, debounce=_DEBOUNCE)
-        self._listeners: set[asyncio.Event] = set()
+        self._watch = Watch(root, self._count)
         self._watching: asyncio.Task[None] | None = None
+        self._start = secrets.token_hex(4)  # a restarted server has other versions
+        self._changes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(self._watch.run())
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["path"] == EVENTS:
-            await self._tell(send)
+        elif scope["path"] == VERSION:
+            await _answer(scope, send, b"text/plain; charset=utf-8", self._version)
+        elif scope["path"] == SCRIPT:
+            await _answer(scope, send, b"text/javascript; charset=utf-8", _JAVASCRIPT)
+        elif _asks_for_document(scope):
+            await self._serve_document(scope, receive, send)
         else:
-            headers = [field for field in scope["headers"] if field[0] not in _NOT_PASSED_ON]
-            page = _Page(send, scope["method"])
-            await self._app({**scope, "headers": headers}, receive, page.send)
+            await self._app(scope, receive, partial(_send_revalidated, send))
 
     def stop(self) -> None:
-        """End all event streams, so that nothing holds up a shutdown."""
-        self._stop.set()
-        for listener in self._listeners:
-            listener.set()
+        """End the watch, so that it does not hold up a shutdown."""
+        self._watch.stop()
 
-    async def _tell(self, send: Send) -> None:
-        """Send one event after the next change, and end: the page will be back."""
-        if self._watching is None:
-            self._watching = asyncio.ensure_future(self._watch())
-        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"retry: 500\n\n", "more_body": True})
-        changed = asyncio.Event()
-        self._listeners.add(changed)
-        try:
-            await changed.wait()
-        finally:
-            self._listeners.discard(changed)
-        event = b"" if self._stop.is_set() else b"data: changed\n\n"
-        await send({"type": "http.response.body", "body": event, "more_body": False})
+    @property
+    def _version(self) -> bytes:
+        return f"{self._start}-{self._changes}".encode()
 
-    async def _watch(self) -> None:
-        async for _ in self._changes():
-            for listener in self._listeners:
-                listener.set()
+    def _count(self) -> None:
+        self._changes += 1
+
+    async def _serve_document(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve HTML whole and with the script, and anything else as it is asked for."""
+        headers = [field for field in scope["headers"] if field[0] not in _PARTIAL]
+        # The script is added to body messages; no extension may send the file another way.
+        whole = {**scope, "headers": headers, "extensions": {}}
+        if len(headers) < len(scope["headers"]) and not await self._is_html(whole):
+            await self._app(scope, receive, partial(_send_revalidated, send))
+            return
+        script = b'<script src="%s?%s" async></script>\n' % (SCRIPT.encode(), self._version)
+        await self._app(whole, receive, _Page(send, scope["method"], script).send)
+
+    async def _is_html(self, scope: Scope) -> bool:
+        """Ask the app by HEAD."""
+        starts: list[Message] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                starts.append(message)
+
+        await self._app({**scope, "method": "HEAD"}, _receive_nothing(), send)
+        return bool(starts) and _takes_script(starts[-1])
 
 
 class _Page:
-    """Passes a response on, with the script at its end if it is a page."""
+    """Passes a response on, with the script at its end if it is HTML."""
 
-    def __init__(self, send: Send, method: str) -> None:
+    def __init__(self, send: Send, method: str, script: bytes) -> None:
         self._send = send
         self._method = method
-        self._is_page = False
+        self._script = script
+        self._is_html = False
 
     async def send(self, message: Message) -> None:
         """Send one message of the response."""
         if message["type"] == "http.response.start":
+            self._is_html = _takes_script(message)
+            if not self._is_html:
+                await _send_revalidated(self._send, message)
+                return
             message = {**message, "headers": self._fields(message["headers"])}
         elif message["type"] == "http.response.body" and self._is_last(message):
-            message = {**message, "body": message.get("body", b"") + _SCRIPT}
+            message = {**message, "body": message.get("body", b"") + self._script}
         await self._send(message)
 
     def _is_last(self, message: Message) -> bool:
-        return self._is_page and self._method != "HEAD" and not message.get("more_body", False)
+        return self._is_html and self._method != "HEAD" and not message.get("more_body", False)
 
-    def _fields(self, fields: Any) -> list[tuple[bytes, bytes]]:
-        values = dict(fields)
-        self._is_page = values.get(b"content-type", b"").startswith(b"text/html")
-        kept = [(name, value) for name, value in fields if name not in _NOT_SENT]
-        if length := values.get(b"content-length"):
-            octets = int(length) + (len(_SCRIPT) if self._is_page else 0)
-            kept.append((b"content-length", b"%d" % octets))
+    def _fields(self, fields: _Fields) -> list[tuple[bytes, bytes]]:
+        kept = [(name, value) for name, value in fields if name not in _OF_CONTENT]
+        if length := dict(fields).get(b"content-length"):
+            kept.append((b"content-length", b"%d" % (int(length) + len(self._script))))
         return [*kept, (b"cache-control", b"no-store")]
+
+
+def _asks_for_document(scope: Scope) -> bool:
+    """Tell whether a response would be shown as a document of its own.
+
+    Sec-Fetch-Dest says so (Fetch Metadata, W3C). Browsers leave it out where the origin is
+    not trustworthy, such as http://192.168.1.2. There fetch() and <img> have a Referer and
+    an Accept without text/html; curl has no Referer.
+    """
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
+    fields = dict(scope["headers"])
+    destination = fields.get(b"sec-fetch-dest")
+    if destination is not None:
+        return destination in _DOCUMENTS
+    return b"referer" not in fields or b"text/html" in fields.get(b"accept", b"text/html")
+
+
+def _takes_script(start: Message) -> bool:
+    """Tell whether a response is whole, uncoded HTML that a browser shows."""
+    if start["status"] != 200 and start["status"] < 400:
+        return False
+    fields = dict(start["headers"])
+    content_type = fields.get(b"content-type", b"").lower()
+    return content_type.startswith(b"text/html") and b"content-encoding" not in fields
+
+
+async def _send_revalidated(send: Send, message: Message) -> None:
+    """Send a message; a response is stored at most to be asked about (RFC 9111 §5.2.2.4)."""
+    if message["type"] == "http.response.start":
+        kept = [field for field in message["headers"] if field[0] != b"cache-control"]
+        old = dict(message["headers"]).get(b"cache-control", b"")
+        new = b"no-store" if b"no-store" in old else b"no-cache"
+        message = {**message, "headers": [*kept, (b"cache-control", new)]}
+    await send(message)
+
+
+async def _answer(scope: Scope, send: Send, content_type: bytes, content: bytes) -> None:
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(content)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else content
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _receive_nothing() -> Receive:
+    """Return a `receive` of a request without content, whose client never disconnects."""
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
+
+    return receive

@@ -140,11 +140,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, lane: str) -> Path:
 
 
 @contextmanager
-def browsing(home: Path, url: str) -> Iterator[None]:
+def browsing(home: Path, url: str, *options: str) -> Iterator[None]:
     """Show a page in a browser whose profile is below `home`, until the block ends."""
     command = (
         require("chromium", apt="chromium"),
         *OPTIONS,
+        *options,
         f"--user-data-dir={home}/profile",
         url,
     )

@@ -1,0 +1,122 @@
+"""Notice changes below a directory, also when the directory itself is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, closing, suppress
+from functools import partial
+from typing import Any
+
+from asyncstatic.files.source import logger
+from asyncstatic.settings import SettingsError
+
+_CHECK = 250  # ms between two checks whether the path leads to another directory
+_DEBOUNCE = 100  # ms for which changes are collected into one
+_REPOSITORIES = (".git", ".hg", ".svn")
+
+
+class Watch:
+    """Calls a function after changes below a directory.
+
+    The system reports changes of a directory that it knows by inode. A build may remove the
+    directory and create it again, rename another one over it, or swap a symbolic link, here or
+    in a parent. So the path is also looked up four times a second, and the directory that it
+    leads to now is watched from then on.
+
+    Args:
+        path: of the directory; it may be missing for a while.
+        changed: called on the event loop, after each burst of changes.
+
+    Raises:
+        SettingsError: watchfiles is not installed.
+    """
+
+    def __init__(self, path: str, changed: Callable[[], None]) -> None:
+        try:
+            from watchfiles import DefaultFilter, awatch
+        except ImportError:
+            raise SettingsError(
+                "--reload needs watchfiles: pip install 'asyncstatic[reload]'"
+            ) from None
+        self._path = os.path.abspath(path)
+        self._changed = changed
+        self._stop = asyncio.Event()
+        self._failure = ""
+        self._changes: Callable[[str], AsyncGenerator[set[Any], None]] = partial(
+            awatch,
+            # Editors' temporary files are ignored. The filter sees absolute paths, so names
+            # that could be part of the root's own path (node_modules) are not.
+            watch_filter=DefaultFilter(ignore_dirs=_REPOSITORIES),
+            debounce=_DEBOUNCE,
+            stop_event=self._stop,
+            rust_timeout=_CHECK,
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Watch until `stop` is called."""
+        is_new = False
+        while not self._stop.is_set():
+            try:
+                directory = await asyncio.to_thread(_Directory, self._path)
+                with closing(directory):
+                    await self._watch(directory, is_new)
+            except FileNotFoundError:
+                pass  # between removal and creation
+            except Exception as error:
+                # Such as no more inotify watches; watchfiles has exceptions of its own.
+                self._report(error)
+            is_new = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _CHECK / 1000)
+
+    async def _watch(self, directory: _Directory, is_new: bool) -> None:
+        """Watch one directory, as long as the path leads to it.
+
+        A new directory is a change. It counts once more after the first quiet period, because
+        the server may have opened its files below the old one until then (`RootHandle`).
+        """
+        async with aclosing(self._changes(self._path)) as bursts:
+            async for burst in bursts:
+                self._failure = ""
+                if burst or is_new:
+                    self._changed()
+                is_new = is_new and bool(burst)
+                if not await asyncio.to_thread(directory.is_current):
+                    return
+
+    def _report(self, error: Exception) -> None:
+        """Log a failure once, although it is tried again."""
+        if str(error) != self._failure:
+            self._failure = str(error)
+            logger.warning("--reload cannot watch %s: %s", self._path, error)
+
+
+class _Directory:
+    """The directory that a path leads to; its inode number is not reused before `close`.
+
+    Raises:
+        OSError: the path does not lead to a directory.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let the inode go."""
+        os.close(self._fd)
+
+    def is_current(self) -> bool:
+        """Tell whether the path still leads to this directory."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except OSError:
+            return False
