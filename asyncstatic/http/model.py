@@ -146,6 +146,7 @@ class Representation(NamedTuple):
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
         stands_in: it is sent, with 404, for something that is missing.
+        tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
     """
 
     segments: tuple[str, ...]
@@ -157,6 +158,7 @@ class Representation(NamedTuple):
     modified_ns: int = 0
     dated: bool = True
     stands_in: bool = False
+    tag: str | None = None
 
     @property
     def length(self) -> int:

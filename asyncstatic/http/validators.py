@@ -50,6 +50,8 @@ def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
     clock tick the tag is also unlike any other, so that it never matches.
     """
     suffix = _suffix(representation)
+    if representation.tag is not None:
+        return EntityTag(representation.tag + suffix)
     if representation.digest is not None:
         return EntityTag(_short(representation.digest) + suffix)
     identity = representation.identity

@@ -182,6 +182,7 @@ representations = st.builds(
     modified_ns=times,
     dated=st.booleans(),
     stands_in=st.just(False),
+    tag=st.none(),
 )
 policies: st.SearchStrategy[TagPolicy] = st.sampled_from(["auto", "content", "off"])
 clocks = st.integers(10**18, 2 * 10**18)

@@ -51,6 +51,10 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
     proven = static is not None and bool(static.proves(segments))
     chosen = options.settings(settings, segments, proven=proven)
     plan = respond(asked, options.facts(opened.representation), chosen, time.time_ns(), boundary)
+    if not _is_conditional(options):
+        # Its ranges would be ignored.
+        kept = tuple(field for field in plan.fields if field[0] != b"accept-ranges")
+        plan = plan._replace(fields=kept)
     if plan.status in (200, 206):
         plan = plan._replace(fields=(*plan.fields, *options.disposition(segments[-1])))
     if static is not None and settings.offload != "off":
@@ -61,12 +65,16 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
 def _request(options: Options) -> Request:
     """Read Quart's request; conditions and ranges are for GET and HEAD alone."""
     method = request.method if request.method in ("GET", "HEAD") else "GET"
-    if not options.conditional or method != request.method:
+    if not _is_conditional(options):
         return Request(method, b"/", fields=Fields(accept=request.headers.get("Accept")))
     fields = Fields.read(request.scope["headers"])
     if isinstance(options.etag, str):
         fields = fields._replace(want_repr_digest=None)
     return Request(method, b"/", fields=fields)
+
+
+def _is_conditional(options: Options) -> bool:
+    return options.conditional and request.method in ("GET", "HEAD")
 
 
 def _response(plan: ResponsePlan, opened: Opened, static: StaticFiles | None) -> Response:

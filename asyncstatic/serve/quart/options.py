@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from hashlib import sha256
 from os import PathLike
 from typing import Any, TypedDict, cast
 
@@ -23,6 +23,8 @@ _SUFFIX = ".type-by-view"  # a name of this suffix has the media type the view a
 _TYPED = "file" + _SUFFIX
 _APP_AGE = "SEND_FILE_MAX_AGE_DEFAULT"
 _SECOND = 1_000_000_000
+_TAG = re.compile(r"[!#-~]+")
+_SCRIPTS = ("application/javascript", "application/ecmascript")
 
 MaxAge = int | Callable[[str | None], int | None] | None
 
@@ -53,7 +55,7 @@ class Options:
     download_name: str | None = None
     conditional: bool = True
     etag: bool | str = True
-    last_modified: datetime | float | None = None
+    last_modified: date | float | None = None
     max_age: MaxAge = None
     cache_control: str | None = None
 
@@ -76,8 +78,8 @@ class Options:
             changes["segments"] = (*facts.segments[:-1], _TYPED)
         elif self.download_name:
             changes["segments"] = (*facts.segments[:-1], self.download_name)
-        if isinstance(self.etag, str):
-            changes["digest"] = sha256(self.etag.encode()).digest()
+        if self.etag and isinstance(self.etag, str):
+            changes["tag"] = _checked_tag(self.etag)
         if self.last_modified is not None:
             changes |= {"modified_ns": _in_ns(self.last_modified), "dated": True}
         return facts._replace(**changes) if changes else facts
@@ -125,7 +127,7 @@ class Options:
         if self.max_age is None and (proven or matches(settings.immutable, segments)):
             return str(IMMUTABLE)
         name = segments[-1]
-        seconds = self.max_age(name) if callable(self.max_age) else self.max_age
+        seconds = self.max_age(name or None) if callable(self.max_age) else self.max_age
         if seconds is None and settings.cache_control == default_settings().cache_control:
             seconds = age_of_app(current_app, name)
         if seconds is None:
@@ -151,10 +153,21 @@ def age_of_app(app: Quart, name: str | None) -> int | None:
 
 
 def _with_charset(mimetype: str) -> str:
-    is_bare = mimetype.startswith("text/") and "charset" not in mimetype
+    is_text = mimetype.startswith("text/") or mimetype in _SCRIPTS
+    is_bare = is_text and "charset" not in mimetype
     return f"{mimetype}; charset=utf-8" if is_bare else mimetype
 
 
-def _in_ns(moment: datetime | float) -> int:
-    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
-    return int(seconds * _SECOND)
+def _checked_tag(tag: str) -> str:
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"etag={tag!r}: name visible ASCII without quotes; they are added")
+    return tag
+
+
+def _in_ns(moment: date | float) -> int:
+    """Convert a time; a date, and a datetime without a time zone, are UTC as in Werkzeug."""
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time(), UTC)
+    if isinstance(moment, datetime):
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return int(moment * _SECOND)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import date
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 
@@ -62,7 +62,7 @@ async def send_file(
     *,
     conditional: bool = True,
     etag: bool | str = True,
-    last_modified: datetime | float | None = None,
+    last_modified: date | float | None = None,
     max_age: MaxAge = None,
     cache_control: str | None = None,
     **quart_names: Unpack[QuartNames],
@@ -76,9 +76,11 @@ async def send_file(
         as_attachment: ask the client to save it.
         download_name: the name to save under; the file's own, if None.
         conditional: honour Range, If-Range and the If-* fields.
-        etag: send an entity-tag; a str: what tells versions apart, if you know better.
-        last_modified: when the content changed, if you know better; a float in POSIX seconds.
-        max_age: seconds it may be used without asking; or a function from its name to them.
+        etag: send an entity-tag; a str: send this one, which must change with the content.
+        last_modified: when the content changed, if you know better; a number in POSIX seconds.
+            UTC, if it has no time zone.
+        max_age: seconds it may be used without asking; or a function of its name (not its
+            path; None if it has none) that returns them.
         cache_control: the whole Cache-Control value, such as "private, no-store".
         **quart_names: `QuartNames`.
 
@@ -88,7 +90,8 @@ async def send_file(
     Raises:
         NotFound: there is no such file. Forbidden, ServiceUnavailable, InternalServerError:
             it cannot be read, for now or at all.
-        ValueError: nothing tells the media type of bytes: name `mimetype` or `download_name`.
+        ValueError: nothing tells the media type of bytes: name `mimetype` or `download_name`;
+            or a value cannot be sent in a field.
         TypeError: this cannot be sent.
         RuntimeError: the view is not async.
 
@@ -114,7 +117,7 @@ async def send_from_directory(  # noqa: D417 - the other parameters are describe
     download_name: str | None = None,
     conditional: bool = True,
     etag: bool | str = True,
-    last_modified: datetime | float | None = None,
+    last_modified: date | float | None = None,
     max_age: MaxAge = None,
     cache_control: str | None = None,
     **quart_names: Unpack[QuartNames],
