@@ -78,7 +78,7 @@ class Watch:
                 await asyncio.wait_for(self._stop.wait(), _CHECK / 1000)
 
     async def _watch(self, directory: _Directory, is_new: bool) -> None:
-        """Watch one directory, as long as the path leads to it.
+        """Watch one directory, as long as the path leads to it and no link below it changes.
 
         A new directory is a change. It counts once more after the first quiet period, because
         the server may have opened its files below the old one until then (`RootHandle`).
@@ -89,7 +89,8 @@ class Watch:
                 if burst or is_new:
                     self._changed()
                 is_new = is_new and bool(burst)
-                if not await asyncio.to_thread(directory.is_current):
+                paths = [path for _, path in burst]
+                if not await asyncio.to_thread(_is_complete, directory, paths):
                     return
 
     def _report(self, error: Exception) -> None:
@@ -97,6 +98,11 @@ class Watch:
         if str(error) != self._failure:
             self._failure = str(error)
             logger.warning("--reload cannot watch %s: %s", self._path, error)
+
+
+def _is_complete(directory: _Directory, changed: list[str]) -> bool:
+    """Tell whether all is watched still; the target of a new link is not."""
+    return directory.is_current() and not any(map(os.path.islink, changed))
 
 
 class _Directory:

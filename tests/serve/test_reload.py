@@ -315,6 +315,24 @@ async def test_a_folder_that_appears_later_is_noticed(tmp_path: Path) -> None:
         assert await changes.one()
 
 
+async def test_a_link_below_is_followed_to_its_new_target(tmp_path: Path) -> None:
+    def prepare_links() -> None:
+        for name in ("dist", "shared/1", "shared/2"):
+            build(tmp_path / name)
+        (tmp_path / "dist" / "shared").symlink_to("../shared/1")
+
+    await asyncio.to_thread(prepare_links)
+    async with watching(tmp_path / "dist") as changes:
+        for number in (2, 1, 2):
+            await asyncio.to_thread(shell(f"ln -sfn ../shared/{number} dist/shared"), tmp_path)
+            assert await changes.one()
+            await changes.settle()
+            page = tmp_path / "shared" / str(number) / "index.html"
+            await asyncio.to_thread(page.write_text, "edited")
+            assert await changes.one(), number
+            await changes.settle()
+
+
 async def test_packages_are_served_and_so_they_are_watched(tmp_path: Path) -> None:
     dist = tmp_path / "node_modules" / "dist"
     await asyncio.to_thread(build, dist / "node_modules")
