@@ -50,6 +50,15 @@ class Server(TCPServer):
         self._protocol = _Protocols(*_arguments(made), alpn)
 
 
+    async def _read_data(self) -> None:
+        """Read until the client ends, and then wait for no further request of it.
+
+        Hypercorn would hold the connection, and its place, until it has been idle for long enough.
+        """
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 class _Protocols(ProtocolWrapper):
     """Whatever protocol Hypercorn chooses, and at whatever time: ours in its place."""
 

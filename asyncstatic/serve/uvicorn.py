@@ -50,9 +50,9 @@ class DirectHttpProtocol(DirectProtocol):
         self._known.add(self)
         super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def _unregister(self) -> None:
         self._known.discard(self)
-        super().connection_lost(exc)
+        super()._unregister()
 
     def shutdown(self) -> None:
         """End, when what is being answered is answered."""
@@ -134,8 +134,6 @@ class Uvicorn:
             server_state=self._state,
             app_state=self._app_state,
         )
-        connections: set[Any] = self._state.connections
-        connections.discard(transport.get_protocol())
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from asyncstatic.serve.direct.delivery import Reply, deliver
 from asyncstatic.serve.direct.head import may_become_ours
 from asyncstatic.serve.direct.lane import Admitted, Lane
 from asyncstatic.serve.direct.outlet import Outlet
-from asyncstatic.serve.direct.refusal import refuse
+from asyncstatic.serve.direct.refusal import BUSY
 from asyncstatic.serve.direct.response import KnownResponse, head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.portable import in_memory, is_of_file
@@ -55,6 +56,7 @@ class DirectProtocol(asyncio.Protocol):
         "_lane",
         "_loop",
         "_outlet",
+        "_refused",
         "_requests",
         "_writable",
         "deadline",
@@ -74,6 +76,7 @@ class DirectProtocol(asyncio.Protocol):
         self._answering: asyncio.Task[None] | Transfer | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
+        self._refused = False
         self._began = 0.0
         self.spawn = lane.spawn
         self.deadline = Deadline(loop, lane.keep_alive_timeout, lane.send_timeout)
@@ -86,7 +89,7 @@ class DirectProtocol(asyncio.Protocol):
         self._outlet = Outlet(self.transport)
         lane = self._lane
         if lane.is_full():
-            refuse(self.transport)
+            self._refuse(BUSY)
             return
         lane.enter(self)
         self.deadline.rest()
@@ -98,6 +101,8 @@ class DirectProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer all complete requests that are there; one that is known, at a glance."""
+        if self._refused:
+            return
         if not self._buffer and self._answering is None and self._writable is None:
             lane = self._lane
             octets = lane.answers.get(data)
@@ -127,13 +132,12 @@ class DirectProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
-        self._lane.leave(self)
         self._buffer = b""
         self.resume_writing()
         answering, self._answering = self._answering, None  # which holds us, and handles
         if answering is not None:
             answering.cancel()
-        self._outlet.close()
+        self._unregister()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write: answer no further request."""
@@ -161,6 +165,10 @@ class DirectProtocol(asyncio.Protocol):
         What has been answered at once since the last look is noticed here: no request has to look
         at the clock.
         """
+        if self._refused:
+            if self.deadline.has_passed(now, self.transport, answers=False):
+                self.transport.abort()
+            return
         if self._requests != self._counted:
             self._counted = self._requests
             if self._answering is None:
@@ -177,7 +185,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def finish(self) -> None:
         """Close now when idle; what is being answered closes when it is done."""
-        if self._answering is None:
+        if self._answering is None and not self._refused:
             self._close_once()
 
     def _close_once(self) -> None:
@@ -368,13 +376,38 @@ class DirectProtocol(asyncio.Protocol):
     def _hand_over(self) -> None:
         """Give connection and octets to the full server, for good - or refuse them ourselves."""
         octets, self._buffer = self._buffer, b""
-        self._lane.leave(self)
-        self._outlet.close()
         refusal = self._lane.refusal_of(octets)
         if refusal is not None:
-            refuse(self.transport, refusal)
+            self._refuse(refusal)
             return
+        self._unregister()
         self._lane.server.take_over(self.transport, octets, eof=self._eof)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer, and close after the client had a moment to read that.
+
+        Closing while its request is still unread would reset the connection, and the answer with
+        it (RFC 9112 §9.6): until the client closes, or the time is up, what it sends is dropped.
+        Meanwhile the connection does not count as one of those that are served.
+        """
+        self._refused = True
+        self._unregister()
+        self._lane.linger(self)
+        self.deadline.linger()
+        self.transport.write(answer)
+        if self._eof:
+            self._close_once()
+        elif self.transport.can_write_eof():
+            with suppress(OSError):  # the client has reset the connection already
+                self.transport.write_eof()
+
+    def _unregister(self) -> None:
+        """Remove the connection from all registries: the one place that does.
+
+        It has ended, the full server has it, or it is refused.
+        """
+        self._lane.leave(self)
+        self._outlet.close()
 
 
 def _close(opened: Opened | None) -> None:

@@ -7,6 +7,8 @@ from math import inf
 
 from asyncstatic.serve.tcp import taken
 
+_LINGER_SECONDS = 1.0  # for a refused client to read why
+
 
 class Deadline:
     """The deadline of one connection; none while we are the ones who wait.
@@ -35,6 +37,10 @@ class Deadline:
     def progress(self) -> None:
         """Content has moved: give the client another while."""
         self._at = self._loop.time() + self._stalled_seconds
+
+    def linger(self) -> None:
+        """Give a client that was refused a moment to read the answer and close."""
+        self._at = self._loop.time() + _LINGER_SECONDS
 
     def hold(self) -> None:
         """Wait for the disk, which has a deadline of its own: the pool's."""

@@ -192,6 +192,7 @@ class Lane:
             (mount.static.settings.send_timeout for mount in mounts), default=_SEND_TIMEOUT
         )
         self.connections: set[Connection] = set()
+        self._lingering: set[Connection] = set()  # refused, and not closed yet
         self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -309,16 +310,24 @@ class Lane:
 
     def enter(self, connection: Connection) -> None:
         """Watch a connection: its deadline is looked at, and a shutdown closes it."""
-        self.connections.add(connection)
-        self._empty.clear()
-        if self._sweeping is None:
-            self._sweep_later()
+        self._watch(connection, self.connections)
+
+    def linger(self, connection: Connection) -> None:
+        """Watch a connection that was refused: it does not count towards a limit."""
+        self._watch(connection, self._lingering)
 
     def leave(self, connection: Connection) -> None:
         """Watch a connection no more."""
         self.connections.discard(connection)
-        if not self.connections:
+        self._lingering.discard(connection)
+        if not self.connections and not self._lingering:
             self._empty.set()
+
+    def _watch(self, connection: Connection, among: set[Connection]) -> None:
+        among.add(connection)
+        self._empty.clear()
+        if self._sweeping is None:
+            self._sweep_later()
 
     def _sweep_later(self) -> None:
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
@@ -328,9 +337,9 @@ class Lane:
         self._sweeping = None
         self.contents.turn()
         now = asyncio.get_running_loop().time()
-        for connection in tuple(self.connections):
+        for connection in (*self.connections, *self._lingering):
             connection.expire(now)
-        if self.connections or self.contents:
+        if self.connections or self._lingering or self.contents:
             self._sweep_later()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -351,9 +360,9 @@ class Lane:
         """Wait until all connections are gone, but not for ever: then cut off what is left."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if self.connections:
+                while self.connections or self._lingering:  # one may be handed over meanwhile
                     await self._empty.wait()
-        for connection in tuple(self.connections):
+        for connection in (*self.connections, *self._lingering):
             connection.abort()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
