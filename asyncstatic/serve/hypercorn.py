@@ -146,18 +146,23 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
         self._lane = lane
         self._connection = transport
-        self._taken = 0
-        self._since = 0.0
+        self._taken = (0, 0)
+        self._since = asyncio.get_running_loop().time()
         lane.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane.leave(self)
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        """Go on writing: the client has taken what was written before."""
+        self._since = asyncio.get_running_loop().time()
+        super().resume_writing()
+
     def expire(self, now: float) -> None:
         """Drop a client that takes nothing of what waits for it."""
         so_far = taken(self._connection)
-        if so_far > self._taken or not waiting(self._connection):
+        if so_far != self._taken or not waiting(self._connection):
             self._taken, self._since = so_far, now
         elif now >= self._since + self._lane.send_timeout:
             reset(self._connection)

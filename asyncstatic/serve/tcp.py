@@ -20,8 +20,9 @@ if sys.platform == "linux":
     import fcntl
 
     _SIOCOUTQNSD = 0x894B  # <linux/sockios.h>
+    _SIOCOUTQ = 0x5411
 else:
-    _SIOCOUTQNSD = None
+    _SIOCOUTQNSD = _SIOCOUTQ = None
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 
 
@@ -55,20 +56,31 @@ def be_writable_when(out: socket.socket, *, unsent_below: int) -> None:
             out.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, unsent_below)
 
 
-def taken(transport: asyncio.Transport) -> int:
-    """Return a number that grows whenever a client takes something of what was written to it.
+def taken(transport: asyncio.Transport) -> tuple[int, int]:
+    """Return a value that differs from the last one if a client has taken something since.
 
-    That is how many octets its system has acknowledged (tcp(7), TCP_INFO): of a slow client it
-    grows long before there is so much room that the socket is writable again. Where the system
-    does not tell, it is what the transport has still to write, below zero.
+    Over TCP that is how many bytes its system has acknowledged (tcp(7), TCP_INFO): of a slow client
+    it grows long before there is so much room that the socket is writable again. For any other
+    socket, a unix one say, it is how many bytes wait: in the transport, and in the socket for the
+    client to read them (unix(7), SIOCOUTQ; in buffers of up to 32 KiB). Both numbers stand still
+    while a client takes nothing, once both buffers are full. They may also be equal by chance: so
+    the caller treats as progress that there was room to write, too.
     """
+    sock = transport.get_extra_info("socket")
     if _INFO is not None:
         with suppress(OSError, ValueError, AttributeError):  # no TCP socket; closed; `waiting`
-            info = transport.get_extra_info("socket").getsockopt(
-                socket.IPPROTO_TCP, _INFO, _BYTES_ACKED.stop
-            )
-            return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
-    return -waiting(transport)
+            info = sock.getsockopt(socket.IPPROTO_TCP, _INFO, _BYTES_ACKED.stop)
+            return 0, int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
+    return waiting(transport), _unread(sock)
+
+
+def _unread(sock: socket.socket) -> int:
+    """Return how many bytes in a socket its peer has not read yet; 0 where that is not told."""
+    if _SIOCOUTQ is not None:
+        with suppress(OSError, ValueError, AttributeError):  # closed; `waiting`
+            octets = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
+            return int.from_bytes(octets, sys.byteorder)
+    return 0
 
 
 def waiting(transport: asyncio.Transport) -> int:

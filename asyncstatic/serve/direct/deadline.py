@@ -28,7 +28,7 @@ class Deadline:
         self._idle_seconds = idle_seconds
         self._stalled_seconds = stalled_seconds
         self._at = inf
-        self._taken = 0
+        self._taken = (0, 0)
 
     def rest(self) -> None:
         """Wait for the next request, but not for ever."""
@@ -53,6 +53,6 @@ class Deadline:
         """
         if answers and self._at < inf:
             before, self._taken = self._taken, taken(transport)
-            if self._taken > before:
+            if self._taken != before:
                 self.progress()
         return now >= self._at
