@@ -4,14 +4,20 @@ Hypercorn upper-cases every method, so that an app takes `get` for GET; methods 
 (RFC 9110 §9.1). Over HTTP/2 some requests end the whole connection with an error of Hypercorn's
 own, and every other stream with it: those without a path, those with octets outside ASCII, and
 content that still comes when the answer is complete, as of an upload that was refused.
+
+Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, which
+Chromium still sends with every request: the tree would grow with each, and with each PRIORITY frame.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-from h2.events import DataReceived, Event, RequestReceived
+from h2.connection import ConnectionState
+from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
+from h2.exceptions import ProtocolError
 from h11 import Request
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol import ProtocolWrapper
@@ -48,7 +54,6 @@ class Server(TCPServer):
     def protocol(self, made: ProtocolWrapper) -> None:
         alpn = "h2" if isinstance(made.protocol, H2Protocol) else None
         self._protocol = _Protocols(*_arguments(made), alpn)
-
 
     async def _read_data(self) -> None:
         """Read until the client ends, and then wait for no further request of it.
@@ -98,15 +103,38 @@ class _Http2(H2Protocol):
         """Answer 400 to what has no place in an ASGI scope."""
         fields = [(b":status", b"400"), (b"content-length", b"0"), (b"cache-control", b"no-store")]
         fields += self.config.response_headers("h2")
-        self.connection.send_headers(request.stream_id, fields, end_stream=True)
+        self.keep_alive_requests += 1
+        with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
+            self.connection.send_headers(request.stream_id, fields, end_stream=True)
+
+    async def _priority_updated(self, event: PriorityUpdated) -> None:
+        """Ignore a priority: all streams have the same (RFC 9113 §5.3.2)."""
 
     async def _handle_events(self, events: list[Event]) -> None:
+        reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
         for event in events:
             if isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._drop(event)
+            elif isinstance(event, RequestReceived) and self._is_void(event, reset):
+                self._ignore()
             else:
                 await super()._handle_events([event])
         await self._flush()
+
+    def _is_void(self, request: RequestReceived, reset: set[int]) -> bool:
+        """Tell whether nobody waits for an answer: the client has reset the stream since.
+
+        Or the connection has had its last request, and another came with that.
+        """
+        most = self.config.keep_alive_max_requests
+        return request.stream_id in reset or self.keep_alive_requests > most
+
+    def _ignore(self) -> None:
+        """Count a request that gets no answer, so that it cannot come without end."""
+        self.keep_alive_requests += 1
+        is_open = self.connection.state_machine.state is not ConnectionState.CLOSED
+        if is_open and self.keep_alive_requests > self.config.keep_alive_max_requests:
+            self.connection.close_connection()
 
     def _drop(self, event: DataReceived) -> None:
         """Take content that nobody waits for, so that its client gets to read the answer."""
