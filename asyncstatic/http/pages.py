@@ -8,6 +8,7 @@ from asyncstatic.http.fields import prefers_html
 from asyncstatic.http.model import RawFields, ResponsePlan
 from asyncstatic.http.status import PHRASES
 
+_REMEMBERED_BYTES = 256  # of further fields; longer ones have a client's own query
 _WORDS = {
     308: "This resource has moved.",
     400: "The request is malformed.",
@@ -33,11 +34,16 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         accept: the Accept field.
         fields: further fields of the response.
     """
-    return _page(status, prefers_html(accept), fields)
+    make = _make_page if sum(len(value) for _, value in fields) > _REMEMBERED_BYTES else _page
+    return make(status, prefers_html(accept), fields)
 
 
 @lru_cache(maxsize=256)
 def _page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
+    return _make_page(status, html, fields)
+
+
+def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
     media_type, content = _content(status, html)
     return ResponsePlan(
         status,

@@ -30,6 +30,7 @@ _PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 _ABSOLUTE_FORM = re.compile(rb"https?://[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]+(?=[/?]|$)", re.I)
 # uri-host [ ":" port ] (RFC 9110 §7.2), empty where the target URI has no authority.
 _HOST = re.compile(r"(?:\[[0-9A-Za-z:.~_%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII)
+_REMEMBERED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEVER_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
@@ -63,9 +64,17 @@ def origin_form(target: bytes) -> bytes | None:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-@lru_cache(maxsize=256)
 def is_host(value: str) -> bool:
     """Tell whether a Host field value is one; else the answer is 400 (RFC 9112 §3.2)."""
+    return (_remembered_host if len(value) <= _REMEMBERED_CHARACTERS else _is_host)(value)
+
+
+@lru_cache(maxsize=256)
+def _remembered_host(value: str) -> bool:
+    return _is_host(value)
+
+
+def _is_host(value: str) -> bool:
     return _HOST.fullmatch(value) is not None
 
 

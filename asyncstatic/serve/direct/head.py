@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import httptools
 
-from asyncstatic.files.memory import BoundedDict
+from asyncstatic.files.memory import BoundedDict, BoundedOctets
 from asyncstatic.http.model import Fields
 
 Headers = list[tuple[bytes, bytes]]
@@ -29,7 +29,9 @@ _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _NEVER_HERE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
 _STARTS = (b"GET /", b"HEAD /", b"\r\n")
 _REMEMBERED_OCTETS = 4096
-_REMEMBERED_HEADS = 2048
+_BLOCKS_BYTES = 1024 * 1024  # of the header blocks that are remembered, and of what they say
+_REMEMBERED_KEYS = 2048
+_REMEMBERED_CHARACTERS = 512  # of the fields of a key; who varies more seldom asks again
 
 
 class Key:
@@ -91,8 +93,8 @@ class HeadReader:
 
     def __init__(self, server_names: Iterable[str] = ()) -> None:
         self._server_names = frozenset(name.encode("latin-1") for name in server_names)
-        self._blocks: BoundedDict[bytes, Head] = BoundedDict(_REMEMBERED_HEADS)
-        self._keys: BoundedDict[tuple[str, Fields], Key] = BoundedDict(_REMEMBERED_HEADS)
+        self._blocks: BoundedOctets[bytes, Head] = BoundedOctets(_BLOCKS_BYTES, _cost_of_block)
+        self._keys: BoundedDict[tuple[str, Fields], Key] = BoundedDict(_REMEMBERED_KEYS)
 
     def read(self, head: bytes) -> tuple[RequestLine, Head] | None:
         """Read one head, its empty line included; None for whatever is not ours."""
@@ -131,7 +133,8 @@ class HeadReader:
         key = self._keys.get((method, deciding))
         if key is None:
             key = Key(deciding)
-            self._keys.put((method, deciding), key)
+            if sum(map(len, filter(None, deciding))) <= _REMEMBERED_CHARACTERS:
+                self._keys.put((method, deciding), key)
         return key
 
     def _is_plain(self, headers: Headers) -> bool:
@@ -141,6 +144,11 @@ class HeadReader:
         if self._server_names and hosts[0] not in self._server_names:
             return False
         return not any(name in _NEVER_HERE for name, _ in headers)
+
+
+def _cost_of_block(block: bytes, head: Head) -> int:
+    """Bytes that a header block takes which is remembered, with its parts (measured)."""
+    return 3 * len(block) + 150 * len(head.headers) + 1024
 
 
 def may_become_ours(octets: bytes, most: int) -> bool:

@@ -19,7 +19,7 @@ from asyncstatic.files.entry import Entry
 from asyncstatic.files.memory import BoundedDict, BoundedOctets
 from asyncstatic.files.source import Opened
 from asyncstatic.files.turn import Turn
-from asyncstatic.http.model import Lookup, Request, ResponsePlan
+from asyncstatic.http.model import ByteRange, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.http.respond import ALLOW, admit, is_lasting
 from asyncstatic.serve.asgi import StaticFiles, remember
@@ -38,6 +38,7 @@ _SHARE_OF_REQUESTS = 4
 _SHARE_OF_CONTENTS = 8
 _ADMITTED_OCTETS = 720  # that a request takes besides its head (measured)
 _PAGES = 256
+_PAGE_HEAD_BYTES = 1024  # a longer one has a client's own query, and is seldom asked for again
 _CROWD = 500  # connections; with a duplicate of each these are less than 1,024 events at once
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
@@ -284,11 +285,19 @@ class Lane:
         known = self._pages.get(plan)
         if known is None:
             known = KnownResponse(head_of(plan), in_memory(plan, None), plan)
-            self._pages.put(plan, known)
+            if len(known.head) <= _PAGE_HEAD_BYTES:
+                self._pages.put(plan, known)
         return known
 
     def remember(self, admitted: Admitted, opened: Opened, response: KnownResponse) -> None:
-        """Keep a response with what it was made from, where it lasts."""
+        """Keep a response with what it was made from, where it lasts.
+
+        The cache has measured that content: a part of it would be a copy that nobody has.
+        """
+        if response.content is not opened.content and any(
+            isinstance(part, ByteRange) for part in response.plan.content
+        ):
+            return
         if opened.witnesses and is_lasting(admitted.request, opened.representation, time.time_ns()):
             remember(opened, admitted.key.deciding, admitted.key, response)
             if opened.handle is None:
