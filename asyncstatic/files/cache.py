@@ -15,6 +15,7 @@ Small content is kept in memory; of large content the handle is (`KeptHandles`).
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 from asyncstatic.files.absent import AbsentNames
 from asyncstatic.files.entry import Entry
@@ -25,18 +26,21 @@ from asyncstatic.http.model import Absence, Lookup
 
 _ANY = (("*",),)  # no client's: theirs name codings
 _MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
-# What an entry takes besides its content: key, facts, witnesses, memo (measured, rounded up).
+# What an entry takes besides its content: key, facts, witnesses, a memo of one (measured, rounded
+# up).
 _OVERHEAD = 4096
+_MEMO_BYTES = 2048  # of these, for the memo
 
 
 class _Kept(Entry):
     """An entry of the cache: what it costs in octets, and the lookups that find it."""
 
-    __slots__ = ("cost", "lookups")
+    __slots__ = ("cost", "lookups", "memo_bytes")
 
     def __init__(self, found: Opened, turn: Turn) -> None:
         super().__init__(found, found.witnesses, turn)
         self.cost = len(found.content or b"") + _OVERHEAD
+        self.memo_bytes = _MEMO_BYTES
         self.lookups: list[Lookup] = []
 
 
@@ -129,9 +133,22 @@ class Cached:
         self._name(entry, lookup)
         self._oldest_first[entry] = None
         self._used += entry.cost
+        self._make_room()
+        found.charge = partial(self._charge, entry)
+        return found
+
+    def _charge(self, entry: _Kept, memo_bytes: int) -> None:
+        """Account for what the memo of an entry takes now, if the entry is still here."""
+        if entry in self._oldest_first:
+            more = max(memo_bytes, _MEMO_BYTES) - entry.memo_bytes
+            entry.memo_bytes += more
+            entry.cost += more
+            self._used += more
+            self._make_room()
+
+    def _make_room(self) -> None:
         while self._used > self._capacity:
             self._consider(next(iter(self._oldest_first)))
-        return found
 
     def _consider(self, entry: _Kept) -> None:
         """Let an entry go, unless it was used since it was last considered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -25,6 +26,7 @@ class Opened:
         witnesses: what to look at again before the answer is used another time; empty
             when it must not be.
         memo: what hosts derived from it, bounded by them; it goes when this goes.
+        charge: told how many bytes the memo takes, where a cache accounts for them.
     """
 
     representation: Representation
@@ -32,6 +34,7 @@ class Opened:
     handle: Handle | None = None
     witnesses: tuple[Witness, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
+    charge: Callable[[int], None] | None = None
 
     def close(self) -> None:
         """Give the handle back, if there is one."""

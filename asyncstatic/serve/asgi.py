@@ -34,6 +34,7 @@ _DRAIN_OCTETS = 16 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
 _MEMO_ENTRIES = 8
 _MEMO_CHARACTERS = 512
+_MEMO_BYTES = 2048  # that one takes, with its key (measured, rounded up)
 
 
 class StaticFiles:
@@ -228,6 +229,8 @@ def remember(opened: Opened, fields: Fields, key: object, value: object) -> None
     if len(opened.memo) >= _MEMO_ENTRIES:
         opened.memo.clear()
     opened.memo[key] = value
+    if opened.charge is not None:
+        opened.charge(len(opened.memo) * _MEMO_BYTES)
 
 
 def open_directory(settings: Settings) -> Directory:

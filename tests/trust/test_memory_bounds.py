@@ -16,6 +16,7 @@ from tests.support.raw import head
 
 MIB = 1024 * 1024
 _FILES = 40
+_SMALL_FILES = 260  # as many as fit into 1 MiB, with what each takes besides
 _FILE_BYTES = 60 * 1024
 # Of a direct connection's caches beside the content: requests a fourth, memory files an eighth.
 _BESIDE = 1.375
@@ -41,6 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("root")
     for number in range(_FILES):
         (directory / f"{number}.bin").write_bytes(number.to_bytes(2) * (_FILE_BYTES // 2))
+    for number in range(_SMALL_FILES):
         (directory / f"small-{number}.txt").write_bytes(b"%d" % number)
     (directory / "folder").mkdir()
     (directory / "folder" / "index.html").write_bytes(b"<!doctype html>")
@@ -76,6 +78,20 @@ def _ranges(kind: str) -> Iterator[bytes]:
 def test_ranges_of_a_file_take_no_more_than_the_cache_may_hold(server: Inside, kind: str) -> None:
     with _holds_at_most(MIB * _BESIDE + _BOOKKEEPING):
         _exchange(server, _ranges(kind), {206, 416})
+
+
+def test_many_conditions_about_small_files_take_no_more_than_the_cache_may_hold(
+    server: Inside,
+) -> None:
+    with server.connect() as connection:
+        assert connection.get("/small-0.txt").status == 200  # buffers of the process are there
+    with _holds_at_most(MIB * 1.5):
+        requests = (
+            head(f"/small-{number}.txt", f'If-None-Match: "{variant:0480}"')
+            for number in range(_SMALL_FILES)
+            for variant in range(6)
+        )
+        _exchange(server, requests, {200})
 
 
 def _long(number: int) -> str:
