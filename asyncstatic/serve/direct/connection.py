@@ -150,8 +150,6 @@ class DirectProtocol(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
-    # -- progress and end ------------------------------------------------------------------
-
     async def drained(self) -> None:
         """Wait until the transport takes more; each call is progress."""
         self.deadline.progress()
@@ -162,12 +160,11 @@ class DirectProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        What has been answered at once since the last look is noticed here: no request has to look
-        at the clock.
+        What has been answered at once since the last look is noticed here, not at each request.
         """
+        if self._refused and self.deadline.has_passed(now, self.transport, answers=False):
+            self.transport.abort()
         if self._refused:
-            if self.deadline.has_passed(now, self.transport, answers=False):
-                self.transport.abort()
             return
         if self._requests != self._counted:
             self._counted = self._requests
@@ -196,8 +193,6 @@ class DirectProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; content that is not finished ends visibly short."""
         self.transport.abort()
-
-    # -- requests --------------------------------------------------------------------------
 
     def _proceed(self) -> None:
         """Answer what can be answered at once; stop at the first that must wait."""
@@ -377,35 +372,24 @@ class DirectProtocol(asyncio.Protocol):
         """Give connection and octets to the full server, for good - or refuse them ourselves."""
         octets, self._buffer = self._buffer, b""
         refusal = self._lane.refusal_of(octets)
-        if refusal is not None:
+        if refusal is None:
+            self._unregister()
+            self._lane.server.take_over(self.transport, octets, eof=self._eof)
+        else:
             self._refuse(refusal)
-            return
-        self._unregister()
-        self._lane.server.take_over(self.transport, octets, eof=self._eof)
 
     def _refuse(self, answer: bytes) -> None:
-        """Answer, and close after the client had a moment to read that.
-
-        Closing while its request is still unread would reset the connection, and the answer with
-        it (RFC 9112 §9.6): until the client closes, or the time is up, what it sends is dropped.
-        Meanwhile the connection does not count as one of those that are served.
-        """
+        """Answer, drop what comes, and close soon: at once would be a reset (RFC 9112 §9.6)."""
         self._refused = True
         self._unregister()
         self._lane.linger(self)
         self.deadline.linger()
         self.transport.write(answer)
-        if self._eof:
-            self._close_once()
-        elif self.transport.can_write_eof():
-            with suppress(OSError):  # the client has reset the connection already
-                self.transport.write_eof()
+        with suppress(OSError, NotImplementedError):  # reset already; TLS cannot
+            self._close_once() if self._eof else self.transport.write_eof()
 
     def _unregister(self) -> None:
-        """Remove the connection from all registries: the one place that does.
-
-        It has ended, the full server has it, or it is refused.
-        """
+        """Remove the connection, which ended, is handed over or refused, from all registries."""
         self._lane.leave(self)
         self._outlet.close()
 
