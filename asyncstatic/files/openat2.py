@@ -83,7 +83,12 @@ class Openat2Resolver:
     def _open_cached_link(self, tree: Tree, path: bytes) -> int:
         """Open a path that holds a link, if the name policy likes where it leads."""
         resolve = BENEATH | kernel.RESOLVE_CACHED
-        fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
+        try:
+            fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
+        except OSError as error:
+            if error.errno == errno.EXDEV:  # perhaps an absolute link to inside: the walk knows
+                raise fault(errno.EAGAIN) from error
+            raise
         refused = errno.ENOENT
         try:
             names = _names_below(tree, fd)

@@ -60,7 +60,7 @@ class _Before(Directory):
 
     def __init__(self, present: Directory, tree: Tree) -> None:
         vars(self).update(vars(present))
-        self._resolver = self._resolver.beneath(OneTree(tree))
+        self._resolver = self._resolver.beneath(OneTree(tree, present.path))
         self._sidecar_names = SidecarNames(self._resolver)
         self._begun = None
 

@@ -74,7 +74,13 @@ class Tree:
 
 
 class Root(Protocol):
-    """What a resolver opens below: `RootHandle`, or one tree of it."""
+    """What a resolver opens below: `RootHandle`, or one tree of it.
+
+    Attributes:
+        path: the absolute path by which links may name it; "" if there is none.
+    """
+
+    path: str
 
     def tree(self, *, cached_only: bool = False) -> Tree:
         """Return the tree to use now."""
@@ -95,7 +101,8 @@ class Root(Protocol):
 class OneTree:
     """A root that is this tree for ever, wherever its path leads."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, path: str = "") -> None:
+        self.path = path
         self._tree = tree
 
     def tree(self, *, cached_only: bool = False) -> Tree:

@@ -3,12 +3,15 @@
 Every component is opened relative to the handle of the directory before it, with O_NOFOLLOW.
 So nothing is checked by name and opened by name later: a directory that is swapped for a link
 in between is simply not followed. Links are read and followed by us: ``..`` pops our own stack
-of handles and cannot leave the root, an absolute link always does.
+of handles and cannot leave the root. An absolute link begins again at the root's handle when its
+text begins with a name of the root (`rootnames`); every other one leaves the root.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from functools import partial
 
 from asyncstatic.files import kernel
 from asyncstatic.files.root import (
@@ -20,6 +23,7 @@ from asyncstatic.files.root import (
     relative_path,
     release,
 )
+from asyncstatic.files.rootnames import below_root
 
 _MAX_LINKS = 40  # path_resolution(7)
 _HERE, _UP = b".", b".."
@@ -32,8 +36,8 @@ class WalkResolver:
 
     Args:
         root: the tree's root, shared with other resolvers if need be.
-        symlinks: "deny" refuses every link (ELOOP); "within_root" follows relative links that
-            stay inside; "follow" leaves it to the kernel, **without any containment**.
+        symlinks: "deny" refuses every link (ELOOP); "within_root" follows links that stay inside,
+            absolute ones too; "follow" leaves it to the kernel, **without any containment**.
         allowed: the name policy for the place a followed link leads to; not asked by "follow".
     """
 
@@ -56,7 +60,9 @@ class WalkResolver:
         tree = self.root.tree()
         if self._symlinks == "follow":
             return kernel.openat(tree.fd, path, kernel.OPEN_FLAGS)
-        walk = _Walk(tree.fd, path, follow=self._symlinks == "within_root")
+        follow = self._symlinks == "within_root"
+        below = partial(below_root, root=self.root, tree=tree)
+        walk = _Walk(tree.fd, path, below, follow=follow)
         try:
             fd = walk.run()
         finally:
@@ -92,9 +98,17 @@ def decoded(name: bytes) -> str:
 class _Walk:
     """One lookup: the names entered so far, a handle for each, and what is left to resolve."""
 
-    __slots__ = ("_follow", "_handles", "_pending", "links", "names")
+    __slots__ = ("_below_root", "_follow", "_handles", "_pending", "links", "names")
 
-    def __init__(self, root_fd: int, path: bytes, *, follow: bool) -> None:
+    def __init__(
+        self,
+        root_fd: int,
+        path: bytes,
+        below_root: Callable[[bytes], list[bytes] | None],
+        *,
+        follow: bool,
+    ) -> None:
+        self._below_root = below_root
         self._follow = follow
         self._handles = [root_fd]  # the root's is borrowed
         self._pending = path.split(b"/")[::-1]
@@ -157,11 +171,21 @@ class _Walk:
         if not self._follow or self.links > _MAX_LINKS:
             raise fault(errno.ELOOP)
         if target.startswith(b"/"):
-            raise fault(errno.EXDEV)
-        parts = [part for part in target.split(b"/") if part]
-        if target.endswith(b"/"):
+            parts = self._back_to_root(target)
+        else:
+            parts = [part for part in target.split(b"/") if part]
+        if target.endswith(b"/") or not (parts or self._pending):
             parts.append(_HERE)  # "name/" must be a directory: path_resolution(7)
         self._pending.extend(reversed(parts))
+
+    def _back_to_root(self, target: bytes) -> list[bytes]:
+        """Go back to the root's handle; return what an absolute link names below it."""
+        parts = self._below_root(target)
+        if parts is None:
+            raise fault(errno.EXDEV)
+        self.close()
+        self.names.clear()
+        return parts
 
 
 def _link_target(directory: int, name: bytes) -> bytes | None:
