@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from asyncstatic.http.deny import IGNORABLE, is_denied
 from asyncstatic.http.model import Refusal
 from asyncstatic.settings import Settings
 
@@ -38,6 +39,8 @@ _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:[.:].*)?", re.I
 )
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$|~[0-9]')
+# A file system that ignores invisible characters finds ".env" under this name (ext4 casefold).
+_HIDDEN = re.compile(IGNORABLE + r"*\.")
 # Code points that HFS+ ignores when it compares names (Apple TN1150).
 _IGNORED_ON_DARWIN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
@@ -174,9 +177,9 @@ def is_public(names: tuple[str, ...], settings: Settings) -> bool:
     """
     if not settings.dotfiles:
         for position, name in enumerate(names):
-            if name[:1] == "." and (position or name != ".well-known"):
+            if _HIDDEN.match(name) and (position or name != ".well-known"):
                 return False
-    return not (settings.deny and matches(settings.deny, names))
+    return not (settings.deny and is_denied(settings.deny, names))
 
 
 def is_public_behind_link(names: tuple[str, ...], settings: Settings) -> bool:

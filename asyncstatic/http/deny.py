@@ -1,0 +1,105 @@
+"""Deny patterns: they hold for a file, however a request spells its name or codes its content.
+
+One file may answer to many spellings of its name. macOS, Windows, FAT and ext4 directories with
+"casefold" ignore case and Unicode normalisation; ext4 also ignores invisible characters; FAT
+drops dots and spaces at the end of a name. A server cannot know which rules hold in a directory,
+because another file system may be mounted there. So every pattern is compared under all these
+rules, on every system. A name that is denied without need is the safe error.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fnmatch import translate
+from functools import lru_cache
+
+#: Default_Ignorable_Code_Point (UAX #44): ext4 ignores all of them, HFS+ some (Apple TN1150).
+IGNORABLE = (
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_IGNORABLE = re.compile(IGNORABLE)
+_CODING_SUFFIX = re.compile(r"\.(?:gz|br|zst)\Z", re.IGNORECASE)
+_MOST_SUFFIXES = 8  # bounds the work for "x.gz.gz.gz..."; a name with more is denied
+# The second name that FAT and NTFS give to a file (8.3): it tells nothing of the first name.
+_SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")
+
+
+def is_denied(patterns: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    """Tell whether a pattern holds for a path, in any spelling, or for what is coded in it.
+
+    A pattern without a slash is compared with every name of the path, so a pattern that names a
+    directory holds for everything below it. A pattern with a slash is compared with the path from
+    the root and with every directory above it; ``*`` also matches slashes. A coding suffix
+    (``.gz``, ``.br``, ``.zst``) hides nothing: a pattern for ``app.map`` holds for ``app.map.gz``.
+
+    Args:
+        patterns: globs (fnmatch).
+        segments: the names from the root on; the root itself is never denied.
+    """
+    if not segments:
+        return False
+    names = tuple(map(_folded, segments))
+    forms = _without_codings(names[-1])
+    if len(forms) > _MOST_SUFFIXES or any(map(_SHORT_NAME.fullmatch, names)):
+        return True
+    return _matches(patterns, names, forms) or _matches(
+        patterns, segments, _without_codings(segments[-1])
+    )
+
+
+def _matches(patterns: tuple[str, ...], names: tuple[str, ...], forms: list[str]) -> bool:
+    """Compare names as spelled; `forms` are the last name with and without its codings."""
+    whole, single = _compiled(patterns)
+    above = names[:-1]
+    if single is not None and any(map(single.match, (*above, *forms))):
+        return True
+    return whole is not None and any(whole.match("/".join((*above, form))) for form in forms)
+
+
+def _without_codings(name: str) -> list[str]:
+    """The name, then the name without its last coding suffix, and so on."""
+    forms = [name]
+    while len(forms) <= _MOST_SUFFIXES and (suffix := _CODING_SUFFIX.search(forms[-1])):
+        forms.append(forms[-1][: suffix.start()])
+    return forms
+
+
+def _folded(name: str) -> str:
+    """One spelling for all names that some file system takes for the same."""
+    return _caseless(name).rstrip(". ")
+
+
+def _caseless(text: str) -> str:
+    """Fold case, normalisation and invisible characters (Unicode, section 3.13, D145)."""
+    if text.isascii():
+        return text.lower()
+    # Upper case first: some file systems fold "ı" to "I", which casefold() alone keeps.
+    decomposed = unicodedata.normalize("NFD", _IGNORABLE.sub("", text))
+    return unicodedata.normalize("NFC", decomposed.upper().casefold())
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    patterns: tuple[str, ...],
+) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    """The patterns with a slash, and those without, each as one expression."""
+
+    def union(chosen: list[str]) -> re.Pattern[str] | None:
+        return re.compile("|".join(map(_expression, chosen))) if chosen else None
+
+    rooted = [pattern.strip("/") for pattern in patterns if "/" in pattern]
+    below = [f"{pattern}/*" for pattern in rooted]
+    return union(rooted + below), union([pattern for pattern in patterns if "/" not in pattern])
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as it is, without regard to case, and folded like names.
+
+    All three are needed: ``[!a-z]`` matches less without regard to case, and ``?`` may match less
+    in a folded name, which can be longer ("ß" becomes "ss").
+    """
+    folded = translate(_caseless(pattern))
+    return f"{translate(pattern)}|(?i:{translate(pattern)})|{folded}"
