@@ -69,6 +69,8 @@ class Cached:
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Answer from memory, else from the source, without waiting."""
+        if not lookup.available:  # an available lookup may have cached the same segments
+            return Absence.MISSING
         kept = self._handles.get(lookup)
         if kept is not None:
             return kept
@@ -89,11 +91,15 @@ class Cached:
 
     def entry_of(self, lookup: Lookup) -> Entry | None:
         """Return the entry that a lookup was answered from."""
+        if not lookup.available:
+            return None
         present = self._entries.get(lookup) or self._entries.get(_any_coding(lookup))
         return present or self._absent.get(lookup.segments)
 
     async def open(self, lookup: Lookup) -> Found:
         """Ask the source, after `open_nowait` could not answer."""
+        if not lookup.available:
+            return Absence.MISSING
         found = await self._source.open(lookup)
         if found is Absence.OVERLOADED and self._handles.close_all():
             found = await self._source.open(lookup)

@@ -121,6 +121,8 @@ class Directory:
         self._resolver.close()
 
     def _find(self, lookup: Lookup, nowait: bool) -> Found:
+        if not lookup.available:
+            return Absence.MISSING
         try:
             return self._find_present(lookup, nowait)
         except OSError as error:

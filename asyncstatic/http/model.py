@@ -98,11 +98,15 @@ class Lookup(NamedTuple):
         segments: decoded and safe, each one name; empty for the root itself.
         directory: the target ended in "/", so only a directory answers it.
         codings: acceptable content-codings, in tiers of equal preference, best first.
+        available: False where the answer is known before the disk is asked: it is the same as
+            for a missing name, so sources answer `Absence.MISSING` (or the `not_found` page)
+            and look at nothing.
     """
 
     segments: tuple[str, ...]
     directory: bool
     codings: tuple[tuple[str, ...], ...]
+    available: bool = True
 
 
 _SECOND = 1_000_000_000
@@ -189,11 +193,15 @@ class Refusal(NamedTuple):
         status: 308, 400, 404 or 414.
         reason: one word for logs and `asyncstatic explain`; never sent to the client.
         location: where to go instead, for 308.
+        segments: the names of a hidden or denied path; empty for every other refusal.
+        directory: such a path ended in a slash.
     """
 
     status: int
     reason: str
     location: bytes = b""
+    segments: tuple[str, ...] = ()
+    directory: bool = False
 
 
 class ByteRange(NamedTuple):

@@ -2,7 +2,7 @@
 
 Theory of operation. A host reads a `Request` and calls `admit`. That yields either a
 `Lookup` - what to open - or already the `ResponsePlan`: a method we do not have, a target
-that cannot be safe, OPTIONS. The host lets a source open the lookup, one trip to the disk,
+that names no file, OPTIONS. The host lets a source open the lookup, one trip to the disk,
 and calls `respond` with what was found. Both are pure: the clock and the multipart
 boundary are arguments, so a plan is a function of values, and may be remembered.
 
@@ -54,8 +54,9 @@ ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     """Decide what to look for, or answer at once.
 
-    Outcomes: a `Lookup` for GET and HEAD of a well-formed public target; otherwise the
-    plan of 204 (OPTIONS), 405, 414, 400, 404 or 308 - in this order of precedence.
+    Outcomes: a `Lookup` for GET and HEAD of a well-formed target, not `available` where it
+    names nothing public; otherwise the plan of 204 (OPTIONS), 405, 414, 400 or 308 - in this
+    order of precedence.
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
@@ -64,11 +65,12 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     if not request.target and request.mount:  # the mount point without its slash
         return _finish(_to_directory(_mount_name(request), request, settings), request)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
-    if isinstance(parsed, Refusal):
+    if isinstance(parsed, Refusal) and parsed.status != 404:
         return _finish(_refuse(parsed, request, settings), request)
+    available = not isinstance(parsed, Refusal)
     accepted = request.fields.accept_encoding
     codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
-    return Lookup(parsed.segments, parsed.directory, codings)
+    return Lookup(parsed.segments, parsed.directory, codings, available)
 
 
 def respond(

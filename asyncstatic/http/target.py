@@ -6,7 +6,9 @@ caches and logs in front of us see the same name as the disk (RFC 3986 §6 leave
 ladder of comparison to us; we take its lowest rung, and percent-decoding).
 
 The order of refusals: 414, then 400 for what could name no file under any configuration,
-then 404 for what is well-formed but never public, then 308 for literal "." segments.
+then 404 for a spelling that no file system has, then 308 for literal "." segments, then 404 for
+names that are hidden or denied. A missing name is redirected like a hidden one, so the redirect
+does not tell them apart.
 All of them come before any system call, and the work is linear in the target's length.
 """
 
@@ -158,11 +160,10 @@ def _public(names: tuple[str, ...], directory: bool, settings: Settings) -> Targ
             return Refusal(404, "name-too-long")
         if not portable_name(name, sys.platform):
             return Refusal(404, "name-not-portable")
-    if not is_public(kept, settings):
-        return Refusal(404, "not-public")
     if len(kept) != len(names):
         return Refusal(308, "dot-segment", _canonical(kept, directory or names[-1] == "."))
-    return TargetPath(kept, directory)
+    path = TargetPath(kept, directory)
+    return path if is_public(kept, settings) else Refusal(404, "not-public", b"", *path)
 
 
 def _canonical(names: tuple[str, ...], directory: bool) -> bytes:

@@ -144,10 +144,13 @@ class StaticFiles:
             if admitted.status == 308 and not request.target:
                 return await self._to_mount_point(admitted, request, scope)
             return admitted, None
-        if self._guard is not None:
+        # Hidden and denied names are asked about too, because missing ones are. A path that is
+        # no canonical spelling of a name has no segments, and no hook could judge it.
+        if self._guard is not None and (admitted.available or admitted.segments):
             refusal = await self._guard.refusal(request, admitted, scope)
-            if refusal is not None:
+            if isinstance(refusal, ResponsePlan):
                 return refusal, None
+            admitted = admitted._replace(available=admitted.available and refusal is None)
         found = self._source.open_nowait(admitted)
         if found is None:
             found = await self._source.open(admitted)

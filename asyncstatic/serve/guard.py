@@ -39,8 +39,10 @@ class Guard:
 
     async def refusal(
         self, request: Request, lookup: Lookup, scope: Scope | None
-    ) -> ResponsePlan | None:
+    ) -> ResponsePlan | Absence | None:
         """Return what a request is refused with, None when it is allowed.
+
+        `Absence.MISSING` stands for 404: the source has the answer that a missing name gets.
 
         Raises:
             TypeError: there is no scope to judge by, or the hook returned something else
@@ -57,7 +59,7 @@ class Guard:
             # Not through the plan of a 403 of the disk: that one may be hidden.
             return respond(request, Absence.FORBIDDEN, _shown(self._settings), 0, "")
         if status == 404:
-            return respond(request, Absence.MISSING, self._settings, 0, "")
+            return Absence.MISSING
         if status == 410:
             return _gone(request)
         raise TypeError(f"authorize returned {verdict!r}; True, False, 403, 404 or 410 is needed")

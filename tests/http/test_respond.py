@@ -140,8 +140,7 @@ def test_a_host_that_is_none_is_400(host: str | None, accepted: bool, target: by
 def test_a_target_that_cannot_be_served_is_answered_without_the_disk(
     request_: Request, status: int, expected: Expected, method: str
 ) -> None:
-    plan = admit(request_._replace(method=method), Settings())
-    assert isinstance(plan, ResponsePlan)
+    plan = answer(request_._replace(method=method), FILE)
     check(plan, status, {**expected, "cache-control": "no-store", "etag": None})
     assert bool(plan.content) == (method == "GET")
 

@@ -65,6 +65,8 @@ def answer(
     admitted = admit(request, settings)
     if isinstance(admitted, ResponsePlan):
         return admitted
+    if not admitted.available:
+        found = Absence.MISSING
     return respond(request, found, settings, now * SECOND, BOUNDARY)
 
 
