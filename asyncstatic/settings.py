@@ -33,18 +33,22 @@ class Settings:
     Attributes:
         root: the directory; relative to the working directory; may be a symbolic link.
         index: names tried, in order, for a directory.
-        not_found: the page below the root that is sent, with 404, for what is missing, such as
-            "404.html"; our own if "" or where the root does not have it.
-        symlinks: "within_root" follows links that stay inside, "deny" none, "follow" all -
-            never "follow" on a tree that hostile users can write.
+        not_found: the page below the root that is sent with every 404, such as "404.html": for
+            missing, hidden and denied names alike; our own if "" or where the root does not
+            have it.
+        symlinks: "within_root" follows links that stay inside, also absolute ones that begin with
+            the root's path; "deny" follows none, "follow" all - never "follow" on a tree that
+            hostile users can write.
         dotfiles: serve names that begin with a dot. ``/.well-known/`` is always served.
         deny: glob patterns of names never served: of one segment ("*.bak"), or with a
-            slash of the whole path ("private/*").
+            slash of the path from the root ("private/*"). They hold for what is below a directory,
+            for every spelling of a name (case, Unicode) and for its coded forms ("x.bak.gz").
         hide_forbidden: answer 404 instead of 403 where permission is missing.
         max_target: octets of a request target; longer is 414.
         cache_control: the Cache-Control of every answer that no rule below covers.
-        immutable: glob patterns, as in `deny`, of fingerprinted names: their bytes never
-            change, so caches may keep them for a year without asking.
+        immutable: glob patterns of fingerprinted names, of one segment or with a slash of the
+            whole path, compared exactly. The bytes of such a name never change, so caches may keep
+            them for a year without asking.
         media_types: Content-Type by suffix, ``{".foo": "text/x-foo"}``.
         precompressed: serve ``app.js.br``, ``.zst``, ``.gz`` beside ``app.js``.
         etag: "auto" hashes small files and derives the others from metadata, "content"
