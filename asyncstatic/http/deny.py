@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from fnmatch import translate
 from functools import lru_cache
 
@@ -45,9 +46,10 @@ def is_denied(patterns: tuple[str, ...], segments: tuple[str, ...]) -> bool:
     forms = _without_codings(names[-1])
     if len(forms) > _MOST_SUFFIXES or any(map(_SHORT_NAME.fullmatch, names)):
         return True
-    return _matches(patterns, names, forms) or _matches(
-        patterns, segments, _without_codings(segments[-1])
-    )
+    if _matches(patterns, names, forms):
+        return True
+    # As spelled, too: "?" may match less in a folded name, which can be longer.
+    return names != segments and _matches(patterns, segments, _without_codings(segments[-1]))
 
 
 def _matches(patterns: tuple[str, ...], names: tuple[str, ...], forms: list[str]) -> bool:
@@ -88,18 +90,18 @@ def _compiled(
     """The patterns with a slash, and those without, each as one expression."""
 
     def union(chosen: list[str]) -> re.Pattern[str] | None:
-        return re.compile("|".join(map(_expression, chosen))) if chosen else None
+        expressions = [expression for pattern in chosen for expression in _expressions(pattern)]
+        return re.compile("|".join(expressions)) if chosen else None
 
     rooted = [pattern.strip("/") for pattern in patterns if "/" in pattern]
     below = [f"{pattern}/*" for pattern in rooted]
     return union(rooted + below), union([pattern for pattern in patterns if "/" not in pattern])
 
 
-def _expression(pattern: str) -> str:
-    """A pattern as it is, without regard to case, and folded like names.
-
-    All three are needed: ``[!a-z]`` matches less without regard to case, and ``?`` may match less
-    in a folded name, which can be longer ("ß" becomes "ss").
-    """
-    folded = translate(_caseless(pattern))
-    return f"{translate(pattern)}|(?i:{translate(pattern)})|{folded}"
+def _expressions(pattern: str) -> Iterator[str]:
+    """A pattern without regard to case; and where that matches less, also in other forms."""
+    yield f"(?i:{translate(pattern)})"
+    if "[!" in pattern:  # "[!a-z]" matches "A" only where case counts
+        yield translate(pattern)
+    if not pattern.isascii():  # "ß" is folded to "ss"
+        yield translate(_caseless(pattern))
