@@ -21,7 +21,7 @@ from asyncstatic.http.model import Fields, Lookup, Request, ResponsePlan
 from asyncstatic.http.ranges import parse_ranges
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import TargetPath, parse_target
-from asyncstatic.serve.direct.head import HeadReader
+from asyncstatic.serve.direct.head import deciding_lines, match_head, read_head
 from bench.client import request_bytes
 from bench.workloads import BROWSER_FIELDS
 
@@ -83,15 +83,20 @@ def test_parse_ranges(benchmark: Benchmark, value: str) -> None:
     assert benchmark(parse_ranges, value)
 
 
-def test_head_seen_before(benchmark: Benchmark) -> None:
-    reader, head = HeadReader(), request_bytes(80, TARGET.decode(), BROWSER_FIELDS)
-    assert reader.read(head) is not None
-    assert benchmark(reader.read, head) is not None
-
-
-def test_head_never_seen(benchmark: Benchmark) -> None:
+def test_head_checked(benchmark: Benchmark) -> None:
     head = request_bytes(80, TARGET.decode(), BROWSER_FIELDS)
-    assert benchmark(lambda: HeadReader().read(head)) is not None
+    assert benchmark(match_head, head) is not None
+
+
+def test_deciding_lines_picked(benchmark: Benchmark) -> None:
+    head = request_bytes(80, TARGET.decode(), BROWSER_FIELDS)
+    assert len(benchmark(deciding_lines, head)) == 3
+
+
+def test_head_read(benchmark: Benchmark) -> None:
+    match = match_head(request_bytes(80, TARGET.decode(), BROWSER_FIELDS))
+    assert match is not None
+    assert benchmark(read_head, match) is not None
 
 
 def test_admit(benchmark: Benchmark, files: StaticFiles) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles, StaticMiddleware
-from asyncstatic.serve.direct.lane import find_mounts
+from asyncstatic.serve.direct.mounts import find_mounts
 from tests.asgi import ask
 from tests.support.site import write_site
 

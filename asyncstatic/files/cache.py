@@ -1,177 +1,124 @@
-"""The hot cache: representations that are asked for again, looked at before they are used.
+"""The cache: one store, bounded in bytes, in which every hit is proven by stat(2).
 
-There is no time for which an entry may be stale. Before it is used each of its witnesses -
-the file, its directory where sidecars and index files appear, the original of a sidecar - is
-asked by stat(2), and only an entry whose witnesses are all unchanged (device, inode, size,
-mtime, ctime) is used. One look serves one turn of the event loop: the requests that were
-waiting together when the turn began. What was read from a file that could still be
-written within the same clock tick has no witnesses and is never kept.
+An entry holds a value, its size in bytes, and its dependencies: the stamps of everything that was
+looked at to make the value (`asyncstatic.files.witness`). `Cache.get` returns an entry only while
+all stamps are unchanged. There is no time for which an entry may be stale.
 
-Who asks again for what was given before may ask its entry: that costs no look-up.
-
-Small content is kept in memory; of large content the handle is (`KeptHandles`).
+Eviction is second-chance (CLOCK): the oldest entry goes first, but an entry that was used since
+the hand last passed it stays for one more round. A hit moves nothing.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import partial
+from collections.abc import Hashable
+from typing import Any
 
-from asyncstatic.files.absent import AbsentNames
-from asyncstatic.files.entry import Entry
-from asyncstatic.files.kept import KeptHandles
-from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.files.turn import Turn
-from asyncstatic.http.model import Absence, Lookup
+from asyncstatic.files.witness import Witness, are_unchanged
 
-_ANY = (("*",),)  # no client's: theirs name codings
-_MOST_NAMES = 8  # under which one entry is found; each is a way to say what a client accepts
-# What an entry takes besides its content: key, facts, witnesses, a memo of one (measured, rounded
-# up).
-_OVERHEAD = 4096
-_MEMO_BYTES = 2048  # of these, for the memo
+# Bytes that an entry takes besides its value and its key: the entry itself, its stamps, its place
+# in both dictionaries (measured with tracemalloc, rounded up).
+ENTRY_BYTES = 1024
 
 
-class _Kept(Entry):
-    """An entry of the cache: what it costs in octets, and the lookups that find it."""
+class CacheEntry:
+    """A value that can tell whether it still holds.
 
-    __slots__ = ("cost", "lookups", "memo_bytes")
-
-    def __init__(self, found: Opened, turn: Turn) -> None:
-        super().__init__(found, found.witnesses, turn)
-        self.cost = len(found.content or b"") + _OVERHEAD
-        self.memo_bytes = _MEMO_BYTES
-        self.lookups: list[Lookup] = []
-
-
-class Cached:
-    """A source with a memory, bounded in octets.
-
-    What has not been used since it was last considered goes first, the oldest before the others
-    (second chance: a use costs no reordering). What has but one representation is remembered once,
-    whatever codings are asked for.
-
-    Args:
-        source: what is asked on a miss.
-        capacity: octets of content and book-keeping together.
-        path: the tree that it asks.
+    Attributes:
+        key: under which the cache finds it.
+        value: None once the entry was evicted. A holder of the entry must look.
+        size: bytes that value and key take.
+        dependencies: the stamps that prove it fresh.
+        used: since the hand of the clock last passed.
     """
 
-    def __init__(self, source: Source, capacity: int, path: str) -> None:
-        self._source = source
-        self._capacity = capacity
-        self._used = 0
-        self._entries: dict[Lookup, _Kept] = {}
-        self._oldest_first: OrderedDict[_Kept, None] = OrderedDict()
-        self._turn = Turn()
-        self._handles = KeptHandles(self._turn)
-        self._absent = AbsentNames(path, self._turn)
+    __slots__ = ("dependencies", "key", "size", "used", "value")
 
-    def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer from memory, else from the source, without waiting."""
-        if not lookup.available:  # an available lookup may have cached the same segments
-            return Absence.MISSING
-        kept = self._handles.get(lookup)
-        if kept is not None:
-            return kept
-        entry = self._entries.get(lookup) or self._of_any_coding(lookup)
-        if entry is not None:
-            remembered = entry.recall()
-            if remembered is not None:
-                return remembered
-            self._forget(entry)
-        elif (absent := self._absent.get(lookup.segments)) is not None:
-            if absent.recall():
-                return Absence.MISSING
-            self._absent.forget(lookup.segments)
-        found = self._source.open_nowait(lookup)
-        if found is Absence.OVERLOADED and self._handles.close_all():
-            found = self._source.open_nowait(lookup)
-        return found if found is None else self._remembered(lookup, found)
+    def __init__(
+        self, key: Hashable, value: Any, size: int, dependencies: tuple[Witness, ...]
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.size = size
+        self.dependencies = dependencies
+        self.used = False
 
-    def entry_of(self, lookup: Lookup) -> Entry | None:
-        """Return the entry that a lookup was answered from."""
-        if not lookup.available:
+    def is_fresh(self) -> bool:
+        """Prove by stat(2) that everything the value was made from is unchanged."""
+        if self.value is None or not are_unchanged(self.dependencies):
+            return False
+        self.used = True
+        return True
+
+
+class Cache:
+    """Values by key, bounded in bytes.
+
+    Args:
+        capacity: bytes of all values, keys and book-keeping together; 0 holds nothing.
+
+    Attributes:
+        size: bytes that are held.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self._entries: OrderedDict[Hashable, CacheEntry] = OrderedDict()
+        self.find = self._entries.get
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable) -> CacheEntry | None:
+        """Return the entry of a key if it is fresh; evict it if it is not."""
+        entry = self._entries.get(key)
+        if entry is None or entry.is_fresh():
+            return entry
+        self.evict(entry)
+        return None
+
+    def put(
+        self, key: Hashable, value: Any, size: int, dependencies: tuple[Witness, ...] = ()
+    ) -> CacheEntry | None:
+        """Hold a value, and evict others while the bound is exceeded.
+
+        Returns:
+            The new entry; None when the value alone exceeds the bound.
+        """
+        before = self._entries.get(key)
+        if before is not None:
+            self.evict(before)
+        entry = CacheEntry(key, value, size + ENTRY_BYTES, dependencies)
+        if entry.size > self.capacity:
             return None
-        present = self._entries.get(lookup) or self._entries.get(_any_coding(lookup))
-        return present or self._absent.get(lookup.segments)
+        self._entries[key] = entry
+        self.size += entry.size
+        while self.size > self.capacity:
+            self._advance()
+        return entry if entry.value is not None else None
 
-    async def open(self, lookup: Lookup) -> Found:
-        """Ask the source, after `open_nowait` could not answer."""
-        if not lookup.available:
-            return Absence.MISSING
-        found = await self._source.open(lookup)
-        if found is Absence.OVERLOADED and self._handles.close_all():
-            found = await self._source.open(lookup)
-        return self._remembered(lookup, found)
+    def evict(self, entry: CacheEntry) -> None:
+        """Drop an entry; harmless when it is gone. A value that is open is closed."""
+        if self._entries.get(entry.key) is not entry:
+            return
+        del self._entries[entry.key]
+        self.size -= entry.size
+        value, entry.value = entry.value, None
+        close = getattr(value, "close", None)
+        if close is not None:
+            close()
 
-    def close(self) -> None:
-        """Forget everything and close the source."""
-        for entry in tuple(self._oldest_first):
-            self._forget(entry)
-        self._handles.close_all()
-        self._source.close()
+    def clear(self) -> None:
+        """Drop everything."""
+        for entry in tuple(self._entries.values()):
+            self.evict(entry)
 
-    def _of_any_coding(self, lookup: Lookup) -> _Kept | None:
-        """Find what has no other representation, and be found at once the next time."""
-        entry = self._entries.get(_any_coding(lookup))
-        if entry is not None and len(entry.lookups) < _MOST_NAMES:
-            self._name(entry, lookup)
-        return entry
-
-    def _name(self, entry: _Kept, lookup: Lookup) -> None:
-        self._entries[lookup] = entry
-        entry.lookups.append(lookup)
-
-    def _remembered(self, lookup: Lookup, found: Found) -> Found:
-        if found is Absence.MISSING:
-            self._absent.note(lookup.segments)
-        if not isinstance(found, Opened) or not found.witnesses:
-            return found
-        if found.content is None:
-            self._handles.keep(lookup, found)
-            return found
-        if not found.representation.negotiable:
-            lookup = _any_coding(lookup)
-        if (before := self._entries.get(lookup)) is not None:
-            self._forget(before)
-        entry = _Kept(found, self._turn)
-        self._name(entry, lookup)
-        self._oldest_first[entry] = None
-        self._used += entry.cost
-        self._make_room()
-        found.charge = partial(self._charge, entry)
-        return found
-
-    def _charge(self, entry: _Kept, memo_bytes: int) -> None:
-        """Account for what the memo of an entry takes now, if the entry is still here."""
-        if entry in self._oldest_first:
-            more = max(memo_bytes, _MEMO_BYTES) - entry.memo_bytes
-            entry.memo_bytes += more
-            entry.cost += more
-            self._used += more
-            self._make_room()
-
-    def _make_room(self) -> None:
-        while self._used > self._capacity:
-            self._consider(next(iter(self._oldest_first)))
-
-    def _consider(self, entry: _Kept) -> None:
-        """Let an entry go, unless it was used since it was last considered."""
+    def _advance(self) -> None:
+        """Move the hand by one entry: evict it, or give it its second chance."""
+        key, entry = next(iter(self._entries.items()))
         if entry.used:
             entry.used = False
-            self._oldest_first.move_to_end(entry)
+            self._entries.move_to_end(key)
         else:
-            self._forget(entry)
-
-    def _forget(self, entry: _Kept) -> None:
-        entry.forget()
-        del self._oldest_first[entry]
-        self._used -= entry.cost
-        for lookup in entry.lookups:
-            if self._entries.get(lookup) is entry:
-                del self._entries[lookup]
-
-
-def _any_coding(lookup: Lookup) -> Lookup:
-    return Lookup(lookup.segments, lookup.directory, _ANY)
+            self.evict(entry)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
 
+from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.witness import Witness
 from asyncstatic.http.model import Absence, Folder, Lookup, Representation
@@ -25,21 +25,25 @@ class Opened:
         handle: the open file otherwise. Whoever got this closes it.
         witnesses: what to look at again before the answer is used another time; empty
             when it must not be.
-        memo: what hosts derived from it, bounded by them; it goes when this goes.
-        charge: told how many bytes the memo takes, where a cache accounts for them.
+        entry: the cache entry that holds the same representation, if one does.
     """
 
     representation: Representation
     content: bytes | None = None
     handle: Handle | None = None
     witnesses: tuple[Witness, ...] = ()
-    memo: dict[Any, Any] = field(default_factory=dict)
-    charge: Callable[[int], None] | None = None
+    entry: CacheEntry | None = None
 
     def close(self) -> None:
         """Give the handle back, if there is one."""
         if self.handle is not None:
             self.handle.close()
+
+    def shared(self) -> Opened:
+        """Return the same representation for one more user, who closes it by itself."""
+        if self.handle is None:
+            return self
+        return replace(self, handle=self.handle.again())
 
 
 Found: TypeAlias = Opened | Folder | Absence

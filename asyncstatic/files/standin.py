@@ -7,8 +7,6 @@ from dataclasses import replace
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
-_MEMO = "stands in"
-
 
 class StandIn:
     """A source that has one page for all that another has not.
@@ -56,14 +54,8 @@ class StandIn:
 
 
 def _standing_in(page: Found) -> Found:
-    """The page as a stand-in, with a memo of its own: as itself it is answered otherwise."""
+    """The page as a stand-in: without its cache entry, which answers for the page itself."""
     if not isinstance(page, Opened):
         return Absence.MISSING
-    known: Opened | None = page.memo.get(_MEMO)
-    if known is not None:
-        return known
     facts = page.representation._replace(stands_in=True)
-    made = replace(page, representation=facts, memo={})
-    if page.handle is None and page.witnesses:
-        page.memo[_MEMO] = made
-    return made
+    return replace(page, representation=facts, entry=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import identity_of
@@ -21,28 +21,16 @@ class Witness(NamedTuple):
     identity: Identity
 
 
-#: What paths were when they were looked at, in one turn of the event loop.
-Seen: TypeAlias = dict[str, Identity]
-
-
-def are_unchanged(witnesses: tuple[Witness, ...], seen: Seen) -> bool:
-    """Look at witnesses again; they are asked by name, as the next lookup would be.
-
-    Args:
-        witnesses: what must be as it was.
-        seen: those that were looked at just now, and found unchanged, are not asked again; others
-            are added. Files of one directory share its witness.
-    """
+def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
+    """Ask stat(2) about each path, by name, as the next lookup would."""
+    stat = kernel.stat
     for path, identity in witnesses:
-        if seen.get(path) == identity:
-            continue
         try:
-            now = kernel.stat(path)
+            now = stat(path)
         except OSError:
             return False
-        if not _is_same(identity, now):
+        if identity != (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
             return False
-        seen[path] = identity
     return True
 
 

@@ -9,17 +9,18 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from asyncstatic.files.cache import Cached
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.overlay import Overlay
 from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.standin import StandIn
-from asyncstatic.http.model import Absence, Fields, Request, ResponsePlan
+from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page
-from asyncstatic.http.respond import admit, is_lasting, respond
+from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import is_public_behind_link
 from asyncstatic.serve.guard import Authorize, Guard, Unasked, private
 from asyncstatic.serve.manifest import Manifest, Manifests, immutable
@@ -32,9 +33,40 @@ from asyncstatic.settings import Settings, SettingsError
 # An upload is read this far, and this long, so that its client gets to read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
-_MEMO_ENTRIES = 8
-_MEMO_CHARACTERS = 512
-_MEMO_BYTES = 2048  # that one takes, with its key (measured, rounded up)
+
+
+class Answer(NamedTuple):
+    """A decided answer.
+
+    Attributes:
+        plan: the response to send.
+        opened: where the plan's byte ranges come from; whoever sends the plan closes it.
+    """
+
+    plan: ResponsePlan
+    opened: Opened | None = None
+
+    def close(self) -> None:
+        """Close the representation, if there is one; harmless when it is closed."""
+        if self.opened is not None:
+            self.opened.close()
+
+
+class Pending(NamedTuple):
+    """A request that has to wait, for a disk or a hook, before it can be answered.
+
+    Attributes:
+        request: the request.
+        lookup: the file to look up.
+        scope: the ASGI scope, for the hook.
+    """
+
+    request: Request
+    lookup: Lookup
+    scope: Scope | None
+
+
+_ROOT = Lookup((), True, ())
 
 
 class StaticFiles:
@@ -63,6 +95,7 @@ class StaticFiles:
     Attributes:
         settings: how the root is served.
         source: where its representations come from; closed where `authorize` must be asked.
+        cache: holds content, open files, absences and prepared answers.
         needs_scope: an answer depends on more than the request's own octets, so only a lane
             that has the ASGI scope may answer.
     """
@@ -87,7 +120,8 @@ class StaticFiles:
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._directory.path if chosen.unchanging else None
         others = [open_directory(replace(chosen, root=other)) for other in more]
-        self._source = _source_of([self._directory, *others], chosen)
+        self.cache = Cache(chosen.cache_bytes)
+        self._source = _source_of([self._directory, *others], chosen, self.cache)
         self.source = self._source if authorize is None else Unasked(self._source)
 
     @property
@@ -127,75 +161,87 @@ class StaticFiles:
         """Give back root handle, threads and memory."""
         self.source.close()
 
-    async def find(
-        self, request: Request, scope: Scope | None = None
-    ) -> tuple[ResponsePlan, Opened | None]:
-        """Decide the answer to a request.
+    def begin(self, request: Request, scope: Scope | None = None) -> Answer | Pending:
+        """Decide the answer to a request, if nothing has to be waited for.
 
         Args:
-            request: what is asked.
+            request: the request.
             scope: for the hook; needed where `needs_scope` is true.
 
         Returns:
-            The plan, and what its byte ranges come from; the caller closes that.
+            The answer, which the caller closes; or what `finish` goes on with.
         """
         admitted = admit(request, self.settings)
         if isinstance(admitted, ResponsePlan):
             if admitted.status == 308 and not request.target:
-                return await self._to_mount_point(admitted, request, scope)
-            return admitted, None
+                return Pending(request, _ROOT, scope)
+            return Answer(admitted)
+        if self._guard is not None:
+            return Pending(request, admitted, scope)
+        found = self._source.open_nowait(admitted)
+        return Pending(request, admitted, scope) if found is None else self._answer(request, found)
+
+    async def finish(self, pending: Pending) -> Answer:
+        """Decide the answer to a request that had to wait."""
+        request, lookup, scope = pending
+        if not request.target:
+            return await self._to_mount_point(request, scope)
+        if self._guard is None:
+            return self._answer(request, await self._source.open(lookup))
         # Hidden and denied names are asked about too, because missing ones are. A path that is
         # no canonical spelling of a name has no segments, and no hook could judge it.
-        if self._guard is not None and (admitted.available or admitted.segments):
-            refusal = await self._guard.refusal(request, admitted, scope)
+        if lookup.available or lookup.segments:
+            refusal = await self._guard.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
-                return refusal, None
-            admitted = admitted._replace(available=admitted.available and refusal is None)
-        found = self._source.open_nowait(admitted)
+                return Answer(refusal)
+            lookup = lookup._replace(available=lookup.available and refusal is None)
+        found = self._source.open_nowait(lookup)
         if found is None:
-            found = await self._source.open(admitted)
-        return self.plan(request, found)
+            found = await self._source.open(lookup)
+        return self._answer(request, found)
 
-    async def _to_mount_point(
-        self, redirect: ResponsePlan, request: Request, scope: Scope | None
-    ) -> tuple[ResponsePlan, Opened | None]:
+    async def find(self, request: Request, scope: Scope | None = None) -> Answer:
+        """Decide the answer to a request: `begin`, and `finish` where that is needed."""
+        answer = self.begin(request, scope)
+        return await self.finish(answer) if isinstance(answer, Pending) else answer
+
+    async def _to_mount_point(self, request: Request, scope: Scope | None) -> Answer:
         """Redirect to the mount point's slash, but only if something is there, as anywhere."""
-        plan, opened = await self.find(request._replace(target=b"/"), scope)
-        if opened is None or plan.status == 404:
-            return plan, opened
-        opened.close()
-        return redirect, None
+        answer = await self.find(request._replace(target=b"/"), scope)
+        if answer.opened is None or answer.plan.status == 404:
+            return answer
+        answer.close()
+        redirect = admit(request, self.settings)
+        assert isinstance(redirect, ResponsePlan)  # noqa: S101 - as in `begin`
+        return Answer(redirect)
 
-    def plan(self, request: Request, found: Found) -> tuple[ResponsePlan, Opened | None]:
-        """Decide the answer, given what was found."""
-        if isinstance(found, Opened):
-            plan, found = self._plan_of(request, found)
-            if self.settings.offload != "off":
-                plan = handed_over(plan, found, self.settings, self._directory.path)
-            return plan, found
-        return respond(request, found, self.settings, time.time_ns(), ""), None
-
-    def _plan_of(self, request: Request, opened: Opened) -> tuple[ResponsePlan, Opened]:
-        """Decide the answer from a representation; remembered with it, where that lasts."""
-        key = (request.method, request.fields.deciding())
-        plan: ResponsePlan | None = opened.memo.get(key)
-        if plan is not None:
-            return plan, opened
-        now_ns = time.time_ns()
-        boundary = secrets.token_hex(16) if request.fields.range else ""
+    def _answer(self, request: Request, found: Found) -> Answer:
+        """Decide the answer from what was found."""
+        if not isinstance(found, Opened):
+            return Answer(respond(request, found, self.settings, time.time_ns(), ""))
         try:
-            plan = respond(request, opened.representation, self.settings, now_ns, boundary)
+            plan = self._plan(request, found)
         except BaseException:
-            opened.close()
+            found.close()
             raise
-        proven = self.proves(opened.representation.segments)
+        if self.settings.offload != "off":
+            plan = handed_over(plan, found, self.settings, self._directory.path)
+        return Answer(plan, found)
+
+    def _plan(self, request: Request, opened: Opened) -> ResponsePlan:
+        boundary = secrets.token_hex(16) if request.fields.range else ""
+        representation = opened.representation
+        plan = respond(request, representation, self.settings, time.time_ns(), boundary)
+        proven = self.proves(representation.segments)
         if proven is None:
-            return plan, replace(opened, witnesses=())  # so nobody remembers the answer
-        if proven:
-            plan = immutable(plan)
-        if opened.witnesses and is_lasting(request, opened.representation, now_ns):
-            remember(opened, key[1], key, plan)
-        return plan, opened
+            opened.entry = None  # the next manifest may prove it: nobody prepares this answer
+        return immutable(plan) if proven else plan
+
+    def without_condition(self, request: Request, answer: Answer) -> ResponsePlan:
+        """Return the plan that the same representation gets without If-None-Match."""
+        assert answer.opened is not None  # noqa: S101 - callers prepare representations only
+        fields = request.fields._replace(if_none_match=None, if_modified_since=None)
+        return self._plan(request._replace(fields=fields), answer.opened)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan, opened = await self.find(read_request(scope), scope)
@@ -222,20 +268,6 @@ class StaticFiles:
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 
 
-def remember(opened: Opened, fields: Fields, key: object, value: object) -> None:
-    """Keep what was made of a representation and a request's fields, with the representation.
-
-    Within a bound: fields are the client's, and may be long and many.
-    """
-    if sum(map(len, filter(None, fields))) > _MEMO_CHARACTERS:
-        return
-    if len(opened.memo) >= _MEMO_ENTRIES:
-        opened.memo.clear()
-    opened.memo[key] = value
-    if opened.charge is not None:
-        opened.charge(len(opened.memo) * _MEMO_BYTES)
-
-
 def open_directory(settings: Settings) -> Directory:
     """Open a root.
 
@@ -257,13 +289,13 @@ def open_directory(settings: Settings) -> Directory:
     raise SettingsError(f"root {settings.root}: {problem}")
 
 
-def _source_of(directories: list[Directory], settings: Settings) -> Source:
+def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:
     """What is asked for representations: memory before disk, the first directory on top."""
     layers: list[Source] = []
     for directory in directories:
         layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
         if settings.cache_bytes:
-            layer = Cached(layer, settings.cache_bytes // len(directories), directory.path)
+            layer = CachedSource(layer, cache, directory.path)
         layers.append(layer)
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.not_found:

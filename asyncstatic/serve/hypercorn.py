@@ -15,7 +15,9 @@ from hypercorn.logging import Logger
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from asyncstatic.serve.direct.lane import Exchange, Lane, Mount, Terms
+from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.mounts import Mount
+from asyncstatic.serve.direct.server import Exchange, Terms
 from asyncstatic.serve.protocols import Server, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 
@@ -56,13 +58,13 @@ class Hypercorn:
         )
         self.observes = self._logs or context.max_requests is not None
         self.terms = Terms(
-            head_octets=config.h11_max_incomplete_size,
+            head_bytes=config.h11_max_incomplete_size,
             keep_alive_timeout=config.keep_alive_timeout,
             keep_alive_requests=config.keep_alive_max_requests,
             server_names=tuple(config.server_names),
             root_path=config.root_path,
         )
-        self.lane = Lane(mounts, self, direct=direct)
+        self.entry = DirectEntry(mounts, self, direct=direct)
 
     def is_full(self, connections: int) -> bool:
         """Tell whether as many connections are there as there may be."""
@@ -78,9 +80,9 @@ class Hypercorn:
         if context.max_requests is not None:
             context.requests += 1
             if context.requests > context.max_requests:
-                self.lane.spawn(context.terminate.set())
+                self.entry.registry.spawn(context.terminate.set())
         if self._logs:
-            self.lane.spawn(self._log(exchange))
+            self.entry.registry.spawn(self._log(exchange))
 
     async def _log(self, exchange: Exchange) -> None:
         """Write an access log line, in Hypercorn's format and with its atoms."""
@@ -93,7 +95,7 @@ class Hypercorn:
             "scheme": "http" if transport.get_extra_info("ssl_object") is None else "https",
             "path": unquote(line.path.decode("ascii")),
             "query_string": line.query,
-            "headers": exchange.head.headers,
+            "headers": exchange.headers,
             "client": parse_socket_addr(sock.family, peer) if peer else None,
         }
         response: Any = {"status": exchange.plan.status, "headers": exchange.plan.fields}
@@ -102,7 +104,7 @@ class Hypercorn:
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
         """Start a server on a connection whose beginning was read already."""
         reader = asyncio.StreamReader(loop=self._loop)
-        protocol = _HandedOver(self.lane, transport, reader, self._serve)
+        protocol = _HandedOver(self.entry, transport, reader, self._serve)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the reader is fed: it may pause again
@@ -125,8 +127,8 @@ class Hypercorn:
         """Let what is under way finish, then cut it off."""
         timeout = self._config.graceful_timeout
         await self._context.terminated.set()
-        self.lane.close()
-        await self.lane.closed(timeout)
+        self.entry.close()
+        await self.entry.registry.closed(timeout)
         if self._tasks:  # apps that go on without their client
             _, late = await asyncio.wait(self._tasks, timeout=timeout)
             for task in late:
@@ -141,17 +143,21 @@ class _HandedOver(asyncio.StreamReaderProtocol):
     """
 
     def __init__(
-        self, lane: Lane, transport: asyncio.Transport, reader: asyncio.StreamReader, serve: Any
+        self,
+        entry: DirectEntry,
+        transport: asyncio.Transport,
+        reader: asyncio.StreamReader,
+        serve: Any,
     ) -> None:
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
-        self._lane = lane
+        self._entry = entry
         self._connection = transport
         self._taken = (0, 0)
         self._since = asyncio.get_running_loop().time()
-        lane.enter(self)
+        entry.registry.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.leave(self)
+        self._entry.registry.leave(self)
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -164,7 +170,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         so_far = taken(self._connection)
         if so_far != self._taken or not waiting(self._connection):
             self._taken, self._since = so_far, now
-        elif now >= self._since + self._lane.send_timeout:
+        elif now >= self._since + self._entry.send_timeout:
             reset(self._connection)
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from hypercorn.config import Config, Sockets
 
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.direct.lane import find_mounts
+from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.sandbox import restrict
 from asyncstatic.serve.sandbox import version as landlock_version

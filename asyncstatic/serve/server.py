@@ -23,7 +23,8 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from asyncstatic.serve.direct.connection import DirectProtocol
-from asyncstatic.serve.direct.lane import Lane, find_mounts
+from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.hypercorn import Hypercorn
 
 Trigger = Callable[[], Awaitable[Any]]
@@ -58,7 +59,7 @@ async def serve_app(
     worker = _Worker(app, config)
     async with worker.lifespan():
         behind = worker.hypercorn(direct, limit_concurrency)
-        servers = await worker.listen(sockets or config.create_sockets(), behind.lane)
+        servers = await worker.listen(sockets or config.create_sockets(), behind.entry)
         try:
             await _first(shutdown_trigger or signalled, worker.context.terminate.wait)
         finally:
@@ -147,7 +148,7 @@ class _Worker:
             direct=direct,
         )
 
-    async def listen(self, sockets: Sockets, lane: Lane) -> list[asyncio.Server]:
+    async def listen(self, sockets: Sockets, entry: DirectEntry) -> list[asyncio.Server]:
         """Accept connections."""
         config = self._config
         tls: dict[str, Any] = {}
@@ -162,7 +163,7 @@ class _Worker:
         for sock, options, scheme in listeners:
             servers.append(
                 await self._loop.create_server(
-                    lambda: DirectProtocol(lane, self._loop),
+                    lambda: DirectProtocol(entry, self._loop),
                     sock=sock,
                     backlog=config.backlog,
                     **options,

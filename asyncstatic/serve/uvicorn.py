@@ -1,4 +1,4 @@
-"""Uvicorn with the direct lane in front.
+"""Uvicorn with the direct entry in front.
 
     uvicorn --http asyncstatic.serve.uvicorn:DirectHttpProtocol app:app
 
@@ -25,7 +25,9 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from asyncstatic.serve.direct.connection import DirectProtocol
-from asyncstatic.serve.direct.lane import Exchange, Lane, Terms, find_mounts
+from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.direct.server import Exchange, Terms
 
 _HEAD_OCTETS = 64 * 1024  # Uvicorn's own default
 _access_log = logging.getLogger("uvicorn.access")
@@ -42,7 +44,7 @@ class DirectHttpProtocol(DirectProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(
-            _lane(config, server_state, app_state), _loop or asyncio.get_running_loop()
+            _entry_of(config, server_state, app_state), _loop or asyncio.get_running_loop()
         )
         self._known: set[Any] = server_state.connections
 
@@ -50,28 +52,28 @@ class DirectHttpProtocol(DirectProtocol):
         self._known.add(self)
         super().connection_made(transport)
 
-    def _unregister(self) -> None:
+    def _leave(self) -> None:
         self._known.discard(self)
-        super()._unregister()
+        super()._leave()
 
     def shutdown(self) -> None:
         """End, when what is being answered is answered."""
-        self._lane.closing = True
+        self._entry.registry.closing = True
         self.finish()
 
 
-_lanes: WeakKeyDictionary[ServerState, Lane] = WeakKeyDictionary()
+_entries: WeakKeyDictionary[ServerState, DirectEntry] = WeakKeyDictionary()
 
 
-def _lane(config: Config, state: ServerState, app_state: dict[str, Any]) -> Lane:
-    """The lane of a server, made for its first connection."""
-    lane = _lanes.get(state)
-    if lane is None:
+def _entry_of(config: Config, state: ServerState, app_state: dict[str, Any]) -> DirectEntry:
+    """The entry of a server, made for its first connection."""
+    entry = _entries.get(state)
+    if entry is None:
         if not config.loaded:
             config.load()
         mounts = list(find_mounts(_unwrapped(config.loaded_app)))
-        lane = _lanes[state] = Lane(mounts, Uvicorn(config, state, app_state))
-    return lane
+        entry = _entries[state] = DirectEntry(mounts, Uvicorn(config, state, app_state))
+    return entry
 
 
 def _unwrapped(app: Any) -> Any:
@@ -82,7 +84,7 @@ def _unwrapped(app: Any) -> Any:
 
 
 class Uvicorn:
-    """The full server behind the lane.
+    """The full server behind the entry.
 
     Args:
         config: for both.
@@ -98,7 +100,7 @@ class Uvicorn:
         self._logs = _access_log.hasHandlers()
         self.observes = True
         self.terms = Terms(
-            head_octets=config.h11_max_incomplete_event_size or _HEAD_OCTETS,
+            head_bytes=config.h11_max_incomplete_event_size or _HEAD_OCTETS,
             keep_alive_timeout=config.timeout_keep_alive,
             root_path=config.root_path,
         )

@@ -1,4 +1,4 @@
-"""What is missing is remembered as long as nothing can have appeared, and not a moment longer."""
+"""A missing name is cached as long as nothing can have appeared under it, and no longer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from pathlib import Path
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import kernel, turn
-from asyncstatic.files.absent import AbsentNames
-from asyncstatic.files.cache import Cached
+from asyncstatic.files import kernel
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.files.turn import Turn
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
@@ -52,7 +51,7 @@ def top(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cached(top: Path) -> Iterator[Cached]:
+def cached(top: Path) -> Iterator[CachedSource]:
     """The root as it is served, with its memory."""
     opened = with_memory(top)
     yield opened
@@ -64,8 +63,8 @@ def without_memory(top: Path) -> Directory:
     return Directory(settings, partial(is_public, settings=settings))
 
 
-def with_memory(top: Path) -> Cached:
-    return Cached(without_memory(top), 1 << 20, str(top / "root"))
+def with_memory(top: Path) -> CachedSource:
+    return CachedSource(without_memory(top), Cache(1 << 20), str(top / "root"))
 
 
 def find(source: Source, *segments: str) -> Found:
@@ -80,14 +79,27 @@ async def _find(source: Source, lookup: Lookup) -> Found:
     return found
 
 
-def is_known_to_be_missing(cached: Cached, *segments: str) -> bool:
-    """Tell whether memory alone says so."""
+class Nothing:
+    """A source that never answers at once."""
 
-    async def recall() -> bool:
-        entry = cached.entry_of(Lookup(segments, directory=False, codings=CODINGS))
-        return entry is not None and entry.recall() is Absence.MISSING
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        return None
 
-    return asyncio.run(recall())
+    async def open(self, lookup: Lookup) -> Found:
+        return Absence.BROKEN
+
+    def close(self) -> None:
+        pass
+
+
+def is_known_to_be_missing(cached: CachedSource, *segments: str) -> bool:
+    """Tell whether the cache alone says so."""
+
+    source, cached._source = cached._source, Nothing()
+    try:
+        return cached.open_nowait(Lookup(segments, False, CODINGS)) is Absence.MISSING
+    finally:
+        cached._source = source
 
 
 def write(path: Path) -> None:
@@ -155,7 +167,7 @@ APPEARANCES = [
 
 @pytest.mark.parametrize(("segments", "change"), APPEARANCES)
 def test_what_appears_is_found_at_once(
-    top: Path, cached: Cached, segments: tuple[str, ...], change: Change
+    top: Path, cached: CachedSource, segments: tuple[str, ...], change: Change
 ) -> None:
     assert find(cached, *segments) is Absence.MISSING
     assert is_known_to_be_missing(cached, *segments), (
@@ -180,13 +192,13 @@ def test_what_appears_is_found_at_once(
     ],
 )
 def test_what_a_directory_cannot_tell_is_not_remembered(
-    cached: Cached, segments: tuple[str, ...]
+    cached: CachedSource, segments: tuple[str, ...]
 ) -> None:
     assert find(cached, *segments) is Absence.MISSING
     assert not is_known_to_be_missing(cached, *segments)
 
 
-def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, cached: Cached) -> None:
+def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, cached: CachedSource) -> None:
     """No directory on the way to the link's name changes by that."""
     assert find(cached, "dangling") is Absence.MISSING
     assert find(cached, "linked", "late.txt") is Absence.MISSING
@@ -196,7 +208,7 @@ def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, cached: Cached
 
 
 def test_a_directory_that_just_changed_is_no_witness(
-    top: Path, cached: Cached, monkeypatch: pytest.MonkeyPatch
+    top: Path, cached: CachedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name may yet appear in it without its times showing it."""
     write(top / "one/neighbour")
@@ -207,17 +219,16 @@ def test_a_directory_that_just_changed_is_no_witness(
 
 
 def test_an_absence_that_is_not_certain_any_more_is_no_entry(
-    top: Path, cached: Cached, monkeypatch: pytest.MonkeyPatch
+    top: Path, cached: CachedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its directory has just changed, so that it is not noted anew."""
-    lookup = Lookup(LATE, directory=False, codings=CODINGS)
     assert find(cached, *LATE) is Absence.MISSING
-    assert cached.entry_of(lookup) is not None
+    assert is_known_to_be_missing(cached, *LATE)
     write(top / "one/neighbour")
     moment = os.stat(top / "one").st_ctime_ns + 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: moment)
     assert find(cached, *LATE) is Absence.MISSING
-    assert cached.entry_of(lookup) is None
+    assert not is_known_to_be_missing(cached, *LATE)
 
 
 @pytest.fixture
@@ -235,7 +246,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_what_is_still_missing_costs_one_look(
-    cached: Cached, looks: list[str], monkeypatch: pytest.MonkeyPatch
+    cached: CachedSource, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find(cached, *DEEP)
     looks.clear()
@@ -244,32 +255,14 @@ def test_what_is_still_missing_costs_one_look(
     assert looks == ["deep"]
 
 
-def test_one_look_serves_who_asks_in_the_same_turn(
-    top: Path, cached: Cached, looks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those who were waiting together; who comes later looks again."""
-    monkeypatch.setattr(turn, "_BELIEVED", 60)  # however busy this machine is
-    find(cached, *DEEP)
-    looks.clear()
-    lookup = Lookup(DEEP, directory=False, codings=CODINGS)
-
-    async def ask() -> Found:
-        assert [cached.open_nowait(lookup) for _ in range(3)] == [Absence.MISSING] * 3
-        assert looks == ["deep"]
-        await asyncio.sleep(0)
-        await asyncio.to_thread(write, top / "one/dir/deep/late.txt")
-        return await _find(cached, lookup)
-
-    assert isinstance(asyncio.run(ask()), Opened)
-
-
-async def test_names_take_bounded_memory(top: Path) -> None:
-    absent = AbsentNames(str(top / "one"), Turn(), 100)
+def test_names_take_bounded_memory(top: Path) -> None:
+    cache = Cache(100_000)
+    cached = CachedSource(without_memory(top), cache, str(top / "root"))
     for number in range(1000):
-        absent.note((f"name{number}",))
-    assert len(absent._entries) <= 100
-    absent.note(("x" * 200, "y" * 200))
-    assert absent.get(("x" * 200, "y" * 200)) is None
+        find(cached, f"name{number}")
+        assert cache.size <= 100_000
+    assert not is_known_to_be_missing(cached, "x" * 200, "y" * 200)
+    cached.close()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from asyncstatic.files import kernel
-from asyncstatic.files.cache import Cached
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Opened
@@ -243,7 +244,7 @@ async def directory(root: Path, kind: str, **settings: object) -> Directory:
     return await asyncio.to_thread(Directory, chosen, is_visible)
 
 
-async def content(source: Cached, path: str) -> bytes | Absence:
+async def content(source: CachedSource, path: str) -> bytes | Absence:
     lookup = Lookup(tuple(path.split("/")), False, (("identity",),))
     found = source.open_nowait(lookup)
     if found is None:
@@ -271,7 +272,7 @@ async def test_a_changed_absolute_link_is_noticed_at_once(
             os.utime(old, (1_000_000_000, 1_000_000_000))
     monkeypatch.setattr("asyncstatic.files.directory.lasting", lambda witnesses: witnesses)
     present = await directory(place / "alias/current", kind)
-    source = Cached(present, 1_000_000, present.path)
+    source = CachedSource(present, Cache(1_000_000), present.path)
 
     def point_to(target: Path) -> None:
         (root / "next").symlink_to(target if path != "link" else target / "page")
@@ -303,7 +304,7 @@ async def test_an_absolute_link_in_the_previous_release_leads_to_that_release(
     (place / "real/releases/42/real.js").symlink_to(place / "real/releases/42/old/app.js")
     (place / "real/releases/42/newer").symlink_to(place / "real/releases/43/page")
     present = await directory(root, kind, previous_root_grace=60.0)
-    source = Cached(WithPrevious(present), 1_000_000, present.path)
+    source = CachedSource(WithPrevious(present), Cache(1_000_000), present.path)
     try:
         assert await content(source, "app.js") == b"old"
         (place / "next").symlink_to("releases/43")

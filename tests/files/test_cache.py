@@ -17,12 +17,10 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import cache as cache_module
-from asyncstatic.files import kept as kept_module
-from asyncstatic.files import turn as turn_module
-from asyncstatic.files.cache import Cached
+from asyncstatic.files import cached as cached_module
+from asyncstatic.files.cache import ENTRY_BYTES, Cache, CacheEntry
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
-from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
@@ -66,7 +64,8 @@ class Site:
         build(top)
         self.settings = Settings.of(self.root, index=INDEXES, **options)
         self.counting = Counting(self._directory())
-        self.cached = Cached(self.counting, capacity, str(top / "root"))
+        self.cache = Cache(capacity)
+        self.cached = CachedSource(self.counting, self.cache, str(top / "root"))
 
     def _directory(self) -> Directory:
         """Open the root as at start-up, before there is a loop: this may wait."""
@@ -75,8 +74,7 @@ class Site:
             return thread.submit(Directory, self.settings, allowed).result()
 
     async def ask(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
-        """One request, in a turn of the loop of its own."""
-        await asyncio.sleep(0)
+        """One request."""
         return await _ask(self.cached, lookup)
 
     async def hits(self, lookup: Lookup) -> bool:
@@ -85,12 +83,16 @@ class Site:
         await self.ask(lookup)
         return self.counting.asked == before
 
-    async def recall(self, entry: Entry) -> tuple[str, bytes] | Absence | None:
-        """One request by the entry itself, in a turn of its own."""
-        await asyncio.sleep(0)
-        found = entry.recall()
-        if not isinstance(found, Opened):
-            return found
+    async def entry_of(self, lookup: Lookup) -> CacheEntry | None:
+        """Ask, and return the entry that holds the answer."""
+        found = self.cached.open_nowait(lookup) or await self.cached.open(lookup)
+        return found.entry if isinstance(found, Opened) else None
+
+    def recall(self, entry: CacheEntry) -> tuple[str, bytes] | None:
+        """Use an entry that somebody kept, as the direct entry does."""
+        if not entry.is_fresh():
+            return None
+        found: Opened = entry.value
         return found.representation.coding, found.content or b""
 
     async def fresh(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
@@ -196,14 +198,14 @@ async def test_a_change_is_seen_by_the_next_request(
 ) -> None:
     await site.ask(lookup)
     assert await site.hits(lookup), "it was not in memory: the test would prove nothing"
-    entry = site.cached.entry_of(lookup)
+    entry = await site.entry_of(lookup)
     assert entry is not None
-    assert await site.recall(entry) == await site.ask(lookup)
+    assert site.recall(entry) == await site.ask(lookup)
     change(site.top)
+    assert site.recall(entry) is None
     await asyncio.sleep(0.3)  # how long the resolver may hold on to a root that was switched
-    assert await site.recall(entry) is None
     answer = await site.ask(lookup)
-    assert await site.recall(entry) is None
+    assert site.recall(entry) is None
     assert answer == await site.fresh(lookup)
     assert (answer[1] if isinstance(answer, tuple) else answer) == expected
 
@@ -220,48 +222,26 @@ async def test_what_did_not_change_is_answered_from_memory(site: Site, lookup: L
     assert await site.ask(lookup) == first == await site.fresh(lookup)
 
 
-async def test_who_still_has_a_forgotten_entry_holds_nothing(site: Site) -> None:
-    await site.ask(FILE)
-    entry = site.cached.entry_of(FILE)
+async def test_an_evicted_entry_holds_nothing(site: Site) -> None:
+    entry = await site.entry_of(FILE)
     assert entry is not None
-    assert entry.recall() is not None
-    for number in range(300):  # fill the memory
+    assert entry.is_fresh()
+    for number in range(500):  # fill the cache
         write(site.top / f"root/{number}", b"x" * 4096)
     await asyncio.sleep(A_TICK)
-    for number in range(300):
+    for number in range(500):
         await site.ask(at(str(number)))
-    assert entry.recall() is None
+    assert not entry.is_fresh()
     assert not any(isinstance(held, Opened) for held in gc.get_referents(entry))
 
 
-async def test_what_is_made_in_one_turn_is_shared_in_it_and_gone_after_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turn_module, "_BELIEVED", 60)  # however busy this machine is
-    await site.ask(FILE)
-    entry = site.cached.entry_of(FILE)
+async def test_every_use_is_proven_anew(site: Site) -> None:
+    """Also within one iteration of the event loop."""
+    entry = await site.entry_of(FILE)
     assert entry is not None
-    await asyncio.sleep(0)
-    assert entry.recall() is not None
-    made = {"answer": b"octets"}
-    entry.turn.ends(made)
+    assert entry.is_fresh()
     write(site.top / "root/a.txt", NEW)
-    assert entry.recall() is not None, "one look serves one turn"
-    await asyncio.sleep(0)
-    assert not made
-    assert entry.recall() is None
-
-
-async def test_in_a_turn_that_takes_long_a_look_is_not_believed_to_its_end(site: Site) -> None:
-    """libuv listens again in the same turn where very many ask at once."""
-    await site.ask(FILE)
-    entry = site.cached.entry_of(FILE)
-    assert entry is not None
-    await asyncio.sleep(0)
-    assert entry.recall() is not None
-    write(site.top / "root/a.txt", NEW)
-    time.sleep(2 * turn_module._BELIEVED)  # the loop is busy
-    assert entry.recall() is None
+    assert not entry.is_fresh()
 
 
 async def test_a_neighbour_that_changes_costs_at_most_a_look(site: Site) -> None:
@@ -336,21 +316,35 @@ async def test_what_appears_is_seen_by_the_next_request(site: Site) -> None:
 # -- bounds ------------------------------------------------------------------------------------
 
 
-async def test_what_was_longest_unused_goes_first(tmp_path: Path) -> None:
-    names = [f"file{number}" for number in range(8)]
-    site = Site(tmp_path, capacity=3 * (1000 + cache_module._OVERHEAD))
-    for name in names:
-        write(tmp_path / "one" / name, b"x" * 1000)
-    time.sleep(A_TICK)
-    for name in names[:3]:
-        await site.ask(at(name))
-    assert await site.hits(at(names[0]))
-    await site.ask(at(names[3]))  # the fourth: names[1] was unused for longest
-    assert [name for name in names[:4] if await site.hits(at(name))][:1] == [names[0]]
-    for name in names:
-        await site.ask(at(name))
-    assert [await site.hits(at(name)) for name in names[-3:]] == [True, True, True]
-    site.cached.close()
+def test_a_used_entry_outlives_newer_unused_ones() -> None:
+    """Second chance: the hand passes a used entry once."""
+    cache = Cache(3 * (ENTRY_BYTES + 1))
+    for key in "abc":
+        cache.put(key, key, 1)
+    assert cache.get("a") is not None
+    cache.put("d", "d", 1)
+    assert [key for key in "abcd" if cache.find(key)] == ["a", "c", "d"]
+    for key in "efg":
+        cache.put(key, key, 1)
+    assert [key for key in "abcdefg" if cache.find(key)] == ["e", "f", "g"]
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_the_cache_never_exceeds_its_bound(size: int) -> None:
+    cache = Cache(64 * 1024)
+    for number in range(1000):
+        cache.put(number, b"", size)
+        assert cache.size == len(cache) * (ENTRY_BYTES + size) <= 64 * 1024
+    assert cache.put("large", b"", 64 * 1024) is None
+    cache.clear()
+    assert cache.size == len(cache) == 0
+
+
+def test_an_entry_that_takes_the_place_of_another_is_counted_once() -> None:
+    cache = Cache(64 * 1024)
+    for _ in range(10):
+        cache.put("key", b"", 10)
+    assert cache.size == ENTRY_BYTES + 10
 
 
 async def test_what_is_larger_than_the_memory_is_served_all_the_same(tmp_path: Path) -> None:
@@ -403,12 +397,12 @@ async def test_a_handle_nobody_asks_for_is_given_back(tmp_path: Path) -> None:
     site.cached.close()
 
 
-async def test_of_too_many_handles_that_which_was_longest_unused_goes(
+async def test_too_many_open_files_close_the_oldest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_module, "_MOST", 2)
+    monkeypatch.setattr(cached_module, "_MOST_OPEN", 2)
     site = Site(tmp_path, cache_file_bytes=0)
-    for lookup in (FILE, at("b.txt"), FILE, at("packed.txt")):
+    for lookup in (at("b.txt"), FILE, at("packed.txt")):
         await _ask_handle(site.cached, lookup)
     asked = site.counting.asked
     await _ask_handle(site.cached, FILE)
@@ -440,7 +434,7 @@ async def test_after_any_history_memory_and_disk_agree(site: Site, seed: int) ->
     chance = random.Random(seed)
     lookups = [FILE, LINK, LINKED, INDEX, PACKED, at("b.txt"), at("packed.txt.br")]
     changes: list[Any] = [row.values[1] for row in CHANGES if "root" not in str(row.id)]
-    entries: list[tuple[Lookup, Entry]] = []
+    entries: list[tuple[Lookup, CacheEntry]] = []
     for _ in range(15):
         try:
             chance.choice(changes)(site.top)
@@ -448,10 +442,10 @@ async def test_after_any_history_memory_and_disk_agree(site: Site, seed: int) ->
             continue  # an earlier change took away what this one needs
         await asyncio.sleep(A_TICK if chance.random() < 0.5 else 0)
         for lookup, entry in entries:
-            assert await site.recall(entry) in (None, await site.fresh(lookup)), lookup
+            assert site.recall(entry) in (None, await site.fresh(lookup)), lookup
         for lookup in chance.sample(lookups, len(lookups)):
             assert await site.ask(lookup) == await site.fresh(lookup), lookup
-            entry_now = site.cached.entry_of(lookup)
+            entry_now = await site.entry_of(lookup)
             if entry_now is not None:
-                assert await site.recall(entry_now) == await site.fresh(lookup), lookup
+                assert site.recall(entry_now) == await site.fresh(lookup), lookup
                 entries.append((lookup, entry_now))

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from asyncstatic.files import kernel
-from asyncstatic.files.cache import Cached
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
@@ -101,7 +102,7 @@ def source(directory: Directory) -> Source:
 
 @pytest.fixture
 def cached(source: Source, base: Path) -> Iterator[Source]:
-    cached = Cached(source, 1 << 20, str(base / "current"))
+    cached = CachedSource(source, Cache(1 << 20), str(base / "current"))
     yield cached
     cached.close()
 

@@ -18,7 +18,7 @@ from asyncstatic import (
     static_tag,
     static_url,
 )
-from asyncstatic.serve.direct.lane import find_mounts
+from asyncstatic.serve.direct.mounts import find_mounts
 from tests.asgi import ask
 from tests.support.site import write_site
 

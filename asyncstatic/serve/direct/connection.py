@@ -1,50 +1,60 @@
-"""The direct lane: one asyncio.Protocol for plain HTTP/1.1 GET and HEAD of static roots.
+"""One connection of the direct entry: plain HTTP/1.1 GET and HEAD of static roots.
 
-Theory of operation. A connection starts here. As long as its requests are what `head` accepts and
-a mounted root answers them, they are answered here: small responses as one write, large ones
-by `transfer`. At the first request that is anything else the connection is handed over, one
-way, with the octets received so far, to the full server, which goes on on the same transport
-as if it had been there from the beginning.
+As long as its requests are such as `head` accepts and a mounted root answers them, they are
+answered here: small responses by one write, large ones by a `Transfer`. At the first request that
+is anything else the connection is handed over, one way, with the bytes received so far, to the
+full server, which goes on on the same transport as if it had been there from the beginning.
 
-Requests on a connection are answered strictly in order. While one is being answered - it waits
-for the disk, or its content waits for the client - later octets only gather, up to a bound.
+Requests are answered strictly in order. While one is being answered - it waits for the disk, or its
+content waits for the client - later bytes are only gathered, up to a bound.
 
-A connection always has a `Deadline`, except while the disk is waited for, which has its own.
+A connection ends in one way: by `_leave`, when it is lost, handed over or refused. Until then it
+always has a `Deadline`, except while it waits for the disk, which has its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from asyncstatic.files.entry import Entry
 from asyncstatic.files.source import Opened, logger
-from asyncstatic.http.model import Absence, ResponsePlan
+from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.asgi import Answer, Pending
+from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
-from asyncstatic.serve.direct.delivery import Reply, deliver
-from asyncstatic.serve.direct.head import may_become_ours
-from asyncstatic.serve.direct.lane import Admitted, Lane
-from asyncstatic.serve.direct.outlet import Outlet
-from asyncstatic.serve.direct.refusal import BUSY
-from asyncstatic.serve.direct.response import KnownResponse, head_of
+from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.head import (
+    Head,
+    match_head,
+    may_become_head,
+    read_headers,
+    without_empty_lines,
+)
+from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
-from asyncstatic.serve.portable import in_memory, is_of_file
+from asyncstatic.serve.direct.writer import SocketWriter
+from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.tcp import reset, waiting
 
-_HEAD_END = b"\r\n\r\n"
-_GATHERED = 64 * 1024  # octets of later requests, before the client has to wait
+_GATHERED = 64 * 1024  # bytes of later requests, before the client has to wait
+_CLOSE = b"connection: close\r\n"
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
+    b"cache-control: no-store\r\nconnection: close\r\n\r\n"
+)
 
 
 class DirectProtocol(asyncio.Protocol):
-    """One connection of the direct lane.
+    """One connection of the direct entry.
 
     Args:
-        lane: what it shares with the others.
-        loop: that it runs on.
+        entry: what it shares with the others.
+        loop: the event loop that it runs on.
     """
 
     __slots__ = (
@@ -52,23 +62,22 @@ class DirectProtocol(asyncio.Protocol):
         "_began",
         "_buffer",
         "_counted",
+        "_entry",
         "_eof",
-        "_lane",
         "_loop",
-        "_outlet",
         "_refused",
         "_requests",
         "_writable",
+        "_writer",
         "deadline",
-        "spawn",
         "transport",
     )
 
     transport: asyncio.Transport
-    _outlet: Outlet
+    _writer: SocketWriter
 
-    def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
-        self._lane = lane
+    def __init__(self, entry: DirectEntry, loop: asyncio.AbstractEventLoop) -> None:
+        self._entry = entry
         self._loop = loop
         self._buffer = b""
         self._requests = 0
@@ -78,51 +87,36 @@ class DirectProtocol(asyncio.Protocol):
         self._eof = False
         self._refused = False
         self._began = 0.0
-        self.spawn = lane.spawn
-        self.deadline = Deadline(loop, lane.keep_alive_timeout, lane.send_timeout)
+        self.deadline = Deadline(loop, entry.terms.keep_alive_timeout, entry.send_timeout)
 
     # -- asyncio.Protocol ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many, or nothing here is for this lane."""
+        """Begin, unless there are too many connections, or no request is answered here."""
         self.transport = cast("asyncio.Transport", transport)
-        self._outlet = Outlet(self.transport)
-        lane = self._lane
-        if lane.is_full():
-            self._refuse(BUSY)
+        self._writer = SocketWriter(self.transport)
+        if self._entry.is_full():
+            self._refuse(_BUSY)
             return
-        lane.enter(self)
+        self._entry.registry.enter(self)
         self.deadline.rest()
         tls = transport.get_extra_info("ssl_object")
-        if not lane.direct or (
+        if self._entry.admission is None or (
             tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
         ):
             self._hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """Answer all complete requests that are there; one that is known, at a glance."""
+        """Answer all complete requests that are there."""
         if self._refused:
             return
-        if not self._buffer and self._answering is None and self._writable is None:
-            lane = self._lane
-            octets = lane.answers.get(data)
-            if octets is not None and self._requests + 1 < lane.keep_alive_requests:
-                if isinstance(octets, bytes):  # as nearly all are: one call less
-                    self.transport.write(octets)
-                else:
-                    self._outlet.write(octets)
-                self._requests += 1
-                return
-            admitted = lane.remembered.get(data)
-            if admitted is not None and not self.transport.is_closing():
-                if not self._answer(admitted, data):
-                    self._buffer = data
-                    self._hand_over()
-                return
-        self._buffer = self._buffer + data if self._buffer else data
+        if self._buffer:
+            data = self._buffer + data
         if self._answering is None:
-            self._proceed()
-        elif len(self._buffer) > _GATHERED:
+            self._proceed(data)
+            return
+        self._buffer = data
+        if len(data) > _GATHERED:
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -132,23 +126,28 @@ class DirectProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
-        self._buffer = b""
         self.resume_writing()
-        answering, self._answering = self._answering, None  # which holds us, and handles
+        answering, self._answering = self._answering, None  # which holds us, and open files
         if answering is not None:
             answering.cancel()
-        self._unregister()
+        self._leave()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write: answer no further request."""
+        """Answer no further request: the client reads more slowly than we write."""
         if self._writable is None:
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """Go on: the client has caught up."""
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
+
+    # -- progress and end ------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine, and keep it alive until it ends."""
+        return self._entry.registry.spawn(work)
 
     async def drained(self) -> None:
         """Wait until the transport takes more; each call is progress."""
@@ -160,11 +159,11 @@ class DirectProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        What has been answered at once since the last look is noticed here, not at each request.
+        Requests answered since the last sweep are noticed here: no request looks at the clock.
         """
-        if self._refused and self.deadline.has_passed(now, self.transport, answers=False):
-            self.transport.abort()
         if self._refused:
+            if self.deadline.has_passed(now, self.transport, answers=False):
+                self.transport.abort()
             return
         if self._requests != self._counted:
             self._counted = self._requests
@@ -183,136 +182,164 @@ class DirectProtocol(asyncio.Protocol):
     def finish(self) -> None:
         """Close now when idle; what is being answered closes when it is done."""
         if self._answering is None and not self._refused:
-            self._close_once()
-
-    def _close_once(self) -> None:
-        """Close, if that was not done: closed twice, asyncio's transport for TLS forgets all."""
-        if not self.transport.is_closing():
-            self.transport.close()
+            self._close()
 
     def abort(self) -> None:
         """Close at once; content that is not finished ends visibly short."""
         self.transport.abort()
 
-    def _proceed(self) -> None:
-        """Answer what can be answered at once; stop at the first that must wait."""
-        lane, buffer, start = self._lane, self._buffer, 0
-        ours = True
-        while start < len(buffer) and self._answering is None and not self.transport.is_closing():
+    def _close(self) -> None:
+        """Close once: closed twice, asyncio's transport for TLS forgets its connection."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _leave(self) -> None:
+        """Leave all registries: the one way out of a connection.
+
+        The connection ended, is handed over, or is refused.
+        """
+        self._buffer = b""
+        self._entry.registry.leave(self)
+        self._writer.close()
+
+    def _hand_over(self) -> None:
+        """Give connection and bytes to the full server, for good - or refuse them."""
+        data = self._buffer
+        refusal = self._entry.refusal_of(data)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._leave()
+        self._entry.server.take_over(self.transport, data, eof=self._eof)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer, and close after the client had a moment to read the answer.
+
+        Closing while its request is still unread would reset the connection, and the answer with
+        it (RFC 9112 §9.6): until then what comes is read and dropped.
+        """
+        self._refused = True
+        self._leave()
+        self._entry.registry.linger(self)
+        self.deadline.linger()
+        self.transport.write(answer)
+        if self._eof:
+            self._close()
+            return
+        with suppress(OSError, NotImplementedError):  # the client reset it; TLS has no half close
+            self.transport.write_eof()
+
+    # -- requests --------------------------------------------------------------------------
+
+    def _proceed(self, data: bytes) -> None:
+        """Answer the requests in `data` that can be answered at once; keep the rest."""
+        start, size = 0, len(data)
+        while start < size and self._answering is None and not self.transport.is_closing():
             if self._writable is not None:
                 self._start(self.drained())
                 break
-            if buffer.startswith(b"\r\n", start):  # an empty line before a request (RFC 9112 §2.2)
-                start += 2
-                continue
-            end = buffer.find(_HEAD_END, start) + 4
-            if end < 4:
-                ours = may_become_ours(buffer[start:], lane.head_octets)
-                break
-            head = buffer[start:end]
-            admitted = lane.remembered.get(head)
-            if admitted is None and end - start <= lane.head_octets:
-                admitted = lane.admit(head)
-            ours = admitted is not None and self._answer(admitted, head)
-            if not ours:
-                break
-            start = end
-        self._buffer = buffer[start:]
-        if not ours:
-            self._hand_over()
+            head = match_head(data, start)
+            limit = self._entry.terms.head_bytes
+            if head is None or head.end() - start > limit:
+                self._buffer = without_empty_lines(data[start:])
+                if not may_become_head(self._buffer, limit):
+                    self._hand_over()
+                return
+            if not self._answer(head):
+                self._buffer = data[start:]
+                self._hand_over()
+                return
+            start = head.end()
+        self._buffer = data[start:]
 
-    def _answer(self, admitted: Admitted, head: bytes) -> bool:
+    def _answer(self, head: re.Match[bytes]) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
-        if self._lane.observes:
+        entry = self._entry
+        if entry.observes:
             self._began = time.time()
-        if admitted.entry is not None and self._repeat(admitted, admitted.entry, head):
+        admission = entry.admission
+        assert admission is not None  # noqa: S101 - else the connection was handed over
+        prepared = admission.prepared(head)
+        if prepared is not None and self._requests + 1 < entry.keep_alive_requests:
+            self._send_prepared(head, prepared)
             return True
-        lookup = admitted.lookup
-        if isinstance(lookup, ResponsePlan):
-            return self._send_page(admitted, lookup)
-        found = admitted.mount.static.source.open_nowait(lookup)
-        if found is None:
-            self._start(self._answer_later(admitted, head))
+        admitted = admission.admit(head)
+        if admitted is None:
+            return False
+        answer = admitted.mount.static.begin(admitted.request)
+        if isinstance(answer, Pending):
+            self._start(self._answer_later(head, admitted, answer))
             return True
-        if found is Absence.MISSING:
-            admitted.find_entry()
-            return self._send_page(admitted, admitted.mount.static.plan(admitted.request, found)[0])
-        if isinstance(found, Opened) and self._keeps_alive(admitted):
-            known: KnownResponse | None = found.memo.get(admitted.key)
-            if known is not None:
-                if found.handle is None:
-                    admitted.find_entry()
-                self._deliver(admitted, known, found, close=False, again=True)
-                return True
-        return self._send(admitted, *admitted.mount.static.plan(admitted.request, found))
+        return self._send(head, admitted, answer)
 
-    async def _answer_later(self, admitted: Admitted, head: bytes) -> None:
+    async def _answer_later(
+        self, head: re.Match[bytes], admitted: Admitted, pending: Pending
+    ) -> None:
         """Answer after the disk has been waited for, in the pool."""
         self.deadline.hold()
-        if not self._send(admitted, *await admitted.mount.static.find(admitted.request)):
-            self._buffer = head + self._buffer
+        if not self._send(head, admitted, await admitted.mount.static.finish(pending)):
+            self._buffer = head[0] + self._buffer
             self._hand_over()
 
     # -- responses -------------------------------------------------------------------------
 
-    def _repeat(self, admitted: Admitted, entry: Entry, head: bytes) -> bool:
-        """Answer as the last time, if memory still has what that was made of, and it is unchanged.
+    def _send_prepared(self, head: re.Match[bytes], answer: PreparedAnswer) -> None:
+        content = answer.content
+        if content is None:
+            found: Opened = answer.source.value
+            content = found.content
+            if content is None:
+                self._send_file(head, answer.head, answer.plan, found.shared(), close=False)
+                return
+        self.transport.write(answer.head + self._entry.head_end() + content)
+        self._requests += 1
+        if self._entry.observes:
+            self._observe(head, answer.plan)
 
-        Who sends the same octets in this turn of the loop is then answered at a glance.
-        """
-        known = admitted.recall()
-        if known is None or not self._keeps_alive(admitted):
-            return False
-        lane = self._lane
-        octets = lane.again(known, entry.turn, past=self._outlet.may_pass)
-        if lane.lets_glance(entry.turn):
-            lane.answers[head] = octets
-        self._outlet.write(octets)
-        self._answered(admitted, known.plan)
-        return True
-
-    def _send_page(self, admitted: Admitted, plan: ResponsePlan) -> bool:
-        """Send what needs no representation; False when this lane does not send it."""
+    def _send(self, head: re.Match[bytes], admitted: Admitted, answer: Answer) -> bool:
+        """Send a response, or begin to; False when the direct entry does not send it."""
+        plan, opened = answer
         if not admitted.mount.answers(plan):
+            answer.close()
             return False
-        if admitted.page is None:
-            admitted.page = self._lane.page(plan)
-        self._deliver(admitted, admitted.page, None, close=not self._keeps_alive(admitted))
+        close = (
+            not admitted.head.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests
+        )
+        if not close:
+            cast("Any", self._entry.admission).prepare(head, admitted, answer)
+        self._send_file(head, head_of(plan), plan, opened, close=close)
         return True
 
-    def _send(self, admitted: Admitted, plan: ResponsePlan, opened: Opened | None) -> bool:
-        """Send a response, or begin to; False when this lane does not send it."""
-        if not admitted.mount.answers(plan):
-            _close(opened)
-            return False
-        close = not self._keeps_alive(admitted)
-        content = None if is_of_file(plan, opened) else in_memory(plan, opened)
-        known = KnownResponse(head_of(plan), content, plan)
-        if opened is not None and not close:
-            self._lane.remember(admitted, opened, known)
-        self._deliver(admitted, known, opened, close=close)
-        return True
-
-    def _deliver(
+    def _send_file(
         self,
-        admitted: Admitted,
-        known: KnownResponse,
+        head: re.Match[bytes],
+        fields: bytes,
+        plan: ResponsePlan,
         opened: Opened | None,
         *,
         close: bool,
-        again: bool = False,
     ) -> None:
-        reply = Reply(known, opened, self._lane.ending(close=close), again)
-        then = partial(self._ended, admitted, known.plan, close=close)
+        """Send a response by one write, or by a transfer that takes longer."""
+        if close:
+            fields += _CLOSE
+        done = partial(self._answered, head, plan, close=close)
         try:
-            transfer = deliver(self, self._outlet, self._lane.contents, reply, then)
+            content = in_memory(plan, opened)
+            if content is not None or opened is None:
+                self.transport.write(fields + self._entry.head_end() + (content or b""))
+                if opened is not None:
+                    opened.close()
+                done()
+                return
+            transfer = Transfer(self, opened, fields + self._entry.head_end(), plan, None, done)
+            if transfer.begin(self._writer):
+                done()
+            else:
+                self._answering = transfer
         except Exception as error:
+            if opened is not None:
+                opened.close()
             self._give_up(error)
-            return
-        if transfer is None:
-            then()
-        else:
-            self._answering = transfer
 
     def transferred(self, transfer: Transfer, error: Exception | None) -> None:
         """Go on after a transfer that took longer; with an error not all was sent."""
@@ -322,20 +349,19 @@ class DirectProtocol(asyncio.Protocol):
         transfer.then()
         self._go_on()
 
-    def _ended(self, admitted: Admitted, plan: ResponsePlan, *, close: bool) -> None:
-        self._answered(admitted, plan)
-        if close:
-            self._close_once()
-
-    def _keeps_alive(self, admitted: Admitted) -> bool:
-        return admitted.head.keep_alive and self._requests + 1 < self._lane.keep_alive_requests
-
-    def _answered(self, admitted: Admitted, plan: ResponsePlan) -> None:
+    def _answered(self, head: re.Match[bytes], plan: ResponsePlan, *, close: bool) -> None:
         self._requests += 1
-        if self._lane.observes:
-            self._lane.observed(admitted, plan, self.transport, time.time() - self._began)
+        if self._entry.observes:
+            self._observe(head, plan)
+        if close:
+            self._close()
 
-    # -- what takes longer, and what is not ours -------------------------------------------
+    def _observe(self, head: re.Match[bytes], plan: ResponsePlan) -> None:
+        method, path, query = head.groups(b"")
+        read = Head(method.decode("ascii"), path, query, read_headers(head), keep_alive=True)
+        self._entry.observed(read, plan, self.transport, time.time() - self._began)
+
+    # -- answers that take longer ----------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._answering = self.spawn(self._run(work))
@@ -348,52 +374,23 @@ class DirectProtocol(asyncio.Protocol):
         except Exception as error:
             self._give_up(error)
             return
-        if self._answering is answering:  # else what is left of the answer goes on without us
+        if self._answering is answering:  # else a transfer goes on without us
             self._go_on()
 
     def _go_on(self) -> None:
-        """Go on after an answer that took longer, with what gathered meanwhile."""
+        """Go on after an answer that took longer, with the bytes gathered meanwhile."""
         self._answering = None
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
         self.deadline.rest()
         self.transport.resume_reading()
-        if not self._lane.closing:
-            self._proceed()
-        if (self._eof or self._lane.closing) and self._answering is None:
-            self._close_once()
+        closing = self._entry.registry.closing
+        if not closing:
+            self._proceed(self._buffer)
+        if (self._eof or closing) and self._answering is None:
+            self._close()
 
     def _give_up(self, error: Exception) -> None:
         """End in the midst of an answer, so that the client can see it is not whole."""
         logger.info("transfer aborted: %r", error)
         self.transport.abort()
-
-    def _hand_over(self) -> None:
-        """Give connection and octets to the full server, for good - or refuse them ourselves."""
-        octets, self._buffer = self._buffer, b""
-        refusal = self._lane.refusal_of(octets)
-        if refusal is None:
-            self._unregister()
-            self._lane.server.take_over(self.transport, octets, eof=self._eof)
-        else:
-            self._refuse(refusal)
-
-    def _refuse(self, answer: bytes) -> None:
-        """Answer, drop what comes, and close soon: at once would be a reset (RFC 9112 §9.6)."""
-        self._refused = True
-        self._unregister()
-        self._lane.linger(self)
-        self.deadline.linger()
-        self.transport.write(answer)
-        with suppress(OSError, NotImplementedError):  # reset already; TLS cannot
-            self._close_once() if self._eof else self.transport.write_eof()
-
-    def _unregister(self) -> None:
-        """Remove the connection, which ended, is handed over or refused, from all registries."""
-        self._lane.leave(self)
-        self._outlet.close()
-
-
-def _close(opened: Opened | None) -> None:
-    if opened is not None:
-        opened.close()

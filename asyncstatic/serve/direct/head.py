@@ -1,174 +1,141 @@
-"""A raw HTTP/1.1 request head -> Request, for the direct lane.
+"""The head of an HTTP/1.1 request, read from bytes.
 
-The direct lane is a second HTTP front end, so it takes only what has one reading: a strict
-subset of RFC 9112, checked before llhttp (httptools) parses it. Everything else - another
-version or method, content, Upgrade, Expect, bare LF, obs-fold, a space before a colon, a
-missing or second Host, any doubt - is None: handed over, untouched, to the full server.
+The direct entry takes only heads that have one reading: a strict subset of RFC 9112, checked as a
+whole by one possessive regular expression, in linear time. Everything else - another version or
+method, bare LF, obs-fold, a space before a colon, a control character - does not match and is
+handed over, untouched, to the full server.
+
+Most fields of a request cannot change the answer to it: Cookie, Referer, User-Agent, Sec-*.
+`deciding_lines` picks those lines that can. Requests with equal method, path and deciding lines
+get the same answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
-
-import httptools
-
-from asyncstatic.files.memory import BoundedDict, BoundedOctets
-from asyncstatic.http.model import Fields
 
 Headers = list[tuple[bytes, bytes]]
 
-# field-line = field-name ":" OWS field-value OWS (RFC 9112 §5): tokens, no controls.
-_FIELD_LINES = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ \t]*+[\t \x21-\x7e\x80-\xff]*+\r\n)++\r\n"
+# request-line CRLF 1*( field-line CRLF ) CRLF (RFC 9112 §2.1, §3, §5), after any empty lines (§2.2).
+# field-line = token ":" *( HTAB / SP / VCHAR / obs-text ). Groups: method, path, query.
+_HEAD = re.compile(
+    rb"(?:\r\n)*+"
+    rb"(GET|HEAD) (/[!->@-~]*+)(?:\?([!-~]*+))? HTTP/1\.1\r\n"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)++\r\n"
 )
-_REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*+) HTTP/1\.1")
+match_head = _HEAD.match
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
+
+#: The fields that can change an answer, or whether this entry gives it. Accept decides about
+#: error pages, which are never prepared. A test compares this tuple with the fields that the
+#: decision core reads.
+DECIDING = (
+    *("host", "connection", "content-length", "transfer-encoding", "expect", "trailer", "upgrade"),
+    *("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
+    *("accept-encoding", "origin", "want-repr-digest"),
+)
+# By their first letters only, so a few others are picked as well: they do no harm. The literal
+# line feed in front lets the engine search with memchr(3).
+_DECIDING_LINES = re.compile(
+    rb"\n((?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept-e|origin|want)[^\n]*)"
+)
+deciding_lines = _DECIDING_LINES.findall
+# Those, and Accept: all that is read of a request which has no prepared answer.
+_READ_LINES = re.compile(
+    rb"\n((?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept[-:]|origin|want)[^\n]*)"
+)
+
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
-_NEVER_HERE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
-_STARTS = (b"GET /", b"HEAD /", b"\r\n")
-_REMEMBERED_OCTETS = 4096
-_BLOCKS_BYTES = 1024 * 1024  # of the header blocks that are remembered, and of what they say
-_REMEMBERED_KEYS = 2048
-_REMEMBERED_CHARACTERS = 512  # of the fields of a key; who varies more seldom asks again
-
-
-class Key:
-    """What decides a response, once its representation is selected: the method and some fields.
-
-    There is one for all requests that agree in them: it is compared by identity.
-    """
-
-    __slots__ = ("deciding",)
-
-    def __init__(self, deciding: Fields) -> None:
-        self.deciding = deciding
+_HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
+_STARTS = (b"GET /", b"HEAD /", b"\r\n")  # the last: half of an empty line
 
 
 class Head(NamedTuple):
-    """What a header block says; equal for every request that repeats it byte for byte.
+    """A request head that was read.
 
     Attributes:
-        fields: those that matter for the answer.
-        keep_alive: whether the connection goes on.
-        headers: all of them.
-        keys: by method, what a response is remembered by, beside its representation.
+        method: "GET" or "HEAD".
+        path: percent-encoded, without the query.
+        query: without the "?".
+        headers: the fields that may decide the answer, names in lower case.
+        keep_alive: whether the client leaves the connection open.
     """
-
-    fields: Fields
-    keep_alive: bool
-    headers: Headers
-    keys: dict[str, Key]
-
-
-class RequestLine(NamedTuple):
-    """Method, path and query of a request line, still percent-encoded."""
 
     method: str
     path: bytes
     query: bytes
+    headers: Headers
+    keep_alive: bool
 
 
-class _Collector:
-    """Receives what llhttp finds."""
-
-    def __init__(self) -> None:
-        self.headers: Headers = []
-        self.complete = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-
-class HeadReader:
-    """Reads heads, and remembers header blocks by their exact bytes, within a bound.
+def read_head(match: re.Match[bytes], server_names: Collection[bytes] = ()) -> Head | None:
+    """Read the fields of a head; None when the full server must answer the request.
 
     Args:
-        server_names: hosts that are ours; empty for all (Hypercorn's ``server_names``).
+        match: of `match_head`.
+        server_names: the hosts that are served; empty for all.
     """
+    method, path, query = match.groups(b"")
+    headers = _split(_READ_LINES.findall(match.string, match.end(2), match.end()))
+    options = _connection_options(headers)
+    if options is None or not _is_plain(headers, server_names):
+        return None
+    return Head(method.decode("ascii"), path, query, headers, b"close" not in options)
 
-    def __init__(self, server_names: Iterable[str] = ()) -> None:
-        self._server_names = frozenset(name.encode("latin-1") for name in server_names)
-        self._blocks: BoundedOctets[bytes, Head] = BoundedOctets(_BLOCKS_BYTES, _cost_of_block)
-        self._keys: BoundedDict[tuple[str, Fields], Key] = BoundedDict(_REMEMBERED_KEYS)
 
-    def read(self, head: bytes) -> tuple[RequestLine, Head] | None:
-        """Read one head, its empty line included; None for whatever is not ours."""
-        line, _, block = head.partition(b"\r\n")
-        parts = _REQUEST_LINE.fullmatch(line)
-        if parts is None:
-            return None
-        known = self._blocks.get(block)
-        if known is None:
-            known = self._parse(head, block)
-            if known is None:
-                return None
-            if len(block) <= _REMEMBERED_OCTETS:
-                self._blocks.put(block, known)
-        path, _, query = parts[2].partition(b"?")
-        return RequestLine(parts[1].decode("ascii"), path, query), known
+def read_headers(match: re.Match[bytes]) -> Headers:
+    """Return all fields of a head, for the log and the like: names in lower case."""
+    _, _, fields = match[0].lstrip(b"\r\n").partition(b"\r\n")
+    return _split(fields.split(b"\r\n")[:-2])
 
-    def _parse(self, head: bytes, block: bytes) -> Head | None:
-        if _FIELD_LINES.fullmatch(block) is None:
-            return None
-        collector = _Collector()
-        parser = httptools.HttpRequestParser(collector)
-        # An upgrade ends the head all the same; which of them we may ignore is asked below.
-        with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
-            parser.feed_data(head)
-        if not collector.complete or not self._is_plain(collector.headers):
-            return None
-        options = _plain_connection(collector.headers)
-        if options is None:
-            return None
-        fields = Fields.read(collector.headers)
-        keys = {method: self._key(method, fields.deciding()) for method in ("GET", "HEAD")}
-        return Head(fields, b"close" not in options, collector.headers, keys)
 
-    def _key(self, method: str, deciding: Fields) -> Key:
-        key = self._keys.get((method, deciding))
-        if key is None:
-            key = Key(deciding)
-            if sum(map(len, filter(None, deciding))) <= _REMEMBERED_CHARACTERS:
-                self._keys.put((method, deciding), key)
-        return key
+def _split(lines: Iterable[bytes]) -> Headers:
+    """Split field lines into names and values, without the white space around values (§5)."""
+    parts = (line.partition(b":") for line in lines)
+    return [(name.lower(), value.strip(b" \t\r")) for name, _, value in parts]
 
-    def _is_plain(self, headers: Headers) -> bool:
-        hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+
+def _is_plain(headers: Headers, server_names: Collection[bytes]) -> bool:
+    """Tell whether there is one usable Host, and no sign of content (RFC 9112 §3.2, §6)."""
+    hosts = []
+    for name, value in headers:
+        if name in _HANDED_OVER:
             return False
-        if self._server_names and hosts[0] not in self._server_names:
-            return False
-        return not any(name in _NEVER_HERE for name, _ in headers)
-
-
-def _cost_of_block(block: bytes, head: Head) -> int:
-    """Bytes that a header block takes which is remembered, with its parts (measured)."""
-    return 3 * len(block) + 150 * len(head.headers) + 1024
-
-
-def may_become_ours(octets: bytes, most: int) -> bool:
-    """Tell whether an incomplete head could still be one for this lane, of `most` octets."""
-    if len(octets) > most or octets.count(b"\n") != octets.count(b"\r\n"):
+        if name == b"host":
+            hosts.append(value)
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
         return False
-    return any(octets.startswith(start) or start.startswith(octets[:6]) for start in _STARTS)
+    return not server_names or hosts[0] in server_names
 
 
-def _plain_connection(headers: Headers) -> set[bytes] | None:
-    """What Connection says: close or keep-alive, not both; None where something is upgraded.
+def _connection_options(headers: Headers) -> set[bytes] | None:
+    """Return the options of Connection: close, keep-alive or none; None for an upgrade.
 
     An offer of h2c may be ignored (RFC 9110 §7.8), and is: clients that make it, curl among
     them, stumble over data right behind a 101.
     """
-    connection = b", ".join(value for name, value in headers if name == b"connection").lower()
-    upgrade = b", ".join(value for name, value in headers if name == b"upgrade").lower()
-    if upgrade and upgrade.strip() != b"h2c":
+    values: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in (b"connection", b"upgrade"):
+            values[name] = values.get(name, b"") + b"," + value.lower()
+    upgrade = values.get(b"upgrade", b"").strip(b", \t")
+    if upgrade not in (b"", b"h2c"):
         return None
-    options = {option.strip() for option in connection.split(b",")} - {b""}
+    options = {option.strip() for option in values.get(b"connection", b"").split(b",")} - {b""}
     if upgrade:
         options -= {b"upgrade", b"http2-settings"}
     return options if options <= {b"close"} or options <= {b"keep-alive"} else None
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """Drop the empty lines that may come before a request line (RFC 9112 §2.2)."""
+    return _EMPTY_LINES.sub(b"", data, 1)
+
+
+def may_become_head(data: bytes, limit: int) -> bool:
+    """Tell whether an incomplete head of at most `limit` bytes may still become one of ours."""
+    if len(data) > limit or b"\r\n\r\n" in data or data.count(b"\n") != data.count(b"\r\n"):
+        return False
+    return any(data.startswith(start) or start.startswith(data[:6]) for start in _STARTS)

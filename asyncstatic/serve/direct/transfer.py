@@ -20,7 +20,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
-from asyncstatic.serve.direct.outlet import Outlet
+from asyncstatic.serve.direct.writer import SocketWriter
 from asyncstatic.serve.pieces import Pieces
 
 
@@ -100,13 +100,13 @@ class Transfer:
             self._task.cancel()
         self._stop()
 
-    def begin(self, outlet: Outlet) -> bool:
+    def begin(self, outlet: SocketWriter) -> bool:
         """Send what the socket takes at once; tell whether that was all. Else the client hears.
 
         Args:
             outlet: the client's, which nobody else uses meanwhile.
         """
-        out = outlet.past()
+        out = outlet.socket()
         if out is None:
             self._task = self._client.spawn(self._begin_later(outlet))
             return False
@@ -123,12 +123,12 @@ class Transfer:
         self._wait_for(waits)
         return False
 
-    async def _begin_later(self, outlet: Outlet) -> None:
+    async def _begin_later(self, outlet: SocketWriter) -> None:
         """Send past the transport as soon as that has nothing to write, else through it."""
         self._client.deadline.progress()
         try:
             await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-            out = outlet.past()
+            out = outlet.socket()
             if out is None:
                 await self._go_through()
             else:

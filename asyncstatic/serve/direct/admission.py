@@ -1,0 +1,220 @@
+"""Admission: from a request head to its answer, by one dictionary of prepared answers.
+
+A prepared answer is found by method, path and deciding lines (`head`), and used while the cache
+entry of its representation is fresh. Everything else goes the long way: read the fields, find the
+mount, ask `StaticFiles`. Where that answer lasts it is prepared for the next request.
+
+If-None-Match and If-Range hold values of clients, without end. They are no part of a key:
+If-None-Match is compared with the entity-tag of the prepared answer, and a request with
+If-Range or another condition goes the long way.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from asyncstatic.files.cache import CacheEntry
+from asyncstatic.files.source import Opened
+from asyncstatic.http.fields import EntityTag, EntityTags
+from asyncstatic.http.model import ByteRange, Fields, Request, ResponsePlan
+from asyncstatic.http.respond import is_lasting
+from asyncstatic.serve.asgi import Answer
+from asyncstatic.serve.direct.head import Head, deciding_lines, read_head
+from asyncstatic.serve.direct.mounts import Mount
+from asyncstatic.serve.direct.response import head_of
+from asyncstatic.serve.direct.server import Terms
+from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.scope import split_mount
+
+Key = tuple[bytes, ...]
+_LONGEST_KEY = 1024  # bytes; a longer request is not worth an entry
+_HYPHEN = ord("-")
+_ONE_TAG = re.compile(rb'"[^",*]*+"')  # one strong tag, without characters that need a parser
+_PREPARED_BYTES = 1024  # an answer's plan, fields and objects (measured, rounded up)
+
+
+@dataclass(slots=True, eq=False)
+class PreparedAnswer:
+    """An answer that needs no decision.
+
+    Attributes:
+        plan: the response.
+        head: its status line and fields, without the end.
+        source: the cache entry of the representation, which proves the answer fresh.
+        content: bytes to send behind the head; None for those that `source` holds, in memory or
+            as an open file.
+        tag: the value of its ETag field, for If-None-Match; empty without one.
+        not_modified: the 304 to the same request, once it was made.
+    """
+
+    plan: ResponsePlan
+    head: bytes
+    source: CacheEntry
+    content: bytes | None
+    tag: bytes
+    not_modified: PreparedAnswer | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Admitted:
+    """A request that a static root answers.
+
+    Attributes:
+        request: the request, relative to the mount.
+        head: its head.
+        mount: the root that answers.
+    """
+
+    request: Request
+    head: Head
+    mount: Mount
+
+
+class Admission:
+    """Decides which requests the static roots of an app answer, and how.
+
+    Args:
+        mounts: the roots, in the order in which they are asked.
+        terms: of the full server.
+    """
+
+    def __init__(self, mounts: list[Mount], terms: Terms) -> None:
+        self._paths = [(mount, terms.root_path + mount.prefix) for mount in mounts]
+        self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
+        self._cache = mounts[0].static.cache
+        self._find = self._cache.find
+
+    # -- prepared answers ------------------------------------------------------------------
+
+    def prepared(self, head: re.Match[bytes]) -> PreparedAnswer | None:
+        """Return the prepared answer to a request, proven fresh; None if there is none."""
+        lines = deciding_lines(head.string, head.end(2), head.end())
+        entry = self._find((head[1], head[2], *lines))
+        if entry is None:
+            return self._prepared_for_condition(head, lines)
+        return self._fresh(entry)
+
+    def _fresh(self, entry: CacheEntry) -> PreparedAnswer | None:
+        answer: PreparedAnswer = entry.value
+        if answer.source.is_fresh():
+            entry.used = True
+            return answer
+        self._cache.evict(entry)
+        self._cache.evict(answer.source)
+        return None
+
+    def _prepared_for_condition(
+        self, head: re.Match[bytes], lines: list[bytes]
+    ) -> PreparedAnswer | None:
+        """Find the answer without If-None-Match, and evaluate that (RFC 9110 §13.1.2)."""
+        value, others = _split_condition(lines)
+        if value is None:
+            return None
+        entry = self._find((head[1], head[2], *others))
+        answer = None if entry is None else self._fresh(entry)
+        if answer is None or not answer.tag:
+            return None
+        return answer.not_modified if _names(value, answer.tag) else answer
+
+    def prepare(self, match: re.Match[bytes], admitted: Admitted, answer: Answer) -> None:
+        """Keep an answer for equal requests, where it lasts."""
+        opened, request = answer.opened, admitted.request
+        if opened is None or opened.entry is None or not admitted.head.keep_alive:
+            return
+        lines = deciding_lines(match.string, match.end(2), match.end())
+        value, others = _split_condition(lines)
+        key = (match[1], match[2], *others)
+        if any(line[:3].lower() == b"if-" for line in others) or sum(map(len, key)) > _LONGEST_KEY:
+            return
+        if not is_lasting(request, opened.representation, time.time_ns()):
+            return
+        plan = answer.plan
+        if value is not None:
+            plan = admitted.mount.static.without_condition(request, answer)
+        if plan.status not in (200, 206):
+            return
+        prepared = self._put(key, plan, opened)
+        if prepared is not None and answer.plan.status == 304:
+            prepared.not_modified = PreparedAnswer(
+                answer.plan, head_of(answer.plan), prepared.source, b"", b""
+            )
+
+    def _put(self, key: Key, plan: ResponsePlan, opened: Opened) -> PreparedAnswer | None:
+        before = self._find(key)
+        if before is not None:
+            value: PreparedAnswer = before.value
+            return value
+        head, content = head_of(plan), _own_content(plan, opened)
+        assert opened.entry is not None  # noqa: S101 - see `prepare`
+        answer = PreparedAnswer(plan, head, opened.entry, content, _tag_of(plan))
+        size = sum(map(len, key)) + 2 * len(head) + len(content or b"") + _PREPARED_BYTES
+        return answer if self._cache.put(key, answer, size) is not None else None
+
+    # -- the long way ----------------------------------------------------------------------
+
+    def admit(self, match: re.Match[bytes]) -> Admitted | None:
+        """Read a head, and find its root; None when the full server must have the request."""
+        head = read_head(match, self._server_names)
+        if head is None:
+            return None
+        for mount, path in self._paths:
+            prefix, target = split_mount(head.path, path)
+            if mount.prefix and not prefix:
+                if not target:
+                    return None  # the mount point without its slash
+                continue
+            if mount.static.needs_scope:
+                return None
+            fields = Fields.read(head.headers)
+            request = Request(head.method, target, head.query, fields, prefix)
+            return Admitted(request, head, mount)
+        return None
+
+
+def _split_condition(lines: list[bytes]) -> tuple[bytes | None, list[bytes]]:
+    """Return the value of If-None-Match, and the other lines.
+
+    If-Modified-Since is dropped beside it (§13.1.3). A repeated field has no value.
+    """
+    others, values, dates = [], [], []
+    for line in lines:
+        if line[2] != _HYPHEN:  # no "If-"
+            others.append(line)
+            continue
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name == b"if-none-match":
+            values.append(value.strip())
+        elif name == b"if-modified-since":
+            dates.append(line)
+        else:
+            others.append(line)
+    return (values[0], others) if len(values) == 1 else (None, lines)
+
+
+def _names(value: bytes, tag: bytes) -> bool:
+    """Tell whether a value of If-None-Match names a tag: weak comparison (§13.1.2)."""
+    if value == tag:
+        return True
+    if _ONE_TAG.fullmatch(value) and tag[:1] == b'"':
+        return False
+    tags, current = (
+        EntityTags.parse(value.decode("latin-1")),
+        EntityTag.parse(tag.decode("latin-1")),
+    )
+    return tags is not None and tags.matches_weak(current)
+
+
+def _tag_of(plan: ResponsePlan) -> bytes:
+    return next((value for name, value in plan.fields if name == b"etag"), b"")
+
+
+def _own_content(plan: ResponsePlan, opened: Opened) -> bytes | None:
+    """Return the content that the cached representation does not hold as a whole; else None."""
+    if not plan.content:
+        return b""
+    if opened.content is None or plan.content == (ByteRange(0, len(opened.content) - 1),):
+        return None
+    return in_memory(plan, opened)

@@ -1,0 +1,78 @@
+"""The direct entry of one worker: everything that its connections share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncstatic.http.model import ResponsePlan
+from asyncstatic.http.pages import page
+from asyncstatic.serve.direct.admission import Admission
+from asyncstatic.serve.direct.head import Head
+from asyncstatic.serve.direct.mounts import Mount
+from asyncstatic.serve.direct.registry import Registry
+from asyncstatic.serve.direct.response import HeadEnd, head_of
+from asyncstatic.serve.direct.server import Exchange, FullServer, RequestLine
+from asyncstatic.serve.portable import in_memory
+
+_SEND_TIMEOUT = 60.0  # seconds, where no root says another
+
+
+class DirectEntry:
+    """Shared by all connections of one worker.
+
+    Args:
+        mounts: the roots, in the order in which they are asked; without one everything is
+            handed over.
+        server: the full server behind.
+        direct: False hands everything over; only `send_timeout` of the roots counts then.
+
+    Attributes:
+        admission: decides about requests; None where everything is handed over.
+        registry: the open connections.
+        head_end: the end of every response head.
+        send_timeout: seconds that a client may take without taking any content.
+    """
+
+    def __init__(self, mounts: list[Mount], server: FullServer, *, direct: bool = True) -> None:
+        self.server = server
+        self.terms = server.terms
+        self.observes = server.observes
+        self.admission = Admission(mounts, server.terms) if direct and mounts else None
+        self.registry = Registry()
+        self.head_end = HeadEnd(server.fields)
+        self.keep_alive_requests = server.terms.keep_alive_requests
+        self.send_timeout = max(
+            (mount.static.settings.send_timeout for mount in mounts), default=_SEND_TIMEOUT
+        )
+        self._mounts = mounts
+
+    def is_full(self) -> bool:
+        """Tell whether as many connections are open as may be."""
+        return self.server.is_full(len(self.registry.connections))
+
+    def close(self) -> None:
+        """Begin a graceful shutdown."""
+        self.keep_alive_requests = 0  # the next answer of a connection is its last
+        self.registry.close()
+
+    def refusal_of(self, data: bytes) -> bytes | None:
+        """Return the 414 for a request line without an end, where a root answers all paths.
+
+        Full servers would say that the header fields are too large (RFC 9112 §3).
+        """
+        limit = self.terms.head_bytes
+        _, space, rest = data[: limit + 1].partition(b" ")
+        whole = next((mount for mount in self._mounts if not mount.prefix), None)
+        if not space or b"\n" in rest or len(data) <= limit or whole is None or whole.passes_on():
+            return None
+        plan = page(414, None)
+        end = b"connection: close\r\n" + self.head_end()
+        return head_of(plan) + end + (in_memory(plan, None) or b"")
+
+    def observed(
+        self, head: Head, plan: ResponsePlan, transport: asyncio.Transport, seconds: float
+    ) -> None:
+        """Tell the full server of an exchange."""
+        method, path, query, headers, _ = head
+        line = RequestLine(method, path, query)
+        self.server.observe(Exchange(line, headers, plan, transport, seconds))

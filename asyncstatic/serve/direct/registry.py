@@ -1,0 +1,98 @@
+"""The open connections of one worker: their deadlines, and a graceful shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+SWEEP_SECONDS = 0.5
+
+
+class Connection(Protocol):
+    """A connection, as far as the registry needs it."""
+
+    def expire(self, now: float) -> None:
+        """Close if a deadline has passed (`loop.time`)."""
+
+    def finish(self) -> None:
+        """Close now when idle, else after the response under way."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Registry:
+    """Watches connections: one timer looks at all deadlines, a shutdown closes all.
+
+    Attributes:
+        connections: those that are watched, and count towards a limit.
+        closing: whether a shutdown has begun.
+    """
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self._lingering: set[Connection] = set()  # refused, and not closed yet
+        self.closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def enter(self, connection: Connection) -> None:
+        """Watch a connection."""
+        self._watch(connection, self.connections)
+
+    def linger(self, connection: Connection) -> None:
+        """Watch a refused connection until it is closed: it counts towards no limit."""
+        self._watch(connection, self._lingering)
+
+    def leave(self, connection: Connection) -> None:
+        """Watch a connection no more; harmless when it is not watched."""
+        self.connections.discard(connection)
+        self._lingering.discard(connection)
+        if not self.connections and not self._lingering:
+            self._empty.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine, and keep it alive until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def close(self) -> None:
+        """Begin a graceful shutdown: idle connections close, others finish their response."""
+        self.closing = True
+        for connection in tuple(self.connections):
+            connection.finish()
+
+    async def closed(self, seconds: float) -> None:
+        """Wait until all connections are closed, at most so long; then abort the rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.connections or self._lingering:  # one may be handed over meanwhile
+                    await self._empty.wait()
+        for connection in (*self.connections, *self._lingering):
+            connection.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def _watch(self, connection: Connection, among: set[Connection]) -> None:
+        among.add(connection)
+        self._empty.clear()
+        if self._sweeping is None:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = asyncio.get_running_loop().time()
+        for connection in (*self.connections, *self._lingering):
+            connection.expire(now)
+        if self.connections or self._lingering:
+            self._sweep_later()
