@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 PREFIX = "ASYNCSTATIC_"
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
+_OF_THE_COMMAND_LINE = frozenset({"ASYNCSTATIC_LOG_FORMAT"})  # options of `asyncstatic serve`
 DEFAULT_ROOTS = ("static", "public")
 
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -164,7 +165,7 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
     for variable, value in variables.items():
         if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in others:
             continue
-        if variable.startswith(_SWITCHES_OF_OUR_TESTS):
+        if variable in _OF_THE_COMMAND_LINE or variable.startswith(_SWITCHES_OF_OUR_TESTS):
             continue
         if variable not in known:
             raise SettingsError(_unknown(variable.removeprefix(PREFIX).lower(), _HINTS, PREFIX))

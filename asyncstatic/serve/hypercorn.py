@@ -7,17 +7,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from math import inf
 from typing import Any
-from urllib.parse import unquote
 
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.logging import Logger
 from hypercorn.typing import AppWrapper, LifespanState
-from hypercorn.utils import parse_socket_addr
 
+from asyncstatic.serve.access_log import client_of, first_line
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Terms
+from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quiet
 from asyncstatic.serve.protocols import Server, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 
@@ -48,15 +47,14 @@ class Hypercorn:
     ) -> None:
         self._app = with_method_as_sent(app)
         self._config = config
+        self._log = HypercornLog(config, lambda work: self.entry.registry.spawn(work))
+        self._quiet = quiet(config, self._log)
         self._context = context
         self._state = state
         self._limit = inf if limit_concurrency is None else limit_concurrency
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._logs = config.log.access_logger is not None or (
-            type(config.log).access is not Logger.access
-        )
-        self.observes = self._logs or context.max_requests is not None
+        self.observes = self._log.active or context.max_requests is not None
         self.terms = Terms(
             head_bytes=config.h11_max_incomplete_size,
             keep_alive_timeout=config.keep_alive_timeout,
@@ -81,25 +79,31 @@ class Hypercorn:
             context.requests += 1
             if context.requests > context.max_requests:
                 self.entry.registry.spawn(context.terminate.set())
-        if self._logs:
-            self.entry.registry.spawn(self._log(exchange))
+        self._write(exchange)
 
-    async def _log(self, exchange: Exchange) -> None:
-        """Write an access log line, in Hypercorn's format and with its atoms."""
-        line, transport = exchange.line, exchange.transport
-        sock, peer = transport.get_extra_info("socket"), transport.get_extra_info("peername")
-        scope: Any = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": line.method,
-            "scheme": "http" if transport.get_extra_info("ssl_object") is None else "https",
-            "path": unquote(line.path.decode("ascii")),
-            "query_string": line.query,
-            "headers": exchange.headers,
-            "client": parse_socket_addr(sock.family, peer) if peer else None,
-        }
-        response: Any = {"status": exchange.plan.status, "headers": exchange.plan.fields}
-        await self._config.log.access(scope, response, exchange.seconds)
+    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
+        """Log a request that was refused before it was read."""
+        self._write(Exchange(first_line(data), [], None, status, 0, transport, 0.0))
+
+    def _write(self, exchange: Exchange) -> None:
+        """Write a line of the access log."""
+        if not self._log.active:
+            return
+        line, headers, plan, status, sent, transport, seconds = exchange
+        peer = transport.get_extra_info("peername")
+        access = access_of(
+            line,
+            headers,
+            client=client_of(peer),
+            status=status,
+            sent=sent,
+            seconds=seconds,
+            entry="direct",
+        )
+        response = None if plan is None else list(plan.fields)
+        address = peer[:2] if isinstance(peer, tuple) else None
+        scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
+        self._log.write(Entry(access, headers, response, address, scheme))
 
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
         """Start a server on a connection whose beginning was read already."""
@@ -120,7 +124,7 @@ class Hypercorn:
         task.add_done_callback(self._tasks.discard)
         with suppress(asyncio.CancelledError):  # by `stop`; asyncio's streams would log it
             await Server(
-                self._app, self._loop, self._config, self._context, self._state, reader, writer
+                self._app, self._loop, self._quiet, self._context, self._state, reader, writer
             )
 
     async def stop(self) -> None:

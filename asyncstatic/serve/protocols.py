@@ -11,19 +11,26 @@ Chromium still sends with every request: the tree would grow with each, and with
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
+import h11
 from h2.connection import ConnectionState
 from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
-from h11 import Request
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed
+from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
+
+from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
+from asyncstatic.serve.hypercorn_log import Requests, requests_of
 
 # Hypercorn starts the app's task where it creates the stream, and a task copies its context.
 _method: ContextVar[str] = ContextVar("method")
@@ -63,6 +70,21 @@ class Server(TCPServer):
         await super()._read_data()
         await self.idle_task.stop()
 
+    async def run(self) -> None:
+        """Serve the connection; log what its end cuts short."""
+        try:
+            await super().run()
+        finally:
+            made: _Protocols | None = getattr(self, "_protocol", None)
+            if made is not None and isinstance(made.protocol, _Http1 | _Http2):
+                made.protocol.end_log()
+
+    async def _initiate_server_close(self) -> None:
+        chosen = self.protocol.protocol
+        if isinstance(chosen, _Http1):
+            chosen.log_incomplete_head(408)
+        await super()._initiate_server_close()
+
 
 class _Protocols(ProtocolWrapper):
     """Whatever protocol Hypercorn chooses, and at whatever time: ours in its place."""
@@ -84,17 +106,113 @@ def _arguments(of: ProtocolWrapper) -> tuple[Any, Any, Any, Any, Any, Any, Any, 
 
 
 class _Http1(H11Protocol):
-    async def _create_stream(self, request: Request) -> None:
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._requests = requests_of(self.config, self.client, self.ssl)
+        if self._requests is not None:
+            self.connection = _Connection(
+                h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+            )
+
+    async def _create_stream(self, request: h11.Request) -> None:
         _method.set(request.method.decode("ascii"))
+        if self._requests is not None:
+            line = b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)
+            headers = list(request.headers)
+            upgrades = (b"upgrade", b"websocket") in [(name, v.lower()) for name, v in headers]
+            self._requests.begin(STREAM_ID, line, headers, is_websocket=upgrades)
         await super()._create_stream(request)
+
+    # -- the access log --------------------------------------------------------------------
+
+    async def handle(self, event: ConnectionEvent) -> None:
+        if isinstance(event, Closed):
+            self.log_incomplete_head(400)
+        await super().handle(event)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        await _sent(self._requests, event, super().stream_send)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        if self._requests is not None:
+            unread = _unread(self.connection)
+            if unread is not None or STREAM_ID in self._requests:
+                self._requests.refuse(first_line(unread or b""), status_code, STREAM_ID)
+        await super()._send_error_response(status_code)
+
+    async def _close_stream(self) -> None:
+        if self._requests is not None:
+            self._requests.end(STREAM_ID, by_us=self.context.terminated.is_set())
+        await super()._close_stream()
+
+    def log_incomplete_head(self, status: int) -> None:
+        """Log a head that is no more waited for, if its beginning is there."""
+        if self._requests is not None and self.connection.their_state is h11.IDLE:
+            octets = _unread(self.connection)
+            if octets is not None and octets.strip(b"\r\n"):
+                self._requests.refuse(first_line(octets), status)
+
+    def end_log(self) -> None:
+        """Log what the end of the connection cuts short."""
+        if self._requests is not None:
+            self._requests.end_all()
+
+
+class _Connection(h11.Connection):
+    """Keeps the bytes of a request head that h11 refuses."""
+
+    _refused = b""
+    _is_taken = False
+
+    def next_event(self) -> Any:
+        octets = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError:
+            self._refused = octets
+            raise
+
+    def take_unread(self) -> bytes | None:
+        """Return the head that was refused, or is incomplete; None when that was asked before."""
+        if self._is_taken:
+            return None
+        self._is_taken = True
+        return self._refused or self.trailing_data[0]
+
+
+def _unread(connection: object) -> bytes | None:
+    return connection.take_unread() if isinstance(connection, _Connection) else None
+
+
+async def _sent(
+    requests: Requests | None, event: StreamEvent, send: Callable[[StreamEvent], Awaitable[None]]
+) -> None:
+    """Send a part of a response, and log the response behind its last."""
+    if requests is None:
+        await send(event)
+        return
+    requests.sends(event)
+    await send(event)
+    requests.sent(event)
 
 
 class _Http2(H2Protocol):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._requests = requests_of(self.config, self.client, self.ssl)
+
     async def _create_stream(self, request: RequestReceived) -> None:
         pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
         method, path = pseudo[b":method"], pseudo.get(b":path", b"")
         if path and method.isascii() and path.isascii():
             _method.set(method.decode("ascii"))
+            if self._requests is not None:
+                self._requests.begin(
+                    request.stream_id,
+                    _line(request),
+                    [field for field in request.headers or () if field[0] not in pseudo],
+                    is_websocket=method == b"CONNECT",
+                )
             await super()._create_stream(request)
         else:
             self._refuse(request)
@@ -104,6 +222,7 @@ class _Http2(H2Protocol):
         fields = [(b":status", b"400"), (b"content-length", b"0"), (b"cache-control", b"no-store")]
         fields += self.config.response_headers("h2")
         self.keep_alive_requests += 1
+        self._log_refusal(request, 400)
         with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
             self.connection.send_headers(request.stream_id, fields, end_stream=True)
 
@@ -113,10 +232,12 @@ class _Http2(H2Protocol):
     async def _handle_events(self, events: list[Event]) -> None:
         reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
         for event in events:
+            if isinstance(event, RequestReceived) and self.context.terminated.is_set():
+                self._log_refusal(event, SERVER_CLOSED)
             if isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._drop(event)
             elif isinstance(event, RequestReceived) and self._is_void(event, reset):
-                self._ignore()
+                self._ignore(event, CLIENT_CLOSED if event.stream_id in reset else SERVER_CLOSED)
             else:
                 await super()._handle_events([event])
         await self._flush()
@@ -129,8 +250,9 @@ class _Http2(H2Protocol):
         most = self.config.keep_alive_max_requests
         return request.stream_id in reset or self.keep_alive_requests > most
 
-    def _ignore(self) -> None:
-        """Count a request that gets no answer, so that it cannot come without end."""
+    def _ignore(self, request: RequestReceived, status: int) -> None:
+        """Count and log a request that gets no answer, so that it cannot come without end."""
+        self._log_refusal(request, status)
         self.keep_alive_requests += 1
         is_open = self.connection.state_machine.state is not ConnectionState.CLOSED
         if is_open and self.keep_alive_requests > self.config.keep_alive_max_requests:
@@ -139,3 +261,31 @@ class _Http2(H2Protocol):
     def _drop(self, event: DataReceived) -> None:
         """Take content that nobody waits for, so that its client gets to read the answer."""
         self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+
+    # -- the access log --------------------------------------------------------------------
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        await _sent(self._requests, event, super().stream_send)
+
+    async def _close_stream(self, stream_id: int) -> None:
+        if self._requests is not None:
+            buffer = self.stream_buffers.get(stream_id)
+            unsent = 0 if buffer is None else len(buffer.buffer)
+            by_us = self.context.terminated.is_set()
+            self._requests.end(stream_id, unsent=unsent, by_us=by_us)
+        await super()._close_stream(stream_id)
+
+    def _log_refusal(self, request: RequestReceived, status: int) -> None:
+        if self._requests is not None:
+            self._requests.refuse(_line(request), status)
+
+    def end_log(self) -> None:
+        """Log what the end of the connection cuts short."""
+        if self._requests is not None:
+            self._requests.end_all()
+
+
+def _line(request: RequestReceived) -> bytes:
+    """Write the pseudo-fields as a request line, as nginx does."""
+    pseudo = dict(request.headers or ())
+    return b"%b %b HTTP/2.0" % (pseudo.get(b":method", b"-"), pseudo.get(b":path", b"-"))

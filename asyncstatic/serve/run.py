@@ -37,6 +37,7 @@ class Options:
     uvloop: bool | None = None
     limit_concurrency: int | None = None
     access_logfile: str | None = None
+    log_format: str = "combined"
     certfile: str | None = None
     keyfile: str | None = None
     keep_alive: float = 5.0
@@ -51,6 +52,7 @@ class Options:
         config.bind = list(self.bind)
         config.workers = self.workers
         config.accesslog = self.access_logfile
+        config.access_log_format = self.log_format
         config.errorlog = "-"
         config.loglevel = "INFO" if self.access_logfile else "WARNING"
         config.certfile, config.keyfile = self.certfile, self.keyfile

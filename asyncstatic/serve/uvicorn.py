@@ -24,6 +24,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
+from asyncstatic.serve.access_log import escape, first_line
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
@@ -118,16 +119,21 @@ class Uvicorn:
         self._state.total_requests += 1
         if not self._logs:
             return
-        line, peer = exchange.line, get_remote_addr(exchange.transport)
-        path = quote(unquote(line.path.decode("ascii")))
-        _access_log.info(
-            '%s - "%s %s HTTP/%s" %d',
-            f"{peer[0]}:{peer[1]}" if peer else "",
-            line.method,
-            f"{path}?{line.query.decode('ascii')}" if line.query else path,
-            "1.1",
-            exchange.plan.status,
-        )
+        method, _, rest = exchange.line.decode("ascii").partition(" ")
+        path, separator, query = rest.removesuffix(" HTTP/1.1").partition("?")
+        path = quote(unquote(path)) + separator + escape(query.encode("ascii"))
+        self._write(exchange.transport, method, path, exchange.status)
+
+    def observe_refusal(self, transport: asyncio.Transport, octets: bytes, status: int) -> None:
+        """Log a request that was refused before it was read."""
+        if self._logs:
+            method, _, path = escape(first_line(octets)).partition(" ")
+            self._write(transport, method, path.removesuffix(" HTTP/1.1") or "-", status)
+
+    def _write(self, transport: asyncio.Transport, method: str, path: str, status: int) -> None:
+        peer = get_remote_addr(transport)
+        client = f"{peer[0]}:{peer[1]}" if peer else ""
+        _access_log.info('%s - "%s %s HTTP/%s" %d', client, method, path, "1.1", status)
 
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
         """Go on with Uvicorn's own protocol."""

@@ -221,8 +221,8 @@ def test_the_access_log_has_one_line_for_each_request(site: Path) -> None:
             line for line in server.log.splitlines() if "/missing" in line or "app.css" in line
         ]
         assert len(logged) == 2
-        assert '"GET /css/app.css 1.1" 200 21' in logged[0]
-        assert '"GET /missing 1.1" 404' in logged[1]
+        assert '"GET /css/app.css HTTP/1.1" 200 21' in logged[0]
+        assert '"GET /missing HTTP/1.1" 404' in logged[1]
 
 
 def test_help_and_version(tmp_path: Path) -> None:

@@ -186,13 +186,13 @@ def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple
 # -- the access log --------------------------------------------------------------------------
 
 _LINE = re.compile(
-    r"127\.0\.0\.1:[0-9]+ - - \[[^]]+\] \"GET /docs 1\.1\" 308 [0-9]+ \"http://a/\" \"b\""
+    r"127\.0\.0\.1 - - \[[^]]+\] \"GET /docs\?query HTTP/1\.1\" 308 [0-9]+ \"http://a/\" \"b\""
 )
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["ours", "handed over"])
 @LANES
-def test_the_access_log_has_hypercorns_format(
+def test_the_access_log_has_the_combined_format(
     site: Path, lane: str, expect: tuple[str, ...]
 ) -> None:
     with serve(site, lane, "--access-logfile", "-") as server:
@@ -214,7 +214,7 @@ asyncio.run(serve_app(StaticFiles(ROOT), config, direct=DIRECT))
 """
 
 
-def test_the_access_log_has_hypercorns_atoms(large_site: Path) -> None:
+def test_a_format_of_hypercorns_own_atoms_is_honoured(large_site: Path) -> None:
     """Equal but for the request time, which is there, and not nothing for a large file."""
     lines = []
     for direct in ("True", "False"):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -28,13 +27,8 @@ from asyncstatic.serve.asgi import Answer, Pending
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import DirectEntry
-from asyncstatic.serve.direct.head import (
-    Head,
-    match_head,
-    may_become_head,
-    read_headers,
-    without_empty_lines,
-)
+from asyncstatic.serve.direct.head import match_head, may_become_head, without_empty_lines
+from asyncstatic.serve.direct.observation import Observation
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.direct.writer import SocketWriter
@@ -59,12 +53,12 @@ class DirectProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
-        "_began",
         "_buffer",
         "_counted",
         "_entry",
         "_eof",
         "_loop",
+        "_observation",
         "_refused",
         "_requests",
         "_writable",
@@ -86,7 +80,7 @@ class DirectProtocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
         self._refused = False
-        self._began = 0.0
+        self._observation: Observation | None = None  # where nobody logs or counts
         self.deadline = Deadline(loop, entry.terms.keep_alive_timeout, entry.send_timeout)
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -95,8 +89,10 @@ class DirectProtocol(asyncio.Protocol):
         """Begin, unless there are too many connections, or no request is answered here."""
         self.transport = cast("asyncio.Transport", transport)
         self._writer = SocketWriter(self.transport)
+        if self._entry.observes:
+            self._observation = Observation(self._entry.server, self.transport)
         if self._entry.is_full():
-            self._refuse(_BUSY)
+            self._refuse(503, _BUSY)
             return
         self._entry.registry.enter(self)
         self.deadline.rest()
@@ -126,6 +122,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop whatever is being answered."""
+        self._report_end(by_us=False)
         self.resume_writing()
         answering, self._answering = self._answering, None  # which holds us, and open files
         if answering is not None:
@@ -172,6 +169,7 @@ class DirectProtocol(asyncio.Protocol):
         answers = self._answering is not None or waiting(self.transport) > 0
         if not self.deadline.has_passed(now, self.transport, answers=answers):
             return
+        self._report_end(by_us=True)
         if answers:
             reset(self.transport)
         elif self.transport.is_closing():  # but the client does not end TLS
@@ -186,7 +184,14 @@ class DirectProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; content that is not finished ends visibly short."""
+        self._report_end(by_us=True)
         self.transport.abort()
+
+    def _report_end(self, *, by_us: bool) -> None:
+        """Report the request that the end of the connection cuts short, if there is one."""
+        if self._observation is not None:
+            self._observation.end(self._answering, self._buffer, by_us=by_us)
+            self._buffer = b""
 
     def _close(self) -> None:
         """Close once: closed twice, asyncio's transport for TLS forgets its connection."""
@@ -207,17 +212,20 @@ class DirectProtocol(asyncio.Protocol):
         data = self._buffer
         refusal = self._entry.refusal_of(data)
         if refusal is not None:
-            self._refuse(refusal)
+            self._refuse(414, refusal)
             return
+        self._observation = None  # the full server reports the request
         self._leave()
         self._entry.server.take_over(self.transport, data, eof=self._eof)
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, status: int, answer: bytes) -> None:
         """Answer, and close after the client had a moment to read the answer.
 
         Closing while its request is still unread would reset the connection, and the answer with
         it (RFC 9112 §9.6): until then what comes is read and dropped.
         """
+        if self._observation is not None:
+            self._observation.refuse(self._buffer, status)
         self._refused = True
         self._leave()
         self._entry.registry.linger(self)
@@ -255,13 +263,13 @@ class DirectProtocol(asyncio.Protocol):
     def _answer(self, head: re.Match[bytes]) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
         entry = self._entry
-        if entry.observes:
-            self._began = time.time()
+        if self._observation is not None:
+            self._observation.begin(head)
         admission = entry.admission
         assert admission is not None  # noqa: S101 - else the connection was handed over
         prepared = admission.prepared(head)
         if prepared is not None and self._requests + 1 < entry.keep_alive_requests:
-            self._send_prepared(head, prepared)
+            self._send_prepared(prepared)
             return True
         admitted = admission.admit(head)
         if admitted is None:
@@ -283,23 +291,22 @@ class DirectProtocol(asyncio.Protocol):
 
     # -- responses -------------------------------------------------------------------------
 
-    def _send_prepared(self, head: re.Match[bytes], answer: PreparedAnswer) -> None:
+    def _send_prepared(self, answer: PreparedAnswer) -> None:
         content = answer.content
         if content is None:
             found: Opened = answer.source.value
             content = found.content
             if content is None:
-                self._send_file(head, answer.head, answer.plan, found.shared(), close=False)
+                self._send_file(answer.head, Answer(answer.plan, found.shared()), close=False)
                 return
         self.transport.write(answer.head + self._entry.head_end() + content)
         self._requests += 1
-        if self._entry.observes:
-            self._observe(head, answer.plan)
+        if self._observation is not None:
+            self._observation.finish(answer.plan)
 
     def _send(self, head: re.Match[bytes], admitted: Admitted, answer: Answer) -> bool:
         """Send a response, or begin to; False when the direct entry does not send it."""
-        plan, opened = answer
-        if not admitted.mount.answers(plan):
+        if not admitted.mount.answers(answer.plan):
             answer.close()
             return False
         close = (
@@ -307,38 +314,29 @@ class DirectProtocol(asyncio.Protocol):
         )
         if not close:
             cast("Any", self._entry.admission).prepare(head, admitted, answer)
-        self._send_file(head, head_of(plan), plan, opened, close=close)
+        self._send_file(head_of(answer.plan), answer, close=close)
         return True
 
-    def _send_file(
-        self,
-        head: re.Match[bytes],
-        fields: bytes,
-        plan: ResponsePlan,
-        opened: Opened | None,
-        *,
-        close: bool,
-    ) -> None:
+    def _send_file(self, fields: bytes, answer: Answer, *, close: bool) -> None:
         """Send a response by one write, or by a transfer that takes longer."""
-        if close:
-            fields += _CLOSE
-        done = partial(self._answered, head, plan, close=close)
+        plan, opened = answer
+        if self._observation is not None:
+            self._observation.answer(plan)
+        head = fields + (_CLOSE if close else b"") + self._entry.head_end()
+        done, waiter = partial(self._answered, plan, close=close), self._answering
         try:
             content = in_memory(plan, opened)
             if content is not None or opened is None:
-                self.transport.write(fields + self._entry.head_end() + (content or b""))
-                if opened is not None:
-                    opened.close()
+                self.transport.write(head + (content or b""))
+                answer.close()
                 done()
                 return
-            transfer = Transfer(self, opened, fields + self._entry.head_end(), plan, None, done)
+            self._answering = transfer = Transfer(self, opened, head, plan, None, done)
             if transfer.begin(self._writer):
+                self._answering = waiter
                 done()
-            else:
-                self._answering = transfer
         except Exception as error:
-            if opened is not None:
-                opened.close()
+            answer.close()
             self._give_up(error)
 
     def transferred(self, transfer: Transfer, error: Exception | None) -> None:
@@ -349,17 +347,12 @@ class DirectProtocol(asyncio.Protocol):
         transfer.then()
         self._go_on()
 
-    def _answered(self, head: re.Match[bytes], plan: ResponsePlan, *, close: bool) -> None:
+    def _answered(self, plan: ResponsePlan, *, close: bool) -> None:
         self._requests += 1
-        if self._entry.observes:
-            self._observe(head, plan)
+        if self._observation is not None:
+            self._observation.finish(plan)
         if close:
             self._close()
-
-    def _observe(self, head: re.Match[bytes], plan: ResponsePlan) -> None:
-        method, path, query = head.groups(b"")
-        read = Head(method.decode("ascii"), path, query, read_headers(head), keep_alive=True)
-        self._entry.observed(read, plan, self.transport, time.time() - self._began)
 
     # -- answers that take longer ----------------------------------------------------------
 
@@ -393,4 +386,4 @@ class DirectProtocol(asyncio.Protocol):
     def _give_up(self, error: Exception) -> None:
         """End in the midst of an answer, so that the client can see it is not whole."""
         logger.info("transfer aborted: %r", error)
-        self.transport.abort()
+        self.abort()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.serve.direct.admission import Admission
-from asyncstatic.serve.direct.head import Head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.registry import Registry
 from asyncstatic.serve.direct.response import HeadEnd, head_of
-from asyncstatic.serve.direct.server import Exchange, FullServer, RequestLine
+from asyncstatic.serve.direct.server import FullServer
 from asyncstatic.serve.portable import in_memory
 
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
@@ -68,11 +64,3 @@ class DirectEntry:
         plan = page(414, None)
         end = b"connection: close\r\n" + self.head_end()
         return head_of(plan) + end + (in_memory(plan, None) or b"")
-
-    def observed(
-        self, head: Head, plan: ResponsePlan, transport: asyncio.Transport, seconds: float
-    ) -> None:
-        """Tell the full server of an exchange."""
-        method, path, query, headers, _ = head
-        line = RequestLine(method, path, query)
-        self.server.observe(Exchange(line, headers, plan, transport, seconds))

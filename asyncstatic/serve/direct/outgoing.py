@@ -88,6 +88,12 @@ class Outgoing:
         self._draining = False
         self._is_over()
 
+    @property
+    def left(self) -> int:
+        """Bytes that have not been sent yet, those of the head among them."""
+        parts = (len(part) if isinstance(part, bytes) else part.length for part in self._parts)
+        return len(self._octets) + self._end - self._position + sum(parts)
+
     # -- without waiting -------------------------------------------------------------------
 
     def send(self, out: socket.socket) -> Waits:

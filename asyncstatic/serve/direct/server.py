@@ -12,23 +12,24 @@ from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.head import Headers
 
 
-class RequestLine(NamedTuple):
-    """Method, path and query of a request line, still percent-encoded."""
-
-    method: str
-    path: bytes
-    query: bytes
-
-
 class Exchange(NamedTuple):
-    """A request and its response, for the log.
+    """A request that was answered or cut short, for counts and the access log.
 
-    `seconds` is the time from the end of the request's head to the end of the response.
+    Attributes:
+        line: the request line as it was sent.
+        headers: the fields of the request.
+        plan: the response; None when none was begun.
+        status: the status that was sent; 499 or 444 (`access_log`) when none was.
+        sent: bytes of content that left.
+        transport: the connection.
+        seconds: from the end of the request's head to the end of the response.
     """
 
-    line: RequestLine
+    line: bytes
     headers: Headers
-    plan: ResponsePlan
+    plan: ResponsePlan | None
+    status: int
+    sent: int
     transport: asyncio.Transport
     seconds: float
 
@@ -74,6 +75,9 @@ class FullServer(Protocol):
 
     def observe(self, exchange: Exchange) -> None:
         """Count and log an exchange."""
+
+    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
+        """Log a request that was refused before it was read; `data` is its beginning."""
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Go on with a connection, of which data, and perhaps the end, were received."""

@@ -63,6 +63,7 @@ class Transfer:
         "_out",
         "_outgoing",
         "_plan",
+        "_sent_through",
         "_tail",
         "_task",
         "_watched",
@@ -88,11 +89,19 @@ class Transfer:
         self._tail = tail
         self._task: asyncio.Task[None] | None = None
         self._watched = False
+        self._sent_through = 0
         self.then = then
 
     @property
     def _handle(self) -> Handle:
         return cast("Handle", self._opened.handle)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of content that have left, or wait in the transport."""
+        if not hasattr(self, "_outgoing"):
+            return self._sent_through
+        return max((self._plan.length or 0) - self._outgoing.left, 0)
 
     def cancel(self) -> None:
         """Send no more from now on; harmless after the end. The loop watches nothing then."""
@@ -209,6 +218,7 @@ class Transfer:
         async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
             async for piece, _ in pieces:
                 self._client.transport.write(piece)
+                self._sent_through += len(piece)
                 await self._client.drained()
                 self._client.deadline.hold()
         self._client.deadline.progress()

@@ -1,0 +1,174 @@
+"""The access log: one `Access` per request, three formats, and the file that lines go to.
+
+A client chooses its request line, Referer and User-Agent. So a line escapes everything outside
+printable ASCII, and quotes and backslashes, as nginx does: a client cannot end a line, forge one,
+or send a control sequence to the terminal that shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+#: Status of a request whose client left before the answer began, as in nginx.
+CLIENT_CLOSED = 499
+#: Status of a request that the server ended before the answer began, as in nginx.
+SERVER_CLOSED = 444
+
+_UNSAFE = re.compile(rb'[^\x20-\x7e]|["\\]')
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DASH = b"-"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One request, as the log tells it.
+
+    Attributes:
+        time: when the request ended, in seconds since the epoch.
+        client: the address, without a port; "unix:" for a Unix socket.
+        request: the request line as it was sent; b"-" when none was received.
+        status: the status that was sent; 499 or 444 when none was.
+        sent: bytes of content that left, at most.
+        seconds: from the end of the request's head to the end of the response.
+        entry: the part that answered, "direct" or "hypercorn".
+        referrer: the Referer field; None when it was absent.
+        user_agent: the User-Agent field; None when it was absent.
+    """
+
+    time: float
+    client: str
+    request: bytes
+    status: int
+    sent: int
+    seconds: float
+    entry: str
+    referrer: bytes | None = None
+    user_agent: bytes | None = None
+
+
+# -- formats -----------------------------------------------------------------------------------
+
+
+def escape(value: bytes) -> str:
+    r"""Escape quotes, backslashes and everything outside printable ASCII as ``\xXX`` (nginx)."""
+    return _UNSAFE.sub(lambda match: b"\\x%02X" % ord(match[0]), value).decode("ascii")
+
+
+def common(access: Access) -> str:
+    """The Common Log Format of the NCSA and Apache httpd."""
+    return (
+        f'{access.client} - - [{_local(int(access.time))}] "{escape(access.request)}" '
+        f"{access.status} {access.sent}"
+    )
+
+
+def combined(access: Access) -> str:
+    """The format ``combined`` of nginx: `common`, then Referer and User-Agent."""
+    referrer = _DASH if access.referrer is None else access.referrer
+    agent = _DASH if access.user_agent is None else access.user_agent
+    return f'{common(access)} "{escape(referrer)}" "{escape(agent)}"'
+
+
+def as_json(access: Access) -> str:
+    """One JSON object in ASCII; each byte of a value that a client sent is one character."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(access.time))
+    return json.dumps(
+        {
+            "time": f"{moment}.{int(access.time * 1000) % 1000:03}Z",
+            "client": access.client,
+            "request": access.request.decode("latin-1"),
+            "status": access.status,
+            "bytes_sent": access.sent,
+            "seconds": round(access.seconds, 6),
+            "entry": access.entry,
+            "referrer": _text(access.referrer),
+            "user_agent": _text(access.user_agent),
+        }
+    ).replace("\x7f", "\\u007f")  # the one control character that json.dumps lets through
+
+
+FORMATS: dict[str, Callable[[Access], str]] = {
+    "common": common,
+    "combined": combined,
+    "json": as_json,
+}
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+@lru_cache(maxsize=4)
+def _local(seconds: int) -> str:
+    """A time in the local zone, such as 28/Nov/2026:21:57:03 +0000."""
+    local = time.localtime(seconds)
+    minutes = local.tm_gmtoff // 60
+    return (
+        f"{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}:"
+        f"{time.strftime('%H:%M:%S', local)} "
+        f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    )
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+def field(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the first value of a field whose name is given in lower case; None without one."""
+    return next((value for key, value in headers if key.lower() == name), None)
+
+
+def first_line(octets: bytes) -> bytes:
+    """Return the request line of received bytes, or what there is of it; b"-" without one."""
+    return octets.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r") or _DASH
+
+
+def client_of(peer: Any) -> str:
+    """Return the address of a client from its socket address (getpeername(2))."""
+    if not isinstance(peer, tuple) or not peer:
+        return "unix:"
+    address: str = peer[0].partition("%")[0]  # fe80::1%eth0: nginx omits the interface
+    return address
+
+
+# -- the file ----------------------------------------------------------------------------------
+
+
+class LogFile(logging.FileHandler):
+    """Appends to a file. When the file was renamed or removed, as by logrotate, opens a new one.
+
+    A file that cannot be opened anew, as in a sandbox, leaves the log in the old one.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, encoding="ascii", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = self.stream
+        if stream is not None and not self._is_at_its_path(stream.fileno()):
+            with suppress(OSError):
+                self.stream = self._open()
+                stream.close()
+        super().emit(record)
+
+    def _is_at_its_path(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.baseFilename), os.fstat(fd))
+        except OSError:
+            return False

@@ -1,0 +1,267 @@
+"""The access log beside Hypercorn: one line per request of the direct entry and of Hypercorn's.
+
+Hypercorn by itself writes its line when a response is complete, so a download that the client
+gives up has none, and it writes decoded paths, which can hold line ends. Here `Requests` follows
+the events of each stream, and Hypercorn's own calls are silenced (`quiet`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from hypercorn.protocol.events import Body, EndBody, Event, Response
+
+from asyncstatic.serve import access_log
+from asyncstatic.serve.access_log import (
+    CLIENT_CLOSED,
+    FORMATS,
+    SERVER_CLOSED,
+    Access,
+    LogFile,
+    escape,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Entry(NamedTuple):
+    """One request and its end.
+
+    Attributes:
+        access: for our formats.
+        headers: fields of the request.
+        response: fields of the response; None when none was begun.
+        peer: the client as ASGI has it.
+        scheme: "http" or "https"; "ws" or "wss" for a WebSocket.
+    """
+
+    access: Access
+    headers: Headers
+    response: Headers | None
+    peer: tuple[str, int] | None
+    scheme: str
+
+
+class HypercornLog:
+    """Writes the access log that a Hypercorn configuration asks for.
+
+    ``config.accesslog`` names a file or a logger. ``config.access_log_format`` is "common",
+    "combined" or "json"; Hypercorn's own default stands for "combined". Any other format, and a
+    ``logger_class`` with an ``access`` method of its own, is Hypercorn's: it gets path, query and
+    fields with everything outside printable ASCII escaped.
+
+    Args:
+        config: of the server; not changed.
+        spawn: runs a coroutine of Hypercorn's logger.
+
+    Attributes:
+        active: whether there is anything to write to.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, config: Config, spawn: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
+        chosen = config.access_log_format
+        if chosen == Config.access_log_format:
+            chosen = "combined"
+        self._hypercorn = config.log
+        self._spawn = spawn
+        own_method = type(config.log).access is not Logger.access
+        self._format = None if own_method else FORMATS.get(chosen)
+        self._logger = config.log.access_logger
+        self.active = own_method or self._logger is not None
+        if self._format is not None and self._logger is not None:
+            _prepare(self._logger, config)
+
+    def write(self, entry: Entry) -> None:
+        """Write one line."""
+        if self._format is None:
+            self._spawn(self._write_as_hypercorn(entry))
+        elif self._logger is not None:
+            self._logger.info(self._format(entry.access))
+
+    async def _write_as_hypercorn(self, entry: Entry) -> None:
+        access = entry.access
+        method, _, rest = escape(access.request).partition(" ")
+        target, _, version = rest.rpartition(" ")
+        path, _, query = target.partition("?")
+        scope: Any = {
+            "type": "websocket" if entry.scheme.startswith("ws") else "http",
+            "http_version": version.removeprefix("HTTP/").removesuffix(".0") or "-",
+            "method": method,
+            "scheme": entry.scheme,
+            "path": path or "-",
+            "query_string": query.encode("ascii"),
+            "headers": [(name, escape(value).encode("ascii")) for name, value in entry.headers],
+            "client": entry.peer,
+        }
+        response: Any = {"status": access.status, "headers": entry.response or []}
+        await self._hypercorn.access(scope, response, access.seconds)
+
+
+def _prepare(logger: logging.Logger, config: Config) -> None:
+    """Let Hypercorn's logger write bare lines to the file that the configuration names.
+
+    A logger of the user's own, or one set up by ``logconfig``, stays as it is.
+    """
+    if not isinstance(config.accesslog, str) or config.logconfig or config.logconfig_dict:
+        return
+    logger.setLevel(logging.INFO)  # errors have their own level
+    if config.accesslog == "-":
+        logger.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+        return
+    file = LogFile(config.accesslog)
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers = [file]
+
+
+# -- the requests of Hypercorn's connections -----------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request that is under way."""
+
+    line: bytes
+    headers: Headers
+    is_websocket: bool
+    began: float = field(default_factory=time.monotonic)
+    status: int = 0
+    sent: int = 0
+    response: Headers | None = None
+
+
+class Requests:
+    """The requests of one connection of Hypercorn's, by stream.
+
+    Args:
+        log: gets a line when a request ends.
+        peer: the client as ASGI has it.
+        tls: whether the connection is encrypted.
+    """
+
+    def __init__(self, log: HypercornLog, peer: tuple[str, int] | None, tls: bool) -> None:
+        self._log = log
+        self._peer = peer
+        self._tls = tls
+        self._open: dict[int, _Request] = {}
+
+    def __contains__(self, stream_id: int) -> bool:
+        return stream_id in self._open
+
+    def begin(
+        self, stream_id: int, line: bytes, headers: Headers, *, is_websocket: bool = False
+    ) -> None:
+        """Note a request whose head is complete."""
+        self._open[stream_id] = _Request(line, headers, is_websocket)
+
+    def sends(self, event: Event) -> None:
+        """Note a part of a response before it is sent."""
+        request = self._open.get(event.stream_id)
+        if request is None:
+            return
+        if isinstance(event, Response) and (event.status_code >= 200 or request.is_websocket):
+            request.status, request.response = event.status_code, event.headers
+        elif isinstance(event, Body):
+            request.sent += len(event.data)
+
+    def sent(self, event: Event) -> None:
+        """Write a line when the part that was sent is the last; of a WebSocket, the handshake."""
+        request = self._open.get(event.stream_id)
+        if request is None:
+            return
+        is_accepted = request.is_websocket and request.status in {101, 200}
+        if isinstance(event, EndBody) or (isinstance(event, Response) and is_accepted):
+            self.end(event.stream_id)
+
+    def refuse(self, line: bytes, status: int, stream_id: int | None = None) -> None:
+        """Write a line for what never became a request, or note how a request is refused."""
+        request = self._open.get(stream_id) if stream_id is not None else None
+        if request is None:
+            self._write(_Request(line, [], False, status=status))
+        elif not request.status:
+            request.status = status
+
+    def end(self, stream_id: int, *, unsent: int = 0, by_us: bool = False) -> None:
+        """Write the line of a request, unless it was written before.
+
+        Args:
+            stream_id: of the request.
+            unsent: bytes of its content that never left.
+            by_us: False when the client left; decides the status if no response was begun.
+        """
+        request = self._open.pop(stream_id, None)
+        if request is not None:
+            request.status = request.status or (SERVER_CLOSED if by_us else CLIENT_CLOSED)
+            request.sent = max(request.sent - unsent, 0)
+            self._write(request)
+
+    def end_all(self) -> None:
+        """Write the lines of all requests that the end of the connection cuts short."""
+        for stream_id in tuple(self._open):
+            self.end(stream_id, by_us=True)
+
+    def _write(self, request: _Request) -> None:
+        access = access_of(
+            request.line,
+            request.headers,
+            client=access_log.client_of(self._peer),
+            status=request.status,
+            sent=request.sent,
+            seconds=time.monotonic() - request.began,
+            entry="hypercorn",
+        )
+        scheme = ("ws" if request.is_websocket else "http") + ("s" if self._tls else "")
+        self._log.write(Entry(access, request.headers, request.response, self._peer, scheme))
+
+
+def access_of(line: bytes, headers: Headers, **rest: Any) -> Access:
+    """Make the record of a request that ends now."""
+    return Access(
+        time.time(),
+        request=line,
+        referrer=access_log.field(headers, b"referer"),
+        user_agent=access_log.field(headers, b"user-agent"),
+        **rest,
+    )
+
+
+# -- Hypercorn's own calls ------------------------------------------------------------------------
+
+
+class _Quiet:
+    """A logger of Hypercorn's that writes no access lines: ours are written elsewhere."""
+
+    def __init__(self, log: Logger, access_log: HypercornLog) -> None:
+        self._log = log
+        self.requests_log = access_log
+
+    async def access(self, *_: Any) -> None:
+        """Write nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def quiet(config: Config, log: HypercornLog) -> Config:
+    """Return a copy of a configuration for Hypercorn's protocols, whose requests `log` gets."""
+    silenced = copy(config)
+    silenced._log = cast("Logger", _Quiet(config.log, log))  # noqa: SLF001 - no other way in
+    return silenced
+
+
+def requests_of(config: Config, peer: tuple[str, int] | None, tls: bool) -> Requests | None:
+    """Follow the requests of a connection; None when its configuration has no active log."""
+    log = getattr(config.log, "requests_log", None)
+    if not isinstance(log, HypercornLog) or not log.active:
+        return None
+    return Requests(log, peer, tls)
