@@ -142,6 +142,7 @@ class Uvicorn:
             server_state=self._state,
             app_state=self._app_state,
         )
+        protocol.access_logger = _EscapingLogger(protocol.access_logger)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()
@@ -149,3 +150,11 @@ class Uvicorn:
             protocol.data_received(octets)
         if eof:
             protocol.eof_received()
+
+
+class _EscapingLogger(logging.LoggerAdapter[logging.Logger]):
+    """Escapes quotes and controls in Uvicorn's own lines: it writes queries as they were sent."""
+
+    def info(self, msg: object, *args: object, **_: Any) -> None:
+        escaped = (escape(arg.encode()) if isinstance(arg, str) else arg for arg in args)
+        self.logger.info(msg, *escaped)

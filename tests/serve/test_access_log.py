@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypercorn.logging import Logger
 
 from asyncstatic import StaticFiles
+from asyncstatic.serve.direct.observation import Observation
 from tests.serve.inside import LOOPS, eventually, serving_inside
 from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import head
@@ -444,3 +446,68 @@ def test_over_tls_it_is_the_same(
     assert (finished["status"], finished["bytes_sent"]) == (200, len(CSS))
     assert cut["status"] == 200
     assert 0 < cut["bytes_sent"] < LARGE
+
+
+# -- formats and classes of Hypercorn's -----------------------------------------------------------
+
+HYPERCORN_FORMATS = ["%(r)s|%(R)s|%(U)s|%(q)s|%(f)s|%(a)s|%({x-a}i)s", "%(h)s %(s)s %(Uq)s"]
+
+
+@pytest.mark.parametrize("form", HYPERCORN_FORMATS)
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "handed over"])
+def test_a_format_of_hypercorns_cannot_be_broken_by_a_client(
+    root: Path, form: str, direct: bool
+) -> None:
+    logger, lines = a_logger()
+    with serving_inside(
+        StaticFiles(root), direct=direct, accesslog=logger, access_log_format=form
+    ) as server, server.connect() as connection:  # fmt: skip
+        hostile = ('User-Agent: a\x9b"', "Referer: \xe2\x80\xa8", "X-A: \\\x85")
+        connection.get('/a%0a%1b[31m?%0a"', *hostile)
+        assert eventually(lambda: len(lines) == 1)
+    assert lines[0].isascii()
+    assert lines[0].isprintable()
+    assert "/a%0a%1b[31m" in lines[0]
+
+
+def test_a_logger_class_with_its_own_access_method_hears_of_every_end(root: Path) -> None:
+    heard: list[tuple[str, int]] = []
+
+    class Own(Logger):
+        async def access(self, request: Any, response: Any, request_time: float) -> None:
+            heard.append((request["path"], response["status"]))
+
+    for direct in (True, False):
+        heard.clear()
+        with serving_inside(StaticFiles(root), direct=direct, logger_class=Own) as server:
+            with server.connect(receive_buffer=4096) as connection:
+                connection.send(head("/large.bin"))
+                connection.take(10_000)
+            with server.connect() as connection:
+                connection.get("/missing")
+            assert eventually(lambda: len(heard) == 2)
+        assert sorted(heard) == [("/large.bin", 200), ("/missing", 404)]
+
+
+@pytest.mark.parametrize("form", ["common", "combined", "json"])
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_the_command_line_and_the_environment_choose_the_format(
+    root: Path, tmp_path: Path, form: str, by: str
+) -> None:
+    log = tmp_path / "log"
+    command = ["-m", "asyncstatic", "serve", str(root), "--bind", "127.0.0.1:{port}"]
+    command += ["--access-logfile", str(log)]
+    variables = {"ASYNCSTATIC_LOG_FORMAT": form} if by == "environment" else {}
+    with running([*command, *(["--log-format", form] if not variables else [])], variables):
+        assert eventually(lambda: bool(log.read_text()))
+    line = log.read_text().splitlines()[0]
+    assert line.startswith("{") is (form == "json")
+    assert line.endswith('"-" "-"') is (form == "combined")
+
+
+def test_no_log_costs_no_observation(root: Path) -> None:
+    """Without a log and `max_requests` the direct entry reports nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Observation, "__init__", None)  # calling it fails
+        with serving_inside(StaticFiles(root)) as server, server.connect() as connection:
+            assert connection.get("/app.css").status == 200

@@ -80,6 +80,30 @@ def test_the_access_log_has_uvicorns_lines(uvicorn: Server) -> None:
         assert line.endswith('"GET /static/css/app.css?a=b HTTP/1.1" 200 OK')
 
 
+def test_the_access_log_has_a_line_for_a_download_that_is_given_up(uvicorn: Server) -> None:
+    with uvicorn.connect(receive_buffer=4096) as connection:
+        connection.send(head("/static/big.bin?given-up"))
+        connection.take(1000)
+        connection.reset()
+    assert eventually(lambda: "given-up" in uvicorn.log)
+    assert uvicorn.log.count("given-up") == 1
+
+
+def test_a_client_cannot_break_a_line_of_the_access_log(uvicorn: Server) -> None:
+    for target in ("/static/css/app.css", "/static/passed-on-to-the-app"):
+        uvicorn.fetch(f'{target}?broken\\"%0a')
+    lines = [line for line in uvicorn.log.splitlines() if "broken" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert r'?broken\x5C\x22%0a HTTP/1.1" 200' in line
+
+
+def test_a_head_that_stays_incomplete_has_a_line(uvicorn: Server) -> None:
+    with uvicorn.connect() as connection:
+        connection.send(b"GET /static/incomplete")
+    assert eventually(lambda: '"GET /static/incomplete HTTP/1.1" 400' in uvicorn.log)
+
+
 def test_it_ends_cleanly_when_it_is_asked_to(uvicorn: Server) -> None:
     with uvicorn.connect() as idle, uvicorn.connect(receive_buffer=4096) as busy:
         assert idle.get("/static/css/app.css").status == 200

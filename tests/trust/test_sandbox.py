@@ -177,4 +177,4 @@ def test_a_restricted_server_serves_as_before_and_cannot_be_led_outside(
         assert server.fetch("/page").content == b"2"
         assert server.interrupt(signal.SIGTERM) == 0
         assert "Traceback" not in server.log
-    assert '"GET /page 1.1" 200' in log.read_text()
+    assert '"GET /page HTTP/1.1" 200' in log.read_text()
