@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,6 +27,7 @@ SERVER_CLOSED = 444
 _UNSAFE = re.compile(rb'[^\x20-\x7e]|["\\]')
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DASH = b"-"
+_errors = logging.getLogger("asyncstatic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ class LogFile(logging.FileHandler):
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="ascii", errors="backslashreplace")
         self.setFormatter(logging.Formatter("%(message)s"))
+        self._has_failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = self.stream
@@ -166,6 +169,12 @@ class LogFile(logging.FileHandler):
                 self.stream = self._open()
                 stream.close()
         super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say once that lines are lost; requests are answered all the same."""
+        if not self._has_failed:
+            self._has_failed = True
+            _errors.error("access log %s: %r; lines are lost", self.baseFilename, sys.exc_info()[1])
 
     def _is_at_its_path(self, fd: int) -> bool:
         try:

@@ -199,6 +199,17 @@ def test_no_line_is_lost_when_no_new_file_can_be_opened(tmp_path: Path) -> None:
     assert (tmp_path / "moved" / "log").read_text() == "one\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_full_disk_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    handler = LogFile("/dev/full")
+    for line in ("one", "two"):
+        log_to(handler, line)
+    with suppress(OSError):
+        handler.close()
+    assert len(caplog.records) == 1
+    assert "No space left" in caplog.text
+
+
 # -- foreign witnesses ---------------------------------------------------------------------------
 
 #: Requests that nginx and we answer alike; each is sent as it is. 200, or 404.
