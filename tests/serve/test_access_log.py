@@ -448,6 +448,37 @@ def test_over_tls_it_is_the_same(
     assert 0 < cut["bytes_sent"] < LARGE
 
 
+async def never_answers(scope: Any, receive: Any, send: Any) -> None:
+    """An app that waits for its client to leave."""
+    assert scope["type"] == "http"  # no lifespan
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@pytest.mark.parametrize(("leaves", "status"), [(True, 499), (False, 444)])
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_a_status_tells_who_ended_a_request_without_an_answer(
+    leaves: bool, status: int, version: str
+) -> None:
+    logger, lines = a_logger()
+    with serving_inside(
+        never_answers, accesslog=logger, access_log_format="json", graceful_timeout=0.2
+    ) as server:
+        client = Connection2(server.port) if version == "2" else server.connect()
+        with client:
+            if isinstance(client, Connection2):
+                client.request("/waits")
+            else:
+                client.send(head("/waits"))
+            time.sleep(0.3)  # for the request to arrive
+            if not leaves:
+                server.stop()
+                assert eventually(lambda: len(lines) == 1)
+        assert eventually(lambda: len(lines) == 1)
+    (line,) = map(json.loads, lines)
+    assert (line["status"], line["bytes_sent"]) == (status, 0)
+
+
 # -- formats and classes of Hypercorn's -----------------------------------------------------------
 
 HYPERCORN_FORMATS = ["%(r)s|%(R)s|%(U)s|%(q)s|%(f)s|%(a)s|%({x-a}i)s", "%(h)s %(s)s %(Uq)s"]
