@@ -320,12 +320,6 @@ DIFFERENCES = [
         "§14.2: Range is defined for GET; on another method it MUST be ignored",
     ),
     Difference(
-        "redirects keep the method",
-        _about("status"),
-        lambda case, theirs, ours: (theirs.status, ours.status) == (301, 308),
-        "§15.4.9: 301 lets a client turn a POST into a GET; 308 does not",
-    ),
-    Difference(
         "a directory without index is not there",
         None,
         lambda case, theirs, ours: _path(case) in ("/bare", "/bare/") and ours.status == 404,

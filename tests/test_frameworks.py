@@ -134,7 +134,7 @@ async def test_there_is_one_spelling(app: Any, target: str, statuses: set[int]) 
 
 async def test_a_directory_is_redirected_to_its_slash(app: Any) -> None:
     reply = await ask(app, "/static/docs?x=1")
-    assert (reply.status, reply.headers["location"]) == (308, "./docs/?x=1")
+    assert (reply.status, reply.headers["location"]) == (301, "./docs/?x=1")
 
 
 async def test_a_deep_mount_strips_all_of_its_path(static: StaticFiles) -> None:
@@ -190,7 +190,7 @@ async def test_packages_stand_behind_the_directory(
             "/docs/": b"docs of one",
         }.items():
             assert (await ask(static, target)).body == content
-        assert (await ask(static, "/docs")).status == 308
+        assert (await ask(static, "/docs")).status == 301
         assert (await ask(static, "/__init__.py")).status == 404
     write_site(tmp_path / "site", {"one.txt": b"on top"})
     assert (await ask(static, "/one.txt")).body == b"on top"

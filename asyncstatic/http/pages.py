@@ -10,6 +10,7 @@ from asyncstatic.http.status import PHRASES
 
 _REMEMBERED_BYTES = 256  # of further fields; longer ones have a client's own query
 _WORDS = {
+    301: "This resource has moved.",
     308: "This resource has moved.",
     400: "The request is malformed.",
     403: "This resource may not be read.",

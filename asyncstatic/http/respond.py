@@ -55,8 +55,8 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     """Decide what to look for, or answer at once.
 
     Outcomes: a `Lookup` for GET and HEAD of a well-formed target, not `available` where it
-    names nothing public; otherwise the plan of 204 (OPTIONS), 405, 414, 400 or 308 - in this
-    order of precedence.
+    names nothing public; otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point without
+    its slash), 414, 400 or 308 (a dot segment).
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
@@ -82,7 +82,7 @@ def respond(
 ) -> ResponsePlan:
     """Decide the answer to a GET or HEAD, given what the disk holds.
 
-    Outcomes: 200, 206, 304, 308 (directory without its slash), 403, 404, 406, 412, 416,
+    Outcomes: 200, 206, 301 (directory without its slash), 304, 403, 404, 406, 412, 416,
     500 or 503. Content-Length always equals the content, and for HEAD what GET would send.
 
     Args:
@@ -156,14 +156,17 @@ def _mount_name(request: Request) -> str:
 
 
 def _to_directory(name: str, request: Request, settings: Settings) -> ResponsePlan:
-    """308 to the name with its slash.
+    """301 to the name with its slash: clients that do not know 308 can follow (§15.4.2).
+
+    Only GET and HEAD come here, so no method is lost. The page is `no-store`, because a file may
+    have this name later, and clients keep a 301 for ever where nothing forbids it (§15.4.2).
 
     The relative reference ``./name/`` needs neither Host nor mount point and cannot leave
     the origin; the "./" keeps a colon in the name from reading as a scheme (RFC 3986 §4.2).
     """
     location = _with_query(b"./" + _quoted(name) + b"/", request)
     extra = cors.response_fields(request.fields, settings.cors)
-    return page(308, request.fields.accept, ((b"location", location), *extra))
+    return page(301, request.fields.accept, ((b"location", location), *extra))
 
 
 def _absent(absence: Absence, request: Request, settings: Settings) -> ResponsePlan:

@@ -173,7 +173,7 @@ class StaticFiles:
         """
         admitted = admit(request, self.settings)
         if isinstance(admitted, ResponsePlan):
-            if admitted.status == 308 and not request.target:
+            if admitted.status == 301:  # the mount point without its slash
                 return Pending(request, _ROOT, scope)
             return Answer(admitted)
         if self._guard is not None:
@@ -220,6 +220,9 @@ class StaticFiles:
         if not isinstance(found, Opened):
             return Answer(respond(request, found, self.settings, time.time_ns(), ""))
         try:
+            proven = self.proves(found.representation.segments)
+            if proven is None:  # the next manifest may prove it: nobody prepares this answer
+                found = replace(found, entry=None)
             plan = self._plan(request, found)
         except BaseException:
             found.close()
@@ -232,10 +235,7 @@ class StaticFiles:
         boundary = secrets.token_hex(16) if request.fields.range else ""
         representation = opened.representation
         plan = respond(request, representation, self.settings, time.time_ns(), boundary)
-        proven = self.proves(representation.segments)
-        if proven is None:
-            opened.entry = None  # the next manifest may prove it: nobody prepares this answer
-        return immutable(plan) if proven else plan
+        return immutable(plan) if self.proves(representation.segments) else plan
 
     def without_condition(self, request: Request, answer: Answer) -> ResponsePlan:
         """Return the plan that the same representation gets without If-None-Match."""

@@ -291,7 +291,15 @@ def test_a_directory_without_its_slash_is_redirected(
     folder: str, query: bytes, location: str
 ) -> None:
     plan = answer(ask(b"/x", query=query, mount=b"/m"), Folder(folder))
-    check(plan, 308, {"location": location, "etag": None})
+    check(plan, 301, {"location": location, "etag": None, "cache-control": "no-store"})
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(immutable=("*",), cache_control="max-age=9")]
+)
+def test_no_client_keeps_the_redirect_to_a_directory(settings: Settings) -> None:
+    """A 301 may be cached for ever (§15.4.2), and a file may have the name later."""
+    check(answer(ask(b"/docs"), Folder("docs"), settings), 301, {"cache-control": "no-store"})
 
 
 # -- preconditions (§13.2.2) -----------------------------------------------------------------
@@ -681,7 +689,7 @@ def test_repr_digest_is_of_the_whole_selected_representation(
         pytest.param(ask(range="bytes=0-0"), FILE, id="206"),
         pytest.param(ask(range="bytes=0-0,9-9"), FILE, id="multipart"),
         pytest.param(ask(if_none_match="*"), FILE, id="304"),
-        pytest.param(ask(), Folder("a"), id="308"),
+        pytest.param(ask(), Folder("a"), id="301"),
         pytest.param(ask(b"/./a"), FILE, id="308 of a dot"),
         pytest.param(ask(b"/%"), FILE, id="400"),
         pytest.param(ask(), Absence.FORBIDDEN, id="403"),
@@ -773,7 +781,7 @@ all_settings = st.sampled_from(
         Settings(etag="content", immutable=("*",), precompressed=False),
     ]
 )
-STATUSES = {200, 204, 206, 304, 308, 400, 403, 404, 405, 406, 412, 414, 416, 500, 503}
+STATUSES = {200, 204, 206, 301, 304, 308, 400, 403, 404, 405, 406, 412, 414, 416, 500, 503}
 
 
 @given(requests, everything_found, all_settings)

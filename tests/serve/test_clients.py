@@ -115,7 +115,7 @@ def test_http_client_keeps_one_connection_over_every_kind_of_answer(server: Serv
             answers.append((response.status, len(response.read())))
             assert connection.sock is kept
     assert [status for status, _ in answers] == [
-        200, 304, 200, 404, 206, 416, 308, 400, 405, 204, 200, 200,
+        200, 304, 200, 404, 206, 416, 301, 400, 405, 204, 200, 200,
     ]  # fmt: skip
     assert [answers[at][1] for at in (0, 1, 2, 4, -2, -1)] == [len(PIXELS), 0, 0, 5, 0, len(STYLE)]
 
@@ -127,7 +127,7 @@ def test_pipelined_requests_are_answered_in_order(connection: Connection) -> Non
     targets = ["/css/app.css", "/missing", "/pixels.png", "/docs", "/empty.txt", "/css/app.css"]
     connection.send(b"".join(head(target) for target in targets))
     answers = [connection.read() for _ in targets]
-    assert [answer.status for answer in answers] == [200, 404, 200, 308, 200, 200]
+    assert [answer.status for answer in answers] == [200, 404, 200, 301, 200, 200]
     assert answers[0].content == answers[-1].content == STYLE
     assert answers[2].content == PIXELS
 

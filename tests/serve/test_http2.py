@@ -80,7 +80,7 @@ def test_answers_are_those_of_http_1(
         ("/../x", 400),
         ("/a%2fb", 400),
         ("/%00", 400),
-        ("/docs", 308),
+        ("/docs", 301),
     ],
 )
 def test_refusals_are_those_of_http_1(connection: Connection2, target: str, status: int) -> None:

@@ -52,7 +52,7 @@ async def serve(root: Path, **settings: Any) -> StaticFiles:
         pytest.param("/empty/", 404, PAGE, id="a directory without an index"),
         pytest.param("/404.html", 200, PAGE, id="the page itself"),
         pytest.param("/a.txt", 200, b"a", id="a file"),
-        pytest.param("/docs", 308, None, id="a redirect"),
+        pytest.param("/docs", 301, None, id="a redirect"),
         pytest.param("/%00", 400, None, id="malformed"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple
 # -- the access log --------------------------------------------------------------------------
 
 _LINE = re.compile(
-    r"127\.0\.0\.1 - - \[[^]]+\] \"GET /docs\?query HTTP/1\.1\" 308 [0-9]+ \"http://a/\" \"b\""
+    r"127\.0\.0\.1 - - \[[^]]+\] \"GET /docs\?query HTTP/1\.1\" 301 [0-9]+ \"http://a/\" \"b\""
 )
 
 
