@@ -7,15 +7,23 @@ from asyncstatic.http.model import Fields, RawFields
 _EXPOSED = b"Accept-Ranges, Content-Encoding, Content-Length, Content-Range, ETag, Repr-Digest"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _PREFLIGHT_SECONDS = b"86400"
+_VARY_OF_PREFLIGHTS = ("Access-Control-Request-Method", "Access-Control-Request-Headers")
 
 
 def vary(origins: tuple[str, ...]) -> tuple[str, ...]:
-    """What the answer varies by: the Origin, unless all origins get the same answer."""
+    """Return what every answer varies by: the Origin, unless all origins get the same answer.
+
+    Also an answer to a request without Origin: a cache may give it to a request with one.
+    """
     return ("Origin",) if origins and "*" not in origins else ()
 
 
 def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
-    """Fields that let the asking origin's scripts read the answer; none for strangers."""
+    """Fields that let the scripts of the asking origin read the answer; none for others.
+
+    With "*" they are sent also without an Origin field: the answer to a plain ``<img>`` may be
+    kept, and given to a `fetch` of the same URL (Fetch standard, "CORS protocol and HTTP caches").
+    """
     allowed = _allowed_origin(fields, origins)
     if allowed is None:
         return ()
@@ -27,33 +35,54 @@ def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
 
 def response_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
     """`access_fields` and the Vary they need, for answers without a representation."""
-    varying = tuple((b"vary", name.encode("ascii")) for name in vary(origins))
-    return (*varying, *access_fields(fields, origins))
+    return (*_vary_field(vary(origins)), *access_fields(fields, origins))
 
 
-def preflight_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
-    """Answer a preflight: GET and HEAD with whatever fields were asked for.
+def is_preflight(method: str, fields: Fields) -> bool:
+    """Tell whether a browser asks if a GET or HEAD of another origin may be sent."""
+    asks_to_read = fields.access_control_request_method in _SAFE_METHODS
+    return method == "OPTIONS" and fields.origin is not None and asks_to_read
 
-    Request fields cannot make a static resource unsafe, so the list is allowed as asked.
+
+def options_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
+    """Answer OPTIONS; a preflight is allowed GET and HEAD with all fields that it names.
+
+    No request field makes reading a static resource unsafe, so the list is allowed as asked.
     """
-    varying = tuple((b"vary", name.encode("ascii")) for name in vary(origins))
+    if not origins:
+        return ()
+    varying = _vary_field((*vary(origins), *_VARY_OF_PREFLIGHTS))
+    if fields.access_control_request_method is None:
+        return (*varying, *access_fields(fields, origins))
     allowed = _allowed_origin(fields, origins)
-    if allowed is None or fields.access_control_request_method not in _SAFE_METHODS:
+    if allowed is None:
         return varying
-    granted: list[tuple[bytes, bytes]] = [
-        (b"access-control-allow-origin", allowed),
+    origin = (b"access-control-allow-origin", allowed)
+    if fields.access_control_request_method not in _SAFE_METHODS:
+        return (*varying, origin)  # no Allow-Methods: a browser sends no PUT, PATCH or DELETE
+    return (*varying, origin, *_granted(fields.access_control_request_headers))
+
+
+def _granted(wanted: str | None) -> RawFields:
+    granted = (
         (b"access-control-allow-methods", b"GET, HEAD"),
         (b"access-control-max-age", _PREFLIGHT_SECONDS),
-    ]
-    wanted = fields.access_control_request_headers
-    if wanted and wanted.isascii() and wanted.isprintable():
-        granted.append((b"access-control-allow-headers", wanted.encode("ascii")))
-    return (*varying, *granted)
+    )
+    if not wanted or not (wanted.isascii() and wanted.isprintable()):
+        return granted
+    return (*granted, (b"access-control-allow-headers", wanted.encode("ascii")))
+
+
+def _vary_field(names: tuple[str, ...]) -> RawFields:
+    return ((b"vary", ", ".join(names).encode("ascii")),) if names else ()
 
 
 def _allowed_origin(fields: Fields, origins: tuple[str, ...]) -> bytes | None:
-    if fields.origin is None:
-        return None
+    """Return the value of Access-Control-Allow-Origin.
+
+    Origins are compared byte for byte, as the Fetch standard compares what browsers serialise.
+    """
     if "*" in origins:
         return b"*"
-    return fields.origin.encode("latin-1") if fields.origin in origins else None
+    origin = fields.origin
+    return origin.encode("latin-1") if origin is not None and origin in origins else None

@@ -138,7 +138,7 @@ def _finish(plan: ResponsePlan, request: Request) -> ResponsePlan:
 
 def _other_method(request: Request, settings: Settings) -> ResponsePlan:
     if request.method == "OPTIONS":
-        return ResponsePlan(204, (ALLOW, *cors.preflight_fields(request.fields, settings.cors)))
+        return ResponsePlan(204, (ALLOW, *cors.options_fields(request.fields, settings.cors)))
     extra = cors.response_fields(request.fields, settings.cors)
     return page(405, request.fields.accept, (ALLOW, *extra))
 

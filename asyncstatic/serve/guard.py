@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TypeAlias
 
 from asyncstatic.files.source import Found, Source
+from asyncstatic.http import cors
 from asyncstatic.http.fields import PRIVATE, CacheControl
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.respond import respond
@@ -61,7 +62,7 @@ class Guard:
         if status == 404:
             return Absence.MISSING
         if status == 410:
-            return _gone(request)
+            return _gone(request, self._settings)
         raise TypeError(f"authorize returned {verdict!r}; True, False, 403, 404 or 410 is needed")
 
 
@@ -113,12 +114,13 @@ def _shown(settings: Settings) -> Settings:
     return replace(settings, hide_forbidden=False) if settings.hide_forbidden else settings
 
 
-def _gone(request: Request) -> ResponsePlan:
+def _gone(request: Request, settings: Settings) -> ResponsePlan:
     text = f"410 {PHRASES[410]}\nThis link has expired.\n".encode("ascii")
     fields = (
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(text)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
+        *cors.response_fields(request.fields, settings.cors),
     )
     return ResponsePlan(410, fields, () if request.method == "HEAD" else (text,))

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from asyncstatic.http.cors import is_preflight
+from asyncstatic.http.model import Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, read_request
 from asyncstatic.settings import SettingsError
@@ -20,9 +22,10 @@ PASSED_ON = frozenset({400, 404, 414})
 class StaticMiddleware:
     """Put static roots in front of an ASGI app.
 
-    A GET or HEAD for which a root has an answer is answered from there. All else - other
-    methods, other paths, names the root does not have, WebSockets, lifespan - reaches the
-    app untouched, and nothing of the app's answers is ever held back.
+    A GET or HEAD for which a root has an answer is answered from there. So is the CORS preflight
+    of such a request, if the root has `cors`. All else - other methods, other paths, names the
+    root does not have, WebSockets, lifespan - reaches the app untouched, and nothing of the
+    app's answers is ever held back.
 
     Args:
         app: the app behind.
@@ -70,12 +73,19 @@ class StaticMiddleware:
         if not self.passes_on():
             await self.static(mounted, receive, send)
             return True
-        if scope["method"] not in ("GET", "HEAD") or has_content(scope["headers"]):
+        request = read_request(mounted)
+        preflight = bool(self.static.settings.cors) and is_preflight(request.method, request.fields)
+        if request.method not in ("GET", "HEAD") and not preflight:
             return False
-        plan, opened = await self.static.find(read_request(mounted), mounted)
+        if has_content(scope["headers"]):
+            return False
+        asked = Request("GET", *request[1:3], mount=request.mount, decoded=request.decoded)
+        plan, opened = await self.static.find(asked if preflight else request, mounted)
         try:
             if plan.status in PASSED_ON:
                 return False
+            if preflight:
+                plan, _ = await self.static.find(request, mounted)
             await self.static.carry_out(plan, opened, mounted, receive, send)
         finally:
             if opened is not None:

@@ -24,7 +24,12 @@ from asyncstatic.settings import Settings
 # What one message asks the server to send, in octets: the clock of the send timeout.
 _WINDOW = 1024 * 1024
 # What a server in front takes over from our response; the rest it makes itself.
-_KEPT = frozenset({b"content-type", b"cache-control", b"content-disposition"})
+_KEPT = frozenset(
+    {
+        *(b"content-type", b"cache-control", b"content-disposition", b"vary"),
+        *(b"access-control-allow-origin", b"access-control-expose-headers"),
+    }
+)
 
 
 class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is no error of ours

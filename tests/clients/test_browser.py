@@ -24,7 +24,7 @@ from tests.clients.conftest import Run
 from tests.clients.tap import Exchange, Tap
 from tests.support.programs import require
 from tests.support.raw import HOST
-from tests.support.servers import LANES, environment, free_port
+from tests.support.servers import LANES, environment, free_port, serving
 
 Visit = Callable[[str], Any]
 
@@ -76,6 +76,16 @@ onload = () => {
   const width = document.getElementById('picture').naturalWidth;
   document.body.innerHTML = `<p>${page} ${file} ${width} ${window.classic}</p>`;
 };
+</script>""",
+    "cors.html": """<!doctype html><title>Another origin</title>
+<script type=module>
+const url = `http://127.0.0.1:${location.search.slice(1)}/picture.png`;
+const image = new Image();
+image.src = url;
+await image.decode();
+const saw = { picture: image.naturalWidth, octets: 'blocked' };
+try { saw.octets = (await (await fetch(url)).arrayBuffer()).byteLength; } catch {}
+fetch('/report?' + encodeURIComponent(JSON.stringify(saw)));
 </script>""",
     "sound.html": """<!doctype html><title>Sound</title>
 <audio id=sound preload=metadata src=sound.wav></audio>
@@ -232,6 +242,17 @@ def test_sound_is_sought_by_ranges(visit: Visit, tap: Tap, root: Path) -> None:
     pieces = [exchange for exchange in tap.exchanges() if exchange.target == "/sound.wav"]
     assert {exchange.status for exchange in pieces} == {206}
     assert sum(exchange.received for exchange in pieces) < (root / "sound.wav").stat().st_size
+
+
+@pytest.mark.parametrize("origins", ["*", "http://127.0.0.1:{port}"], ids=["all", "a list"])
+def test_a_picture_that_is_cached_may_be_fetched(
+    visit: Visit, tap: Tap, lane: str, root: Path, origins: str
+) -> None:
+    """The picture is asked for without Origin, kept, and then read by a script."""
+    settings = {"cors": origins.format(port=tap.port), "cache_control": "max-age=600"}
+    with serving(lane, root, **settings) as other:
+        saw = visit(f"/cors.html?{other.port}")
+    assert saw == {"picture": 3, "octets": len(png(3, 2))}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from asyncstatic.http.fields import http_date
+from asyncstatic.http.model import Request
 from asyncstatic.http.ranges import MAX_PARTS
 from tests.support.core import FILE, MODIFIED, NOW, SECOND, answer, ask, fields_of, identity, stored
 
@@ -236,3 +237,140 @@ IF_RANGE = [
     pytest.param(DATE, BR, 200, id="a date does not tell codings apart"),
     pytest.param(DATE, PLAIN_OF_TWO, 200, id="nor for the plain one of two"),
 ]
+
+# -- CORS (Fetch standard, "HTTP extensions"): cors, request, status, Allow-Origin, Vary ----------
+
+OURS, WITH_PORT, STRANGER = "https://a.example", "https://b.example:8443", "https://c.example"
+LISTED, EVERYBODY = (OURS, WITH_PORT), ("*",)
+ACCESS_CONTROL = "Access-Control-Request-Method, Access-Control-Request-Headers"
+OF_PREFLIGHTS = {LISTED: f"Origin, {ACCESS_CONTROL}", EVERYBODY: ACCESS_CONTROL}
+
+
+def _preflight(target: bytes, wanted: str = "GET", **fields: str | None) -> Request:
+    return ask(target, "OPTIONS", access_control_request_method=wanted, **fields)
+
+
+#: What a request is answered, whoever asks: request, status, other names in Vary.
+_ANSWERS = [
+    ("200", ask(b"/a.txt"), 200, ""),
+    ("HEAD", ask(b"/a.txt", "HEAD"), 200, ""),
+    ("200 of two codings", ask(b"/b.txt"), 200, "Accept-Encoding"),
+    ("206", ask(b"/a.txt", range="bytes=0-0"), 206, ""),
+    ("206 of two parts", ask(b"/a.txt", range="bytes=0-0,9-9"), 206, ""),
+    ("304", ask(b"/a.txt", if_none_match="*"), 304, ""),
+    ("412", ask(b"/a.txt", if_match='"x"'), 412, ""),
+    ("416", ask(b"/a.txt", range="bytes=500-"), 416, ""),
+    ("416 of two codings", ask(b"/b.txt", range="bytes=500-"), 416, "Accept-Encoding"),
+    ("301 of a directory", ask(b"/docs"), 301, ""),
+    ("308 of a dot", ask(b"/./a.txt"), 308, ""),
+    ("400", ask(b"/a%2Fb"), 400, ""),
+    ("404", ask(b"/missing"), 404, ""),
+    ("405", ask(b"/a.txt", "POST"), 405, ""),
+    ("414", ask(b"/" + b"a" * 5000), 414, ""),
+]
+_ASKING = [
+    # cors, Origin -> Allow-Origin
+    ("the list, one of it", LISTED, OURS, OURS),
+    ("the list, a stranger", LISTED, STRANGER, None),
+    ("the list, no Origin", LISTED, None, None),
+    ("all, anybody", EVERYBODY, STRANGER, "*"),
+    ("all, no Origin", EVERYBODY, None, "*"),
+    ("not configured", (), OURS, None),
+]
+
+
+def _vary(cors: tuple[str, ...], others: str) -> str | None:
+    return ", ".join(filter(None, [others, "Origin" if cors == LISTED else ""])) or None
+
+
+def _from(request: Request, origin: str | None) -> Request:
+    return request._replace(fields=request.fields._replace(origin=origin))
+
+
+CORS = [
+    *(
+        pytest.param(
+            cors, _from(request, origin), status, allowed, _vary(cors, others), id=f"{name}: {who}"
+        )
+        for name, request, status, others in _ANSWERS
+        for who, cors, origin, allowed in _ASKING
+    ),
+    # which origins are equal: byte for byte
+    *(
+        pytest.param(LISTED, ask(b"/a.txt", origin=origin), 200, allowed, "Origin", id=name)
+        for name, origin, allowed in (
+            ("a port", WITH_PORT, WITH_PORT),
+            ("another port", "https://b.example", None),
+            ("the default port, spelled out", f"{OURS}:443", None),
+            ("another scheme", "http://a.example", None),
+            ("a host in capitals: browsers send none", "https://A.example", None),
+            ("a scheme in capitals: browsers send none", "HTTPS://a.example", None),
+            ("a slash at the end", f"{OURS}/", None),
+            ("our name as a prefix", f"{OURS}.evil", None),
+            ("null: a sandbox or a local file", "null", None),
+            ("two in one field", f"{OURS} {WITH_PORT}", None),
+            ("two fields, joined", f"{OURS}, {WITH_PORT}", None),
+            ("a star", "*", None),
+        )
+    ),
+    pytest.param(EVERYBODY, ask(b"/a.txt", origin="null"), 200, "*", None, id="all, null"),
+    # preflights
+    *(
+        pytest.param(cors, request, 204, allowed, OF_PREFLIGHTS[cors], id=f"preflight: {name}")
+        for name, cors, request, allowed in (
+            ("GET", LISTED, _preflight(b"/a.txt", origin=OURS), OURS),
+            ("HEAD", LISTED, _preflight(b"/a.txt", "HEAD", origin=OURS), OURS),
+            (
+                "fields",
+                LISTED,
+                _preflight(
+                    b"/a.txt", origin=OURS, access_control_request_headers="if-range,x-trace"
+                ),
+                OURS,
+            ),
+            ("a stranger", LISTED, _preflight(b"/a.txt", origin=STRANGER), None),
+            ("null", LISTED, _preflight(b"/a.txt", origin="null"), None),
+            ("all", EVERYBODY, _preflight(b"/a.txt", origin=STRANGER), "*"),
+            ("all, null", EVERYBODY, _preflight(b"/a.txt", origin="null"), "*"),
+            ("a directory", EVERYBODY, _preflight(b"/docs/", origin=OURS), "*"),
+            ("a directory without its slash", EVERYBODY, _preflight(b"/docs", origin=OURS), "*"),
+        )
+    ),
+]
+#: Where a root is not in front of an app it answers these, too.
+CORS_WITHOUT_APP = [
+    pytest.param(cors, request, 204, allowed, OF_PREFLIGHTS[cors], id=name)
+    for name, cors, request, allowed in (
+        ("OPTIONS: the list", LISTED, ask(b"/a.txt", "OPTIONS", origin=OURS), OURS),
+        ("OPTIONS: all, no Origin", EVERYBODY, ask(b"/a.txt", "OPTIONS"), "*"),
+        ("preflight: PUT", LISTED, _preflight(b"/a.txt", "PUT", origin=OURS), OURS),
+        ("preflight: get", LISTED, _preflight(b"/a.txt", "get", origin=OURS), OURS),
+        ("preflight: no Origin", LISTED, _preflight(b"/a.txt"), None),
+        ("preflight: missing", EVERYBODY, _preflight(b"/missing", origin=OURS), "*"),
+    )
+]
+
+
+def access_control_of(
+    request: Request, allowed: str | None, vary: str | None
+) -> dict[str, str | None]:
+    """All fields of the CORS protocol, and Vary, that an answer to a request must have."""
+    wanted = request.fields.access_control_request_method
+    is_preflight = request.method == "OPTIONS" and wanted is not None
+    grants = allowed is not None and is_preflight and wanted in ("GET", "HEAD")
+    exposed = (
+        "Accept-Ranges, Content-Encoding, Content-Length, Content-Range, ETag, Repr-Digest"
+        if allowed and not is_preflight
+        else None
+    )
+    return {
+        "vary": vary,
+        "access-control-allow-origin": allowed,
+        "access-control-expose-headers": exposed,
+        "access-control-allow-methods": "GET, HEAD" if grants else None,
+        "access-control-max-age": "86400" if grants else None,
+        "access-control-allow-headers": (
+            request.fields.access_control_request_headers if grants else None
+        ),
+        "access-control-allow-credentials": None,
+    }

@@ -7,12 +7,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic.http import cors
-from asyncstatic.http.model import Fields
+from asyncstatic.http.model import Absence, Fields, Folder, Representation, Request
 from asyncstatic.settings import Settings
-from tests.support.core import answer, ask, fields_of
+from tests.http.rows import CORS, CORS_WITHOUT_APP, PLAIN_OF_TWO, access_control_of
+from tests.support.core import FILE, answer, ask, fields_of
 
 A, B = "https://a.example", "https://b.example:8443"
 LISTED, EVERYBODY, NOBODY = (A, B), ("*",), ()
+
+PLACES: dict[bytes, Representation | Folder] = {
+    b"/a.txt": FILE,
+    b"/b.txt": PLAIN_OF_TWO,
+    b"/docs": Folder("docs"),
+}
+
+
+@pytest.mark.parametrize(
+    ("origins", "request_", "status", "allowed", "vary"), [*CORS, *CORS_WITHOUT_APP]
+)
+def test_an_answer_has_the_fields_of_the_cors_protocol(
+    origins: tuple[str, ...],
+    request_: Request,
+    status: int,
+    allowed: str | None,
+    vary: str | None,
+) -> None:
+    found = PLACES.get(request_.target, Absence.MISSING)
+    plan = answer(request_, found, Settings(cors=origins))
+    fields = fields_of(plan)
+    expected = access_control_of(request_, allowed, vary)
+    assert (plan.status, {name: fields.get(name) for name in expected}) == (status, expected)
+
 
 ORIGINS = [
     pytest.param(NOBODY, A, None, False, id="not configured"),
@@ -31,7 +56,7 @@ ORIGINS = [
     pytest.param(LISTED, "*", None, True, id="a star from the client"),
     pytest.param(EVERYBODY, A, "*", False, id="everybody"),
     pytest.param(EVERYBODY, "null", "*", False, id="everybody, a sandbox too"),
-    pytest.param(EVERYBODY, None, None, False, id="everybody, no Origin"),
+    pytest.param(EVERYBODY, None, "*", False, id="everybody, no Origin"),
     pytest.param((A, "*"), "https://c.example", "*", False, id="a star in a list"),
 ]
 
@@ -62,29 +87,40 @@ def test_credentials_are_never_allowed() -> None:
 
 
 PREFLIGHTS = [
-    pytest.param(LISTED, A, "GET", None, A, None, id="GET"),
-    pytest.param(LISTED, A, "HEAD", None, A, None, id="HEAD"),
-    pytest.param(LISTED, A, "GET", "range, if-range", A, "range, if-range", id="fields"),
-    pytest.param(EVERYBODY, A, "GET", "x-anything", "*", "x-anything", id="everybody"),
-    pytest.param(LISTED, A, "PUT", None, None, None, id="a method we do not have"),
-    pytest.param(LISTED, A, "get", None, None, None, id="methods are case-sensitive"),
-    pytest.param(LISTED, A, None, None, None, None, id="a plain OPTIONS"),
-    pytest.param(LISTED, "https://c.example", "GET", "range", None, None, id="a stranger"),
-    pytest.param(LISTED, None, "GET", "range", None, None, id="no Origin"),
-    pytest.param(NOBODY, A, "GET", "range", None, None, id="not configured"),
-    pytest.param(LISTED, A, "GET", "x\r\nset-cookie: a", A, None, id="a line end is not echoed"),
-    pytest.param(LISTED, A, "GET", "\xe9", A, None, id="nor what is not ASCII"),
-    pytest.param(LISTED, A, "GET", "", A, None, id="an empty list"),
+    # origins, Origin, method, fields -> Allow-Origin, whether GET and HEAD are allowed, fields
+    pytest.param(LISTED, A, "GET", None, A, True, None, id="GET"),
+    pytest.param(LISTED, A, "HEAD", None, A, True, None, id="HEAD"),
+    pytest.param(LISTED, A, "GET", "range, if-range", A, True, "range, if-range", id="fields"),
+    pytest.param(EVERYBODY, A, "GET", "x-anything", "*", True, "x-anything", id="everybody"),
+    pytest.param(EVERYBODY, "null", "GET", None, "*", True, None, id="everybody, a sandbox"),
+    pytest.param(EVERYBODY, None, "GET", "range", "*", True, "range", id="everybody, no Origin"),
+    pytest.param(EVERYBODY, A, "PUT", "range", "*", False, None, id="everybody, another method"),
+    pytest.param(EVERYBODY, None, None, None, "*", False, None, id="everybody, a plain OPTIONS"),
+    pytest.param(LISTED, A, "PUT", "range", A, False, None, id="a method we do not have"),
+    pytest.param(LISTED, A, "get", None, A, False, None, id="methods are case-sensitive"),
+    pytest.param(LISTED, A, None, None, A, False, None, id="a plain OPTIONS"),
+    pytest.param(LISTED, "https://c.example", "GET", "range", None, False, None, id="a stranger"),
+    pytest.param(LISTED, "null", "GET", "range", None, False, None, id="a sandbox"),
+    pytest.param(LISTED, None, "GET", "range", None, False, None, id="no Origin"),
+    pytest.param(NOBODY, A, "GET", "range", None, False, None, id="not configured"),
+    pytest.param(
+        LISTED, A, "GET", "x\r\nset-cookie: a", A, True, None, id="a line end is not echoed"
+    ),
+    pytest.param(LISTED, A, "GET", "\xe9", A, True, None, id="nor what is not ASCII"),
+    pytest.param(LISTED, A, "GET", "", A, True, None, id="an empty list"),
 ]
 
 
-@pytest.mark.parametrize(("origins", "origin", "method", "asked", "allowed", "granted"), PREFLIGHTS)
+@pytest.mark.parametrize(
+    ("origins", "origin", "method", "asked", "allowed", "reads", "granted"), PREFLIGHTS
+)
 def test_a_preflight_is_answered(
     origins: tuple[str, ...],
     origin: str | None,
     method: str | None,
     asked: str | None,
     allowed: str | None,
+    reads: bool,
     granted: str | None,
 ) -> None:
     request = ask(
@@ -99,9 +135,12 @@ def test_a_preflight_is_answered(
     assert plan.status == 204
     assert found["allow"] == "GET, HEAD, OPTIONS"
     assert found.get("access-control-allow-origin") == allowed
-    assert found.get("access-control-allow-methods") == ("GET, HEAD" if allowed else None)
+    assert found.get("access-control-allow-methods") == ("GET, HEAD" if reads else None)
     assert found.get("access-control-allow-headers") == granted
-    assert ("access-control-max-age" in found) is (allowed is not None)
+    assert ("access-control-max-age" in found) is reads
+    of_preflights = "Access-Control-Request-Method, Access-Control-Request-Headers"
+    varies = {LISTED: f"Origin, {of_preflights}", EVERYBODY: of_preflights, NOBODY: None}
+    assert found.get("vary") == varies[origins]
 
 
 texts = st.none() | st.text(st.characters(max_codepoint=255), max_size=30)
@@ -114,7 +153,7 @@ def test_no_origin_is_allowed_that_is_not_configured(
     fields = Fields(
         origin=origin, access_control_request_method=method, access_control_request_headers=asked
     )
-    for found in (cors.access_fields(fields, origins), cors.preflight_fields(fields, origins)):
+    for found in (cors.access_fields(fields, origins), cors.options_fields(fields, origins)):
         for name, value in found:
             assert value.isascii()
             assert value.decode().isprintable()

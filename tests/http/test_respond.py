@@ -695,9 +695,13 @@ def test_repr_digest_is_of_the_whole_selected_representation(
         pytest.param(ask(), Absence.FORBIDDEN, id="403"),
         pytest.param(ask(), Absence.MISSING, id="404"),
         pytest.param(ask(b"/", "POST"), FILE, id="405"),
+        pytest.param(ask(), Absence.UNACCEPTABLE, id="406"),
         pytest.param(ask(if_match='"x"'), FILE, id="412"),
+        pytest.param(ask(b"/" + b"a" * 5000), FILE, id="414"),
         pytest.param(ask(range="bytes=500-"), FILE, id="416"),
         pytest.param(ask(), Absence.OVERLOADED, id="503"),
+        pytest.param(ask(), FILE._replace(stands_in=True), id="the root's own 404"),
+        pytest.param(ask(b"/a.txt", "OPTIONS"), FILE, id="OPTIONS"),
     ],
 )
 def test_every_answer_may_be_read_by_an_allowed_origin_and_varies(
@@ -709,8 +713,11 @@ def test_every_answer_may_be_read_by_an_allowed_origin_and_varies(
         found_fields = fields_of(answer(asked, found, ORIGINS))
         assert found_fields.get("access-control-allow-origin") == allowed
         assert "Origin" in found_fields["vary"]
-    assert fields_of(answer(ours, found, EVERYBODY))["access-control-allow-origin"] == "*"
-    assert "Origin" not in fields_of(answer(ours, found, EVERYBODY)).get("vary", "")
+    for asked in (ours, strange, request_):
+        for_all = fields_of(answer(asked, found, EVERYBODY))
+        assert for_all["access-control-allow-origin"] == "*"
+        assert "access-control-expose-headers" in for_all
+        assert "Origin" not in for_all.get("vary", "")
 
 
 # -- invariants ------------------------------------------------------------------------------

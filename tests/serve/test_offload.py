@@ -99,6 +99,16 @@ async def test_the_server_in_front_is_told_the_file(
     assert not {"etag", "content-range", "accept-ranges"} & reply.headers.keys()
 
 
+async def test_the_server_in_front_is_told_who_may_read_the_file(root: Path) -> None:
+    origin = "https://a.example"
+    static = await served(root, offload="x-sendfile", cors=(origin,))
+    for asks, allowed in ((origin, origin), ("https://b.example", None)):
+        reply = await ask(static, "/big.bin", {"origin": asks})
+        assert reply.headers["x-sendfile"] == f"{root}/big.bin"
+        assert reply.headers.get("access-control-allow-origin") == allowed
+        assert reply.headers["vary"] == "Origin"
+
+
 @pytest.mark.parametrize(
     ("target", "headers", "status"),
     [

@@ -65,9 +65,10 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
 def _request(options: Options) -> Request:
     """Read Quart's request; conditions and ranges are for GET and HEAD alone."""
     method = request.method if request.method in ("GET", "HEAD") else "GET"
-    if not _is_conditional(options):
-        return Request(method, b"/", fields=Fields(accept=request.headers.get("Accept")))
     fields = Fields.read(request.scope["headers"])
+    if not _is_conditional(options):
+        fields = Fields(accept=fields.accept, origin=fields.origin)
+        return Request(method, b"/", fields=fields)
     if isinstance(options.etag, str):
         fields = fields._replace(want_repr_digest=None)
     return Request(method, b"/", fields=fields)
