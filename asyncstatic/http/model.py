@@ -81,6 +81,8 @@ class Request(NamedTuple):
         mount: the raw path in front of the target; kept only for redirects.
         decoded: the target was decoded by somebody else (a middleware rewrote
             ASGI's ``path``), so percent signs are literal and it is never decoded again.
+        stripped: the raw path in front of the mount that a proxy took off: the client's URL has
+            it, the request does not.
     """
 
     method: str
@@ -89,6 +91,7 @@ class Request(NamedTuple):
     fields: Fields = _NO_FIELDS
     mount: bytes = b""
     decoded: bool = False
+    stripped: bytes = b""
 
 
 class Lookup(NamedTuple):

@@ -146,7 +146,8 @@ def _other_method(request: Request, settings: Settings) -> ResponsePlan:
 def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponsePlan:
     extra = cors.response_fields(request.fields, settings.cors)
     if refusal.status == 308:
-        extra = ((b"location", _with_query(request.mount + refusal.location, request)), *extra)
+        path = request.stripped + request.mount + refusal.location
+        extra = ((b"location", _with_query(path, request)), *extra)
     return page(refusal.status, request.fields.accept, extra)
 
 

@@ -150,7 +150,7 @@ class StaticFiles:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection: ``http``, ``lifespan`` or ``websocket``."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self.answer(read_request(scope), scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send, self.close)
         elif scope["type"] == "websocket":
@@ -243,8 +243,9 @@ class StaticFiles:
         fields = request.fields._replace(if_none_match=None, if_modified_since=None)
         return self._plan(request._replace(fields=fields), answer.opened)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plan, opened = await self.find(read_request(scope), scope)
+    async def answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that was read from a scope (`read_request`)."""
+        plan, opened = await self.find(request, scope)
         try:
             if has_content(scope["headers"]):
                 await _drain(receive)

@@ -7,9 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from asyncstatic.http.cors import is_preflight
-from asyncstatic.http.model import Request
+from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.scope import Receive, Scope, Send, has_content, read_request
+from asyncstatic.serve.scope import (
+    Receive,
+    Scope,
+    Send,
+    below_prefix,
+    has_content,
+    read_request,
+)
 from asyncstatic.settings import SettingsError
 
 Path: TypeAlias = str | os.PathLike[str]
@@ -67,20 +74,18 @@ class StaticMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer from the root, if it has an answer."""
-        mounted = self._mounted(scope)
-        if mounted is None:
+        request = self._request(scope)
+        if request is None:
             return False
+        mounted = {**scope, "root_path": scope.get("root_path", "").rstrip("/") + self.prefix}
         if not self.passes_on():
-            await self.static(mounted, receive, send)
+            await self.static.answer(request, mounted, receive, send)
             return True
-        request = read_request(mounted)
-        preflight = bool(self.static.settings.cors) and is_preflight(request.method, request.fields)
-        if request.method not in ("GET", "HEAD") and not preflight:
+        preflight = is_preflight(request.method, request.fields)
+        if has_content(scope["headers"]) or (request.method == "OPTIONS" and not preflight):
             return False
-        if has_content(scope["headers"]):
-            return False
-        asked = Request("GET", *request[1:3], mount=request.mount, decoded=request.decoded)
-        plan, opened = await self.static.find(asked if preflight else request, mounted)
+        asked = request._replace(method="GET", fields=Fields()) if preflight else request
+        plan, opened = await self.static.find(asked, mounted)
         try:
             if plan.status in PASSED_ON:
                 return False
@@ -92,23 +97,13 @@ class StaticMiddleware:
                 opened.close()
         return True
 
-    def _mounted(self, scope: Scope) -> Scope | None:
-        """The scope as the root sees it; None when the path is not below the prefix.
-
-        ``path`` begins with ``root_path``, or a proxy cut that off and the server does not know.
-        """
-        if not self.prefix:
-            return scope
-        path: str = scope["path"]
-        above: str = scope.get("root_path", "").rstrip("/")
-        root = above + self.prefix
-        if above and not _is_below(path, above):
-            root = self.prefix
-        return {**scope, "root_path": root} if _is_below(path, root) else None
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/")
+    def _request(self, scope: Scope) -> Request | None:
+        """Read the request as the root sees it; None when it is for the app."""
+        method, shares = scope["method"], bool(self.static.settings.cors)
+        is_ours = method in ("GET", "HEAD") or (method == "OPTIONS" and shares)
+        if (not is_ours and self.passes_on()) or self.prefix not in scope["path"]:
+            return None
+        return below_prefix(read_request(scope), self.prefix)
 
 
 def _checked_prefix(prefix: str) -> str:

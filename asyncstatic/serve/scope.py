@@ -27,23 +27,68 @@ def read_request(scope: Scope) -> Request:
     names is stripped segment by segment, and never as a prefix of a string: an app mounted
     at ``/static`` does not answer for ``/staticfoo``. The mount point without its slash has
     an empty target.
+
+    A proxy may strip the beginning of ``root_path`` from the path. Starlette leaves that
+    beginning in ``app_root_path``; without it, all of ``root_path`` is taken for stripped.
+    Old Starlette (before 0.33) cuts a mount off ``path``, but not off ``raw_path``.
     """
     fields = Fields.read(scope["headers"])
-    method, query = scope["method"], scope.get("query_string", b"")
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
+    above: str = scope.get("app_root_path", root)
     raw: bytes = scope.get("raw_path") or b""
     if raw[:1] not in (b"/", b""):
         raw = origin_form(raw) or raw
         path = path if path[:1] == "/" else _decoded(raw)
+    request = Request(scope["method"], raw, scope.get("query_string", b""), fields)
     spelled = _decoded(raw) if raw else None
-    if spelled == path or (root and spelled == root + path):
-        mount, target = split_mount(raw, root)
-        return Request(method, target, query, fields, mount or raw if not target else mount)
-    return _rewritten(Request(method, raw, query, fields), path, root)
+    if spelled == path:
+        return below_root(request, root, above)
+    if spelled is not None and root and spelled.endswith(path):
+        cut = spelled.removesuffix(path)
+        if root.endswith(cut):  # the end of root_path is in raw_path alone
+            return below_root(request, root, root.removesuffix(cut))
+    return _rewritten(request, path, root, above)
 
 
-def _rewritten(request: Request, path: str, root: str) -> Request:
+def below_root(request: Request, root: str, above: str) -> Request:
+    """Cut the mount point off a request's target.
+
+    Args:
+        request: its target is the whole path.
+        root: the path of the mount point, as in ``root_path``.
+        above: the beginning of `root` that a proxy may have stripped from the target.
+    """
+    path = request.target
+    if not root:
+        return request
+    if not root.startswith(above):
+        above = root
+    for stripped in ("", above):
+        mount, target = split_mount(path, root[len(stripped) :], decoded=request.decoded)
+        if mount or target != path or root == stripped:
+            before = _quoted(stripped.rstrip("/").encode("utf-8", "surrogatepass"))
+            return _mounted(request, mount, target)._replace(stripped=before)
+    return request
+
+
+def below_prefix(request: Request, prefix: str) -> Request | None:
+    """Cut a prefix off a request's target as well; None when it is not below the prefix."""
+    mount, target = split_mount(request.target, prefix, decoded=request.decoded)
+    if prefix and target and not mount:
+        return None
+    inner = _mounted(request, mount, target)
+    return inner._replace(mount=request.mount + inner.mount)
+
+
+def _mounted(request: Request, mount: bytes, target: bytes) -> Request:
+    """Return the request below a mount. Of a mount point without its slash the name is kept."""
+    if not target:
+        return request._replace(target=b"", mount=request.target)
+    return request._replace(target=target, mount=_quoted(mount) if request.decoded else mount)
+
+
+def _rewritten(request: Request, path: str, root: str, above: str) -> Request:
     """Read a ``path`` that is not what the client sent: cut by a mount, or made by a middleware.
 
     Litestar cuts its mount point off ``path`` without naming it in ``root_path``, at any
@@ -52,15 +97,13 @@ def _rewritten(request: Request, path: str, root: str) -> Request:
     raw = request.target
     if path[:1] != "/":
         return request._replace(target=_NOT_OURS)
+    made = request._replace(target=path.encode("utf-8", "surrogatepass"), decoded=True)
     wanted = path.rstrip("/") if raw[-1:] != b"/" else path
-    if wanted and not root and _decoded(raw).endswith(wanted):
-        return _behind(request, wanted)
-    octets = path.encode("utf-8", "surrogatepass")
-    mount, target = split_mount(octets, root, decoded=True)
-    mount = (
-        quote(mount).encode("ascii") if target else octets
-    )  # of the latter only the name is used
-    return request._replace(target=target, mount=mount, decoded=True)
+    is_cut = split_mount(made.target, root, decoded=True) == (b"", made.target)
+    if wanted and is_cut and _decoded(raw).endswith(wanted):
+        behind = _behind(request, wanted)
+        return behind._replace(stripped=below_root(request, root, root).stripped)
+    return below_root(made, root, above)
 
 
 def _behind(request: Request, wanted: str) -> Request:
@@ -72,6 +115,10 @@ def _behind(request: Request, wanted: str) -> Request:
     if _decoded(target) != wanted:
         return request  # an encoded slash: refused, as it is everywhere
     return request._replace(target=target, mount=mount)
+
+
+def _quoted(octets: bytes) -> bytes:
+    return quote(octets).encode("ascii")
 
 
 def _decoded(raw: bytes) -> str:
@@ -86,9 +133,9 @@ def _as_text(octets: bytes) -> str:
 def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes, bytes]:
     """Cut a path behind the segments of its mount point.
 
-    A server may set ``root_path`` for a path that does not have it (a proxy stripped it);
-    then all of the path is ours. Of the mount point itself, without a slash, nothing is
-    left: both parts are empty, and only a relative redirect can answer it.
+    A path that does not begin with the mount point is returned whole, behind no mount. Of the
+    mount point itself, without a slash, nothing is left: both parts are empty, and only a
+    relative redirect can answer it.
     """
     if not root:
         return b"", path

@@ -26,7 +26,7 @@ from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
 from asyncstatic.serve.portable import in_memory
-from asyncstatic.serve.scope import split_mount
+from asyncstatic.serve.scope import below_prefix, below_root
 
 Key = tuple[bytes, ...]
 _LONGEST_KEY = 1024  # bytes; a longer request is not worth an entry
@@ -81,7 +81,8 @@ class Admission:
     """
 
     def __init__(self, mounts: list[Mount], terms: Terms) -> None:
-        self._paths = [(mount, terms.root_path + mount.prefix) for mount in mounts]
+        self._mounts = mounts
+        self._root_path = terms.root_path.rstrip("/")
         self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
         self._cache = mounts[0].static.cache
         self._find = self._cache.find
@@ -159,16 +160,15 @@ class Admission:
         head = read_head(match, self._server_names)
         if head is None:
             return None
-        for mount, path in self._paths:
-            prefix, target = split_mount(head.path, path)
-            if mount.prefix and not prefix:
-                if not target:
-                    return None  # the mount point without its slash
+        fields = Fields.read(head.headers)
+        sent = Request(head.method, head.path, head.query, fields)
+        sent = below_root(sent, self._root_path, self._root_path)
+        for mount in self._mounts:
+            request = below_prefix(sent, mount.prefix)
+            if request is None:
                 continue
-            if mount.static.needs_scope:
-                return None
-            fields = Fields.read(head.headers)
-            request = Request(head.method, target, head.query, fields, prefix)
+            if not request.target or mount.static.needs_scope:
+                return None  # also the mount point without its slash
             return Admitted(request, head, mount)
         return None
 
