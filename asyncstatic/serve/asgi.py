@@ -27,7 +27,7 @@ from asyncstatic.serve.manifest import Manifest, Manifests, immutable
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
-from asyncstatic.serve.starlette import settings_of
+from asyncstatic.serve.starlette import raise_for_handler, refuse_methods, settings_of
 from asyncstatic.settings import Settings, SettingsError
 
 # An upload is read this far, and this long, so that its client gets to read the answer.
@@ -87,7 +87,8 @@ class StaticFiles:
             `packages`, `html`, `check_dir` and `follow_symlink` are understood as well.
 
     Raises:
-        SettingsError: the root cannot be served or a setting is wrong.
+        SettingsError: the root cannot be served or a setting is wrong; or a subclass overrides a
+            method of Starlette's class, which would never be called.
 
     Danger: ``symlinks="follow"`` on a tree that hostile users can write gives them every file
     this process can read.
@@ -99,6 +100,10 @@ class StaticFiles:
         needs_scope: an answer depends on more than the request's own octets, so only a lane
             that has the ASGI scope may answer.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_methods(cls)
 
     def __init__(
         self,
@@ -244,8 +249,14 @@ class StaticFiles:
         return self._plan(request._replace(fields=fields), answer.opened)
 
     async def answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that was read from a scope (`read_request`)."""
+        """Answer a request that was read from a scope (`read_request`).
+
+        Raises:
+            starlette.exceptions.HTTPException: for an error that the app has a handler for.
+        """
         plan, opened = await self.find(request, scope)
+        if opened is None and not is_ambiguous(scope["headers"]):
+            raise_for_handler(plan, scope)
         try:
             if has_content(scope["headers"]):
                 await _drain(receive)

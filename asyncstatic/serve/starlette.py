@@ -1,4 +1,4 @@
-"""Starlette's names for our settings, where they mean the same.
+"""Starlette's names for our settings, its exception handlers, and its methods.
 
 ``StaticFiles(directory="static", html=True, packages=["pkg"])`` works with either import.
 """
@@ -10,10 +10,30 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Settings, SettingsError
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
+
+# Answers that Starlette's class, or an app's own code in its place, gives by HTTPException.
+_RAISED = frozenset({400, 403, 404, 405, 410, 414})
+_OF_OUR_PAGE = frozenset({b"content-type", b"content-length"})
+_FRAMEWORKS = ("starlette", "fastapi")
+# Methods that subclasses of Starlette's class override, and what to do here instead.
+_MIDDLEWARE = "wrap StaticFiles in an ASGI middleware, or put StaticMiddleware in front of an app"
+_DIRECTORIES = "name the directories: StaticFiles(directory, packages=[...])"
+_FIELDS = "use the settings cache_control, immutable, media_types and etag, or an ASGI middleware"
+_INSTEAD = {
+    "get_response": _MIDDLEWARE,
+    "get_path": 'change scope["path"] in an ASGI middleware',
+    "lookup_path": _DIRECTORIES,
+    "get_directories": _DIRECTORIES,
+    "file_response": _FIELDS,
+    "is_not_modified": _FIELDS,
+    "check_config": "leave it out: the root is checked at the start",
+}
 
 
 Path: TypeAlias = str | os.PathLike[str]
@@ -68,3 +88,44 @@ def _folder_of(package: str | Sequence[str]) -> str:
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError(f"packages: {name} is not an installed package")
     return os.path.join(next(iter(spec.submodule_search_locations)), folder)
+
+
+def refuse_methods(cls: type) -> None:
+    """Refuse a subclass that overrides a method of Starlette's class, which nothing here calls.
+
+    Raises:
+        SettingsError: it names the method, and what to do instead.
+    """
+    for name, instead in _INSTEAD.items():
+        if hasattr(cls, name):
+            raise SettingsError(f"{cls.__name__}.{name} would never be called here: {instead}")
+
+
+def raise_for_handler(plan: ResponsePlan, scope: Scope) -> None:
+    """Raise what Starlette's class raises, if the app has a handler of its own for it.
+
+    Starlette notes the handlers of the innermost app in the scope. Where that app has only
+    the handler of its framework our own page is sent.
+
+    Raises:
+        starlette.exceptions.HTTPException: with the fields of `plan`, but for those of its page.
+    """
+    handlers = scope.get("starlette.exception_handlers")
+    if handlers is None or plan.status not in _RAISED:
+        return
+    from starlette.exceptions import HTTPException
+
+    by_class, by_status = handlers
+    handler = by_status.get(plan.status) or by_class.get(HTTPException)
+    if handler is None or _is_of_framework(handler):
+        return
+    fields = {
+        name.decode("ascii"): value.decode("latin-1")
+        for name, value in plan.fields
+        if name not in _OF_OUR_PAGE
+    }
+    raise HTTPException(plan.status, headers=fields)
+
+
+def _is_of_framework(handler: Any) -> bool:
+    return str(getattr(handler, "__module__", "")).partition(".")[0] in _FRAMEWORKS
