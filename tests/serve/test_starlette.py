@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 
 from asyncstatic import SettingsError, StaticFiles, StaticMiddleware
-from tests.asgi import Reply, ask
+from tests.asgi import ask
 from tests.support.site import write_site
 
 FILES = {"app.css": b"a{}", "docs/index.html": b"<p>docs", "with/404.html": b"<p>own page"}
