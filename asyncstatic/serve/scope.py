@@ -74,8 +74,10 @@ def below_root(request: Request, root: str, above: str) -> Request:
 
 def below_prefix(request: Request, prefix: str) -> Request | None:
     """Cut a prefix off a request's target as well; None when it is not below the prefix."""
+    if not prefix:
+        return request
     mount, target = split_mount(request.target, prefix, decoded=request.decoded)
-    if prefix and target and not mount:
+    if target and not mount:
         return None
     inner = _mounted(request, mount, target)
     return inner._replace(mount=request.mount + inner.mount)
