@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asyncstatic.settings import PREFIX, Settings, SettingsError
+from asyncstatic.settings import Settings, SettingsError, option_of_assignment
 
 if TYPE_CHECKING:
     from asyncstatic.serve.run import Started
@@ -111,15 +111,12 @@ def serve(
 
 def _settings(directory: str | None, assignments: tuple[str, ...]) -> Settings:
     """Read the settings: the command line before the environment."""
-    environ = dict(os.environ)
-    for assignment in assignments:
-        name, separator, value = assignment.partition("=")
-        if not separator:
-            raise SettingsError(f"--set {assignment}: say NAME=VALUE")
-        environ[PREFIX + name.strip().upper()] = value
+    options = dict(map(option_of_assignment, assignments))
     if directory is not None:
-        environ[PREFIX + "ROOT"] = directory
-    return Settings.from_environment(environ)
+        options["root"] = directory
+    if options.get("root") == "":
+        raise SettingsError("the name of the directory is empty: name the directory to serve")
+    return Settings.from_environment(os.environ, **options)
 
 
 def _check_root(root: str) -> None:

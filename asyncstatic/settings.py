@@ -7,14 +7,26 @@ environment (``ASYNCSTATIC_DOTFILES=1``); every name below is both.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
+
+from asyncstatic.values import coerce, from_text, printable, problem_with
 
 PREFIX = "ASYNCSTATIC_"
+#: Names after `PREFIX` of variables that other parts of asyncstatic read.
+OTHER_VARIABLES = frozenset({"LOG_FORMAT"})
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
-_OF_THE_COMMAND_LINE = frozenset({"ASYNCSTATIC_LOG_FORMAT"})  # options of `asyncstatic serve`
+# Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
+# and Docker beside a linked container of such a name.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_VARIABLE = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+    r"|(?:\w+_)?ENV_\w+|(?:\w+_)?NAME"
+)
 DEFAULT_ROOTS = ("static", "public")
 
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -35,8 +47,8 @@ class Settings:
         root: the directory; relative to the working directory; may be a symbolic link.
         index: names tried, in order, for a directory.
         not_found: the page below the root that is sent with every 404, such as "404.html": for
-            missing, hidden and denied names alike; our own if "" or where the root does not
-            have it.
+            missing, hidden and denied names alike; our own if "". It must exist at the start; if
+            it is removed later, our own is sent.
         symlinks: "within_root" follows links that stay inside, also absolute ones that begin with
             the root's path; "deny" follows none, "follow" all - never "follow" on a tree that
             hostile users can write.
@@ -54,8 +66,9 @@ class Settings:
         precompressed: serve ``app.js.br``, ``.zst``, ``.gz`` beside ``app.js``.
         etag: "auto" hashes small files and derives the others from metadata, "content"
             hashes all (once per version), "off" sends none.
-        cors: origins that may read from scripts; ``("*",)`` for all.
-        cache_bytes: memory for small hot files, in octets; 0 switches the cache off. The direct
+        cors: origins that may read from scripts, as browsers send them in Origin fields, such as
+            "https://example.com"; ``("*",)`` for all.
+        cache_bytes: memory for small hot files, in bytes or as "64MiB"; 0 switches the cache off. The direct
             lane takes a fourth of it besides, for the requests that ask for them, and an eighth
             for what is large.
         cache_file_bytes: the largest file held in memory, in octets.
@@ -104,7 +117,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, hint in _HINTS.items():
-            _check(name, hint, getattr(self, name))
+            value = coerce(name, hint, getattr(self, name))
+            if name == "root":
+                value = _path(value)
+            problem = problem_with(name, hint, value)
+            if problem:
+                raise SettingsError(f"{name}={value!r}: {problem}")
+            object.__setattr__(self, name, value)
         if self.offload == "x-accel-redirect" and not self.offload_prefix.startswith("/"):
             raise SettingsError(
                 f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
@@ -120,36 +139,43 @@ class Settings:
     def of(cls, root: str | os.PathLike[str] | None = None, **options: Any) -> Settings:
         """Build settings from keyword arguments.
 
-        Lists are taken where a tuple is meant, and one string where it would be a
-        tuple of one.
+        Lists are taken where a tuple is meant, one string where it would be a tuple of one,
+        an int for a float, and a size such as "64MiB" for a number of bytes.
 
         Raises:
             SettingsError: an unknown name or an unusable value.
         """
         if root is not None:
-            options["root"] = _path(root)
+            options["root"] = root
         for name in options:
             if name not in _HINTS:
-                raise SettingsError(_unknown(name, _HINTS))
-        return cls(**{name: _coerce(name, value) for name, value in options.items()})
+                raise SettingsError(f"unknown setting {name}: {_nearest(name)}")
+        return cls(**options)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+    def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
         """Build settings from ``ASYNCSTATIC_*`` variables.
 
-        Without ``ASYNCSTATIC_ROOT``, ``./static`` is served, else ``./public``.
+        Without ``ASYNCSTATIC_ROOT``, ``./static`` is served, else ``./public``. A variable that
+        is no setting is ignored with a warning.
+
+        Args:
+            environ: all variables.
+            **overrides: settings that count more than the variables.
 
         Raises:
-            SettingsError: an unknown variable, an unusable value, or no root.
+            SettingsError: an unusable value, or no root.
         """
-        options = options_of(environ)
-        if not options.get("root"):
+        for name in _strangers(environ, OTHER_VARIABLES):
+            _logger.warning("%s", _warning_about(name))
+        options = {**_known_options(environ), **overrides}
+        if "root" not in overrides and not options.get("root"):
             options["root"] = _default_root()
         return cls.of(**options)
 
 
 def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
-    """Pick ``ASYNCSTATIC_*`` out of an environment or an app's config.
+    """Pick ``ASYNCSTATIC_*`` out of an app's config.
 
     Texts are read as the setting needs them; other values are taken as they are.
 
@@ -160,22 +186,92 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
     Raises:
         SettingsError: an unknown variable, or an unusable text.
     """
-    known = {PREFIX + name.upper(): name for name in _HINTS}
-    options: dict[str, Any] = {}
+    for name in _strangers(variables, others):
+        raise SettingsError(f"unknown setting {PREFIX}{name}: {_nearest(name.lower(), PREFIX)}")
+    return _known_options(variables)
+
+
+def option_of_assignment(assignment: str) -> tuple[str, Any]:
+    """Read the ``NAME=VALUE`` of ``--set``.
+
+    Returns:
+        The name of the setting and its value.
+
+    Raises:
+        SettingsError: it is no assignment, the setting is unknown, or the text is unusable.
+    """
+    label = f"--set {printable(assignment)}"
+    name, separator, text = assignment.partition("=")
+    name = name.strip().lower()
+    if not separator:
+        raise SettingsError(f"{label}: say NAME=VALUE")
+    if name == "root":
+        raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
+    if name not in _HINTS:
+        raise SettingsError(f"{label}: unknown setting, {_nearest(name)}")
+    return name, _read(label, name, text)
+
+
+def refuse_options(options: Iterable[str], beside: str) -> None:
+    """Refuse keyword arguments beside an object that says already how to serve.
+
+    Args:
+        options: names of the keyword arguments.
+        beside: the kind of the object, such as "Settings".
+
+    Raises:
+        SettingsError: there is one.
+    """
+    names = ", ".join(f"{name}=" for name in options)
+    if names:
+        raise SettingsError(f"{names} is ignored beside a {beside} object: set it in that object")
+
+
+_logger = logging.getLogger("asyncstatic")
+_HINTS: dict[str, Any] = get_type_hints(Settings)
+_VARIABLES = frozenset(name.upper() for name in _HINTS)
+
+
+def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[str]:
+    """Names, without the prefix, that are meant for us and are no settings."""
     for variable, value in variables.items():
-        if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in others:
+        name = variable.removeprefix(PREFIX)
+        known = name in others or name in _VARIABLES
+        if name == variable or known or variable.startswith(_SWITCHES_OF_OUR_TESTS):
             continue
-        if variable in _OF_THE_COMMAND_LINE or variable.startswith(_SWITCHES_OF_OUR_TESTS):
-            continue
-        if variable not in known:
-            raise SettingsError(_unknown(variable.removeprefix(PREFIX).lower(), _HINTS, PREFIX))
-        name = known[variable]
-        text = isinstance(value, str)
-        options[name] = _from_text(variable, _HINTS[name], value) if text else value
+        if not _is_of_service(name, value):
+            yield name
+
+
+def _is_of_service(name: str, value: Any) -> bool:
+    """Tell whether Kubernetes or Docker has set a variable, and no user."""
+    if _SERVICE_VARIABLE.fullmatch(name):
+        return True
+    # ASYNCSTATIC_PORT=tcp://10.0.0.1:8000; a user would write a number.
+    return name.split("_")[-1] == "PORT" and "://" in str(value)
+
+
+def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name in _HINTS:
+        variable = PREFIX + name.upper()
+        if variable in variables:
+            value = variables[variable]
+            is_text = isinstance(value, str)
+            options[name] = _read(f"{variable}={value!r}", name, value) if is_text else value
     return options
 
 
-_HINTS: dict[str, Any] = get_type_hints(Settings)
+def _read(label: str, name: str, text: str) -> Any:
+    """Read the text of one setting; errors begin with the label, as the user wrote it."""
+    try:
+        value = from_text(name, _HINTS[name], text)
+    except ValueError as error:
+        raise SettingsError(f"{label}: {error}") from None
+    problem = problem_with(name, _HINTS[name], value)
+    if problem:
+        raise SettingsError(f"{label}: {problem}")
+    return value
 
 
 def _path(root: Any) -> Any:
@@ -195,106 +291,18 @@ def _default_root() -> str:
     )
 
 
-def _unknown(name: str, known: Mapping[str, Any], prefix: str = "") -> str:
+def _warning_about(name: str) -> str:
+    if name == "PORT":
+        return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
+    return f"{PREFIX}{name} is ignored, it is no setting: {_nearest(name.lower(), PREFIX)}"
+
+
+def _nearest(name: str, prefix: str = "") -> str:
+    """Name the setting that an unknown one is most like, or all of them."""
+
     def spelled(name: str) -> str:
         return prefix + name.upper() if prefix else name
 
-    close = difflib.get_close_matches(name, known, n=1)
-    others = ", ".join(spelled(other) for other in sorted(known))
-    hint = f"did you mean {spelled(close[0])}?" if close else f"known are {others}"
-    return f"unknown setting {spelled(name)}: {hint}"
-
-
-def _coerce(name: str, value: Any) -> Any:
-    if _HINTS[name] == tuple[str, ...]:
-        return (value,) if isinstance(value, str) else _as_tuple(value)
-    if name == "media_types" and isinstance(value, Mapping):
-        return {str(suffix).lower(): media for suffix, media in value.items()}
-    if _HINTS[name] is float and type(value) is int:
-        return float(value)
-    return value
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Iterable) else value
-
-
-def _from_text(variable: str, hint: Any, text: str) -> Any:
-    if hint is bool:
-        if text.lower() in {"1", "true", "yes", "on"}:
-            return True
-        if text.lower() in {"0", "false", "no", "off", ""}:
-            return False
-        raise SettingsError(f"{variable}={text!r}: say 1 or 0")
-    if hint in (int, float):
-        try:
-            return hint(text)
-        except ValueError:
-            raise SettingsError(f"{variable}={text!r}: a number is needed") from None
-    if hint == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if hint == Mapping[str, str]:
-        return _pairs(variable, text)
-    return text
-
-
-def _pairs(variable: str, text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if not all(separator for _, separator, _ in pairs):
-        raise SettingsError(f"{variable}={text!r}: say .ext=type/subtype, separated by commas")
-    return {suffix.strip(): media.strip() for suffix, _, media in pairs}
-
-
-def _check(name: str, hint: Any, value: Any) -> None:
-    choices = get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
-    if choices and value not in choices:
-        raise SettingsError(f"{name}={value!r}: choose one of {', '.join(choices)}")
-    if hint in (int, float) and (
-        isinstance(value, bool) or not isinstance(value, hint) or not 0 <= value < 2**53
-    ):
-        raise SettingsError(f"{name}={value!r}: a number from 0 up is needed")
-    if hint in (bool, str) and not isinstance(value, hint):
-        raise SettingsError(f"{name}={value!r}: {hint.__name__} is needed")
-    if hint == tuple[str, ...] and not _is_list_of_strings(value):
-        raise SettingsError(f"{name}={value!r}: a list of non-empty strings is needed")
-    _check_meaning(name, value)
-
-
-def _is_list_of_strings(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, str) and item for item in value)
-
-
-def _check_meaning(name: str, value: Any) -> None:
-    if name == "index" and not all(map(_is_plain_name, value)):
-        raise SettingsError(f"index={value!r}: plain file names are needed")
-    if name == "not_found" and value and not _is_plain_path(value):
-        raise SettingsError(f"not_found={value!r}: the name of a page below the root is needed")
-    if name == "cache_control" and not _is_field_value(value):
-        raise SettingsError(f"cache_control={value!r}: printable ASCII is needed")
-    if name in {"pool_threads", "max_target"} and value < 1:
-        raise SettingsError(f"{name}={value!r}: at least 1 is needed")
-    if name in {"pool_timeout", "send_timeout"} and value <= 0:
-        raise SettingsError(f"{name}={value!r}: a number of seconds above 0 is needed")
-    if name == "media_types":
-        _check_media_types(value)
-
-
-def _is_plain_name(name: str) -> bool:
-    return not name.startswith(".") and "/" not in name and "\0" not in name
-
-
-def _is_plain_path(path: str) -> bool:
-    return all(name and _is_plain_name(name) for name in path.split("/"))
-
-
-def _check_media_types(value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise SettingsError(f"media_types={value!r}: a mapping is needed, {{'.ext': 'type/sub'}}")
-    for suffix, media in value.items():
-        texts = isinstance(suffix, str) and isinstance(media, str)
-        if not texts or suffix[:1] != "." or "/" not in media or not _is_field_value(media):
-            raise SettingsError(f"media_types {suffix!r}: {media!r}: say '.ext': 'type/subtype'")
-
-
-def _is_field_value(value: str) -> bool:
-    return value.isascii() and value.isprintable()
+    close = difflib.get_close_matches(name, _HINTS, n=1)
+    others = ", ".join(spelled(other) for other in sorted(_HINTS))
+    return f"did you mean {spelled(close[0])}?" if close else f"known are {others}"

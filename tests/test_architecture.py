@@ -36,7 +36,10 @@ IMPURE = {
 MAY_IMPORT = {
     "http": ("asyncstatic.http", "asyncstatic.settings"),
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
-    "serve": ("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files", "asyncstatic.settings"),
+    "serve": (
+        *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
+        *("asyncstatic.settings", "asyncstatic.values"),
+    ),
     "build": ("asyncstatic",),
 }
 LONGEST_MODULE = 400

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.settings import Settings, SettingsError, option_of_assignment, options_of
 
 # -- keyword arguments -----------------------------------------------------------------------
 
@@ -35,6 +35,7 @@ def test_the_defaults_are_safe() -> None:
         pytest.param("deny", {"*.bak"}, ("*.bak",), id="a set"),
         pytest.param("cors", "*", ("*",), id="everybody"),
         pytest.param("pool_timeout", 5, 5.0, id="an integer of seconds"),
+        pytest.param("cache_bytes", "64MiB", 64 << 20, id="a size with its unit"),
         pytest.param("cache_bytes", 0, 0, id="no cache"),
         pytest.param("dotfiles", True, True, id="a switch"),
         pytest.param("symlinks", "deny", "deny", id="a choice"),
@@ -57,6 +58,42 @@ def test_a_mapping_that_is_changed_later_changes_no_settings() -> None:
     settings = Settings.of("x", media_types=types)
     types[".foo"] = "text/html"
     assert settings.media_types == {".foo": "text/x-foo"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given_", "kept"),
+    [
+        pytest.param("pool_timeout", 30, 30.0, id="an int for seconds"),
+        pytest.param("send_timeout", 30, 30.0, id="an int for other seconds"),
+        pytest.param("index", ["a.html"], ("a.html",), id="a list for a tuple"),
+        pytest.param("deny", "*.bak", ("*.bak",), id="one string for a tuple"),
+        pytest.param("root", Path("site"), "site", id="a Path"),
+        pytest.param("cache_file_bytes", "1MiB", 1 << 20, id="a size"),
+        pytest.param("media_types", {".FOO": "a/b"}, {".foo": "a/b"}, id="a suffix in capitals"),
+    ],
+)
+def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: object) -> None:
+    value = getattr(Settings(**{name: given_}), name)
+    assert (value, type(value)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dotfiles=maybe", "--set dotfiles=maybe: say 1 or 0"),
+        ("symlinks=Deny", "--set symlinks=Deny: choose one of within_root, deny, follow"),
+        ("pool_threads=0", "--set pool_threads=0: at least 1 is needed"),
+        ("pool_threads=2.5", "--set pool_threads=2.5: a number is needed"),
+        ("indx=a", "--set indx=a: unknown setting, did you mean index?"),
+        ("=a", "--set =a: unknown setting, known are cache_bytes, "),
+        ("dotfiles", "--set dotfiles: say NAME=VALUE"),
+        ("root=site", "--set root=site: name the directory as the argument, asyncstatic serve DIR"),
+    ],
+)
+def test_a_wrong_assignment_is_reported_as_it_was_written(text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        option_of_assignment(text)
+    assert str(raised.value).startswith(says)
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -96,6 +133,35 @@ WRONG: list[Any] = [
     pytest.param({"cache_control": "a\r\nb"}, "printable ASCII", id="line end in a field"),
     pytest.param({"cache_control": "é"}, "printable ASCII", id="not ASCII"),
     pytest.param({"cache_control": 5}, "str is needed", id="number for a text"),
+    *(
+        pytest.param({"cache_control": value}, help_, id=f"Cache-Control: {value}")
+        for value, help_ in (
+            ("foo bar baz", "directives separated by commas are needed, such as public, max-age"),
+            ("max-age=60; public", "directives separated by commas"),
+            ("max-age=soon", "directives separated by commas"),
+            ("max-age", "directives separated by commas"),
+            ('private="', "directives separated by commas"),
+            ("public, max_age=60", "did you mean max-age?"),
+            ("nocache", "did you mean no-cache?"),
+            ("no_store", "did you mean no-store?"),
+        )
+    ),
+    *(
+        pytest.param({"cors": (origin,)}, help_, id=f"Origin: {origin}")
+        for origin, help_ in (
+            ("example.com", "such as https://example.com"),
+            ("https://example.com/", "such as https://example.com"),
+            ("https://Example.com", "such as https://example.com"),
+            ("https://example.com/path", "an origin is needed"),
+            ("https://*.example.com", "an origin is needed"),
+            ("https://", "an origin is needed"),
+            ("https://example.com:443", "leave out the default port: say https://example.com"),
+            ("http://example.com:80", "leave out the default port: say http://example.com"),
+            ("https://a.example https://b.example", "an origin is needed"),
+        )
+    ),
+    pytest.param({"cache_bytes": "64MX"}, "a number", id="no unit of a size"),
+    pytest.param({"cache_bytes": "64"}, "a number", id="a size in quotes"),
     pytest.param({"root": b"site"}, "str is needed", id="octets for a root"),
     pytest.param({"root": 5}, "root", id="number for a root"),
     pytest.param({"media_types": {"foo": "text/x"}}, "'.ext': 'type/subtype'", id="no dot"),
@@ -158,6 +224,23 @@ def from_environment(**variables: str) -> Settings:
         pytest.param("dotfiles", "off", False, id="off"),
         pytest.param("dotfiles", "", False, id="empty"),
         pytest.param("max_target", "100", 100, id="number"),
+        pytest.param("max_target", "8k", 8192, id="k"),
+        pytest.param("cache_bytes", "65536", 65536, id="bytes"),
+        pytest.param("cache_bytes", "64MiB", 64 << 20, id="MiB"),
+        pytest.param("cache_bytes", "64M", 64 << 20, id="M as in nginx"),
+        pytest.param("cache_bytes", "64 mib", 64 << 20, id="MiB in lower case"),
+        pytest.param("cache_bytes", "1GiB", 1 << 30, id="GiB"),
+        pytest.param("cache_bytes", "64MB", 64_000_000, id="MB"),
+        pytest.param("cache_bytes", "0", 0, id="no cache"),
+        pytest.param("cors", "*", ("*",), id="all origins"),
+        pytest.param(
+            "cors",
+            "https://a.example, http://b:8080, http://[::1]:3000, null, app://x",
+            ("https://a.example", "http://b:8080", "http://[::1]:3000", "null", "app://x"),
+            id="origins",
+        ),
+        pytest.param("cache_control", "", "", id="no Cache-Control"),
+        pytest.param("cache_control", "x-mine=1", "x-mine=1", id="an extension directive"),
         pytest.param("pool_timeout", "2.5", 2.5, id="seconds"),
         pytest.param("pool_timeout", "2", 2.0, id="whole seconds"),
         pytest.param("previous_root_grace", "60", 60.0, id="a grace"),
@@ -184,14 +267,17 @@ def test_every_kind_of_setting_can_come_from_the_environment(
 @pytest.mark.parametrize(
     ("variables", "help_"),
     [
-        pytest.param({"DOTFILE": "1"}, "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
         pytest.param({"DOTFILES": "maybe"}, "say 1 or 0", id="switch"),
         pytest.param({"MAX_TARGET": "many"}, "a number is needed", id="number"),
         pytest.param({"MAX_TARGET": "1.5"}, "a number is needed", id="fraction"),
         pytest.param({"POOL_TIMEOUT": "nan"}, "a number", id="not a number"),
         pytest.param({"MEDIA_TYPES": ".a"}, "say .ext=type/subtype", id="pairs"),
-        pytest.param({"SYMLINKS": "Deny"}, "choose one of", id="choice in capitals"),
-        pytest.param({"FROBNICATE": "1"}, "known are ASYNCSTATIC_", id="no such variable"),
+        pytest.param({"SYMLINKS": "Deny"}, "ASYNCSTATIC_SYMLINKS='Deny': choose one of", id="Deny"),
+        pytest.param(
+            {"CORS": "example.com"}, "ASYNCSTATIC_CORS='example.com': an origin", id="cors"
+        ),
+        pytest.param({"CACHE_BYTES": "1,5G"}, "or a size such as 64KiB", id="size"),
+        pytest.param({"CACHE_BYTES": "99999999999G"}, "below 2**53", id="a size too large"),
     ],
 )
 def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help_: str) -> None:
@@ -199,6 +285,62 @@ def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help
         from_environment(ROOT="x", **variables)
     assert help_ in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+UNKNOWN_VARIABLES: list[Any] = [
+    pytest.param("DOTFILE", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
+    pytest.param("INDEXX", "a", "did you mean ASYNCSTATIC_INDEX?", id="another typo"),
+    pytest.param("FROBNICATE", "1", "known are ASYNCSTATIC_CACHE_BYTES, ", id="nothing like it"),
+    pytest.param("dotfiles", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="lower case"),
+    pytest.param("PORT", "8000", "say --bind HOST:PORT", id="a port, by a user"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "hint"), UNKNOWN_VARIABLES)
+def test_an_unknown_variable_is_one_warning_with_the_nearest_name(
+    name: str, value: str, hint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert from_environment(ROOT="x", **{name: value}) == Settings(root="x")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"ASYNCSTATIC_{name} is ignored, it is no setting: ")
+    assert hint in record.getMessage()
+
+
+SERVICE_VARIABLES = {
+    # A Service named "asyncstatic" with one port named "http", as Kubernetes 1.31 sets them.
+    "PORT": "tcp://10.96.12.7:8000",
+    "PORT_8000_TCP": "tcp://10.96.12.7:8000",
+    "PORT_8000_TCP_ADDR": "10.96.12.7",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "SERVICE_HOST": "10.96.12.7",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    # A Service named "asyncstatic-web".
+    "WEB_PORT": "udp://10.96.12.8:53",
+    "WEB_PORT_53_UDP": "udp://10.96.12.8:53",
+    "WEB_PORT_53_UDP_ADDR": "10.96.12.8",
+    "WEB_SERVICE_HOST": "10.96.12.8",
+    "WEB_SERVICE_PORT": "53",
+    # docker run --link asyncstatic
+    "NAME": "/web/asyncstatic",
+    "ENV_LANG": "C.UTF-8",
+}
+
+
+@pytest.mark.parametrize("name", SERVICE_VARIABLES)
+def test_variables_of_a_service_are_never_settings(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert from_environment(ROOT="x", **{name: SERVICE_VARIABLES[name]}) == Settings(root="x")
+    assert not caplog.records
+    assert options_of({f"ASYNCSTATIC_{name}": SERVICE_VARIABLES[name]}) == {}
+
+
+def test_an_unknown_key_of_an_apps_config_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"ASYNCSTATIC_DOTFILE: did you mean ASYNCSTATIC_DOTF"):
+        options_of({"ASYNCSTATIC_DOTFILE": True})
 
 
 def test_other_variables_are_nobodys_business() -> None:

@@ -123,6 +123,21 @@ def _directive(name: str, argument: bool | int | tuple[str, ...]) -> str:
     return f"{name}={argument}"
 
 
+def misspelled_directive(value: str) -> str | None:
+    """Return the directive that a near miss such as ``no_cache`` or ``maxage=60`` means, or None.
+
+    Other unknown directives are extensions (RFC 9111 §5.2.3).
+    """
+    for member in members(value):
+        name = member.partition("=")[0].lower()
+        meant = _BY_LETTERS.get(name.replace("-", "").replace("_", ""))
+        if meant not in (None, name):
+            return meant
+    return None
+
+
+_BY_LETTERS: Final = {name.replace("_", ""): name.replace("_", "-") for name in _NAMES}
+
 # Store it, but ask before using it: right for everything whose name outlives its content.
 NO_CACHE: Final = CacheControl(no_cache=True)
 # Never write it down.

@@ -62,18 +62,12 @@ def folder(tmp_path: Path) -> Path:
         pytest.param(["/proc/self"], {}, "/proc/self .*name the directory", id="procfs"),
         pytest.param(
             ["site"],
-            {"ASYNCSTATIC_INDEXX": "a"},
-            "ASYNCSTATIC_INDEXX: did you mean ASYNCSTATIC_INDEX?",
-            id="unknown variable",
-        ),
-        pytest.param(
-            ["site"],
             {"ASYNCSTATIC_POOL_THREADS": "many"},
             "ASYNCSTATIC_POOL_THREADS='many': a number",
             id="no number",
         ),
         pytest.param(["site", "--set", "x"], {}, "--set x: say NAME=VALUE", id="set, no value"),
-        pytest.param(["site", "--set", "indx=a"], {}, "did you mean .*INDEX", id="set, unknown"),
+        pytest.param(["site", "--set", "indx=a"], {}, "did you mean index", id="set, unknown"),
         pytest.param(
             ["site", "--bind", f"{HOST}:99999"], {}, "99999: say HOST:PORT", id="port too high"
         ),

@@ -1,0 +1,240 @@
+"""The values of settings: converted, read from text, and checked. Pure functions.
+
+`settings` decides which settings there are; this module decides which values one may have.
+Every `problem_*` function returns the rest of an error message, or "" for a usable value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from asyncstatic.http.cache_control import CacheControl, misspelled_directive
+
+# The settings that count bytes, and so may have a unit.
+SIZES = frozenset({"cache_bytes", "cache_file_bytes", "max_target"})
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 1024,
+    "m": 1024**2,
+    "g": 1024**3,  # as in nginx and systemd
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,  # IEC 80000-13
+}
+_SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
+
+# The ASCII serialization of an origin (RFC 6454 section 6.2), as browsers send it: in lower case.
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def coerce(name: str, hint: Any, value: Any) -> Any:
+    """Convert a keyword argument to the type of its setting, where the meaning is clear.
+
+    A list for a tuple, one string for a tuple of one, an int for a float, a size with a unit
+    for a number of bytes. Anything else is returned as it is, for `problem_with` to refuse.
+    """
+    if hint == tuple[str, ...]:
+        return (value,) if isinstance(value, str) else _as_tuple(value)
+    if name == "media_types" and isinstance(value, Mapping):
+        return {str(suffix).lower(): media for suffix, media in value.items()}
+    if hint is float and type(value) is int:
+        return float(value) if abs(value) < 2**53 else value
+    if name in SIZES and isinstance(value, str) and not value.isdecimal():
+        size = size_of(value)
+        return value if size is None else size
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Iterable) else value
+
+
+def from_text(name: str, hint: Any, text: str) -> Any:
+    """Read the text of an environment variable or of ``--set``.
+
+    Raises:
+        ValueError: the text is unusable; the message is the rest of an error message.
+    """
+    if hint is bool:
+        return _switch(text)
+    if name in SIZES:
+        size = size_of(text)
+        if size is None:
+            raise ValueError("a number is needed, or a size such as 64KiB or 128MiB")
+        return size
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise ValueError("a number is needed") from None
+    if hint == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if hint == Mapping[str, str]:
+        return _pairs(text)
+    return text
+
+
+def size_of(text: str) -> int | None:
+    """Read a number of bytes: ``65536``, ``64KiB``, ``64k``; None if it is none.
+
+    K, M and G are powers of 1024 like KiB, MiB and GiB; KB, MB and GB are powers of 1000.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or match[2].lower() not in _UNITS:
+        return None
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError("say 1 or 0")
+    return text.lower() in _TRUE
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        raise ValueError("say .ext=type/subtype, separated by commas")
+    return {suffix.strip().lower(): media.strip() for suffix, _, media in pairs}
+
+
+def problem_with(name: str, hint: Any, value: Any) -> str:
+    """Return the reason why a setting cannot have a value, and what is needed; "" if it can."""
+    problem = _problem_of_type(hint, value)
+    if problem:
+        return problem
+    check = _CHECKS.get(name)
+    return check(value) if check is not None else ""
+
+
+def _problem_of_type(hint: Any, value: Any) -> str:
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    if choices and value not in choices:
+        return f"choose one of {', '.join(choices)}"
+    if hint in (int, float):
+        return _problem_of_number(hint, value)
+    if hint in (bool, str) and not isinstance(value, hint):
+        return f"{hint.__name__} is needed"
+    if hint == tuple[str, ...] and not _is_list_of_strings(value):
+        return "a list of non-empty strings is needed"
+    return ""
+
+
+def _problem_of_number(hint: Any, value: Any) -> str:
+    if hint is int and type(value) is float:
+        return "a number without a fraction is needed"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return "a number from 0 up is needed"
+    return "" if value < 2**53 else "a number below 2**53 is needed"
+
+
+def _is_list_of_strings(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, str) and item for item in value)
+
+
+# -- one function for each setting that has a rule of its own --------------------------------
+
+
+def problem_of_index(names: tuple[str, ...]) -> str:
+    """Index files are names in the directory itself."""
+    return "" if all(map(_is_plain_name, names)) else "plain file names are needed"
+
+
+def problem_of_not_found(page: str) -> str:
+    """The page is below the root, by its one spelling."""
+    plain = all(name and _is_plain_name(name) for name in page.split("/"))
+    return "" if plain or not page else "the name of a page below the root is needed"
+
+
+def problem_of_cache_control(value: str) -> str:
+    """RFC 9111 section 5.2: directives separated by commas. Unknown ones are extensions."""
+    if not _is_field_value(value):
+        return "printable ASCII is needed"
+    if CacheControl.parse(value) is None:
+        return "directives separated by commas are needed, such as public, max-age=3600"
+    meant = misspelled_directive(value)
+    return f"did you mean {meant}?" if meant else ""
+
+
+def problem_of_cors(origins: tuple[str, ...]) -> str:
+    """Each entry is compared with an Origin field, so it must look like one."""
+    for origin in origins:
+        if origin in ("*", "null"):
+            continue
+        match = _ORIGIN.fullmatch(origin)
+        if match is None:
+            return f"an origin is needed: * or scheme://host[:port], such as {_origin_like(origin)}"
+        if match[3] and match[3] == _DEFAULT_PORTS.get(match[1]):
+            return f"browsers leave out the default port: say {match[1]}://{match[2]}"
+    return ""
+
+
+def _origin_like(text: str) -> str:
+    """The origin that a user may have meant."""
+    host = text.strip().lower().rstrip("/")
+    for candidate in (host, f"https://{host}"):
+        if _ORIGIN.fullmatch(candidate):
+            return candidate
+    return "https://example.com"
+
+
+def problem_of_count(value: int) -> str:
+    """At least one is needed for anything to work."""
+    return "" if value >= 1 else "at least 1 is needed"
+
+
+def problem_of_timeout(value: float) -> str:
+    """A timeout of 0 would refuse everything."""
+    return "" if value > 0 else "a number of seconds above 0 is needed"
+
+
+def problem_of_media_types(value: Any) -> str:
+    """A mapping of suffixes to media types."""
+    if not isinstance(value, Mapping):
+        return "a mapping is needed, {'.ext': 'type/sub'}"
+    for suffix, media in value.items():
+        texts = isinstance(suffix, str) and isinstance(media, str)
+        if not texts or suffix[:1] != "." or "/" not in media or not _is_field_value(media):
+            return "say '.ext': 'type/subtype'"
+    return ""
+
+
+_CHECKS: dict[str, Any] = {
+    "index": problem_of_index,
+    "not_found": problem_of_not_found,
+    "cache_control": problem_of_cache_control,
+    "cors": problem_of_cors,
+    "max_target": problem_of_count,
+    "pool_threads": problem_of_count,
+    "pool_timeout": problem_of_timeout,
+    "send_timeout": problem_of_timeout,
+    "media_types": problem_of_media_types,
+}
+
+
+def _is_plain_name(name: str) -> bool:
+    return not name.startswith(".") and "/" not in name and "\0" not in name
+
+
+def _is_field_value(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def printable(text: str) -> str:
+    r"""Return a name for an error message: one line, printable, ``\xff`` for anything else."""
+    return "".join(
+        character
+        if character.isprintable() and not "\ud800" <= character <= "\udfff"
+        else repr(character)[1:-1]
+        for character in text
+    )
