@@ -11,10 +11,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from rich.console import Console
+try:
+    import click
+    from rich.console import Console
 
-from bench import contenders, growth, growth_report, machine, pages, report, results, session, soak
+    from bench import (
+        contenders,
+        growth,
+        growth_report,
+        machine,
+        pages,
+        report,
+        results,
+        session,
+        soak,
+    )
+except ModuleNotFoundError as error:
+    package = str(error.name).partition(".")[0]
+    sys.exit(f"python -m bench needs {package}, which is not here: pip install '.[bench]'")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

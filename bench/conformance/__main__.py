@@ -7,10 +7,16 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.conformance import report, terminal
-from bench.conformance.examine import Column, examine, rows
-from bench.conformance.findings import Grade
-from bench.conformance.servers import SERVERS, Server
+try:
+    from bench.conformance import report, terminal
+    from bench.conformance.examine import Column, examine, rows
+    from bench.conformance.findings import Grade
+    from bench.conformance.servers import SERVERS, Server
+except ModuleNotFoundError as error:
+    package = str(error.name).partition(".")[0]
+    sys.exit(
+        f"python -m bench.conformance needs {package}, which is not here: pip install '.[bench]'"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
