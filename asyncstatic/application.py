@@ -29,6 +29,7 @@ class Application:
     def __init__(self, build: Callable[[], Quart]) -> None:
         self._build = build
         self._built: Quart | None = None
+        self._reported = ""
 
     def built(self) -> Quart:
         """Return the app, built on the first call.
@@ -40,15 +41,18 @@ class Application:
             self._built = self._build()
         return self._built
 
-    def _problem(self) -> str | None:
-        """What keeps the app from being built, in one line."""
+    def _problem(self) -> str:
+        """Build the app; return why that is impossible, in one line, or ""."""
+        from asyncstatic.serve.startup import asyncio_problem
         from asyncstatic.settings import SettingsError
 
         try:
-            self.built()
+            problem = asyncio_problem()
+            if not problem:
+                self.built()
         except SettingsError as error:
             return str(error)
-        return None
+        return problem
 
     async def __call__(
         self,
@@ -57,13 +61,35 @@ class Application:
         send: Callable[[Message], Coroutine[Any, Any, None]],
     ) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "lifespan":
-            problem = self._problem()
-            if problem is not None:
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": problem})
-                return
-        await self.built()(scope, receive, send)  # type: ignore[arg-type] # Quart's TypedDicts
+        problem = self._problem() if self._built is None else ""
+        if not problem:
+            await self.built()(scope, receive, send)  # type: ignore[arg-type] # Quart's TypedDicts
+        elif scope["type"] == "lifespan":
+            from asyncstatic.serve.startup import end_command, refuse_startup
+
+            end_command(problem, "asyncstatic:app", "asyncstatic")
+            await refuse_startup(problem, receive, send)
+        else:
+            await self._refuse(problem, scope["type"], send)
+
+    async def _refuse(
+        self, problem: str, kind: str, send: Callable[[Message], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Answer under a server without the lifespan protocol, which has started all the same."""
+        import logging
+
+        from asyncstatic.http.pages import page
+
+        if problem != self._reported:
+            logging.getLogger("asyncstatic").error("%s", problem)
+            self._reported = problem
+        if kind == "http":
+            plan = page(500, None)
+            start = {"type": "http.response.start", "status": 500, "headers": list(plan.fields)}
+            await send(start)
+            await send({"type": "http.response.body", "body": plan.content[0]})
+        else:
+            await send({"type": "websocket.close", "code": 1011})
 
 
 def create_app(settings: Settings | None = None, **options: Any) -> Quart:
@@ -74,7 +100,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
 
     Args:
         settings: how to serve; from keyword options, or else from the environment, if None.
-        **options: fields of `Settings`.
+        **options: fields of `Settings`; none beside `settings`.
 
     Raises:
         SettingsError: the root cannot be served or a setting is wrong.
@@ -83,10 +109,12 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
 
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
-    from asyncstatic.settings import Settings
+    from asyncstatic.settings import Settings, refuse_options
 
     if settings is None:
         settings = Settings.of(**options) if options else Settings.from_environment(os.environ)
+    else:
+        refuse_options(options, "Settings")
     static = StaticFiles(settings)
     quart = Quart("asyncstatic", static_folder=None)
     quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts

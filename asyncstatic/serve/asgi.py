@@ -28,7 +28,9 @@ from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
 from asyncstatic.serve.starlette import raise_for_handler, refuse_methods, settings_of
-from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.serve.startup import asyncio_problem, refuse_startup
+from asyncstatic.settings import Settings, SettingsError, refuse_options
+from asyncstatic.values import printable
 
 # An upload is read this far, and this long, so that its client gets to read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
@@ -78,7 +80,8 @@ class StaticFiles:
 
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
-            be a symbolic link that a deploy replaces while this runs.
+            be a symbolic link that a deploy replaces while this runs. Or a `Settings` object,
+            beside which no other setting may be given.
         authorize: asked before the disk is, with the scope and the path below the root -
             decoded, canonical, beginning with "/". Sync (and then it must not block) or async;
             returns True, False for 403 (404 with `hide_forbidden`), or the status 403, 404
@@ -113,7 +116,9 @@ class StaticFiles:
         **settings: Any,
     ) -> None:
         more: tuple[str, ...] = ()
+        names_page = isinstance(root, Settings) or "not_found" in settings
         if isinstance(root, Settings):
+            refuse_options(settings, "Settings")
             chosen = root
         else:
             chosen, more = settings_of(root, settings)
@@ -125,6 +130,8 @@ class StaticFiles:
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._directory.path if chosen.unchanging else None
         others = [open_directory(replace(chosen, root=other)) for other in more]
+        if names_page and chosen.not_found:
+            _check_page(chosen.not_found, [self._directory, *others])
         self.cache = Cache(chosen.cache_bytes)
         self._source = _source_of([self._directory, *others], chosen, self.cache)
         self.source = self._source if authorize is None else Unasked(self._source)
@@ -157,7 +164,10 @@ class StaticFiles:
         if scope["type"] == "http":
             await self.answer(read_request(scope), scope, receive, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(receive, send, self.close)
+            if problem := asyncio_problem():
+                await refuse_startup(problem, receive, send)
+            else:
+                await _lifespan(receive, send, self.close)
         elif scope["type"] == "websocket":
             # Closed before it is accepted: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})
@@ -254,6 +264,8 @@ class StaticFiles:
         Raises:
             starlette.exceptions.HTTPException: for an error that the app has a handler for.
         """
+        if problem := asyncio_problem():  # a mounted app gets no lifespan events
+            raise RuntimeError(problem)
         plan, opened = await self.find(request, scope)
         if opened is None and not is_ambiguous(scope["headers"]):
             raise_for_handler(plan, scope)
@@ -298,7 +310,20 @@ def open_directory(settings: Settings) -> Directory:
         problem = f"may not be read by user {_user()}; change its permissions"
     except (OSError, ValueError) as error:
         problem = f"cannot be opened: {error}"
-    raise SettingsError(f"root {settings.root}: {problem}")
+    raise SettingsError(f"root {printable(settings.root)}: {problem}")
+
+
+def _check_page(page: str, directories: list[Directory]) -> None:
+    """Refuse a `not_found` page that no root has; a sidecar alone is enough.
+
+    Only at the start: a page that is missing later is replaced by our own.
+    """
+    for directory in directories:
+        path = os.path.join(directory.path, page)
+        if any(os.path.isfile(path + suffix) for suffix in ("", ".br", ".zst", ".gz")):
+            return
+    root = printable(directories[0].path)
+    raise SettingsError(f"not_found={page!r}: {root} has no such page; create it, or name another")
 
 
 def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:

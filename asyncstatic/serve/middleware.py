@@ -17,7 +17,8 @@ from asyncstatic.serve.scope import (
     has_content,
     read_request,
 )
-from asyncstatic.settings import SettingsError
+from asyncstatic.serve.startup import asyncio_problem, refuse_startup
+from asyncstatic.settings import SettingsError, refuse_options
 
 Path: TypeAlias = str | os.PathLike[str]
 
@@ -37,10 +38,11 @@ class StaticMiddleware:
     Args:
         app: the app behind.
         static: the root in front; a directory or a `StaticFiles`. Several: a mapping of
-            prefixes to them, looked at in this order; `prefix` is not used then.
+            prefixes to them, looked at in this order; `prefix` must be "" then.
         prefix: the path the root is mounted at, such as "/static"; "" for all paths.
         passes_on: whether the app could answer what the root cannot; asked each time.
-        **settings: fields of `Settings`, for what is named as a directory.
+        **settings: fields of `Settings`, for what is named as a directory; none beside a
+            `StaticFiles`.
 
     Raises:
         SettingsError: a root cannot be served or a setting is wrong.
@@ -55,20 +57,28 @@ class StaticMiddleware:
         passes_on: Callable[[], bool] = lambda: True,
         **settings: Any,
     ) -> None:
+        named = list(static.values()) if isinstance(static, Mapping) else [static]
+        if named and all(isinstance(root, StaticFiles) for root in named):
+            refuse_options(settings, "StaticFiles")
         if isinstance(static, Mapping):
             if not static:
                 raise SettingsError("no root: name at least one directory to serve")
+            if prefix:
+                raise SettingsError(f"prefix={prefix!r}: not beside a mapping, which has its own")
             (prefix, static), *others = static.items()
             for other, root in reversed(others):
-                app = StaticMiddleware(app, root, other, passes_on=passes_on, **settings)
+                app = StaticMiddleware(app, _static(root, settings), other, passes_on=passes_on)
         self.app = app
-        self.static = static if isinstance(static, StaticFiles) else StaticFiles(static, **settings)
+        self.static = _static(static, settings)
         self.prefix = _checked_prefix(prefix)
         self.passes_on = passes_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "http" and await self._serve(scope, receive, send):
+            return
+        if scope["type"] == "lifespan" and (problem := asyncio_problem()):
+            await refuse_startup(problem, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -77,6 +87,8 @@ class StaticMiddleware:
         request = self._request(scope)
         if request is None:
             return False
+        if problem := asyncio_problem():
+            raise RuntimeError(problem)
         mounted = {**scope, "root_path": scope.get("root_path", "").rstrip("/") + self.prefix}
         if not self.passes_on():
             await self.static.answer(request, mounted, receive, send)
@@ -104,6 +116,14 @@ class StaticMiddleware:
         if (not is_ours and self.passes_on()) or self.prefix not in scope["path"]:
             return None
         return below_prefix(read_request(scope), self.prefix)
+
+
+def _static(root: StaticFiles | Path, settings: dict[str, Any]) -> StaticFiles:
+    return root if isinstance(root, StaticFiles) else StaticFiles(root, **settings)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/")
 
 
 def _checked_prefix(prefix: str) -> str:

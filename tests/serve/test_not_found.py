@@ -128,8 +128,11 @@ async def test_a_large_page_is_streamed_and_leaves_no_handle(site: Path) -> None
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
-async def test_a_root_without_the_page_says_so_in_our_words(site: Path) -> None:
-    reply = await ask(await serve(site, not_found="no.html"), "/missing")
+async def test_a_page_that_is_removed_later_is_replaced_by_ours(tmp_path: Path) -> None:
+    write_site(tmp_path, {"404.html": PAGE})
+    static = await serve(tmp_path)
+    (tmp_path / "404.html").unlink()
+    reply = await ask(static, "/missing")
     assert (reply.status, reply.headers["content-type"]) == (404, "text/plain; charset=utf-8")
 
 

@@ -1,0 +1,117 @@
+"""Refusing to start: the reasons, and how each server is told in one line."""
+
+# ruff: noqa: SLF001 - Hypercorn does not tell an app about the event that stops its workers
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Any
+
+# Servers that print a traceback for `lifespan.startup.failed`. Hypercorn also loses the status.
+_COMMANDS = frozenset({"hypercorn", "anycorn"})
+
+
+def asyncio_problem() -> str:
+    """Return why this coroutine cannot serve files here; "" under an asyncio event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return "asyncstatic needs asyncio: start hypercorn with -k asyncio or -k uvloop"
+    return ""
+
+
+async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
+    """Answer the lifespan protocol that the app cannot start."""
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": problem})
+
+
+def end_command(problem: str, *names: str) -> None:
+    """End the command ``hypercorn asyncstatic:app`` with one line and a status other than 0.
+
+    `hypercorn.run.run` returns 0 when its only worker has failed, so the worker ends its parent,
+    by SIGUSR1. This returns, having done nothing, in every other process: under another server,
+    or where an application of somebody else runs Hypercorn.
+
+    Args:
+        problem: the line.
+        *names: of the application; the command line must contain one of them.
+    """
+    if not _is_command_of(names):
+        return
+    if _is_first_to_report():
+        sys.stderr.write(f"Error: {problem}\n")
+        sys.stderr.flush()
+    _end_supervisor()
+    os._exit(1)
+
+
+def _end_supervisor() -> None:
+    """End the process that started this worker, if one did, so that its status is not 0."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None or supervisor.pid != os.getppid():
+        return
+    event = _shutdown_event()
+    if supervisor.pid != 1:
+        _unlink(event)
+        os.kill(supervisor.pid, getattr(signal, "SIGUSR1", signal.SIGTERM))
+    elif event is not None:
+        # The first process of a container ignores every signal that it has no handler for
+        # (pid_namespaces(7)). So let its handler of SIGTERM fail, in `Event.set`: status 1.
+        event._cond._wait_semaphore.release()
+        os.kill(supervisor.pid, signal.SIGTERM)
+
+
+def _is_command_of(names: tuple[str, ...]) -> bool:
+    """Tell whether this process is the command, or a worker that it has started.
+
+    A worker is started by "spawn", which gives it the arguments of the command.
+    """
+    command = PurePath(sys.argv[0]) if sys.argv else PurePath()
+    name = command.parent.name if command.name == "__main__.py" else command.stem
+    arguments = {argument.removeprefix("asgi:") for argument in sys.argv[1:]}
+    return name in _COMMANDS and not arguments.isdisjoint(names)
+
+
+def _shutdown_event() -> Any:
+    """Return the event by which Hypercorn stops this worker; None if it cannot be found."""
+    arguments = getattr(multiprocessing.current_process(), "_kwargs", {})
+    event = arguments.get("shutdown_event")
+    return event if hasattr(event, "_cond") and hasattr(event, "_flag") else None
+
+
+def _is_first_to_report() -> bool:
+    """Have the other workers stop; False if one of them has reported the problem already."""
+    event = _shutdown_event()
+    if event is None:
+        return True
+    with event._cond:  # as Event.is_set and Event.set, in one step
+        first = not event._flag.acquire(False)
+        event._flag.release()
+        if first:
+            event._cond.notify_all()
+    return first
+
+
+def _unlink(event: Any) -> None:
+    """Unlink the semaphores of an event: its owner, who would do it, is about to be ended.
+
+    Else the resource tracker of `multiprocessing` does, with a warning.
+    """
+    if event is None:
+        return
+    from _multiprocessing import sem_unlink  # type: ignore[import-not-found]  # has no stub
+    from multiprocessing.resource_tracker import unregister
+
+    condition = event._cond
+    waiting = (condition._sleeping_count, condition._woken_count, condition._wait_semaphore)
+    for semaphore in (event._flag, condition._lock, *waiting):
+        name = semaphore._semlock.name
+        with suppress(OSError):  # the second worker finds none
+            sem_unlink(name)
+            unregister(name, "semaphore")
