@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asyncstatic.settings import Settings, SettingsError, option_of_assignment
+from asyncstatic.settings import PREFIX, Settings, SettingsError, option_of_assignment
+from asyncstatic.values import printable
 
 if TYPE_CHECKING:
     from asyncstatic.serve.run import Started
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NEVER_SERVED = ("/proc", "/sys", "/dev")
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - an ordinary file system; live streams are put there
 
 
 class WrongSettingError(click.ClickException):
@@ -26,10 +28,42 @@ class WrongSettingError(click.ClickException):
     exit_code = 2
 
 
+def _mode(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """Read permissions as chmod(1) takes them: 660."""
+    if value is None:
+        return None
+    digits = value.removeprefix("0o")
+    if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
+        raise WrongSettingError(f"--socket-mode {value}: say an octal mode, such as 660")
+    return int(digits, 8)
+
+
+def _hint_at_bind(host: str | None, port: str | None) -> None:
+    """Say what to write to a user who knows the options of another server."""
+    if host is None and port is None:
+        return
+    named = "--host" if port is None else "--port" if host is None else "--host and --port"
+    host = f"[{host}]" if host is not None and ":" in host else host
+    raise WrongSettingError(f"no {named} here: say --bind {host or '127.0.0.1'}:{port or 8000}")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="asyncstatic")
 def main() -> None:
     """Serve static files, to the letter of RFC 9110."""
+
+
+# Where to listen; the last two are hints for users of other servers.
+_LISTENING = (
+    click.option("--bind", "-b", multiple=True, metavar="HOST:PORT",
+                 help="Where to listen: HOST:PORT, [IPV6]:PORT, PORT (of 127.0.0.1), "
+                 ":PORT (of all interfaces), unix:PATH or fd://NUMBER; repeatable.  "
+                 "[default: 127.0.0.1:8000]"),
+    click.option("--socket-mode", metavar="MODE", callback=_mode,
+                 help="Permissions of a Unix socket, such as 660."),
+    click.option("--host", hidden=True),
+    click.option("--port", "-p", hidden=True),
+)  # fmt: skip
 
 
 def _options(command: Command) -> Command:
@@ -39,8 +73,7 @@ def _options(command: Command) -> Command:
     pem = click.Path(exists=True, dir_okay=False)
     for option in reversed(
         [
-            click.option("--bind", "-b", multiple=True, metavar="HOST:PORT",
-                         help="Where to listen; repeatable.  [default: 127.0.0.1:8000]"),
+            *_LISTENING,
             click.option("--workers", "-w", default=1, type=positive, show_default=True,
                          help="Worker processes."),
             click.option("--open", "open_browser", is_flag=True, help="Open a browser."),
@@ -81,27 +114,34 @@ def _options(command: Command) -> Command:
 def serve(
     directory: str | None,
     bind: tuple[str, ...],
+    host: str | None,
+    port: str | None,
     open_browser: bool,
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Serve DIR; without it $ASYNCSTATIC_ROOT, ./static or ./public."""
     from asyncstatic.application import create_app
+    from asyncstatic.serve.bind import checked_bind
     from asyncstatic.serve.run import Options, run
 
     def announce(started: Started) -> None:
         click.echo(
-            f"{'  '.join(started.urls)}  serves {started.root}  "
+            f"{'  '.join(map(str, started.places))}  serves {printable(started.root)}  "
             f"(resolver {started.resolver}, {started.loop}; Ctrl-C stops)"
         )
-        if open_browser:
-            webbrowser.open(started.urls[0])
+        urls = [place.url for place in started.places if place.url.startswith("http")]
+        if open_browser and urls:
+            webbrowser.open(urls[0])
 
+    _hint_at_bind(host, port)
     try:
         settings = _settings(directory, assignments)
         _check_root(settings.root)
         if bind:
-            options["bind"] = tuple(_checked_bind(address) for address in bind)
+            options["bind"] = tuple(map(checked_bind, bind))
+        if open_browser and bind and all(address.startswith("unix:") for address in bind):
+            raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
         sys.exit(run(create_app, settings, Options(**options), announce))
     except SettingsError as error:
         raise WrongSettingError(str(error)) from None
@@ -122,26 +162,17 @@ def _settings(directory: str | None, assignments: tuple[str, ...]) -> Settings:
 def _check_root(root: str) -> None:
     """Refuse what nobody means to publish, and warn of what few do."""
     real = os.path.realpath(root)
-    if (
-        real == os.path.sep
-        or real in _NEVER_SERVED
-        or real.startswith(tuple(name + "/" for name in _NEVER_SERVED))
-    ):
-        raise SettingsError(f"root {root} is the system's own; name the directory of the site")
+    if real == os.path.sep or (_is_in(real, *_NEVER_SERVED) and not _is_in(real, _SHARED_MEMORY)):
+        raise SettingsError(
+            f"root {printable(root)} is the system's own; name the directory of the site"
+        )
     if real == os.path.realpath(os.path.expanduser("~")):
         click.echo(
-            f"warning: {root} is your home directory; everything in it without a leading dot "
+            f"warning: {printable(root)} is your home directory; everything in it without a leading dot "
             "is served",
             err=True,
         )
 
 
-def _checked_bind(address: str) -> str:
-    if address.startswith(("unix:", "fd://")):
-        return address
-    host, separator, port = address.rpartition(":")
-    if not separator:
-        host, port = address, "8000"
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise SettingsError(f"--bind {address}: say HOST:PORT, such as 127.0.0.1:8000")
-    return f"{host}:{port}"
+def _is_in(path: str, *directories: str) -> bool:
+    return any(path == name or path.startswith(f"{name}/") for name in directories)

@@ -122,10 +122,6 @@ def _static(root: StaticFiles | Path, settings: dict[str, Any]) -> StaticFiles:
     return root if isinstance(root, StaticFiles) else StaticFiles(root, **settings)
 
 
-def _is_below(path: str, root: str) -> bool:
-    return path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/")
-
-
 def _checked_prefix(prefix: str) -> str:
     """The prefix without its last slash.
 

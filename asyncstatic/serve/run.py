@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from hypercorn.config import Config, Sockets
 
 from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.bind import BACKLOG, Place, listening
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.sandbox import restrict
@@ -22,7 +26,6 @@ from asyncstatic.settings import Settings, SettingsError
 
 Build = Callable[[Settings], Any]
 
-_BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit too
 # A request makes no cycles, so looking for them after every 700 new objects is wasted.
 _YOUNG_OBJECTS = 20_000
 
@@ -32,6 +35,7 @@ class Options:
     """How to run, besides what to serve. Times in seconds."""
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    socket_mode: int | None = None
     workers: int = 1
     direct: bool = True
     uvloop: bool | None = None
@@ -56,10 +60,11 @@ class Options:
         config.errorlog = "-"
         config.loglevel = "INFO" if self.access_logfile else "WARNING"
         config.certfile, config.keyfile = self.certfile, self.keyfile
+        config.keyfile_password = ""  # else OpenSSL asks the terminal for it
         config.keep_alive_timeout = self.keep_alive
         config.graceful_timeout = self.graceful_timeout
         config.max_requests = self.max_requests
-        config.backlog = _BACKLOG
+        config.backlog = BACKLOG
         config.include_server_header = False
         return config
 
@@ -68,7 +73,7 @@ class Options:
 class Started:
     """What a start-up line says."""
 
-    urls: tuple[str, ...]
+    places: tuple[Place, ...]
     root: str
     resolver: str
     loop: str
@@ -83,7 +88,7 @@ def run(
         build: makes the app, in each process; must be picklable.
         settings: what to serve.
         options: how.
-        on_start: told once, when the sockets are bound.
+        on_start: told once, when the sockets listen.
 
     Returns:
         The exit status.
@@ -97,49 +102,61 @@ def run(
     if options.sandbox and (options.reload or not landlock_version()):
         raise SettingsError("--sandbox needs Linux 5.13 with Landlock, and goes without --reload")
     probe = StaticFiles(settings)
-    started = Started(_urls(options), probe.root, probe.resolver_name, _loop_name(loop_factory))
+    root, resolver = probe.root, probe.resolver_name
     probe.close()
     _check(options)
-    sockets = _bound(options)
-    on_start(started)
-    if options.workers == 1 and options.max_requests is None:
-        return _work(build, settings, options, sockets)
-    work = partial(_work_and_exit, build, settings, options, sockets)
-    return supervise(work, options.workers, options.graceful_timeout)
+    tls = options.certfile is not None
+    with listening(options.bind, tls=tls, mode=options.socket_mode) as there:
+        on_start(Started(tuple(there.places), root, resolver, _loop_name(loop_factory)))
+        if options.workers == 1 and options.max_requests is None:
+            return _work(build, settings, options, there.sockets)
+        work = partial(_work_and_exit, build, settings, options, there.sockets)
+        return supervise(work, options.workers, options.graceful_timeout)
 
 
 def _check(options: Options) -> None:
     """Find out now, in one line, what would else end each worker."""
     if options.reload and options.workers > 1:
         raise SettingsError("--reload is for development: leave --workers out")
+    if options.reload and find_spec("watchfiles") is None:
+        raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
+    if options.socket_mode is not None and not any(map(_is_unix, options.bind)):
+        raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
     if bool(options.certfile) != bool(options.keyfile):
         raise SettingsError("--certfile and --keyfile come together: name both")
+    _check_certificate(options)
+    _check_log(options.access_logfile)
+
+
+def _is_unix(bind: str) -> bool:
+    return bind.startswith("unix:")
+
+
+def _check_certificate(options: Options) -> None:
     try:
         options.config().create_ssl_context()
     except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or ""
+        problem = "no PEM chain and its unencrypted key"
+        if "MISMATCH" in reason:
+            problem = "the key is that of another certificate"
         raise SettingsError(
-            f"--certfile {options.certfile}, --keyfile {options.keyfile}: no PEM chain and its "
-            f"unencrypted key ({error})"
+            f"--certfile {options.certfile}, --keyfile {options.keyfile}: {problem} ({error})"
         ) from None
 
 
-def _bound(options: Options) -> Sockets:
+def _check_log(path: str | None) -> None:
+    """Open the access log as it will be opened again; a FIFO would wait for its reader."""
+    if path in (None, "-") or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
+        return
     try:
-        return options.config().create_sockets()
-    except OSError as error:
-        where = ", ".join(options.bind)
-        raise OSError(
-            f"cannot listen on {where}: {error.strerror or error}; "
-            "choose another address with --bind"
-        ) from error
-
-
-def _urls(options: Options) -> tuple[str, ...]:
-    scheme = "https" if options.certfile else "http"
-    return tuple(
-        bind if bind.startswith(("unix:", "fd:")) else f"{scheme}://{bind}/"
-        for bind in options.bind
-    )
+        with open(path, "ab"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"--access-logfile {path}: {reason}; name a file that can be written"
+        ) from None
 
 
 def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:

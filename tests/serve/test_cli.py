@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,10 +70,74 @@ def folder(tmp_path: Path) -> Path:
         pytest.param(["site", "--set", "x"], {}, "--set x: say NAME=VALUE", id="set, no value"),
         pytest.param(["site", "--set", "indx=a"], {}, "did you mean index", id="set, unknown"),
         pytest.param(
-            ["site", "--bind", f"{HOST}:99999"], {}, "99999: say HOST:PORT", id="port too high"
+            ["site", "--set", "dotfiles=maybe"],
+            {},
+            "^Error: --set dotfiles=maybe: say 1 or 0$",
+            id="set, no value of it",
         ),
-        pytest.param(["site", "--bind", f"{HOST}:x"], {}, "say HOST:PORT", id="port no number"),
-        pytest.param(["site", "--bind", ""], {}, "say HOST:PORT", id="empty bind"),
+        pytest.param(
+            ["--set", "root=site"],
+            {},
+            "--set root=site: name the directory as the argument",
+            id="set, root",
+        ),
+        pytest.param([""], {}, "the name of the directory is empty", id="empty name"),
+        pytest.param(["mis\nsing"], {}, r"root mis\\nsing: does not exist", id="a line end"),
+        pytest.param(["\udcff"], {}, r"root \\udcff: does not exist", id="no UTF-8"),
+        pytest.param(["/dev"], {}, "/dev .*name the directory", id="devices"),
+        pytest.param(["/dev/shm/../fd"], {}, "name the directory", id="devices, roundabout"),
+        pytest.param(
+            ["site", "--set", "not_found=404.html"],
+            {},
+            "not_found='404.html': .*/site has no such page; create it",
+            id="no such page",
+        ),
+        pytest.param(
+            ["site", "--access-logfile", "missing/log"],
+            {},
+            "--access-logfile missing/log: No such file or directory; name a file",
+            id="log below nothing",
+        ),
+        pytest.param(
+            ["site", "--access-logfile", "site"],
+            {},
+            "--access-logfile site: Is a directory; name a file",
+            id="log is a directory",
+        ),
+        pytest.param(
+            ["site", "--certfile", "file"], {}, "--keyfile come together", id="no --keyfile"
+        ),
+        pytest.param(
+            ["site", "--certfile", "file", "--keyfile", "file"],
+            {},
+            "--certfile file, --keyfile file: no PEM chain and its unencrypted key",
+            id="no certificate",
+        ),
+        pytest.param(
+            ["site", "--reload", "--workers", "2"], {}, "leave --workers out", id="reload, workers"
+        ),
+        pytest.param(
+            ["site", "--socket-mode", "660"], {}, "say --bind unix:PATH", id="mode without socket"
+        ),
+        pytest.param(
+            ["site", "--socket-mode", "rw"], {}, "say an octal mode, such as 660", id="no mode"
+        ),
+        pytest.param(
+            ["site", "--socket-mode", "1777"], {}, "say an octal mode", id="mode too high"
+        ),
+        *(
+            pytest.param(["site", *options], {}, f": say --bind {bind}$", id=" ".join(options))
+            for options, bind in (
+                (("--host", "0.0.0.0"), "0.0.0.0:8000"),
+                (("--host=::1",), r"\[::1\]:8000"),
+                (("--port=80",), "127.0.0.1:80"),
+                (("-p", "80"), "127.0.0.1:80"),
+                (("--host", "localhost", "--port", "80"), "localhost:80"),
+            )
+        ),
+        pytest.param(
+            ["site", "--open", "--bind", "unix:s"], {}, "--bind HOST:PORT", id="--open, unix:"
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
@@ -82,6 +147,95 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert re.search(says, done.stderr)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_variable_is_one_warning(folder: Path) -> None:
+    variables = {"ASYNCSTATIC_INDEXX": "a", "ASYNCSTATIC_PORT": "tcp://10.0.0.1:8000"}
+    with running([*_SERVE, "site", *_BIND], variables, cwd=str(folder)) as server:
+        warning, announced = server.log.splitlines()
+        assert warning.endswith("ASYNCSTATIC_INDEXX is ignored, it is no setting: "
+                                "did you mean ASYNCSTATIC_INDEX?")  # fmt: skip
+        assert "serves" in announced
+        assert server.fetch("/").content == b"home"
+
+
+def key_pair(folder: Path, name: str, *options: str) -> list[str]:
+    """Make a certificate; return the options that name it."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not here: apt-get install openssl")
+    certificate, key = f"{name}.crt", f"{name}.key"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-subj", "/CN=localhost", "-days", "1", "-keyout", key, "-out", certificate, *options],
+        cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return ["--certfile", certificate, "--keyfile", key]
+
+
+def test_a_key_of_another_certificate_is_one_line(folder: Path) -> None:
+    one, other = key_pair(folder, "one", "-nodes"), key_pair(folder, "other", "-nodes")
+    done = run(*_SERVE, "site", *one[:2], *other[2:], cwd=folder)
+    assert "--keyfile other.key: the key is that of another certificate" in done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_an_encrypted_key_is_one_line_and_nobody_is_asked(folder: Path) -> None:
+    pair = key_pair(folder, "secret", "-passout", "pass:secret")
+    done = run(*_SERVE, "site", *pair, cwd=folder)
+    assert "no PEM chain and its unencrypted key" in done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+_WITHOUT = """
+import sys
+sys.modules["{module}"] = None
+sys.argv[1:] = {arguments}
+import runpy
+runpy.run_module("{run}", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("run_", "module", "arguments", "says"),
+    [
+        pytest.param(
+            "asyncstatic",
+            "watchfiles",
+            ["serve", "site", "--reload"],
+            "--reload needs watchfiles: pip install 'asyncstatic[reload]'",
+            id="reload",
+        ),
+        pytest.param(
+            "asyncstatic",
+            "uvloop",
+            ["serve", "site", "--uvloop"],
+            "uvloop is not installed: pip install uvloop",
+            id="uvloop",
+        ),
+    ],
+)
+def test_a_missing_extra_is_one_line_before_anything_is_announced(
+    folder: Path, run_: str, module: str, arguments: list[str], says: str
+) -> None:
+    code = _WITHOUT.format(module=module, arguments=arguments, run=run_)
+    done = run("-c", code, cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {says}\n")
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm here")
+def test_a_root_in_shared_memory_is_served() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
+        Path(root, "live.m3u8").write_text("#EXTM3U")
+        with running([*_SERVE, root, *_BIND], {}) as server:
+            assert server.fetch("/live.m3u8").content == b"#EXTM3U"
+
+
+def test_a_root_whose_name_is_no_utf_8_is_served(folder: Path) -> None:
+    os.rename(folder / "site", os.path.join(folder, "\udcff"))
+    with running([*_SERVE, "\udcff", *_BIND], {}, cwd=str(folder)) as server:
+        assert r"\udcff" in server.log
+        assert server.fetch("/").content == b"home"
 
 
 @pytest.mark.parametrize("option", ["--nope", "--workers=0", "--keep-alive=-1", "--certfile=nope"])
@@ -136,7 +290,7 @@ def test_an_address_that_is_not_ours_is_one_line_and_exit_code_1(
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("lane", ["hypercorn", "hypercorn-uvloop", "uvicorn"])
+@pytest.mark.parametrize("lane", ["uvicorn"])
 def test_servers_are_told_of_a_mistake_in_one_line(folder: Path, lane: str) -> None:
     command = [part.replace("{port}", "0") for part in LANES[lane]]
     done = run(*command, cwd=folder, ASYNCSTATIC_ROOT="missing")
