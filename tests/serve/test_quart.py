@@ -247,6 +247,37 @@ async def test_urls_are_those_of_the_manifest(app: Quart) -> None:
         assert static_url("src/main.ts") == "/static/assets/main-BRBmoGS9.js"
 
 
+MISSPELLED = "static file 'src/mian.ts' is not in the manifest: did you mean 'src/main.ts'?"
+
+
+@pytest.mark.parametrize("helper", [static_tag, static_url])
+@pytest.mark.parametrize("switch", ["debug", "testing"])
+async def test_a_name_missing_from_the_manifest_is_an_exception_in_development(
+    app: Quart, helper: Any, switch: str
+) -> None:
+    setattr(app, switch, True)
+    async with app.test_request_context("/"):
+        with pytest.raises(LookupError) as raised:
+            await asyncio.to_thread(helper, "src/mian.ts")
+        assert str(raised.value) == MISSPELLED
+        for name in ("src/main.ts", "app.css", "assets/main-BRBmoGS9.js"):
+            assert "/static/" in await asyncio.to_thread(helper, name)
+
+
+@pytest.mark.parametrize("on_the_loop", [True, False])
+async def test_a_name_missing_from_the_manifest_is_logged_once_in_production(
+    app: Quart, on_the_loop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with app.test_request_context("/"):
+        for name in ["src/mian.ts", "app.css", "assets/main-BRBmoGS9.js"] * 3:
+            if on_the_loop:
+                static_tag(name)
+            else:
+                await asyncio.to_thread(static_tag, name)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert [record.getMessage() for record in caplog.records] == [MISSPELLED]
+
+
 @pytest.mark.parametrize(
     ("name", "immutable"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
 
+from asyncstatic.files.source import logger
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import StaticMiddleware
 from asyncstatic.serve.quart.connection import FileConnection
@@ -25,6 +28,7 @@ __all__ = ["AsyncStatic", "static_tag", "static_url"]
 _EXTENSION = "asyncstatic"
 _DEFAULT_PREFIX = "/static"
 _STYLES = ".css"
+_CHECKED_NAMES = 1000  # names come from the app's templates; this bounds a mistake
 
 
 class AsyncStatic:
@@ -75,6 +79,7 @@ class AsyncStatic:
         self._prefix = prefix
         self._endpoint = endpoint
         self._settings = settings
+        self._checked: set[str] = set()
         if app is not None:
             self.init_app(app)
 
@@ -107,7 +112,15 @@ class AsyncStatic:
         """Return the URL of a file: the fingerprinted one where the manifest has one.
 
         In a request it is `url_for`'s, mount point of the app included; elsewhere a plain path.
+
+        Raises:
+            LookupError: neither the manifest nor the root has the name, and the app runs with
+                `debug` or `testing`. Otherwise that is logged once for each name.
         """
+        self._check_name(filename)
+        return self._url(filename)
+
+    def _url(self, filename: str) -> str:
         if has_request_context():
             return current_app.url_for(self._endpoint, filename=filename)
         return quote(f"{self.prefix}/{self._file(filename)}")
@@ -120,7 +133,11 @@ class AsyncStatic:
         Args:
             filename: the logical name, as in the manifest.
             **attributes: further attributes; True for one without a value.
+
+        Raises:
+            LookupError: as `url`.
         """
+        self._check_name(filename)
         manifest, file = self.static.manifest, self._file(filename)
         parts = [self._link("stylesheet", name) for name in manifest.styles.get(filename, ())]
         if file.endswith(_STYLES):
@@ -140,6 +157,38 @@ class AsyncStatic:
         key = current_app.secret_key or ""
         return SignedURLs(key, prefix=self.prefix).sign(filename, expires_in=expires_in)
 
+    def _check_name(self, filename: str) -> None:
+        """Report a name that the manifest lacks, and that is no other file of the root either.
+
+        A developer gets an exception at once, even if that waits for the disk. In production
+        each name is looked for once, in a thread.
+        """
+        manifest = self.static.manifest
+        if not self.static.settings.manifest or filename in manifest.files:
+            return
+        if current_app.debug or current_app.testing:
+            if problem := self._problem_with(filename):
+                raise LookupError(problem)
+        elif filename not in self._checked and len(self._checked) < _CHECKED_NAMES:
+            self._checked.add(filename)
+            try:
+                asyncio.get_running_loop().run_in_executor(None, self._log_problem, filename)
+            except RuntimeError:  # in a thread
+                self._log_problem(filename)
+
+    def _problem_with(self, filename: str) -> str:
+        files = self.static.manifest.files
+        path = os.path.join(self.static.root, filename)
+        if filename in files.values() or os.path.isfile(path):
+            return ""
+        close = difflib.get_close_matches(filename, files, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "mend the name, or build the site again"
+        return f"static file {filename!r} is not in the manifest: {hint}"
+
+    def _log_problem(self, filename: str) -> None:
+        if problem := self._problem_with(filename):
+            logger.error("%s", problem)
+
     def _file(self, filename: str) -> str:
         return self.static.manifest.files.get(filename, filename)
 
@@ -149,7 +198,7 @@ class AsyncStatic:
 
     def _attributes(self, name: str, file: str, others: dict[str, str | bool]) -> Markup:
         """Render attributes; the integrity value is that of exactly this file."""
-        all_: dict[str, str | bool] = {name: self.url(file)}
+        all_: dict[str, str | bool] = {name: self._url(file)}
         integrity = self.static.manifest.integrity.get(file)
         if integrity:
             all_["integrity"] = integrity
