@@ -21,7 +21,13 @@ from typing import NamedTuple
 
 from asyncstatic.files import kernel
 from asyncstatic.files.decoding import can_decode
-from asyncstatic.files.handle import Handle, ReadBegunError, identity_of, read_fully
+from asyncstatic.files.handle import (
+    ReadBegunError,
+    identity_of,
+    open_handle,
+    read_fully,
+    read_version,
+)
 from asyncstatic.files.memory import BoundedDict, Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.resolver import choose_resolver
@@ -33,7 +39,6 @@ from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representa
 from asyncstatic.settings import Settings
 
 _NOBODY_MAY_READ = 0o444
-_ATTEMPTS = 3  # to read a small file that is being written
 _RENEWALS = 10  # deploys, one right after another, that a lookup may meet
 _READ_TAKES = (0.0003, 0.001)  # seconds: flash, and a busy one
 _HASH_STEP = 1 << 20
@@ -307,23 +312,22 @@ class Directory:
         """Make the answer; a handle it holds is taken out of `files`."""
         if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
             return self._in_memory(chosen, facts, witnesses, nowait)
-        digest = self._known_digest(chosen, nowait) if self._settings.etag == "content" else None
+        handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
+        same, identity = handle.identity == chosen.identity, handle.identity
+        digest = None
+        if self._settings.etag == "content":
+            digest = self._known_digest(chosen._replace(identity=identity), nowait)
         files.remove(chosen)
-        handle = Handle(chosen.fd, chosen.identity, self._pool)
-        return Opened(facts._replace(digest=digest), handle=handle, witnesses=lasting(witnesses))
+        facts = facts._replace(identity=identity, digest=digest)
+        return Opened(facts, handle=handle, witnesses=lasting(witnesses) if same else ())
 
     def _in_memory(
         self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
     ) -> Opened | Absence:
-        """Read all octets of one version: a file that is being written is read again."""
-        identity = chosen.identity
-        for _ in range(_ATTEMPTS):
-            octets = read_fully(chosen.fd, 0, identity.size, nowait=nowait)
-            before, identity = identity, identity_of(kernel.fstat(chosen.fd))
-            if before == identity and len(octets) == identity.size:
-                break
-        else:
+        version = read_version(chosen.fd, chosen.identity, nowait=nowait)
+        if version is None:
             return Absence.OVERLOADED
+        identity, octets = version
         digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
         facts = facts._replace(identity=identity, digest=digest)
         same = identity == chosen.identity

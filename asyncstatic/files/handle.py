@@ -10,9 +10,11 @@ from collections.abc import Callable
 from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
 from asyncstatic.files.root import release
+from asyncstatic.files.samples import Blocks, Samples, read_blocks
 from asyncstatic.http.model import Identity
 
 _STRIDE = 1024 * 1024
+_ATTEMPTS = 3  # to see a file that is being written in one state
 _WARM_SECONDS = 0.05  # for which what was seen in the page cache is taken to be there still
 
 
@@ -23,12 +25,14 @@ class _Descriptor:
         holders: how many they are.
         warm: octets that were in the page cache lately.
         seen: when the first of them were (`time.monotonic`).
+        samples: what is remembered of the content.
     """
 
-    __slots__ = ("holders", "seen", "warm")
+    __slots__ = ("holders", "samples", "seen", "warm")
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity) -> None:
         self.holders = 1
+        self.samples = Samples(identity)
         self.warm = range(0)
         self.seen = 0.0
 
@@ -67,7 +71,7 @@ class Handle:
         self.fd = fd
         self.identity = identity
         self._pool = pool
-        self._descriptor = _Descriptor()
+        self._descriptor = _Descriptor(identity)
 
     def again(self) -> Handle:
         """Make another handle on the same descriptor; the last one that is closed closes it."""
@@ -132,22 +136,78 @@ class Handle:
         if not self.is_warm(offset, count):
             await self._in_pool(_warm_and_close, offset, count)
 
-    async def _in_pool(self, call: Callable[..., Result], offset: int, count: int) -> Result:
+    async def _in_pool(self, call: Callable[..., Result], *args: object) -> Result:
         """Call with a duplicate: a caller who is cancelled may close the handle meanwhile."""
         self._pool.admit()  # before there is a duplicate, which only the call closes
-        return await self._pool.run(call, kernel.dup(self.fd), offset, count)
+        return await self._pool.run(call, kernel.dup(self.fd), *args)
+
+    # -- whether the promised content is still there ---------------------------------------
+
+    def sample_end(self, *, nowait: bool) -> None:
+        """Remember the last block of the content, right after the file was opened.
+
+        Args:
+            nowait: do not wait for the disk; then the block may stay unknown.
+        """
+        samples = self._descriptor.samples
+        for read in (kernel.pread_nowait,) if nowait else (kernel.pread_nowait, kernel.pread):
+            blocks = read_blocks(self.fd, [samples.last], samples.size, read)
+            if blocks.read[samples.last] is not None:
+                samples.compare(blocks)
+                break
+
+    def sample_nowait(self) -> None:
+        """Remember those blocks of the content that are in the page cache."""
+        if not self._descriptor.samples.are_complete:
+            self._compare_nowait()
+
+    async def sample(self) -> None:
+        """Remember some blocks of the content, before it is sent.
+
+        Raises:
+            PoolBusyError: the disk did not answer in time.
+        """
+        self.sample_nowait()
+        if not self._descriptor.samples.are_complete:
+            await self._compare()
+
+    def is_unchanged_nowait(self) -> bool | None:
+        """Tell whether the content is what it was when the handle was opened.
+
+        A file that only grew, or whose times only changed, still has its content, as far as its
+        `Samples` can tell. The change time (ctime) is not compared: a deploy that renames another
+        file over the name changes it, and the content of this file stays.
+
+        Returns:
+            None: a block would have to be read from the disk.
+        """
+        if self._descriptor.samples.expect(kernel.fstat(self.fd)):
+            return True
+        return self._compare_nowait()
+
+    async def is_unchanged(self) -> bool:
+        """Tell whether the content is what it was, waiting for the disk if need be.
+
+        Raises:
+            PoolBusyError: the disk did not answer in time.
+        """
+        unchanged = self.is_unchanged_nowait()
+        return await self._compare() if unchanged is None else unchanged
 
     def changed(self) -> bool:
-        """Tell whether the bytes may have changed since the handle was opened.
+        """Tell whether the content may have changed, as far as can be told without waiting."""
+        return self.is_unchanged_nowait() is not True
 
-        Not by ctime: a rename over the name by a deploy changes that of the old file,
-        whose bytes stay what they were.
-        """
-        status = kernel.fstat(self.fd)
-        return (status.st_size, status.st_mtime_ns) != (
-            self.identity.size,
-            self.identity.mtime_ns,
+    def _compare_nowait(self) -> bool | None:
+        samples = self._descriptor.samples
+        return samples.compare(
+            read_blocks(self.fd, samples.offsets(), samples.size, kernel.pread_nowait)
         )
+
+    async def _compare(self) -> bool:
+        samples = self._descriptor.samples
+        blocks = await self._in_pool(_read_blocks_and_close, samples.offsets(), samples.size)
+        return samples.compare(blocks) is True
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -157,6 +217,31 @@ class Handle:
         self._descriptor.holders -= 1
         if not self._descriptor.holders:
             release(fd)
+
+
+def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Handle:
+    """Make a handle of a descriptor just opened, and remember the last block of its content.
+
+    Args:
+        fd: belongs to the handle from then on.
+        identity: of the file. If the file is written at this moment, that of the handle is newer.
+        pool: waits for the disk.
+        nowait: do not wait for the disk now.
+    """
+    for _ in range(_ATTEMPTS):
+        handle = Handle(fd, identity, pool)
+        handle.sample_end(nowait=nowait)
+        identity = identity_of(kernel.fstat(fd))
+        if identity == handle.identity:
+            break
+    return handle
+
+
+def _read_blocks_and_close(fd: int, offsets: list[int], end: int) -> Blocks:
+    try:
+        return read_blocks(fd, offsets, end, kernel.pread)
+    finally:
+        release(fd)
 
 
 def _read_and_close(fd: int, offset: int, count: int) -> bytes:
@@ -192,6 +277,33 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
         octets = kernel.pread(fd, count, offset) if count else b""
         parts.append(octets)
     return b"".join(parts)
+
+
+def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity, bytes] | None:
+    """Read the whole content of a small file, of one version; a file that is being written again.
+
+    Args:
+        fd: of the file.
+        identity: as last seen.
+        nowait: as `read_fully`.
+
+    Returns:
+        The content, and the identity it had; None if the file never stays what it is. Of a file that
+        is written all the time, that is what two readings one after the other agreed on.
+
+    Raises:
+        ReadBegunError, OSError: as `read_fully`.
+    """
+    earlier, earlier_identity = b"", identity
+    for attempt in range(_ATTEMPTS):
+        content = read_fully(fd, 0, identity.size, nowait=nowait)
+        before, identity = identity, identity_of(kernel.fstat(fd))
+        if before == identity and len(content) == identity.size:
+            return identity, content
+        if attempt < _ATTEMPTS - 1:
+            earlier, earlier_identity = content, before
+    only_grew = len(earlier) == earlier_identity.size > 0 and content.startswith(earlier)
+    return (earlier_identity, earlier) if only_grew else None
 
 
 class ReadBegunError(BlockingIOError):

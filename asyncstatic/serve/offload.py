@@ -18,6 +18,7 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ByteRange, Decoded, Representation, ResponsePlan
+from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message
 from asyncstatic.settings import Settings
 
@@ -30,10 +31,6 @@ _KEPT = frozenset(
         *(b"access-control-allow-origin", b"access-control-expose-headers"),
     }
 )
-
-
-class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is no error of ours
-    """The content cannot be finished; the connection must not end cleanly."""
 
 
 # -- zerocopysend: from our handle ---------------------------------------------------------------
@@ -65,18 +62,19 @@ async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[M
         OSError, PoolBusyError: the disk failed.
         TransferAborted: the file changed while it was sent.
     """
+    await handle.sample()
     file = _File(handle)
     parts = list(plan.content)
     for position, part in enumerate(parts):
         more_parts = position + 1 < len(parts)
         if isinstance(part, bytes):
             if not more_parts:
-                _refuse_changed(handle)
+                await _refuse_changed(handle)
             yield {"type": "http.response.body", "body": part, "more_body": more_parts}
         elif isinstance(part, ByteRange):
             for offset, count in _windows(part):
                 await handle.warm(offset, count)
-                _refuse_changed(handle)
+                await _refuse_changed(handle)
                 yield {
                     "type": "http.response.zerocopysend",
                     "file": file,
@@ -91,8 +89,8 @@ def _windows(part: ByteRange) -> Iterator[tuple[int, int]]:
         yield offset, min(_WINDOW, part.last + 1 - offset)
 
 
-def _refuse_changed(handle: Handle) -> None:
-    if handle.changed():
+async def _refuse_changed(handle: Handle) -> None:
+    if not await handle.is_unchanged():
         raise TransferAborted("the file changed while it was sent")
 
 

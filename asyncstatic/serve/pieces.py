@@ -17,7 +17,7 @@ from contextlib import aclosing
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
-from asyncstatic.serve.offload import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 
 LARGEST = 256 * 1024
 SMALLEST = 16 * 1024
@@ -46,9 +46,10 @@ class Pieces:
             OSError, PoolBusyError, DecodingError, TransferAborted: there is no more to send.
         """
         try:
+            await self._handle.sample()
             async with aclosing(self._pieces()) as pieces:
                 async for piece, more in pieces:
-                    if not more and self._handle.changed():
+                    if not more and not await self._handle.is_unchanged():
                         raise TransferAborted("the file changed while it was sent")
                     yield piece, more
                     _under_way.discard(self)

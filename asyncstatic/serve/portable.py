@@ -6,7 +6,7 @@ on `receive` and needs its turn to be heard. Where the server offers to send fro
 it is told what to send (see `offload`).
 
 A transfer that cannot be finished - the file changed, the disk failed, the client stalls -
-is never ended cleanly. Over HTTP/1.1 the exception lets the server close the connection inside
+is never ended cleanly, and is reported (`cut`). Over HTTP/1.1 the exception lets the server close the connection inside
 the content; over HTTP/2 and 3, where servers would not reset the stream, it ends short of
 its Content-Length, which clients must treat as malformed (RFC 9113 §8.1.1).
 """
@@ -19,9 +19,10 @@ from contextlib import aclosing, suppress
 from asyncstatic.files.decoding import DecodingError
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.pool import PoolBusyError
-from asyncstatic.files.source import Opened, logger
+from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
-from asyncstatic.serve.offload import TransferAborted, by_name, handle_messages, takes_handles
+from asyncstatic.serve.cut import TransferAborted, report_cut
+from asyncstatic.serve.offload import by_name, handle_messages, takes_handles
 from asyncstatic.serve.pieces import Pieces
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
 
@@ -86,8 +87,7 @@ async def send_plan(
     except _ClientGoneError:
         return
     except UNFINISHED as error:
-        logger.info("transfer aborted: %r", error)
-        await _abort(scope, send, error)
+        await _abort(scope, send, report_cut(plan, opened, sender.sent_bytes, error))
     finally:
         watcher.cancel()
         with suppress(asyncio.CancelledError):
@@ -152,9 +152,9 @@ async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
     sender.client_has_gone()
 
 
-async def _abort(scope: Scope, send: Send, error: Exception) -> None:
+async def _abort(scope: Scope, send: Send, aborted: TransferAborted) -> None:
     if may_abort(scope):
-        raise TransferAborted(str(error) or type(error).__name__) from error
+        raise aborted
     # The stream may be gone already, or be one that its client keeps shut; short is what we want.
     with suppress(Exception):
         async with asyncio.timeout(_LAST_WORD):
@@ -162,11 +162,16 @@ async def _abort(scope: Scope, send: Send, error: Exception) -> None:
 
 
 class _Sender:
-    """Sends messages to one client, each within the deadline."""
+    """Sends messages to one client, each within the deadline.
+
+    Attributes:
+        sent_bytes: of content, that the server took.
+    """
 
     def __init__(self, send: Send, timeout: float) -> None:
         self._send = send
         self._timeout = timeout
+        self.sent_bytes = 0
         self._waiting: asyncio.Timeout | None = None
         self._client_gone = False
 
@@ -193,9 +198,14 @@ class _Sender:
             async with asyncio.timeout(self._timeout) as self._waiting:
                 if not self._client_gone:
                     await self._send(message)
+                    self.sent_bytes += len(message.get("body", b"")) + message.get("count", 0)
         except TimeoutError:
             if not self._client_gone:
                 raise
+        except OSError as error:  # says that the client has gone, in ASGI 2.4 and later
+            if "file" in message and not isinstance(error, ConnectionError):
+                raise  # from the disk
+            self._client_gone = True
         finally:
             self._waiting = None
         if self._client_gone:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gzip
 import hashlib
+import itertools
 import os
 import socket
 import time
@@ -450,21 +451,41 @@ async def test_small_content_is_of_one_version(
     assert facts(found).digest == hashlib.sha256(b"new version").digest()
 
 
-async def test_a_file_that_never_stands_still_is_not_served(
-    tmp_path: Path, opened_on: Open, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("mode", "served"),
+    [
+        pytest.param("ab", b"0", id="grows"),
+        pytest.param("r+b", None, id="is rewritten"),
+        pytest.param("wb", None, id="is emptied and rewritten"),
+    ],
+)
+async def test_of_a_file_that_never_stands_still_only_content_that_stays_is_served(
+    tmp_path: Path,
+    opened_on: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    served: bytes | None,
 ) -> None:
     build(tmp_path, {"a": b"0"})
     directory = opened_on(tmp_path)
-    pread = kernel.pread
+    pread, written = kernel.pread, itertools.count(1)
 
-    def growing(fd: int, count: int, offset: int) -> bytes:
+    def writing(fd: int, count: int, offset: int) -> bytes:
         octets = pread(fd, count, offset)
-        with (tmp_path / "a").open("ab") as file:
-            file.write(b"+")
+        with (tmp_path / "a").open(mode) as file:
+            file.write(b"%d" % next(written))
         return octets
 
-    monkeypatch.setattr(kernel, "pread", growing)
-    assert await directory.open(lookup("a")) is Absence.OVERLOADED
+    monkeypatch.setattr(kernel, "pread", writing)
+    found = await directory.open(lookup("a"))
+    if served is None:
+        assert found is Absence.OVERLOADED
+    else:
+        content = await octets_of(found)
+        assert content.startswith(served)
+        assert (tmp_path / "a").read_bytes().startswith(content)
+        assert facts(found).length == len(content)
+        assert facts(found).digest == hashlib.sha256(content).digest()
 
 
 async def test_a_sidecar_has_the_date_of_its_original(tmp_path: Path, opened_on: Open) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.snapshot import Snapshot
@@ -107,6 +111,57 @@ def test_a_snapshot_is_sent_for_the_octets_it_holds(
     left = Outgoing(handle, HEAD, plan, Snapshot(b"S" * held))
     expected = HEAD + b"L" * (last + 1 - first - held) + b"S" * held
     assert _sent(left, ends, lambda: None) == expected
+
+
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _rewrite_and_grow(path: Path) -> None:
+    path.write_bytes(b"N" * (SIZE + 4))
+
+
+@pytest.mark.parametrize("tail", [None, b"L" * TAIL], ids=["from the file", "a snapshot"])
+@pytest.mark.parametrize(
+    ("change", "whole"), [(_append, True), (os.utime, True), (_rewrite_and_grow, False)]
+)
+async def test_blocks_that_must_be_read_from_the_disk_are_waited_for(
+    handle: Handle,
+    ends: tuple[socket.socket, socket.socket],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tail: bytes | None,
+    change: Callable[[Path], None],
+    whole: bool,
+) -> None:
+    """A file grew, and the blocks that prove it are not in the page cache any more."""
+    server, client = ends
+    left = Outgoing(handle, HEAD, PLAN, Snapshot(tail) if tail else None)
+    received, waited = b"", 0
+    monkeypatch.setattr(kernel, "pread_nowait", lambda *_: None)
+    await asyncio.to_thread(change, tmp_path / "large.bin")
+    with nullcontext() if whole else pytest.raises(ContentChangedError):
+        while (waits := left.send(server)) is not Waits.NOTHING:
+            received += taken(client)
+            if waits is Waits.DISK:
+                waited += 1
+                await left.wait_for_disk()
+        received += taken(client)
+    assert waited
+    assert (received == HEAD + b"L" * SIZE) is whole
+
+
+def test_what_is_left_is_counted(handle: Handle, ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    parts = (b"before", ByteRange(0, SIZE - 1), b"between", ByteRange(5, 9), b"after")
+    total = len(HEAD) + len(b"beforebetweenafter") + SIZE + 5
+    left, received = Outgoing(handle, HEAD, ResponsePlan(206, (), parts)), 0
+    assert left.unsent_bytes == total
+    while left.send(server) is not Waits.NOTHING:
+        received += len(taken(client))
+        assert 0 < left.unsent_bytes <= total - received
+    assert left.unsent_bytes == 0
 
 
 def test_of_a_file_that_changed_a_snapshot_is_sent_no_more(

@@ -142,12 +142,17 @@ def _rewrite(path: Path) -> None:
         file.write(b"\0" * SIZE)
 
 
+def _rewrite_and_grow(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0" * (SIZE + 4))
+
+
 def _append(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"more")
 
 
-@pytest.mark.parametrize("change", [_truncate, _rewrite, _append])
+@pytest.mark.parametrize("change", [_truncate, _rewrite, _rewrite_and_grow])
 def test_a_file_that_changes_while_it_is_sent_does_not_end_cleanly(
     inside: Inside, root: Path, change: Callable[[Path], None]
 ) -> None:
@@ -171,6 +176,20 @@ def test_a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end(
         start = taken.index(b"\r\n\r\n") + 4
         taken += connection.take(start + SIZE - len(taken))
         assert taken[start:] == CONTENT
+
+
+@pytest.mark.parametrize("change", [_append, os.utime])
+def test_a_file_that_only_grows_or_is_touched_while_it_is_sent_is_sent_to_its_end(
+    inside: Inside, root: Path, change: Callable[[Path], None]
+) -> None:
+    with inside.connect(receive_buffer=65_536) as connection:
+        for _ in range(2):
+            connection.send(head("/large.bin"))
+            connection.receive(100_000)
+            change(root / "large.bin")
+            answer = connection.read()
+            assert answer.content[:SIZE] == CONTENT
+            assert answer.complete
 
 
 # -- disks that are slow ---------------------------------------------------------------------

@@ -36,6 +36,15 @@ def grow(path: Path) -> None:
         file.write(b"B" * 1000)
 
 
+def rewrite_and_grow(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(NEW + b"B")
+
+
+def touch(path: Path) -> None:
+    os.utime(path)
+
+
 def replace(path: Path) -> None:
     fresh = path.with_name("fresh")
     fresh.write_bytes(NEW)
@@ -66,7 +75,9 @@ CHANGES = [
     pytest.param(truncate, {"incomplete"}, id="truncated"),
     pytest.param(empty, {"incomplete"}, id="emptied"),
     pytest.param(rewrite, {"incomplete", "wholly old"}, id="rewritten in place"),
-    pytest.param(grow, {"incomplete"}, id="grown"),
+    pytest.param(rewrite_and_grow, {"incomplete", "wholly old"}, id="rewritten and grown"),
+    pytest.param(grow, {"wholly old"}, id="grown"),
+    pytest.param(touch, {"wholly old"}, id="touched"),
     pytest.param(replace, {"wholly old"}, id="renamed over"),
     pytest.param(unlink, {"wholly old"}, id="unlinked"),
 ]

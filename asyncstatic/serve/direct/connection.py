@@ -24,6 +24,7 @@ from typing import Any, cast
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import Answer, Pending
+from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import DirectEntry
@@ -385,5 +386,6 @@ class DirectProtocol(asyncio.Protocol):
 
     def _give_up(self, error: Exception) -> None:
         """End in the midst of an answer, so that the client can see it is not whole."""
-        logger.info("transfer aborted: %r", error)
+        if not isinstance(error, (ConnectionError, TransferAborted)):  # which were reported
+            logger.warning("an answer was cut: %r", error)
         self.abort()

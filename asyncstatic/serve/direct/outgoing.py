@@ -87,12 +87,13 @@ class Outgoing:
         self._refers = False  # the socket, to pages of the stretch
         self._draining = False
         self._is_over()
+        handle.sample_nowait()  # before anything is sent; what is on the disk, in `wait_for_disk`
 
     @property
-    def left(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that have not been sent yet, those of the head among them."""
-        parts = (len(part) if isinstance(part, bytes) else part.length for part in self._parts)
-        return len(self._octets) + self._end - self._position + sum(parts)
+        parts = sum(len(p) if isinstance(p, bytes) else p.length for p in self._parts)
+        return len(self._octets) + self._end - self._position + parts
 
     # -- without waiting -------------------------------------------------------------------
 
@@ -137,7 +138,8 @@ class Outgoing:
         return self._send_pages(out, room)
 
     def _send_octets(self, out: socket.socket, room: int) -> int:
-        more = MORE if self._tail is not None and self._is_copied() else 0
+        snapshot_follows = self._tail is not None and self._is_copied()
+        more = MORE if snapshot_follows and self._position < self._end else 0
         sent = _send(out, self._octets, flags=more)
         self._octets = self._octets[sent:]
         return room if self._octets else sent
@@ -172,18 +174,20 @@ class Outgoing:
             got = self._handle.read_into_nowait(piece, self._position)
             if got is None:
                 return self._send_octets(out, room) if before else None
-            self._check(got)
+            if not self._check(got):
+                return self._send_octets(out, room) if before else None
             sent = _send(out, before, piece[:got])
         self._octets = before[sent:]
         self._position += max(sent - len(before), 0)
         return sent if sent == len(before) + got else room
 
-    def _send_snapshot(self, out: socket.socket, tail: Snapshot, room: int) -> int:
+    def _send_snapshot(self, out: socket.socket, tail: Snapshot, room: int) -> int | None:
         """Send of the end, without a copy, while the file is what the head says."""
         if self._refers and self._end - self._position <= LAST and not self._may_send_last(out):
             return room
         count = self._allowed()
-        self._check(count)
+        if not self._check(count):
+            return None
         first = self._position - self._end + len(tail)
         try:
             sent = kernel.sendfile(out.fileno(), tail.fd, first, count)
@@ -210,9 +214,11 @@ class Outgoing:
             ContentChangedError, OSError: as `send`.
             PoolBusyError: the disk did not answer in time.
         """
+        await self._handle.sample()
         if self._is_copied():
             octets = await self._handle.read(self._position, min(self._allowed(), TAIL))
-            self._check(len(octets))
+            if not self._check(len(octets)) and not await self._handle.is_unchanged():
+                raise _changed()
             self._position += len(octets)
             self._octets = octets
         else:
@@ -228,12 +234,14 @@ class Outgoing:
             self._warm_until = self._position + count
         return warm
 
-    def _check(self, got: int) -> None:
-        """Refuse to go on with a file that is not what it was."""
+    def _check(self, got: int) -> bool:
+        """Refuse to go on with content that is not what it was; False if the disk must tell."""
         if not got:
             raise ContentChangedError("the file became shorter")
-        if self._handle.changed():
-            raise ContentChangedError("the file changed while it was sent")
+        unchanged = self._handle.is_unchanged_nowait()
+        if unchanged is False:
+            raise _changed()
+        return unchanged is True
 
     # -- what is left ----------------------------------------------------------------------
 
@@ -266,6 +274,10 @@ class Outgoing:
             self._position, self._end = part.first, part.last + 1
             self._warm_until = 0  # it may lie before the last one
             self._refers = False
+
+
+def _changed() -> ContentChangedError:
+    return ContentChangedError("the file changed while it was sent")
 
 
 def _send(out: socket.socket, *octets: bytes | memoryview, flags: int = 0) -> int:

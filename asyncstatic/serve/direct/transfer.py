@@ -18,6 +18,7 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.cut import report_cut
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
 from asyncstatic.serve.direct.writer import SocketWriter
@@ -43,9 +44,8 @@ class Client(Protocol):
 class Transfer:
     """Sends one response whose content is in a file, and closes the file.
 
-    It fails with `ContentChangedError` or `TransferAborted` when the file changed, with `OSError`
-    when disk or connection failed, with `PoolBusyError` when the disk did not answer in time: then
-    what was sent must not end cleanly.
+    It fails with `ConnectionError` when the client has gone, and with `TransferAborted`, which has
+    been reported, when the file changed or the disk failed: then what was sent must not end cleanly.
 
     Args:
         client: where to.
@@ -62,8 +62,8 @@ class Transfer:
         "_opened",
         "_out",
         "_outgoing",
+        "_passed",
         "_plan",
-        "_sent_through",
         "_tail",
         "_task",
         "_watched",
@@ -71,7 +71,6 @@ class Transfer:
     )
 
     _out: socket.socket
-    _outgoing: Outgoing
 
     def __init__(
         self,
@@ -87,9 +86,10 @@ class Transfer:
         self._head = head
         self._plan = plan
         self._tail = tail
+        self._outgoing: Outgoing | None = None
+        self._passed = 0  # bytes of content, to the transport
         self._task: asyncio.Task[None] | None = None
         self._watched = False
-        self._sent_through = 0
         self.then = then
 
     @property
@@ -99,9 +99,9 @@ class Transfer:
     @property
     def sent(self) -> int:
         """Bytes of content that have left, or wait in the transport."""
-        if not hasattr(self, "_outgoing"):
-            return self._sent_through
-        return max((self._plan.length or 0) - self._outgoing.left, 0)
+        if self._outgoing is None:
+            return self._passed
+        return max((self._plan.length or 0) - self._outgoing.unsent_bytes, 0)
 
     def cancel(self) -> None:
         """Send no more from now on; harmless after the end. The loop watches nothing then."""
@@ -120,8 +120,10 @@ class Transfer:
             self._task = self._client.spawn(self._begin_later(outlet))
             return False
         try:
-            self._look_at(out)
-            waits = self._outgoing.send(out)
+            waits = self._look_at(out).send(out)
+        except Exception as error:
+            self._stop()
+            raise self._reported(error) from error
         except BaseException:
             self._stop()
             raise
@@ -155,15 +157,17 @@ class Transfer:
 
     # -- past the transport ----------------------------------------------------------------
 
-    def _look_at(self, out: socket.socket) -> None:
+    def _look_at(self, out: socket.socket) -> Outgoing:
         self._out = out
-        self._outgoing = Outgoing(self._handle, self._head, self._plan, self._tail)
-        self._outgoing.look_ahead()
+        outgoing = Outgoing(self._handle, self._head, self._plan, self._tail)
+        outgoing.look_ahead()
+        self._outgoing = outgoing
+        return outgoing
 
     def _go_on(self) -> None:
         """Send what the client has made room for."""
         try:
-            waits = self._outgoing.send(self._out)
+            waits = cast("Outgoing", self._outgoing).send(self._out)
         except Exception as error:
             self._end(error)
             return
@@ -182,7 +186,7 @@ class Transfer:
     async def _read(self) -> None:
         """Have the next octets read, which has a deadline of its own."""
         try:
-            await self._outgoing.wait_for_disk()
+            await cast("Outgoing", self._outgoing).wait_for_disk()
         except Exception as error:
             self._end(error)
             return
@@ -207,7 +211,13 @@ class Transfer:
 
     def _end(self, error: Exception | None) -> None:
         self._stop()
-        self._client.transferred(self, error)
+        self._client.transferred(self, error and self._reported(error))
+
+    def _reported(self, error: Exception) -> Exception:
+        """Report a transfer that we cut, but not one whose client has gone."""
+        if isinstance(error, ConnectionError):
+            return error
+        return report_cut(self._plan, self._opened, self.sent, error)
 
     # -- through it ------------------------------------------------------------------------
 
@@ -218,7 +228,7 @@ class Transfer:
         async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
             async for piece, _ in pieces:
                 self._client.transport.write(piece)
-                self._sent_through += len(piece)
+                self._passed += len(piece)
                 await self._client.drained()
                 self._client.deadline.hold()
         self._client.deadline.progress()

@@ -9,11 +9,12 @@ from types import TracebackType
 
 from quart.wrappers.response import ResponseBody
 
-from asyncstatic.files.source import Opened, logger
+from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.pieces import Pieces
-from asyncstatic.serve.portable import UNFINISHED, TransferAborted, may_abort
+from asyncstatic.serve.portable import UNFINISHED, may_abort
 from asyncstatic.serve.quart.options import default_settings
 from asyncstatic.serve.scope import Scope
 
@@ -81,12 +82,14 @@ class PlanBody(ResponseBody):
         if handle is None:
             return
         loop = asyncio.get_running_loop()
+        sent = 0
         try:
             async with aclosing(aiter(Pieces(self.plan, handle))) as pieces:
                 async for piece, _ in pieces:
                     self._deadline.reschedule(loop.time() + self.timeout)
                     yield piece
+                    sent += len(piece)
         except UNFINISHED as error:
-            logger.info("transfer aborted: %r", error)
+            aborted = report_cut(self.plan, self.opened, sent, error)
             if self._may_abort:
-                raise TransferAborted(str(error) or type(error).__name__) from error
+                raise aborted from error

@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from typing import IO, Any, TypeAlias
 
 from asyncstatic.files import kernel
-from asyncstatic.files.handle import Handle, identity_of, read_fully
+from asyncstatic.files.handle import identity_of, open_handle, read_version
 from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.source import Opened, absence_of
@@ -95,24 +95,20 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
         raise FileNotFoundError(2, "no regular file")
     identity = identity_of(status)
     dated = _dating.tells((path,), identity) if path else True
-    facts = Representation((name,), identity, modified_ns=identity.mtime_ns, dated=dated)
     if identity.size <= _IN_MEMORY:
-        octets = _read(fd, identity.size, nowait)
-        if identity_of(kernel.fstat(fd)) == identity and len(octets) == identity.size:
+        version = read_version(fd, identity, nowait=nowait)
+        if version is not None:
+            identity, octets = version
             digest = hashlib.sha256(octets).digest()
             kernel.close(fd)
             hashed = Representation(
                 (name,), identity, digest=digest, modified_ns=identity.mtime_ns, dated=dated
             )
             return Opened(hashed, octets)
-    return Opened(facts, handle=Handle(fd, identity, _pool))
-
-
-def _read(fd: int, count: int, nowait: bool) -> bytes:
-    octets = kernel.pread_nowait(fd, count, 0) if nowait else read_fully(fd, 0, count)
-    if octets is None:
-        raise BlockingIOError
-    return octets
+    handle = open_handle(fd, identity, _pool, nowait=nowait)
+    modified_ns = handle.identity.mtime_ns
+    facts = Representation((name,), handle.identity, modified_ns=modified_ns, dated=dated)
+    return Opened(facts, handle=handle)
 
 
 def _is_readable(file: Any) -> bool:

@@ -1,0 +1,124 @@
+"""Small blocks of a file's content, which tell a file that only grew from one that was rewritten.
+
+Size and modification time show that a file changed, but not how. A log that is appended to, or a file
+that was touched, still has the content that a response promised; a file that was rewritten in place
+does not. So a few blocks of the promised content are remembered when a transfer begins: the first, the
+last, and some between. When size or time have changed, the blocks are read again and compared. If all
+agree, the transfer goes on, and the new size and time are what the next check expects.
+
+This misses a file that was rewritten only between the blocks (docs/security.md).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+from asyncstatic.files import kernel
+from asyncstatic.http.model import Identity
+
+BLOCKS = 16
+BLOCK_BYTES = 512
+# Within this time after a write, a second one may leave size and modification time as they are.
+_SETTLED_NS = 2_000_000_000
+
+Read: TypeAlias = Callable[[int, int, int], bytes | None]  # descriptor, bytes, offset
+
+
+class Blocks(NamedTuple):
+    """Blocks as they were read.
+
+    Attributes:
+        size: of the file in bytes, just before they were read.
+        mtime_ns: its modification time then.
+        read: offset -> content; None where it could not be read, or not without waiting.
+    """
+
+    size: int
+    mtime_ns: int
+    read: dict[int, bytes | None]
+
+
+def read_blocks(fd: int, offsets: Iterable[int], end: int, read: Read) -> Blocks:
+    """Read blocks that begin at `offsets` and end before `end`."""
+    status = kernel.fstat(fd)
+    read_now = {offset: _read_block(fd, offset, end, read) for offset in offsets}
+    return Blocks(status.st_size, status.st_mtime_ns, read_now)
+
+
+def _read_block(fd: int, offset: int, end: int, read: Read) -> bytes | None:
+    try:
+        return read(fd, min(BLOCK_BYTES, end - offset), offset)
+    except OSError:  # it proves nothing; who sends this part of the file sees the error, too
+        return None
+
+
+class Samples:
+    """What is remembered of the content of one open file.
+
+    Args:
+        identity: of the file when it was opened; its size is the promised length in bytes.
+
+    Attributes:
+        size: the promised length, in bytes.
+        are_complete: all blocks are known.
+    """
+
+    __slots__ = ("_hashes", "_is_settled", "_state", "are_complete", "size")
+
+    def __init__(self, identity: Identity) -> None:
+        self.size = identity.size
+        self._state = (identity.size, identity.mtime_ns)
+        self._is_settled = True
+        self.are_complete = False
+        self._hashes: dict[int, int] = {}  # offset -> hash of the block: shorter than its bytes
+
+    @property
+    def last(self) -> int:
+        """Offset of the last block."""
+        return max(self.size - BLOCK_BYTES, 0)
+
+    def offsets(self) -> list[int]:
+        """Return the offsets of all blocks; those between begin where no page ends."""
+        between = (self.last * number // (BLOCKS - 1) for number in range(BLOCKS - 1))
+        return sorted({*(offset - offset % BLOCK_BYTES for offset in between), self.last})
+
+    def expect(self, status: os.stat_result) -> bool:
+        """Tell whether the file has the size and time that were seen last."""
+        return self._is_settled and (status.st_size, status.st_mtime_ns) == self._state
+
+    def compare(self, blocks: Blocks) -> bool | None:
+        """Compare blocks with those that are known; remember the others if all agree.
+
+        Args:
+            blocks: all of them, or only the last when nothing is known yet.
+
+        Returns:
+            True: the promised content is still there. False: it is not, or nothing proves it.
+            None: a block that is known could not be read.
+        """
+        size, mtime_ns, read = blocks
+        same = (size, mtime_ns) == self._state
+        if size < self.size or not (same or self._hashes):
+            return False
+        for offset, known in self._hashes.items():
+            block = read.get(offset)
+            if block is None:
+                return None
+            if hash(block) != known:
+                return False
+        self._adopt(blocks, same)
+        for offset, block in read.items():
+            if block is not None:
+                self._hashes[offset] = hash(block)
+        of_all = len(read) > 1 or not self.last
+        self.are_complete = self.are_complete or (of_all and None not in read.values())
+        return True
+
+    def _adopt(self, blocks: Blocks, same: bool) -> None:
+        """Expect this size and time from now on: what comes later must be compared again."""
+        age = time.time_ns() - blocks.mtime_ns
+        self._is_settled = (same and self._is_settled) or age >= _SETTLED_NS
+        self._state = (blocks.size, blocks.mtime_ns)

@@ -1,0 +1,61 @@
+"""Transfers that we cut: the content cannot be finished, and the client must be able to see that.
+
+Each is reported in one line of our own log, which names the file and how much was sent. To an ASGI
+server an app can say "close this connection" only by raising an exception, and the server then logs
+a traceback, as if the app had a bug. So records about `TransferAborted` are dropped from the logs of
+Hypercorn and Uvicorn: ours says more.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from asyncstatic.files.pool import PoolBusyError
+from asyncstatic.files.source import Opened, logger
+from asyncstatic.http.model import ResponsePlan
+
+_REASONS: dict[type[Exception], str] = {
+    PoolBusyError: "the disk did not answer in time",
+    TimeoutError: "the client took nothing until its deadline",
+}
+_SERVER_LOGS = ("hypercorn.error", "uvicorn.error")
+
+
+class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is no error of ours
+    """The content cannot be finished; the connection must not end cleanly."""
+
+
+def report_cut(
+    plan: ResponsePlan, opened: Opened | None, sent: int, error: Exception
+) -> TransferAborted:
+    """Log that a transfer ends too early, and return the exception that makes a server end it.
+
+    A client that takes nothing until its deadline has cut the transfer itself: that is no warning.
+
+    Args:
+        plan: what should have been sent.
+        opened: what its content is of.
+        sent: bytes of content that were sent, or wait to be sent.
+        error: why there is no more.
+    """
+    name = "/".join(("", *opened.representation.segments)) if opened is not None else "a response"
+    length = "an unknown number of" if plan.length is None else plan.length
+    reason = str(error) or _REASONS.get(type(error), type(error).__name__)
+    level = logging.INFO if isinstance(error, TimeoutError) else logging.WARNING
+    logger.log(level, "cut %a after %d of %s bytes: %s", name, sent, length, reason)
+    for log in map(logging.getLogger, _SERVER_LOGS):
+        log.addFilter(_without_reported)  # again and again: a new configuration may drop it
+    aborted = TransferAborted(reason)
+    aborted.__cause__ = error
+    return aborted
+
+
+def _without_reported(record: logging.LogRecord) -> bool:
+    """Keep a record unless it is about a transfer that was reported."""
+    return not (record.exc_info and _is_reported(record.exc_info[1]))
+
+
+def _is_reported(error: BaseException | None) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_reported, error.exceptions))
+    return isinstance(error, TransferAborted)
