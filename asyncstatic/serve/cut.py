@@ -25,10 +25,8 @@ class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is
     """The content cannot be finished; the connection must not end cleanly."""
 
 
-def report_cut(
-    plan: ResponsePlan, opened: Opened | None, sent: int, error: Exception
-) -> TransferAborted:
-    """Log that a transfer ends too early, and return the exception that makes a server end it.
+def report_cut(plan: ResponsePlan, opened: Opened | None, sent: int, error: Exception) -> str:
+    """Log that a transfer ends too early, and return why; the caller raises `TransferAborted`.
 
     A client that takes nothing until its deadline has cut the transfer itself: that is no warning.
 
@@ -45,9 +43,7 @@ def report_cut(
     logger.log(level, "cut %a after %d of %s bytes: %s", name, sent, length, reason)
     for log in map(logging.getLogger, _SERVER_LOGS):
         log.addFilter(_without_reported)  # again and again: a new configuration may drop it
-    aborted = TransferAborted(reason)
-    aborted.__cause__ = error
-    return aborted
+    return reason
 
 
 def _without_reported(record: logging.LogRecord) -> bool:

@@ -152,9 +152,9 @@ async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
     sender.client_has_gone()
 
 
-async def _abort(scope: Scope, send: Send, aborted: TransferAborted) -> None:
+async def _abort(scope: Scope, send: Send, reason: str) -> None:
     if may_abort(scope):
-        raise aborted
+        raise TransferAborted(reason)
     # The stream may be gone already, or be one that its client keeps shut; short is what we want.
     with suppress(Exception):
         async with asyncio.timeout(_LAST_WORD):

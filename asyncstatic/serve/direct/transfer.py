@@ -18,7 +18,7 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.cut import report_cut
+from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.outgoing import Outgoing, Waits
 from asyncstatic.serve.direct.writer import SocketWriter
@@ -121,12 +121,11 @@ class Transfer:
             return False
         try:
             waits = self._look_at(out).send(out)
-        except Exception as error:
+        except BaseException as error:
             self._stop()
-            raise self._reported(error) from error
-        except BaseException:
-            self._stop()
-            raise
+            if isinstance(error, ConnectionError) or not isinstance(error, Exception):
+                raise
+            raise TransferAborted(self._report(error)) from error
         if waits is Waits.NOTHING:
             self._stop()
             return True
@@ -211,12 +210,12 @@ class Transfer:
 
     def _end(self, error: Exception | None) -> None:
         self._stop()
-        self._client.transferred(self, error and self._reported(error))
+        if error is not None and not isinstance(error, ConnectionError):  # the client has gone
+            error = TransferAborted(self._report(error))
+        self._client.transferred(self, error)
 
-    def _reported(self, error: Exception) -> Exception:
-        """Report a transfer that we cut, but not one whose client has gone."""
-        if isinstance(error, ConnectionError):
-            return error
+    def _report(self, error: Exception) -> str:
+        """Report a transfer that we cut."""
         return report_cut(self._plan, self._opened, self.sent, error)
 
     # -- through it ------------------------------------------------------------------------

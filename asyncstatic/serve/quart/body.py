@@ -90,6 +90,6 @@ class PlanBody(ResponseBody):
                     yield piece
                     sent += len(piece)
         except UNFINISHED as error:
-            aborted = report_cut(self.plan, self.opened, sent, error)
+            reason = report_cut(self.plan, self.opened, sent, error)
             if self._may_abort:
-                raise aborted from error
+                raise TransferAborted(reason) from error
