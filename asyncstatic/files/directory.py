@@ -4,6 +4,9 @@ One lookup: open the name, `fstat` what was opened, and use only that handle fro
 A directory is answered by its index; a file by itself or by the preferred of its fresh
 sidecars (``app.js.br`` beside ``app.js``). Everything goes through the same resolver.
 
+A sidecar is used once it is proven to decode to its original's bytes. Until then the original is
+sent, and the answer is not remembered.
+
 The same code runs on the event loop and in the pool. On the loop (`nowait`) every step
 raises BlockingIOError instead of waiting, and the lookup is begun again in a thread.
 """
@@ -15,41 +18,29 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.decoding import can_decode
-from asyncstatic.files.handle import (
-    ReadBegunError,
-    identity_of,
-    open_handle,
-    read_fully,
-    read_version,
-)
-from asyncstatic.files.memory import BoundedDict, Dating
+from asyncstatic.files.candidates import Candidates, File, is_stored
+from asyncstatic.files.digests import HASHED, Digests
+from asyncstatic.files.handle import ReadBegunError, identity_of, open_handle, read_version
+from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
+from asyncstatic.files.proof import Pair, Proofs
 from asyncstatic.files.resolver import choose_resolver
 from asyncstatic.files.root import Tree, fault, release
-from asyncstatic.files.sidecar import SUFFIXES, SidecarNames, is_fresh
+from asyncstatic.files.sidecar import SUFFIXES, SidecarNames
 from asyncstatic.files.source import Found, Opened, absence_of, is_forbidden, is_missing
-from asyncstatic.files.witness import DirectoryWitnesses, Witness, lasting
+from asyncstatic.files.witness import DirectoryWitnesses, Witness
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
 _NOBODY_MAY_READ = 0o444
 _RENEWALS = 10  # deploys, one right after another, that a lookup may meet
 _READ_TAKES = (0.0003, 0.001)  # seconds: flash, and a busy one
-_HASH_STEP = 1 << 20
-
-
-class _File(NamedTuple):
-    """A regular file that is open; whoever holds it closes `fd`."""
-
-    fd: int
-    identity: Identity
-    coding: str
+# Any sidecar may be the one that is decoded for a client that accepts none.
+_EACH_CODING = tuple((coding,) for coding in SUFFIXES)
 
 
 class Directory:
@@ -81,7 +72,8 @@ class Directory:
         self._sidecar_names = SidecarNames(self._resolver)
         self._begun: Lookup | None = None
         self._dating = Dating()
-        self._digests: BoundedDict[Identity, bytes] = BoundedDict(65_536)
+        self._digests = Digests()
+        self._proofs = Proofs()
         self._directories = DirectoryWitnesses(self.path)
 
     @property
@@ -123,6 +115,7 @@ class Directory:
     def close(self) -> None:
         """Give back root handle and threads."""
         self._pool.close()
+        self._proofs.close()
         self._resolver.close()
 
     def _find(self, lookup: Lookup, nowait: bool) -> Found:
@@ -169,7 +162,7 @@ class Directory:
             return Absence.MISSING
         return self._represent(lookup, original, nowait)
 
-    def _open_file(self, segments: tuple[str, ...], coding: str, nowait: bool) -> _File:
+    def _open_file(self, segments: tuple[str, ...], coding: str, nowait: bool) -> File:
         """Open one regular file; IsADirectoryError for a directory, ENXIO for other kinds."""
         fd = self._resolver.open(segments, cached_only=nowait)
         try:
@@ -184,10 +177,11 @@ class Directory:
         except BaseException:
             release(fd)
             raise
-        return _File(fd, identity_of(status), coding)
+        return File(fd, identity_of(status), coding)
 
     def _index(self, lookup: Lookup, nowait: bool) -> Found:
         """The first index that is there; without the slash, only that there is one."""
+        is_certain = True  # that the names before it are not there, in no way
         for name in self._settings.index:
             segments = (*lookup.segments, name)
             if not self._allowed(segments):
@@ -196,53 +190,53 @@ class Directory:
             try:
                 found = self._lookup(below, nowait)
             except (FileNotFoundError, NotADirectoryError):
-                continue
+                found = Absence.MISSING
             if isinstance(found, Opened) and not lookup.directory:
                 found.close()
                 return Folder(lookup.segments[-1]) if lookup.segments else Absence.MISSING
             if isinstance(found, Opened):
+                found.witnesses = found.witnesses if is_certain else ()
                 return found
+            is_certain = is_certain and not is_stored(self._directories.path_of(segments))
         return Absence.MISSING
 
     # -- negotiation: which of the stored codings ------------------------------------------
 
-    def _represent(self, lookup: Lookup, original: _File, nowait: bool) -> Opened | Absence:
-        files = [original]
+    def _represent(self, lookup: Lookup, original: File, nowait: bool) -> Opened | Absence:
+        candidates = self._candidates(lookup.segments, [original], nowait)
         try:
-            directory = self._directory_witness(lookup.segments, nowait)
-            if self._settings.precompressed:
-                self._add_fresh_sidecars(files, lookup.segments, directory.identity, nowait)
             # RFC 9110 §12.4.1: where nothing stored is acceptable the field is disregarded;
             # the original is worth more to a client than a 406.
-            chosen = _preferred(lookup.codings, files) or original
+            is_fresh = partial(self._is_fresh, lookup.segments, original, nowait=nowait)
+            chosen = candidates.choose(lookup.codings, is_fresh) or original
             facts = Representation(
                 lookup.segments,
                 chosen.identity,
                 chosen.coding,
-                negotiable=len(files) > 1,
+                negotiable=len(candidates.files) > 1,
                 modified_ns=original.identity.mtime_ns,
                 dated=self._dating.tells(lookup.segments, original.identity),
             )
-            witnesses = _witnesses(directory, lookup.segments[-1], original, chosen)
-            return self._take(files, chosen, facts, witnesses, nowait)
+            opened = self._take(candidates, chosen, facts, nowait)
+            if opened is None and chosen is not original:  # it changed after it was proven
+                facts = facts._replace(identity=original.identity, coding=original.coding)
+                opened = self._take(candidates, original, facts, nowait)
+                if opened is not None:
+                    opened.witnesses = ()
+            return opened or Absence.OVERLOADED
         finally:
-            _close_all(files)
+            candidates.close()
 
     def _without_original(self, lookup: Lookup, nowait: bool) -> Opened | Absence:
         """Serve a lone sidecar, decoded for a client that does not accept its coding."""
-        files: list[_File] = []
+        candidates = self._candidates(lookup.segments, [], nowait)
         try:
-            directory = self._directory_witness(lookup.segments, nowait)
-            for coding in self._stored(lookup.segments, directory.identity, nowait):
-                self._add_sidecar(files, lookup.segments, coding, nowait)
-            if not files:
-                return Absence.MISSING
-            chosen = _preferred(lookup.codings, files)
-            decoding = None
+            is_whole = partial(self._is_fresh, lookup.segments, None, nowait=nowait)
+            chosen, decoding = candidates.choose(lookup.codings, is_whole), None
             if chosen is None:
-                chosen = next((file for file in files if can_decode(file.coding)), None)
+                chosen = candidates.choose(_EACH_CODING, is_whole)
                 if chosen is None:
-                    return Absence.UNACCEPTABLE
+                    return Absence.MISSING
                 decoding = chosen.coding
             facts = Representation(
                 lookup.segments,
@@ -253,10 +247,25 @@ class Directory:
                 modified_ns=chosen.identity.mtime_ns,
                 dated=self._dating.tells(lookup.segments, chosen.identity),
             )
-            witnesses = _witnesses(directory, lookup.segments[-1], chosen, chosen)
-            return self._take(files, chosen, facts, witnesses, nowait)
+            return self._take(candidates, chosen, facts, nowait) or Absence.OVERLOADED
         finally:
-            _close_all(files)
+            candidates.close()
+
+    def _candidates(self, segments: tuple[str, ...], files: list[File], nowait: bool) -> Candidates:
+        """Open what is stored of a resource besides these files."""
+        try:
+            directory = self._directory_witness(segments, nowait)
+            candidates = Candidates(directory, segments[-1] if segments else "", files)
+            if not files:
+                candidates.could_not_open("identity")
+            if self._settings.precompressed:
+                for coding in self._stored(segments, directory.identity, nowait):
+                    self._open_sidecar(candidates, segments, coding, nowait)
+        except BaseException:
+            for file in files:
+                release(file.fd)
+            raise
+        return candidates
 
     def _stored(
         self, segments: tuple[str, ...], directory: Identity, nowait: bool
@@ -271,83 +280,96 @@ class Directory:
             coding for coding, suffix in SUFFIXES.items() if segments[-1] + suffix in names
         )
 
-    def _add_fresh_sidecars(
-        self, files: list[_File], segments: tuple[str, ...], directory: Identity, nowait: bool
-    ) -> None:
-        (original,) = files
-        for coding in self._stored(segments, directory, nowait):
-            self._add_sidecar(files, segments, coding, nowait)
-            added = files[-1]
-            if added.coding == coding and not is_fresh(
-                coding, added.fd, added.identity, original.identity, nowait=nowait
-            ):
-                release(files.pop().fd)
-
-    def _add_sidecar(
-        self, files: list[_File], segments: tuple[str, ...], coding: str, nowait: bool
+    def _open_sidecar(
+        self, candidates: Candidates, segments: tuple[str, ...], coding: str, nowait: bool
     ) -> None:
         """Open one sidecar, if there is one for us.
 
         A fault of ours is raised: an answer without the sidecar would say that there is none.
         """
-        named = (*segments[:-1], segments[-1] + SUFFIXES[coding])
+        named = _sidecar_of(segments, coding)
         if not self._allowed(named):
             return
         try:
-            files.append(self._open_file(named, coding, nowait))
+            candidates.files.append(self._open_file(named, coding, nowait))
         except OSError as error:
             if not (is_missing(error) or is_forbidden(error)):
                 raise
+            candidates.could_not_open(coding)
+
+    def _is_fresh(
+        self, segments: tuple[str, ...], original: File | None, sidecar: File, *, nowait: bool
+    ) -> bool | None:
+        """Tell whether a sidecar holds the original's content; None while that is not known."""
+        pair = Pair(sidecar.coding, sidecar.identity, original.identity if original else None)
+        name = "/".join(_sidecar_of(segments, sidecar.coding))
+        prove_anew = partial(self._prove, segments, pair)
+        fds = (sidecar.fd, original.fd if original else -1)
+        return self._proofs.verdict(pair, name, *fds, prove_anew, nowait=nowait)
+
+    def _prove(self, segments: tuple[str, ...], pair: Pair) -> None:
+        """Prove a pair in the background, by handles of its own: the request's are closed soon."""
+        named = _sidecar_of(segments, pair.coding)
+        original = self._open_file(segments, "identity", nowait=False)
+        try:
+            sidecar = self._open_file(named, pair.coding, nowait=False)
+            try:
+                if (sidecar.identity, original.identity) == (pair.sidecar, pair.original):
+                    self._proofs.prove(pair, "/".join(named), sidecar.fd, original.fd)
+            finally:
+                release(sidecar.fd)
+        finally:
+            release(original.fd)
 
     # -- content: in memory when it is small, else by its handle ---------------------------
 
     def _take(
-        self,
-        files: list[_File],
-        chosen: _File,
-        facts: Representation,
-        witnesses: tuple[Witness, ...],
-        nowait: bool,
-    ) -> Opened | Absence:
-        """Make the answer; a handle it holds is taken out of `files`."""
+        self, candidates: Candidates, chosen: File, facts: Representation, nowait: bool
+    ) -> Opened | None:
+        """Make the answer; a handle that it holds is taken. None: the file is being written."""
+        witnesses = candidates.witnesses(chosen)
         if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
             return self._in_memory(chosen, facts, witnesses, nowait)
         handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
-        same, identity = handle.identity == chosen.identity, handle.identity
-        digest = None
-        if self._settings.etag == "content":
-            digest = self._known_digest(chosen._replace(identity=identity), nowait)
-        files.remove(chosen)
-        facts = facts._replace(identity=identity, digest=digest)
-        return Opened(facts, handle=handle, witnesses=lasting(witnesses) if same else ())
+        identity = handle.identity
+        if facts.coding != "identity" and identity != chosen.identity:
+            return None  # the proof was about what it was
+        now = chosen._replace(identity=identity)
+        facts = self._with_digest(now, facts._replace(identity=identity), nowait)
+        candidates.take(chosen)
+        witnesses = witnesses if identity == chosen.identity else ()
+        return Opened(facts, handle=handle, witnesses=witnesses)
 
     def _in_memory(
-        self, chosen: _File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
-    ) -> Opened | Absence:
+        self, chosen: File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
+    ) -> Opened | None:
+        """Read all bytes of one version: a file that is being written is read again."""
         version = read_version(chosen.fd, chosen.identity, nowait=nowait)
         if version is None:
-            return Absence.OVERLOADED
+            return None
         identity, octets = version
+        if facts.coding != "identity" and identity != chosen.identity:
+            return None  # the proof was about what it was
         digest = None if self._settings.etag == "off" else hashlib.sha256(octets).digest()
         facts = facts._replace(identity=identity, digest=digest)
-        same = identity == chosen.identity
-        return Opened(facts, octets, witnesses=lasting(witnesses) if same else ())
+        return Opened(facts, octets, witnesses=witnesses if identity == chosen.identity else ())
 
-    def _known_digest(self, file: _File, nowait: bool) -> bytes | None:
-        """The SHA-256 of a large file, computed once for each identity."""
-        known = self._digests.get(file.identity)
-        if known is not None:
-            return known
-        if nowait:
-            raise fault(errno.EAGAIN)
-        digest = hashlib.sha256()
-        for offset in range(0, file.identity.size, _HASH_STEP):
-            digest.update(read_fully(file.fd, offset, _HASH_STEP))
-        if identity_of(kernel.fstat(file.fd)) != file.identity:
-            return None
-        if not file.identity.racy(time.time_ns()):
-            self._digests.put(file.identity, digest.digest())
-        return digest.digest()
+    def _with_digest(self, file: File, facts: Representation, nowait: bool) -> Representation:
+        """Add what the entity-tag of a large file is made from, computed once per identity."""
+        etag, digests = self._settings.etag, self._digests
+        if etag == "off":
+            return facts
+        if etag == "content" or file.identity.size <= HASHED:
+            return facts._replace(digest=digests.content(file.fd, file.identity, nowait=nowait))
+        if not self._has_own_date(file, facts):
+            return facts
+        return facts._replace(summary=digests.summary(file.fd, file.identity, nowait=nowait))
+
+    def _has_own_date(self, file: File, facts: Representation) -> bool:
+        """Tell whether no other file was seen under this name with this modification time."""
+        if file.coding == "identity":
+            return facts.dated
+        return self._dating.tells(_sidecar_of(facts.segments, file.coding), file.identity)
 
     # -- witnesses -------------------------------------------------------------------------
 
@@ -368,28 +390,8 @@ class Directory:
             release(fd)
 
 
-def _witnesses(
-    directory: Witness, name: str, original: _File, chosen: _File
-) -> tuple[Witness, ...]:
-    """What must be unchanged for the same answer; directory and original decide about sidecars."""
-    path = f"{directory.path}/{name}"
-    files = (original,) if chosen is original else (original, chosen)
-    paths = (Witness(path + SUFFIXES.get(file.coding, ""), file.identity) for file in files)
-    return (directory, *paths)
-
-
-def _preferred(tiers: tuple[tuple[str, ...], ...], files: list[_File]) -> _File | None:
-    """The smallest file of the first tier that has one."""
-    for tier in tiers:
-        acceptable = [file for file in files if file.coding in tier]
-        if acceptable:
-            return min(acceptable, key=lambda file: file.identity.size)
-    return None
-
-
-def _close_all(files: list[_File]) -> None:
-    for file in files:
-        release(file.fd)
+def _sidecar_of(segments: tuple[str, ...], coding: str) -> tuple[str, ...]:
+    return (*segments[:-1], segments[-1] + SUFFIXES[coding])
 
 
 def _close_found(found: Found) -> None:

@@ -2,7 +2,8 @@
 
 Nothing can appear under a missing name without a change of that directory, which its times show
 (inode(7)). Names behind symbolic links have no such proof, nor have names that are refused, nor
-entries that are no regular files.
+entries that are no regular files, nor names with a refused sidecar: rewriting a sidecar in place
+does not change its directory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import stat
 from contextlib import suppress
 
 from asyncstatic.files import kernel
+from asyncstatic.files.candidates import is_stored
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments
 from asyncstatic.files.witness import Witness, lasting
@@ -46,5 +48,5 @@ def _last_directory(root: str, segments: Segments) -> Witness | None:
             try:
                 status = kernel.lstat(path)
             except FileNotFoundError:
-                return directory
+                return None if is_stored(path) else directory
     return None

@@ -1,4 +1,4 @@
-"""Sidecars: a precompressed copy beside its original, and the proof that it is fresh."""
+"""Sidecars: the names of precompressed copies beside their originals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
-from asyncstatic.files.handle import identity_of, read_fully
+from asyncstatic.files.handle import identity_of
 from asyncstatic.files.memory import BoundedDict
 from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import fault, release
@@ -21,46 +21,6 @@ _ENDINGS = tuple(SUFFIXES.values())
 _DIRECTORIES = 1024  # remembered at the same time
 _LARGE_DIRECTORY = 20_000  # names; reading them takes about 10 ms
 _READ_AGAIN_AFTER = 1.0  # seconds
-
-_SECOND = 1_000_000_000
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_SMALLEST = 18  # header and trailer (RFC 1952 §2.3)
-
-
-def is_fresh(
-    coding: str, fd: int, sidecar: Identity, original: Identity, *, nowait: bool = False
-) -> bool:
-    """Tell whether a sidecar was made from this original, as far as can be proven.
-
-    Args:
-        coding: of the sidecar.
-        fd: the sidecar, open.
-        sidecar: its identity.
-        original: identity of the file beside it.
-        nowait: do not wait for a disk: for use on an event loop.
-
-    Raises:
-        BlockingIOError: it would have to wait.
-        OSError: the sidecar could not be read.
-    """
-    if not _not_older(sidecar.mtime_ns, original.mtime_ns):
-        return False
-    return coding != "gzip" or _gzip_holds(fd, sidecar.size, original.size, nowait)
-
-
-def _not_older(sidecar_ns: int, original_ns: int) -> bool:
-    """Compressors copy the original's time; some cut it to the second."""
-    if sidecar_ns % _SECOND == 0:
-        return sidecar_ns >= original_ns // _SECOND * _SECOND
-    return sidecar_ns >= original_ns
-
-
-def _gzip_holds(fd: int, size: int, original_size: int, nowait: bool) -> bool:
-    """Compare ISIZE, the size before compression modulo 2**32 (RFC 1952 §2.3.1)."""
-    if size < _GZIP_SMALLEST or read_fully(fd, 0, 2, nowait=nowait) != _GZIP_MAGIC:
-        return False
-    isize = int.from_bytes(read_fully(fd, size - 4, 4, nowait=nowait), "little")
-    return isize == original_size % 2**32
 
 
 class SidecarNames:

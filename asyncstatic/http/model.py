@@ -149,6 +149,8 @@ class Representation(NamedTuple):
             sent (a sidecar without an original); the length is then unknown.
         negotiable: other codings exist, so caches must know that the answer varies.
         digest: SHA-256 of the bytes, where it is known.
+        summary: digest of size, modification time and samples of the bytes, of a file that is
+            too large to be hashed; None where another file was seen under the same time.
         modified_ns: when the resource changed, in ns since the epoch: of the original.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
@@ -166,6 +168,7 @@ class Representation(NamedTuple):
     dated: bool = True
     stands_in: bool = False
     tag: str | None = None
+    summary: bytes | None = None
 
     @property
     def length(self) -> int:

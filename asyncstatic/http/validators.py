@@ -43,11 +43,21 @@ def validators_of(representation: Representation, policy: TagPolicy, now_ns: int
 
 
 def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
-    """Hash the content where it is known, else the metadata (§8.8.3).
+    """Make the tag from the best that is known of the bytes (§8.8.3).
 
-    A content hash is equal on every replica and after a rollback. Metadata alone is
-    weak while the file is young (§8.8.1); while it could still be written within the same
-    clock tick the tag is also unlike any other, so that it never matches.
+    * A hash of the content: equal for equal bytes on every machine, also after a rollback.
+    * For a file that is too large to be hashed: size, modification time and samples of the
+      content, equal on every machine that kept the time. Inode and ctime have no part in it:
+      ``chown -R``, ``cp -al`` and another replica change them, and the bytes stay what they were.
+    * Inode and ctime as well, where size and time are no evidence: another file was seen under
+      the same time (then there is no summary), or the time is an archive's placeholder. Such a
+      tag never equals one of the bytes that were there before, whatever those had for a tag.
+
+    What this cannot tell: a large file whose time was set back, which changed only between the
+    samples, and whose change no running process saw.
+
+    The last two are weak while the file is young (§8.8.1); while it could still be written within
+    the same clock tick the tag is also unlike any other, so that it never matches.
     """
     suffix = _suffix(representation)
     if representation.tag is not None:
@@ -55,9 +65,12 @@ def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
     if representation.digest is not None:
         return EntityTag(_short(representation.digest) + suffix)
     identity = representation.identity
+    weak = identity.age(now_ns) < YOUNG_NS
+    if representation.summary is not None and not _is_placeholder(identity.mtime_ns // SECOND):
+        return EntityTag(_short(representation.summary) + suffix, weak)
     facts = (*identity, now_ns) if identity.racy(now_ns) else tuple(identity)
     opaque = _short(hashlib.blake2s(repr(facts).encode()).digest())
-    return EntityTag(opaque + suffix, weak=identity.age(now_ns) < YOUNG_NS)
+    return EntityTag(opaque + suffix, weak)
 
 
 def _short(digest: bytes) -> str:
@@ -74,7 +87,10 @@ def _suffix(representation: Representation) -> str:
 def _last_modified(representation: Representation, now_ns: int) -> int | None:
     """Seconds since the epoch; never later than the message's own Date (§8.8.2.1)."""
     modified = representation.modified_ns // SECOND
-    placeholder = modified < _EPOCH_END or modified in _ZIP_EPOCH or modified == _NPM_EPOCH
-    if placeholder or not representation.dated:
+    if _is_placeholder(modified) or not representation.dated:
         return None
     return min(modified, now_ns // SECOND)
+
+
+def _is_placeholder(modified: int) -> bool:
+    return modified < _EPOCH_END or modified in _ZIP_EPOCH or modified == _NPM_EPOCH

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 OLD = b"old content of the file, worth compressing " * 10
 NEW = OLD.replace(b"old", b"new")
 LONGER = NEW + b" and more"
+FASTER = brotli.compress(OLD, quality=1)
 TIMES = (1_600_000_000 * 10**9 + 5,) * 2
 A_TICK = 0.05  # seconds; longer than any clock tick of the kernel, so that nothing is racy
 CODINGS = (("br", "gzip"), ("identity",))
@@ -127,6 +128,14 @@ def build(top: Path) -> None:
         write(top / name, NEW)
     write(top / "one/packed.txt", OLD)
     write(top / "one/packed.txt.br", brotli.compress(OLD))
+    write(top / "one/stale.txt", NEW)
+    write(top / "one/stale.txt.br", brotli.compress(OLD))
+    write(top / "one/shut.txt", OLD)
+    write(top / "one/shut.txt.br", brotli.compress(OLD))
+    os.chmod(top / "one/shut.txt.br", 0)
+    write(top / "one/both.txt", OLD)
+    write(top / "one/both.txt.br", brotli.compress(OLD, quality=0))
+    write(top / "one/both.txt.gz", gzip.compress(OLD, compresslevel=0, mtime=0))
     os.symlink("target", top / "one/link")
     os.symlink("dir", top / "one/linked")
     time.sleep(A_TICK)
@@ -162,6 +171,7 @@ def at(*segments: str, directory: bool = False) -> Lookup:
 
 Change = Callable[[Path], object]
 FILE, LINK, LINKED, PACKED = at("a.txt"), at("link"), at("linked", "a.txt"), at("packed.txt")
+STALE, UNREADABLE, BOTH = at("stale.txt"), at("shut.txt"), at("both.txt")
 INDEX = at(directory=True)
 
 #: What may happen to a tree, and the lookup that must not be answered from memory after it.
@@ -185,8 +195,15 @@ CHANGES = [
     pytest.param(INDEX, lambda t: os.remove(t / "root/index.html"), Absence.MISSING, id="the index was removed"),
     pytest.param(PACKED, lambda t: os.remove(t / "root/packed.txt.br"), OLD, id="the sidecar was removed"),
     pytest.param(PACKED, lambda t: write(t / "root/packed.txt", LONGER, (TIMES[0] + 1,) * 2), LONGER, id="the sidecar became stale"),
-    pytest.param(PACKED, lambda t: write(t / "root/packed.txt.br", brotli.compress(NEW)), brotli.compress(NEW), id="the sidecar was rewritten"),
-    pytest.param(PACKED, lambda t: replace(t / "root/packed.txt.br", brotli.compress(NEW)), brotli.compress(NEW), id="the sidecar was replaced"),
+    pytest.param(PACKED, lambda t: write(t / "root/packed.txt.br", FASTER), FASTER, id="the sidecar was rewritten"),
+    pytest.param(PACKED, lambda t: replace(t / "root/packed.txt.br", FASTER), FASTER, id="the sidecar was replaced"),
+    pytest.param(PACKED, lambda t: write(t / "root/packed.txt.br", brotli.compress(NEW)), OLD, id="the sidecar was rewritten with other content"),
+    pytest.param(PACKED, lambda t: replace(t / "root/packed.txt.br", brotli.compress(NEW)), OLD, id="the sidecar was replaced by one of other content"),
+    pytest.param(PACKED, lambda t: os.chmod(t / "root/packed.txt.br", 0), OLD, id="the sidecar was made unreadable"),
+    pytest.param(STALE, lambda t: write(t / "root/stale.txt.br", brotli.compress(NEW)), brotli.compress(NEW), id="a refused sidecar was made right, in place"),
+    pytest.param(STALE, lambda t: write(t / "root/stale.txt", OLD), brotli.compress(OLD), id="the original of a refused sidecar was set back, in place"),
+    pytest.param(UNREADABLE, lambda t: os.chmod(t / "root/shut.txt.br", 0o644), brotli.compress(OLD), id="an unreadable sidecar was made readable"),
+    pytest.param(BOTH, lambda t: write(t / "root/both.txt.gz", gzip.compress(OLD, mtime=0)), gzip.compress(OLD, mtime=0), id="a larger sidecar was made smaller, in place"),
     pytest.param(FILE, lambda t: write(t / "root/a.txt.gz", gzip.compress(OLD, mtime=0)), gzip.compress(OLD, mtime=0), id="a sidecar appeared"),
     pytest.param(PACKED, lambda t: os.remove(t / "root/packed.txt"), brotli.compress(OLD), id="the original was removed"),
 ]  # fmt: skip

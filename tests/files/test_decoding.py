@@ -11,8 +11,7 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asyncstatic.files import decoding
-from asyncstatic.files.decoding import STEP, DecodingError, can_decode, decoder
+from asyncstatic.files.decoding import STEP, DecodingError, decoder
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -86,19 +85,6 @@ def test_several_members_are_one_content(coding: str, step: int) -> None:
     """RFC 1952 §2.2, RFC 8878 §3: as ``cat a.gz b.gz`` and parallel compressors make them."""
     stored = COMPRESS[coding](TEXT) + COMPRESS[coding](b"second") + COMPRESS[coding](b"third")
     assert decoded(coding, stored, step) == TEXT + b"secondthird"
-
-
-@pytest.mark.parametrize(
-    ("coding", "possible"),
-    [("gzip", True), ("zstd", True), ("br", True), ("identity", False), ("compress", False)],
-)
-def test_only_known_codings_can_be_decoded(coding: str, possible: bool) -> None:
-    assert can_decode(coding) is possible
-
-
-def test_a_coding_without_its_module_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "find_spec", lambda _: None)
-    assert not can_decode("br")
 
 
 @given(st.sampled_from(sorted(COMPRESS)), st.binary(max_size=3000), st.integers(1, 500))

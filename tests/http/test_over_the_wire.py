@@ -11,18 +11,20 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 from _pytest.mark import ParameterSet
 
 from asyncstatic.http.model import Representation, Request, ResponsePlan
 from tests.http import rows
-from tests.support.core import FILE, MODIFIED, STORED, answer, ask, content_of, parts_of
+from tests.support.core import FILE, MODIFIED, STORED, answer, ask, content_of, parts_of, stored
 from tests.support.http2 import Connection2
 from tests.support.raw import Answer, Connection
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-SITE = {"a.txt": STORED, "empty.txt": b"", "b.txt": STORED, "b.txt.br": STORED}
+CODED = brotli.compress(STORED)  # a sidecar is served only if it decodes to its original
+SITE = {"a.txt": STORED, "empty.txt": b"", "b.txt": STORED, "b.txt.br": CODED}
 #: Where the site has what the rows are about: a path, and the codings to ask for.
 PLACES: dict[Representation, tuple[bytes, str | None]] = {
     FILE: (b"/a.txt", None),
@@ -30,6 +32,8 @@ PLACES: dict[Representation, tuple[bytes, str | None]] = {
     rows.PLAIN_OF_TWO: (b"/b.txt", None),
     rows.BR: (b"/b.txt", "br"),
 }
+#: What the site has in the place of a representation that only the rows know.
+SERVED = {rows.BR: stored(CODED, coding="br", negotiable=True)}
 # Servers bound a field section before anybody can read it (RFC 9110 §5.4).
 LONGEST_FIELD = 8192
 # Fields of the connection's owner, and of the moment.
@@ -117,9 +121,9 @@ def received(found: Answer) -> tuple[object, ...]:
     return seen(found.status, list(found.fields), found.content)
 
 
-def planned(plan: ResponsePlan) -> tuple[object, ...]:
+def planned(plan: ResponsePlan, octets: bytes = STORED) -> tuple[object, ...]:
     fields = [(name.decode("ascii"), value.decode("latin-1")) for name, value in plan.fields]
-    return seen(plan.status, fields, content_of(plan))
+    return seen(plan.status, fields, content_of(plan, octets))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -130,7 +134,9 @@ def test_what_is_planned_is_what_is_received(
     target, codings = PLACES[found]
     fields = request_.fields._replace(accept_encoding=codings)
     asked = request_._replace(method=method, target=target, fields=fields)
-    assert received(exchanged(server, version, asked)) == planned(answer(asked, found))
+    octets = CODED if found is rows.BR else STORED
+    plan = answer(asked, SERVED.get(found, found))
+    assert received(exchanged(server, version, asked)) == planned(plan, octets)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -103,6 +103,43 @@ def test_a_tag_of_a_file_that_may_still_be_written_matches_nothing(
     assert tag(racy).weak_eq(tag(racy, NOW * SECOND + 1)) is matches
 
 
+# -- a summary of metadata and samples, for large files ------------------------------------------
+
+SUMMARY = hashlib.sha256(b"size, time, samples").digest()
+SUMMED = UNHASHED._replace(summary=SUMMARY)
+
+
+@pytest.mark.parametrize("fact", ["device", "inode", "ctime_ns"])
+def test_with_a_summary_all_replicas_have_one_tag(fact: str) -> None:
+    """``cp -a``, ``cp -al``, ``chown -R`` and another machine change these; the bytes are equal."""
+    other = SUMMED._replace(identity=OLD._replace(**{fact: getattr(OLD, fact) - 1}))
+    assert tag(other) == tag(SUMMED)
+    assert not tag(SUMMED).weak
+
+
+def test_another_summary_has_another_tag() -> None:
+    assert tag(SUMMED._replace(summary=DIGEST)).opaque != tag(SUMMED).opaque
+
+
+def test_a_summary_never_makes_the_tag_that_metadata_made() -> None:
+    """After a change that size and time do not show, the old tag must not come back."""
+    assert tag(SUMMED).opaque != tag(UNHASHED).opaque
+
+
+@pytest.mark.parametrize(("seconds", "weak"), [(1.9, True), (2.1, False)])
+def test_a_summary_of_a_young_file_makes_a_weak_tag(seconds: float, weak: bool) -> None:
+    assert tag(SUMMED._replace(identity=touched(seconds))).weak is weak
+    assert tag(SUMMED._replace(identity=touched(3600, ctime_ago=seconds))).weak is weak
+
+
+@pytest.mark.parametrize("mtime", [0, 1, 315_532_800, 499_162_500])
+def test_under_a_placeholder_time_inode_and_ctime_count(mtime: int) -> None:
+    """All versions have that time, so it is no evidence."""
+    one = SUMMED._replace(identity=OLD._replace(mtime_ns=mtime * SECOND))
+    other = one._replace(identity=one.identity._replace(ctime_ns=OLD.ctime_ns - 1))
+    assert tag(one).opaque != tag(other).opaque
+
+
 # -- codings -----------------------------------------------------------------------------------
 
 
@@ -183,6 +220,7 @@ representations = st.builds(
     dated=st.booleans(),
     stands_in=st.just(False),
     tag=st.none(),
+    summary=st.none() | st.binary(min_size=32, max_size=32),
 )
 policies: st.SearchStrategy[TagPolicy] = st.sampled_from(["auto", "content", "off"])
 clocks = st.integers(10**18, 2 * 10**18)
@@ -206,4 +244,8 @@ def test_strong_tags_are_equal_only_for_equal_facts(
     if tag(one, now_ns).strong_eq(tag(other, later_ns)):
         assert one.coding == other.coding
         assert one.digest == other.digest
-        assert one.digest is not None or one.identity == other.identity
+        assert (
+            one.digest is not None
+            or one.identity == other.identity
+            or (one.summary is not None and one.summary == other.summary)
+        )

@@ -19,7 +19,7 @@ from tests.support.raw import Answer, head
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-SMALL, LARGE = 1000, 300_000  # held in memory, and not
+SMALL, LARGE, HUGE = 1000, 300_000, 9_000_000  # held in memory; hashed; not hashed
 LONG_AGO_NS = 1_500_000_000_000_000_000
 
 
@@ -58,11 +58,12 @@ WAYS = [
 ]
 
 
-@pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
+@pytest.fixture(params=[SMALL, LARGE, HUGE], ids=["small", "large", "huge"])
 def versions(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
-    """Two contents of equal size, different in one octet."""
+    """Two contents of equal size, different in one octet in their middle."""
     octets = random.Random(request.param).randbytes(request.param)
-    return octets, octets[:-1] + bytes([octets[-1] ^ 1])
+    middle = len(octets) // 2
+    return octets, octets[:middle] + bytes([octets[middle] ^ 1]) + octets[middle + 1 :]
 
 
 @pytest.mark.parametrize("change", WAYS)

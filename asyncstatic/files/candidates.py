@@ -1,0 +1,115 @@
+"""The stored codings of one resource, opened for one lookup, and the choice between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.root import release
+from asyncstatic.files.sidecar import SUFFIXES
+from asyncstatic.files.witness import Witness, lasting
+from asyncstatic.http.model import Identity
+
+
+def is_stored(path: str) -> bool:
+    """Tell whether there is something under a name or one of its sidecars' names, of any kind.
+
+    What is there may become an answer without a change of its directory.
+    """
+    for suffix in ("", *SUFFIXES.values()):
+        with suppress(OSError):
+            kernel.lstat(path + suffix)
+            return True
+    return False
+
+
+class File(NamedTuple):
+    """A regular file that is open; whoever holds it closes `fd`."""
+
+    fd: int
+    identity: Identity
+    coding: str
+
+
+class Candidates:
+    """The files of one resource, and everything that the choice between them depends on.
+
+    An answer depends on every candidate that was examined, refused ones included: rewriting a file
+    in place does not change its directory.
+
+    Args:
+        directory: the directory of the files, as it was before they were opened.
+        name: of the original.
+        files: the original, if there is one. Sidecars that are opened are appended.
+    """
+
+    def __init__(self, directory: Witness, name: str, files: list[File]) -> None:
+        self._path = f"{directory.path}/{name}"
+        self._witnesses = {directory.path: directory}
+        self._is_certain = True
+        self.files = files
+
+    def could_not_open(self, coding: str) -> None:
+        """Depend on a name that could not be opened: a link that leads nowhere, an unreadable file.
+
+        A name that is not there needs nothing: it cannot appear without a change of the directory.
+        """
+        path = self._path_of(coding)
+        try:
+            kernel.lstat(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._is_certain = False
+            return
+        try:
+            self._depend_on(path, identity_of(kernel.stat(path)))
+        except OSError:
+            self._is_certain = False
+
+    def choose(
+        self, tiers: tuple[tuple[str, ...], ...], is_fresh: Callable[[File], bool | None]
+    ) -> File | None:
+        """Return the smallest fresh file of the first tier that has one.
+
+        Args:
+            tiers: acceptable codings, in tiers of equal preference, best first.
+            is_fresh: asked about sidecars, the smallest first; None: it is not known yet, so the
+                answer must not be remembered.
+        """
+        for tier in tiers:
+            acceptable = [file for file in self.files if file.coding in tier]
+            for file in acceptable:
+                self._depend_on(self._path_of(file.coding), file.identity)
+            for file in sorted(acceptable, key=lambda file: file.identity.size):
+                verdict = file.coding == "identity" or is_fresh(file)
+                if verdict:
+                    return file
+                if verdict is None:
+                    self._is_certain = False
+        return None
+
+    def take(self, file: File) -> None:
+        """Leave a file open: its handle has another owner from now on."""
+        self.files.remove(file)
+
+    def witnesses(self, chosen: File) -> tuple[Witness, ...]:
+        """Return what must be unchanged for the same answer; nothing where that cannot be told."""
+        for file in self.files:
+            if file is chosen or file.coding == "identity":
+                self._depend_on(self._path_of(file.coding), file.identity)
+        return lasting(tuple(self._witnesses.values())) if self._is_certain else ()
+
+    def close(self) -> None:
+        """Close the files that were not taken."""
+        for file in self.files:
+            release(file.fd)
+
+    def _path_of(self, coding: str) -> str:
+        return self._path + SUFFIXES.get(coding, "")
+
+    def _depend_on(self, path: str, identity: Identity) -> None:
+        self._witnesses[path] = Witness(path, identity)

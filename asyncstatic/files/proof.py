@@ -1,0 +1,321 @@
+"""Proofs that a sidecar is fresh: it decodes to exactly the bytes of its original.
+
+Times prove nothing: compressors create their output empty and fill it later, ``rsync -a`` and
+``cp -p`` set times back, a parallel copy makes good sidecars "older" by a millisecond.
+
+A proof decodes the sidecar in bounded steps and compares each step with the original, so it ends at
+the first difference, also inside a decompression bomb. It runs in a thread, once for each pair of
+file identities, and both identities are looked at again after the reading.
+
+Above `DECODED` bytes the checksum in the sidecar is compared with the original's instead, and the
+sidecar must not be older: gzip's ISIZE and CRC-32 (RFC 1952 §2.3.1), zstd's Frame_Content_Size and
+Content_Checksum (RFC 8878 §3.1.1). Brotli has neither, so above that size `.br` is not used.
+
+A hash of original and sidecar in a manifest would be a proof as well; no manifest that is read today
+has both. Such a manifest can add its verdicts to the same memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import zstandard
+
+from asyncstatic.files import kernel
+from asyncstatic.files.decoding import DecodingError, decoder
+from asyncstatic.files.digests import ComputedOnce
+from asyncstatic.files.handle import identity_of, read_fully
+from asyncstatic.files.root import fault
+from asyncstatic.files.source import logger
+from asyncstatic.http.model import Identity
+
+#: Bytes of either file up to which a request waits for the proof; longer ones run in the background.
+AT_ONCE = 4 * 1024 * 1024
+#: Bytes of either file up to which a sidecar is decoded.
+DECODED = 128 * 1024 * 1024
+
+_PAIRS = 16_384  # remembered at the same time
+_WAITING = 256  # proofs that may wait for the background thread
+_SECONDS = 60.0  # that one proof may take
+_INPUT = 16 * 1024  # bytes of a sidecar that are read and decoded in one step
+_STEP = 1024 * 1024
+# RFC 9659 §3: a larger window must not be used in a content-coding; browsers refuse it.
+_ZSTD_WINDOW = 8 * 1024 * 1024
+_FASTEST = -100  # a level at which zstd does little more than compute the checksum
+
+_SECOND = 1_000_000_000
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_TRAILER = 8
+_GZIP_SMALLEST = 10 + _GZIP_TRAILER  # header and trailer (RFC 1952 §2.3)
+_ZSTD_HEADER = 18  # bytes of the longest frame header (RFC 8878 §3.1.1.1)
+_ZSTD_CHECKSUM = 4
+
+
+class Pair(NamedTuple):
+    """A sidecar and the file it must decode to; None for a sidecar that stands alone."""
+
+    coding: str
+    sidecar: Identity
+    original: Identity | None
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the larger file."""
+        return max(self.sidecar.size, self.original.size if self.original else 0)
+
+    def racy(self, now_ns: int) -> bool:
+        """Tell whether one may still be written without its times showing it."""
+        return self.sidecar.racy(now_ns) or (
+            self.original is not None and self.original.racy(now_ns)
+        )
+
+
+class _RefusedError(Exception):
+    """A sidecar is not used; the message completes the sentence "it ..."."""
+
+
+class Proofs:
+    """Verdicts about pairs of files, bounded in number, and the thread for long proofs."""
+
+    def __init__(self) -> None:
+        self._verdicts: ComputedOnce[Pair, bool] = ComputedOnce(_PAIRS)
+        self._waiting: set[Pair] = set()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncstatic-proof")
+        self._closed = False
+
+    def verdict(
+        self,
+        pair: Pair,
+        name: str,
+        sidecar_fd: int,
+        original_fd: int,
+        prove_anew: Callable[[], object],
+        *,
+        nowait: bool,
+    ) -> bool | None:
+        """Return whether a sidecar is fresh; None while that is not known.
+
+        Of a sidecar without an original: whether it can be decoded to its end. A large one is
+        taken to be right.
+
+        Args:
+            pair: the identities of the files, taken from the open handles.
+            name: of the sidecar, for the log.
+            sidecar_fd: the sidecar, open.
+            original_fd: the original, open; not used where the pair has none.
+            prove_anew: opens both files and proves them, in the background.
+            nowait: raise BlockingIOError rather than read the files.
+        """
+        known = self._verdicts.get(pair)
+        if known is not None:
+            return known
+        is_large = pair.largest > AT_ONCE
+        if pair.original is None and is_large:
+            return True
+        if is_large:
+            if not pair.racy(time.time_ns()):
+                self._prove_later(pair, prove_anew)
+            return None
+        if nowait:
+            raise fault(errno.EAGAIN)
+        return self.prove(pair, name, sidecar_fd, original_fd)
+
+    def prove(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int = -1) -> bool | None:
+        """Return whether a sidecar is fresh; called in a thread.
+
+        Args:
+            pair: the identities of the files, taken from the open handles.
+            name: of the sidecar, for the log.
+            sidecar_fd: the sidecar, open.
+            original_fd: the original, open; not used where the pair has none.
+
+        Returns:
+            None when nothing is proven: a file changed meanwhile, or could not be read. What is
+            proven of a file that may be written within the same tick of its clock holds for the
+            moment, and is not remembered.
+        """
+        examine = partial(self._examine, pair, name, sidecar_fd, original_fd)
+        if pair.racy(time.time_ns()):
+            return examine()
+        return self._verdicts.compute(pair, examine)
+
+    def close(self) -> None:
+        """Start no more proofs, and end the one that runs at its next step."""
+        self._closed = True
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _prove_later(self, pair: Pair, job: Callable[[], object]) -> None:
+        """Run a job that proves a pair in the background, one job at a time.
+
+        Nothing happens while too many wait already: a later request asks again.
+        """
+        if self._closed or pair in self._waiting or len(self._waiting) >= _WAITING:
+            return
+        self._waiting.add(pair)
+        try:
+            self._executor.submit(self._in_background, pair, job)
+        except RuntimeError:  # the interpreter ends
+            self._waiting.discard(pair)
+
+    def _in_background(self, pair: Pair, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except OSError as error:
+            logger.warning("a sidecar could not be examined: %s", error)
+        finally:
+            self._waiting.discard(pair)
+
+    def _examine(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int) -> bool | None:
+        reason = ""
+        try:
+            _find_fault(pair, sidecar_fd, original_fd, self._limit())
+        except (DecodingError, _RefusedError) as error:
+            reason = str(error)
+        except OSError as error:
+            logger.warning("sidecar %s is not used: %s", name, error.strerror)
+            return None
+        if self._closed or not _are_unchanged(pair, sidecar_fd, original_fd):
+            return None
+        if reason and not pair.racy(time.time_ns()):
+            logger.warning("sidecar %s is not used: it %s", name, reason)
+        return not reason
+
+    def _limit(self) -> Callable[[], None]:
+        """Return a function that ends a proof which takes too long, or whose root is closed."""
+        end = time.monotonic() + _SECONDS
+
+        def check() -> None:
+            if self._closed or time.monotonic() > end:
+                raise _RefusedError(f"takes more than {_SECONDS:.0f} seconds to examine")
+
+        return check
+
+
+def _find_fault(pair: Pair, sidecar_fd: int, original_fd: int, check: Callable[[], None]) -> None:
+    """Raise DecodingError or _RefusedError unless the sidecar is fresh."""
+    if pair.original is None:
+        _decode_alone(pair, sidecar_fd, check)
+    elif pair.largest <= DECODED:
+        _decode_and_compare(pair, pair.original.size, sidecar_fd, original_fd, check)
+    else:
+        _compare_checksum(pair.coding, sidecar_fd, pair.sidecar, original_fd, pair.original, check)
+
+
+def _are_unchanged(pair: Pair, sidecar_fd: int, original_fd: int) -> bool:
+    if identity_of(kernel.fstat(sidecar_fd)) != pair.sidecar:
+        return False
+    return pair.original is None or identity_of(kernel.fstat(original_fd)) == pair.original
+
+
+def _decode_and_compare(
+    pair: Pair, size: int, sidecar_fd: int, original_fd: int, check: Callable[[], None]
+) -> None:
+    decoding = decoder(pair.coding, window=_ZSTD_WINDOW)
+    position = 0
+    for offset in range(0, pair.sidecar.size, _INPUT):
+        check()
+        for part in decoding.feed(read_fully(sidecar_fd, offset, _INPUT)):
+            end = position + len(part)
+            if end > size or read_fully(original_fd, position, len(part)) != part:
+                raise _RefusedError("decodes to other content than its original's")
+            position = end
+    decoding.finish()
+    if position != size:
+        raise _RefusedError("decodes to less than its original")
+
+
+def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
+    """Decode a sidecar without an original to its end; what is very long is taken to be right."""
+    decoding = decoder(pair.coding)
+    produced = 0
+    for offset in range(0, pair.sidecar.size, _INPUT):
+        check()
+        for part in decoding.feed(read_fully(fd, offset, _INPUT)):
+            produced += len(part)
+            if produced > DECODED:
+                return
+    decoding.finish()
+
+
+# -- checksums, for large files ------------------------------------------------------------------
+
+
+def _compare_checksum(
+    coding: str,
+    fd: int,
+    sidecar: Identity,
+    original_fd: int,
+    original: Identity,
+    check: Callable[[], None],
+) -> None:
+    if not _is_not_older(sidecar.mtime_ns, original.mtime_ns):
+        raise _RefusedError("is older than its original")
+    if coding == "gzip":
+        stored = _gzip_trailer(fd, sidecar.size)
+        isize = original.size % 2**32
+        if stored[1] != isize:
+            raise _RefusedError("is of content of another length")
+        computed = _crc32(original_fd, original.size, check)
+    elif coding == "zstd":
+        stored = _zstd_checksum(fd, sidecar.size)
+        if stored[1] != original.size:
+            raise _RefusedError("is of content of another length")
+        computed = _xxh64(original_fd, original.size, check)
+    else:
+        raise _RefusedError("has no checksum, and is too large to be decoded for a proof")
+    if stored[0] != computed:
+        raise _RefusedError("has a checksum of other content")
+
+
+def _is_not_older(sidecar_ns: int, original_ns: int) -> bool:
+    """Compressors copy the original's time; some cut it to the second."""
+    if sidecar_ns % _SECOND == 0:
+        return sidecar_ns >= original_ns // _SECOND * _SECOND
+    return sidecar_ns >= original_ns
+
+
+def _gzip_trailer(fd: int, size: int) -> tuple[int, int]:
+    """Return CRC-32 and ISIZE, the length modulo 2**32 (RFC 1952 §2.3.1)."""
+    if size < _GZIP_SMALLEST or read_fully(fd, 0, 2) != _GZIP_MAGIC:
+        raise _RefusedError("is not gzip")
+    trailer = read_fully(fd, size - _GZIP_TRAILER, _GZIP_TRAILER)
+    return int.from_bytes(trailer[:4], "little"), int.from_bytes(trailer[4:], "little")
+
+
+def _zstd_checksum(fd: int, size: int) -> tuple[int, int]:
+    """Return Content_Checksum and Frame_Content_Size of a file of one frame (RFC 8878 §3.1.1)."""
+    try:
+        frame = zstandard.get_frame_parameters(read_fully(fd, 0, _ZSTD_HEADER))
+    except zstandard.ZstdError:
+        raise _RefusedError("is not zstd") from None
+    if frame.window_size > _ZSTD_WINDOW:
+        raise _RefusedError("has a window of more than 8 MiB (RFC 9659)")
+    if not frame.has_checksum:
+        raise _RefusedError("has no checksum, and is too large to be decoded for a proof")
+    checksum = read_fully(fd, max(size - _ZSTD_CHECKSUM, 0), _ZSTD_CHECKSUM)
+    return int.from_bytes(checksum, "little"), frame.content_size
+
+
+def _crc32(fd: int, size: int, check: Callable[[], None]) -> int:
+    value = 0
+    for offset in range(0, size, _STEP):
+        check()
+        value = zlib.crc32(read_fully(fd, offset, _STEP), value)
+    return value
+
+
+def _xxh64(fd: int, size: int, check: Callable[[], None]) -> int:
+    """Return the low 32 bits of XXH64: the checksum that zstd itself writes behind a frame."""
+    compressor = zstandard.ZstdCompressor(_FASTEST, write_checksum=True).compressobj(size)
+    end = b""
+    for offset in range(0, size, _STEP):
+        check()
+        end = (end + compressor.compress(read_fully(fd, offset, _STEP)))[-_ZSTD_CHECKSUM:]
+    end = (end + compressor.flush())[-_ZSTD_CHECKSUM:]
+    return int.from_bytes(end, "little")
