@@ -305,3 +305,14 @@ def test_a_loop_that_waits_for_a_slow_disk_would_be_seen(
         lag = _worst_lag(server, lambda: _download(server))
     assert lag >= SLOW
     assert not all(name.startswith("asyncstatic-disk") for name in disk.threads)
+
+
+def test_the_loop_does_not_wait_while_a_tag_is_made(
+    root: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_inside(StaticFiles(root, etag="content"), loop=loop) as server:
+        disk = SlowDisk(monkeypatch)
+        lag = _worst_lag(server, lambda: _download(server))
+    assert disk.threads
+    assert all(name.startswith("asyncstatic-disk") for name in disk.threads)
+    assert lag < SLOW

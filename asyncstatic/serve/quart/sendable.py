@@ -14,6 +14,7 @@ from inspect import iscoroutinefunction
 from typing import IO, Any, TypeAlias
 
 from asyncstatic.files import kernel
+from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import identity_of, open_handle, read_version
 from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
@@ -25,6 +26,7 @@ Sendable: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | 
 _IN_MEMORY = 64 * 1024  # octets; larger files are read while they are sent
 _pool = Pool(threads=8, timeout=30.0)
 _dating = Dating()
+_digests = Digests()
 
 
 async def open_path(path: str) -> Opened | Absence:
@@ -108,7 +110,19 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
     handle = open_handle(fd, identity, _pool, nowait=nowait)
     modified_ns = handle.identity.mtime_ns
     facts = Representation((name,), handle.identity, modified_ns=modified_ns, dated=dated)
-    return Opened(facts, handle=handle)
+    return Opened(_with_digest(fd, facts, path, nowait), handle=handle)
+
+
+def _with_digest(fd: int, facts: Representation, path: str, nowait: bool) -> Representation:
+    """Add what the entity-tag of a large file is made from, as `Directory` does.
+
+    A file object has no path under which another version of it could be noticed.
+    """
+    if facts.identity.size <= HASHED:
+        return facts._replace(digest=_digests.content(fd, facts.identity, nowait=nowait))
+    if not path or not facts.dated:
+        return facts
+    return facts._replace(summary=_digests.summary(fd, facts.identity, nowait=nowait))
 
 
 def _is_readable(file: Any) -> bool:
