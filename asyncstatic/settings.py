@@ -63,14 +63,15 @@ class Settings:
             whole path, compared exactly. The bytes of such a name never change, so caches may keep
             them for a year without asking.
         media_types: Content-Type by suffix, ``{".foo": "text/x-foo"}``.
-        precompressed: serve ``app.js.br``, ``.zst``, ``.gz`` beside ``app.js``.
-        etag: "auto" hashes small files and derives the others from metadata, "content"
-            hashes all (once per version), "off" sends none.
+        precompressed: serve ``app.js.br``, ``.zst``, ``.gz`` beside ``app.js``, once they are
+            proven to decode to it.
+        etag: "auto" hashes files up to 8 MiB and derives the tags of larger ones from size,
+            modification time and samples, "content" hashes all (once per version), "off" sends
+            none.
         cors: origins that may read from scripts, as browsers send them in Origin fields, such as
             "https://example.com"; ``("*",)`` for all.
-        cache_bytes: memory for small hot files, in bytes or as "64MiB"; 0 switches the cache off. The direct
-            lane takes a fourth of it besides, for the requests that ask for them, and an eighth
-            for what is large.
+        cache_bytes: memory for small files and prepared answers, in bytes or as "64MiB"; 0
+            switches the cache off.
         cache_file_bytes: the largest file held in memory, in octets.
         pool_threads: threads that wait for the disk.
         pool_timeout: seconds a request waits for the disk before it is answered 503.
