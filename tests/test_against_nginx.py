@@ -521,6 +521,7 @@ def cases() -> list[Case]:
         for name, values in CHOICES.items()
         for value in values
     ]
+    found.append(Case("GET", "/stale.js", (("Accept-Encoding", "gzip"),)))
     chance = random.Random(SEED)
     return found + [_mixture(chance) for _ in range(GENERATED)]
 
