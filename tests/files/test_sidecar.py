@@ -17,7 +17,8 @@ import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from asyncstatic.files import proof
-from asyncstatic.files.cache import Cached
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup
@@ -45,7 +46,7 @@ class Tree:
         allowed = partial(is_public, settings=self.settings)
         with ThreadPoolExecutor(1) as thread:
             self.directory = thread.submit(Directory, self.settings, allowed).result()
-        self.cached = Cached(self.directory, 1 << 20, str(root))
+        self.cached = CachedSource(self.directory, Cache(1 << 20), str(root))
 
     def write(self, **files: bytes) -> None:
         """Write in place; "_" in a name is a dot."""
