@@ -31,12 +31,15 @@ class CachedSource:
         source: answers what the cache cannot.
         cache: holds the answers; may be shared with other sources.
         path: the directory that `source` serves. It is part of every key.
+
+    Attributes:
+        cache, path: the arguments.
     """
 
     def __init__(self, source: Source, cache: Cache, path: str) -> None:
         self._source = source
-        self._cache = cache
-        self._path = path
+        self.cache = cache
+        self.path = path
         self._open = _OpenFiles(cache)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
@@ -62,11 +65,11 @@ class CachedSource:
 
     def close(self) -> None:
         """Empty the cache, and close the source."""
-        self._cache.clear()
+        self.cache.clear()
         self._source.close()
 
     def _find(self, lookup: Lookup) -> CacheEntry | None:
-        get, path = self._cache.get, self._path
+        get, path = self.cache.get, self.path
         return (
             get((path, lookup))
             or get((path, lookup._replace(codings=_ANY)))
@@ -75,17 +78,17 @@ class CachedSource:
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
         if found is Absence.MISSING:
-            proof = proof_of_absence(self._path, lookup.segments)
+            proof = proof_of_absence(self.path, lookup.segments)
             if proof:
                 size = sum(map(len, lookup.segments))
-                self._cache.put((self._path, lookup.segments), found, size, proof)
+                self.cache.put((self.path, lookup.segments), found, size, proof)
             return found
         if not isinstance(found, Opened) or not found.witnesses:
             return found
         if not found.representation.negotiable:
             lookup = lookup._replace(codings=_ANY)
         size = len(found.content or b"") + _FACTS_BYTES
-        entry = self._cache.put((self._path, lookup), found.shared(), size, found.witnesses)
+        entry = self.cache.put((self.path, lookup), found.shared(), size, found.witnesses)
         if entry is None:
             return found
         entry.value.entry = found.entry = entry

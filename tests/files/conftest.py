@@ -14,6 +14,8 @@ import pytest
 
 from asyncstatic.files import kernel
 from asyncstatic.files.resolver import Resolver, Segments, choose_resolver
+from asyncstatic.files.source import Found
+from asyncstatic.http.model import Lookup
 
 
 def _open_handles() -> int:
@@ -35,6 +37,19 @@ def no_handle_leaks() -> Iterator[None]:
     while _open_handles() != before and time.monotonic() < deadline:
         time.sleep(0.001)
     assert _open_handles() == before
+
+
+class Silent:
+    """A source that never answers at once: in front of it, a cache answers alone."""
+
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        return None
+
+    async def open(self, lookup: Lookup) -> Found:
+        raise AssertionError("only a cache is asked here")
+
+    def close(self) -> None:
+        pass
 
 
 class Clock:

@@ -24,6 +24,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.files.conftest import Silent
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -46,7 +47,8 @@ class Tree:
         allowed = partial(is_public, settings=self.settings)
         with ThreadPoolExecutor(1) as thread:
             self.directory = thread.submit(Directory, self.settings, allowed).result()
-        self.cached = CachedSource(self.directory, Cache(1 << 20), str(root))
+        self.cache = Cache(1 << 20)
+        self.cached = CachedSource(self.directory, self.cache, str(root))
 
     def write(self, **files: bytes) -> None:
         """Write in place; "_" in a name is a dot."""
@@ -76,8 +78,8 @@ class Tree:
     async def remembered(self, *segments: str) -> bool:
         """Ask once more, and tell whether memory answered."""
         await self.ask(*segments)
-        await asyncio.sleep(0)
-        return self.cached.entry_of(Lookup(segments, not segments, ANY)) is not None
+        cache_alone = CachedSource(Silent(), self.cache, str(self.root))
+        return cache_alone.open_nowait(Lookup(segments, not segments, ANY)) is not None
 
 
 @pytest.fixture
