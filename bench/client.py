@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import ssl
 from dataclasses import dataclass
 
 Fields = tuple[tuple[str, str], ...]
+
+# A request may contain TOKEN. Each time it is sent, a number takes the place of TOKEN that no
+# other request of this run has, so that no server has seen the request before.
+TOKEN, DIGITS = "{new}", 12
+NUMBERS_OF_A_JOB = 10**8
+_jobs = itertools.count(1)
+
+
+def first_number() -> int:
+    """Return the first of 100 million numbers that nobody else in this process gets."""
+    return next(_jobs) * NUMBERS_OF_A_JOB
+
+
+def numbered(text: str, number: int) -> str:
+    """Return `text` with `number`, always of the same width, in place of each TOKEN."""
+    return text.replace(TOKEN, f"{number:0{DIGITS}d}")
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.client import trusting_context
+from bench.client import numbered, trusting_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 READ_SIZE = 1 << 18
 
@@ -60,11 +60,12 @@ class Tally:
 
 
 async def generate(
-    requests: Sequence[bytes], *, port: int, connections: int, seconds: float, tls: bool, once: bool
-) -> dict[str, float]:
-    """Send `requests` in turn over `connections` connections, for `seconds` or `once` through."""
+    requests: Sequence[bytes], *, port: int, connections: int, seconds: float, tls: bool,
+    most: int | None, rate: float | None, number: int,
+) -> dict[str, float]:  # fmt: skip
+    """Send `requests` as `bench.load.Job` says."""
     tally, begin = Tally(), time.perf_counter()
-    turn = iter(requests) if once else itertools.cycle(requests)
+    turn = Turn(requests, most, rate, number)
     end = begin + seconds
     context = trusting_context() if tls else None
     await asyncio.gather(
@@ -73,12 +74,34 @@ async def generate(
     return tally.figures(time.perf_counter() - begin)
 
 
+class Turn:
+    """The requests that all connections take their next one from, when it is time for it.
+
+    It polls the clock, because a selector waits for whole milliseconds.
+    """
+
+    def __init__(
+        self, requests: Sequence[bytes], most: int | None, rate: float | None, number: int
+    ) -> None:
+        self.requests = itertools.islice(itertools.cycle(requests), most)
+        self.numbers = itertools.count(number)
+        self.interval = 1 / rate if rate else 0
+        self.slot = 0.0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for request in self.requests:
+            self.slot = slot = max(self.slot + self.interval, time.perf_counter())
+            while self.interval and time.perf_counter() < slot:  # noqa: ASYNC110 - see Turn
+                await asyncio.sleep(0)
+            yield numbered(request.decode(), next(self.numbers)).encode()
+
+
 async def _client(
-    turn: Iterator[bytes], tally: Tally, end: float, port: int, context: ssl.SSLContext | None
+    turn: Turn, tally: Tally, end: float, port: int, context: ssl.SSLContext | None
 ) -> None:
     """Send requests one after another until `end`; connect anew when the server closes."""
     reader, writer = None, None
-    for request in turn:
+    async for request in turn:
         try:
             if reader is None or writer is None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)

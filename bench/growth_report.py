@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIGURES = (
     ("CPU per request, microseconds", "cpu_us", 1),
     ("Peak memory, MiB", "peak_bytes", 1 / MIB),
+    ("Resident memory, MiB", "resident_bytes", 1 / MIB),
 )
 COLOURS = ("#D55E00", "#E69F00", "#0072B2")
 MARKERS = ("D", "o", "s")
@@ -47,7 +48,8 @@ def tables(points: Sequence[Point]) -> Iterator[Table]:
     for title, name, factor in FIGURES:
         for grows, label in AXES.items():
             own = {(p.contender, p.size): getattr(p, name) for p in points if p.grows == grows}
-            yield _table(f"{title}: {label}", own, factor)
+            if any(own.values()):
+                yield _table(f"{title}: {label}", own, factor)
 
 
 def _table(title: str, figures: dict[tuple[str, int], float | None], factor: float) -> Table:
@@ -71,7 +73,7 @@ def _title(name: str) -> str:
 
 def _figure(points: Sequence[Point], machine: dict[str, Any]) -> Figure:
     """Draw cost over size, one panel for each thing that grows."""
-    figure = Figure(figsize=(12, 4))
+    figure = Figure(figsize=(16, 4))
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axis, (grows, label) in zip(panels, AXES.items(), strict=True):
         _panel(axis, [point for point in points if point.grows == grows and point.cpu_us])

@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.client import first_number
 from bench.measure import pinned
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One stretch of load: these requests, in turn, over so many connections, for so long.
+    """One stretch of load: these requests, in turn, over so many connections, for so many seconds.
 
-    With `once` it ends earlier when each has been sent once.
+    It ends earlier when `most` requests have been sent. `rate` is how many requests leave in a
+    second, one by one; without it a connection asks again as soon as it has its answer. The
+    requests that contain a TOKEN are numbered from `number` on.
     """
 
     port: int
@@ -47,7 +50,9 @@ class Job:
     seconds: float
     core: int | None
     tls: bool = False
-    once: bool = False
+    most: int | None = None
+    rate: float | None = None
+    number: int = field(default_factory=first_number)
 
     @property
     def origin(self) -> str:
@@ -89,7 +94,8 @@ def run_wrk(job: Job) -> Figures:
         command = [
             "wrk", "--threads", "1", "--connections", str(job.connections),
             "--duration", f"{math.ceil(job.seconds) + 5}s", "--timeout", f"{PATIENCE_SECONDS}s",
-            "--script", str(SCRIPT), job.origin, "--", listing, "once" if job.once else "on",
+            "--script", str(SCRIPT), job.origin, "--", listing,
+            str(job.most or 0), str(job.number), str(1e6 / job.rate if job.rate else 0),
         ]
         # fmt: on
         output = _run_for(
@@ -112,7 +118,8 @@ def run_h2load(job: Job, path: str, fields: Fields) -> Figures:
 
 def run_asyncio(job: Job) -> Figures:
     """Run the built-in generator in a process of its own."""
-    return _run_module("bench.generator", job, tls=job.tls, once=job.once)
+    more = {"tls": job.tls, "most": job.most, "rate": job.rate, "number": job.number}
+    return _run_module("bench.generator", job, **more)
 
 
 def run_sink(job: Job) -> Figures:
@@ -120,7 +127,7 @@ def run_sink(job: Job) -> Figures:
     return _run_module("bench.sink", job)
 
 
-def _run_module(name: str, job: Job, **more: bool) -> Figures:
+def _run_module(name: str, job: Job, **more: float | None) -> Figures:
     settings = {"port": job.port, "connections": job.connections, "seconds": job.seconds} | more
     with _listed(job.requests) as listing:
         command = [sys.executable, "-m", name, json.dumps(settings), listing]

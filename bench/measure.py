@@ -64,6 +64,10 @@ class ProcessTree:
         """Return the sum of the peak resident sizes (shared pages count once per process)."""
         return sum(self.each(_peak_resident_bytes).values())
 
+    def resident_bytes(self) -> int:
+        """Return the sum of the resident sizes (shared pages count once per process)."""
+        return sum(self.each(lambda pid: int(psutil.Process(pid).memory_info().rss)).values())
+
     def proportional_bytes(self) -> int:
         """Return the memory now in use, each shared page divided among its users (PSS)."""
         return sum(self.each(_proportional_bytes).values())

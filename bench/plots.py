@@ -28,7 +28,7 @@ STYLES = {
     "Python": ("#009E73", "o"),
     "floor": ("#777777", "^"),
 }
-SIZES = ("1k", "64k", "10m", "100m")
+SIZES = ("200+new", "1k", "64k", "10m", "100m")
 ROW_INCHES, PANEL_INCHES = 0.3, 3.0
 
 

@@ -23,6 +23,13 @@ SERVE, APP = "asyncstatic-serve", "asyncstatic-hypercorn"
 NGINX, CACHE, HELLO, QUART = "nginx", "nginx-cache", "hello-hypercorn", "quart"
 
 PROMISES = (
+    Promise(SERVE, NGINX, "200+new", 1.2),
+    Promise(SERVE, NGINX, "200+new+query", 1.4),
+    Promise(SERVE, NGINX, "tags+new", 1.3),
+    Promise(SERVE, NGINX, "misses+new", 2.0),
+    Promise(SERVE, NGINX, "200+browser+paced", 1.0),
+    Promise(SERVE, NGINX, "first+browser", 4.0),
+    Promise(SERVE, NGINX, "second+browser", 1.5),
     Promise(SERVE, NGINX, "1k+browser", 0.65),
     Promise(SERVE, CACHE, "1k+browser", 1.0),
     Promise(SERVE, NGINX, "304", 0.65),

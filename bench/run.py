@@ -6,13 +6,13 @@ import http.client
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.load import Figures, Job, LoadError, choose_generator, run_asyncio, run_h2load, run_sink
 from bench.measure import Meter, TreeChangedError
 from bench.native import Certificate, Stage
-from bench.results import Row, Sample
+from bench.results import REFERENCE, Row, Sample
 from bench.servers import Server, StartError, free_port, running
 from bench.site import drop_from_cache
 from bench.workloads import (
@@ -24,6 +24,8 @@ from bench.workloads import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bench.contenders import Contender
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 
 WARM_UP_SECONDS, MANY_WARM_UP_SECONDS = 0.1, 5.0
 MANY_FILES = 1000  # fewer are all met in the usual warm-up
-COLD_SECONDS = 10.0
+COLD_SECONDS, VISIT_SECONDS = 10.0, 10.0
+PACE_SHARE = 1 / 3
+KEPT_SHARE = 0.9  # a rate is kept if so much of it was answered
 
 
 Tick = Callable[[str, str], None]
@@ -74,13 +78,19 @@ class Field:
     def start(self, contender: Contender, certificate: Certificate | None = None) -> None:
         """Start one contender until the field is left; note it where that fails."""
         name = f"{contender.name}{'-tls' if certificate else ''}"
-        stage = Stage(self.site.root, free_port(), self.folder / name, certificate=certificate)
         try:
-            server = self.stack.enter_context(running(contender, stage, self.cores.server))
+            server = self.stack.enter_context(self.new(contender, name, certificate))
         except StartError as error:
             self.notes.append(str(error))
         else:
             self.servers.append(server)
+
+    def new(
+        self, contender: Contender, name: str, certificate: Certificate | None = None
+    ) -> AbstractContextManager[Server]:
+        """Return a new process of one contender, for a `with` block."""
+        stage = Stage(self.site.root, free_port(), self.folder / name, certificate=certificate)
+        return running(contender, stage, self.cores.server)
 
     def entrants(self, work: Work) -> list[Server]:
         """Return the servers that take part in a work."""
@@ -90,6 +100,8 @@ class Field:
 def _takes_part(server: Server, work: Work) -> bool:
     contender = server.contender
     if server.tls != work.tls or (work.http2 and not contender.http2):
+        return False
+    if work.among and contender.name not in work.among:
         return False
     return not contender.only or work.name in contender.only
 
@@ -113,12 +125,30 @@ def run_work(field: Field, work: Work, *, rounds: int, seconds: float, tick: Tic
         if prepared := _checked(server, own, field.site, row):
             entrants.append(Entrant(field, server, own, prepared, row))
             entrants[-1].warm_up()
+    if work.paced:
+        _pace(field, work, entrants, seconds)
     for _ in range(rounds):
         for entrant in entrants:
             tick(work.name, entrant.row.contender)
             if entrant.row.void is None:
                 entrant.turn(seconds)
     return rows
+
+
+def _pace(field: Field, work: Work, entrants: Sequence[Entrant], seconds: float) -> None:
+    """Give everyone a third of the rate the reference reaches; without it, of the first one's."""
+    by_name = {entrant.row.contender: entrant for entrant in entrants}
+    for entrant in (*filter(None, [by_name.get(REFERENCE)]), *entrants):
+        entrant.turn(seconds)
+        if entrant.row.samples:
+            rate = entrant.row.samples.pop().per_second * PACE_SHARE
+            who = entrant.server.contender.title
+            field.notes.append(
+                f"{work.title}: {rate:,.0f} requests a second, a third of what {who} answered."
+            )
+            for other in entrants:
+                other.rate = rate
+            return
 
 
 def _fitted(work: Work, server: Server, row: Row) -> Work:
@@ -150,21 +180,56 @@ class Entrant:
     prepared: Prepared
     row: Row
     asked: int = 0
+    rate: float | None = None
 
     def warm_up(self) -> None:
-        """Let the server get ready, and meet each of many files; a cold work has no warm-up."""
-        if self.work.cold:
+        """Let the server get ready, and meet each of many files."""
+        if self.work.cold or self.work.visit:
             return
         many = len(self.work.paths) >= MANY_FILES
         meets = many and self.server.port not in self.field.acquainted
         if meets:
             self.field.acquainted.add(self.server.port)
-        self.turn(self.field.warm_up_seconds if meets else WARM_UP_SECONDS, once=meets)
+        self.load(
+            self.field.warm_up_seconds if meets else WARM_UP_SECONDS,
+            len(self.prepared.requests) if meets else None,
+        )
         self.row.samples.clear()
 
-    def turn(self, seconds: float, *, once: bool = False) -> None:
+    def turn(self, seconds: float) -> None:
         """Measure one turn; anything wrong voids the row."""
-        job = self._job(seconds, once=once)
+        if self.work.visit:
+            self._visit()
+        else:
+            self.load(seconds)
+
+    def _visit(self) -> None:
+        """Measure the visits of each file, in a process that has seen none of them.
+
+        The answers were checked at another process of the same server, whose port the requests name.
+        """
+        contender, everything = self.server.contender, len(self.prepared.requests)
+        row = Row(contender.name, self.work.name)
+        try:
+            with self.field.new(contender, f"{contender.name}-visit") as server:
+                fresh = Entrant(self.field, server, self.work, self.prepared, row)
+                fresh.load(VISIT_SECONDS, everything)
+                met = fresh.asked
+                if self.work.visit == 2 and row.void is None:
+                    fresh.asked = 0
+                    fresh.load(VISIT_SECONDS, met)
+        except StartError as error:
+            row.void = str(error)
+            return
+        finally:
+            self.row.void = row.void
+        self.row.samples += row.samples[-1:]
+        if met < KEPT_SHARE * everything:
+            self.row.remark = f"{met:,} of {everything:,} files in {VISIT_SECONDS:.0f} s"
+
+    def load(self, seconds: float, most: int | None = None) -> None:
+        """Measure the load of so many seconds, or of `most` requests where that takes less."""
+        job = self._job(seconds, most)
         try:
             meter = Meter(self.server.tree)
             figures = self._generate(job)
@@ -174,21 +239,29 @@ class Entrant:
             return
         self.asked += figures.requests
         self.row.void = _objection(figures, self.work, self.prepared)
-        self.row.samples.append(sample(figures, self.prepared, cost.cpu_seconds, cost.peak_bytes))
+        new = sample(figures, self.prepared, cost.cpu_seconds, cost.peak_bytes)
+        if self.rate:
+            # The generator waits before it sends; the latency it sees is not the server's.
+            new = replace(new, p50_us=None, p99_us=None)
+            if new.per_second < KEPT_SHARE * self.rate:
+                reached = f"{new.per_second:,.0f} of {self.rate:,.0f}"
+                self.row.remark = f"answered {reached} requests a second"
+        self.row.samples.append(new)
 
-    def _job(self, seconds: float, *, once: bool) -> Job:
+    def _job(self, seconds: float, most: int | None) -> Job:
         start = self.asked % len(self.prepared.requests)
         requests = self.prepared.requests[start:] + self.prepared.requests[:start]
         if self.work.cold:
             drop_from_cache(self.field.site.root, self.work.paths[start:][:COLD_FILES])
-            requests, seconds, once = requests[:COLD_FILES], COLD_SECONDS, True
+            requests, seconds, most = requests[:COLD_FILES], COLD_SECONDS, COLD_FILES
         core, tls = self.field.cores.load, self.server.tls
-        return Job(self.server.port, requests, self.work.connections, seconds, core, tls, once)
+        connections = self.work.connections
+        return Job(self.server.port, requests, connections, seconds, core, tls, most, self.rate)
 
     def _generate(self, job: Job) -> Figures:
         if self.work.cold:
             return run_asyncio(job)
-        if self.prepared.is_large and not job.tls:
+        if self.prepared.is_large and not (job.tls or job.rate or self.work.is_new):
             return run_sink(job)
         if self.work.http2:
             path = self.server.contender.prefix + self.work.paths[0]

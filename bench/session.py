@@ -22,7 +22,7 @@ from bench.workloads import (
     COLD_FILES,
     CONNECTIONS,
     SAMPLED_FILES,
-    VARIANTS,
+    VISITED_FILES,
     base_works,
     parse_work,
 )
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
 SLOW = "slow"
 FULL = (
-    "1k", "1k+browser", "1k+visitors", "64k", "64k+browser", "10m", "100m",
+    "200+new", "200+new+query", "tags+new", "misses+new",
+    "200+browser+paced", "200+new+paced", "64k+browser+paced", "first+browser", "second+browser",
+    "1k", "1k+browser", "64k", "64k+browser", "10m", "100m",
     "304", "304+browser", "range", "range+browser", "precompressed", "precompressed+browser",
     "miss", "miss+browser", "files", "files+browser", "cold", "1k+https", "64k+https", "1k+h2", SLOW,
 )  # fmt: skip
-QUICK = ("1k", "1k+browser", "64k", "10m")
+QUICK = ("200+new", "1k", "1k+browser", "64k", "10m")
 FULL_ROUNDS, QUICK_ROUNDS = 3, 2
-FULL_FILES, QUICK_FILES = 20_000, 1
+FULL_FILES, QUICK_FILES = 20_000, VISITED_FILES
 FULL_SECONDS, QUICK_SECONDS = 0.2, 0.15
 IDLE_LOAD = 0.5
 APT = {"openssl": "openssl", "h2load": "nghttp2-client"}
@@ -95,8 +97,13 @@ def _names(
 
 
 def _is_work(name: str) -> bool:
-    base, *variants = name.split("+")
-    return name == SLOW or (base in BASES and VARIANTS.keys() >= set(variants))
+    if name == SLOW:
+        return True
+    try:
+        parse_work(name, BASES)
+    except KeyError:
+        return False
+    return True
 
 
 def run_plan(plan: Plan, folder: Path, tick: Tick) -> Result:
@@ -112,7 +119,9 @@ def run_plan(plan: Plan, folder: Path, tick: Tick) -> Result:
     result.notes.extend(_doubts(result, cores))
     root = folder / "root"
     root.mkdir()
-    site = build_site(root, plan.files, plan.rounds * COLD_FILES + SAMPLED_FILES)
+    visits = any(parse_work(name, BASES).visit for name in plan.works if name != SLOW)
+    cold, flat = plan.rounds * COLD_FILES + SAMPLED_FILES, plan.files if visits else 0
+    site = build_site(root, plan.files, cold, flat)
     bases = base_works(site)
     works = [parse_work(name, bases) for name in plan.works if name != SLOW]
     works = _possible(works, result)

@@ -37,36 +37,43 @@ class Site:
     root: Path
     many: tuple[str, ...]
     cold: tuple[str, ...]
+    flat: tuple[str, ...] = ()
 
-    def read(self, path: str) -> bytes:
-        """Return the bytes of the file that the target `path` names."""
-        return (self.root / path.lstrip("/")).read_bytes()
+    def read(self, target: str) -> bytes:
+        """Return the bytes of the file that `target` names, with or without a query."""
+        return _file(self.root, target).read_bytes()
 
 
-def build_site(root: Path, many: int, cold: int) -> Site:
+def build_site(root: Path, many: int, cold: int, flat: int = 0) -> Site:
     """Write the document root below `root`.
 
     Args:
         root: an empty directory.
         many: how many distinct files of 1 KiB to write, 1,000 to a directory.
         cold: how many more of them to write, of which each will be asked for only once.
+        flat: how many more of them to write, all in one directory.
     """
     rng = random.Random(SEED)  # noqa: S311 - reproducible content, not a secret
     for name, size in SINGLE_FILES.items():
         (root / name).write_bytes(_content(rng, size))
     _write_compressed(root)
     site = Site(
-        root, tuple(write_many(root, "many", many, rng)), tuple(write_many(root, "cold", cold, rng))
+        root,
+        tuple(write_many(root, "many", many, rng)),
+        tuple(write_many(root, "cold", cold, rng)),
+        tuple(write_many(root, "flat", flat, rng, to_a_directory=flat)),
     )
     make_old(root)
     return site
 
 
-def write_many(root: Path, name: str, count: int, rng: random.Random) -> Iterator[str]:
-    """Write `count` files of 1 KiB below `name`, 1,000 to a directory; yield their targets."""
+def write_many(
+    root: Path, name: str, count: int, rng: random.Random, *, to_a_directory: int = 1000
+) -> Iterator[str]:
+    """Write `count` files of 1 KiB below `name`; yield their targets."""
     for number in range(count):
-        folder = root / name / f"{number // 1000:03d}"
-        if number % 1000 == 0:
+        folder = root / name / f"{number // to_a_directory:03d}"
+        if number % to_a_directory == 0:
             folder.mkdir(parents=True)
         path = folder / f"{number:06d}.js"
         path.write_bytes(_content(rng, KIB))
@@ -85,9 +92,13 @@ def make_old(root: Path) -> None:
 def drop_from_cache(root: Path, paths: Iterable[str]) -> None:
     """Ask the kernel to forget the content of files (posix_fadvise(2)); their names stay known."""
     for path in paths:
-        handle = os.open(root / path.lstrip("/"), os.O_RDONLY)
+        handle = os.open(_file(root, path), os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(handle)
+
+
+def _file(root: Path, target: str) -> Path:
+    return root / target.partition("?")[0].lstrip("/")
 
 
 def _content(rng: random.Random, size: int) -> bytes:

@@ -58,13 +58,13 @@ def test_every_figure_of_the_readme_stands_in_the_report(readme: str, folder: st
     assert figures <= set(CELL.findall(page))
 
 
-def test_the_three_quoted_figures_are_ours_in_the_report(
+def test_the_quoted_figures_are_ours_in_the_report(
     readme: str, folder: str, result: results.Result
 ) -> None:
     first_table = readme.partition(pages.BEGIN)[2].split("\n\n")[2]
     quoted = [line.split(" | ") for line in first_table.splitlines()[2:]]
     assert [cells[0].removeprefix("| ") for cells in quoted] == [
-        result.titles[work] for work in pages.QUOTED
+        result.titles[work] for work in pages.QUOTED if work in result.works()
     ]
     page = (REPOSITORY / folder / "table.md").read_text()
     ours = next(line for line in page.splitlines() if line.startswith("| asyncstatic serve |"))
