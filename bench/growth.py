@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FILES = (1, 10, 100, 1_000, 10_000, 100_000)
 CONNECTIONS = (1, 10, 100, 1_000)
 VISITORS = (200, 4_000, 40_000, 400_000)
-VISITED, VISITED_NAMES, VISITORS_SECONDS = "200+new+query", ("asyncstatic-serve", "nginx"), 30.0
+VISITED, VISITED_NAMES, VISITORS_SECONDS = "200+new+query", ("asyncstatic-serve", "nginx"), 60.0
 NAMES = ("asyncstatic-serve", "asyncstatic-hypercorn", "nginx")
 ROUNDS, SECONDS, WARM_UP_SECONDS = 3, 0.4, 10.0
 AXES = {

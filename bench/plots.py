@@ -95,12 +95,15 @@ def _known(figures: dict[str, float | None]) -> dict[str, float]:
 def _draw(
     result: Result, panels: Sequence[Panel], title: str, path: Path, *, more_is_better: bool = False
 ) -> None:
-    """Draw panels side by side, one line for each contender, the best of the first panel on top."""
+    """Draw panels side by side, one line for each contender, the best on top.
+
+    A contender's first figure gives its place: a floor has none in the first panel.
+    """
     panels = [panel for panel in panels if panel.figures]
     if not panels:
         return
-    names = {who for panel in panels for who in panel.figures}
-    order = sorted(names, key=lambda who: panels[0].figures.get(who, 0), reverse=not more_is_better)
+    first = {who: panel.figures[who] for panel in reversed(panels) for who in panel.figures}
+    order = sorted(first, key=first.__getitem__, reverse=not more_is_better)
     figure = Figure(figsize=(2.5 + PANEL_INCHES * len(panels), 1.2 + ROW_INCHES * len(order)))
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
