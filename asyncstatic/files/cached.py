@@ -1,4 +1,4 @@
-"""A source whose answers are cached: content of small files, open large files, missing names.
+"""A source whose answers are cached: content of small files, and open large files.
 
 An open file that nobody uses would hold the space of a deleted file, and keep its file system
 busy. So unused ones are closed within twice `_IDLE_SECONDS`, and all are when the process runs
@@ -11,7 +11,6 @@ import asyncio
 
 from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache, CacheEntry
-from asyncstatic.files.negative import proof_of_absence
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
@@ -48,7 +47,8 @@ class CachedSource:
             return Absence.MISSING
         entry = self._find(lookup)
         if entry is not None:
-            return _given(entry)
+            value: Opened = entry.value
+            return value.shared()
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self._open.close_all():
             found = self._source.open_nowait(lookup)
@@ -70,19 +70,9 @@ class CachedSource:
 
     def _find(self, lookup: Lookup) -> CacheEntry | None:
         get, path = self.cache.get, self.path
-        return (
-            get((path, lookup))
-            or get((path, lookup._replace(codings=_ANY)))
-            or get((path, lookup.segments))
-        )
+        return get((path, lookup)) or get((path, lookup._replace(codings=_ANY)))
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
-        if found is Absence.MISSING:
-            proof = proof_of_absence(self.path, lookup.segments)
-            if proof:
-                size = sum(map(len, lookup.segments))
-                self.cache.put((self.path, lookup.segments), found, size, proof)
-            return found
         if not isinstance(found, Opened) or not found.witnesses:
             return found
         if not found.representation.negotiable:
@@ -95,11 +85,6 @@ class CachedSource:
         if found.handle is not None:
             self._open.add(entry)
         return found
-
-
-def _given(entry: CacheEntry) -> Found:
-    value: Opened | Absence = entry.value
-    return value.shared() if isinstance(value, Opened) else value
 
 
 class _OpenFiles:

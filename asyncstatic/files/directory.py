@@ -4,11 +4,9 @@ One lookup: open the name, `fstat` what was opened, and use only that handle fro
 A directory is answered by its index; a file by itself or by the preferred of its fresh
 sidecars (``app.js.br`` beside ``app.js``). Everything goes through the same resolver.
 
-A sidecar is used once it is proven to decode to its original's bytes. Until then the original is
-sent, and the answer is not remembered.
-
-The same code runs on the event loop and in the pool. On the loop (`nowait`) every step
-raises BlockingIOError instead of waiting, and the lookup is begun again in a thread.
+A sidecar is used once it is proven to decode to its original's bytes. The same code runs on the
+event loop and in the pool. On the loop (`nowait`) every step raises BlockingIOError instead of
+waiting, and the lookup is begun again in a thread.
 """
 
 from __future__ import annotations
@@ -25,12 +23,13 @@ from asyncstatic.files import kernel
 from asyncstatic.files.candidates import Candidates, File, is_stored
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import ReadBegunError, identity_of, open_handle, read_version
+from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.proof import Pair, Proofs
 from asyncstatic.files.resolver import choose_resolver
 from asyncstatic.files.root import Tree, fault, release
-from asyncstatic.files.sidecar import SUFFIXES, SidecarNames
+from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.source import Found, Opened, absence_of, is_forbidden, is_missing
 from asyncstatic.files.witness import DirectoryWitnesses, Witness
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
@@ -69,12 +68,12 @@ class Directory:
         self._allowed = allowed
         self.path = os.path.abspath(settings.root)
         self._pool = Pool(settings.pool_threads, settings.pool_timeout)
-        self._sidecar_names = SidecarNames(self._resolver)
         self._begun: Lookup | None = None
         self._dating = Dating()
         self._digests = Digests()
         self._proofs = Proofs()
         self._directories = DirectoryWitnesses(self.path)
+        self._names = DirectoryNames(self._resolver, self._directories)
 
     @property
     def resolver_name(self) -> str:
@@ -119,10 +118,13 @@ class Directory:
         self._resolver.close()
 
     def _find(self, lookup: Lookup, nowait: bool) -> Found:
-        if not lookup.available:
+        if not lookup.available or self._names.tell_missing(lookup.segments):
             return Absence.MISSING
         try:
-            return self._find_present(lookup, nowait)
+            found = self._find_present(lookup, nowait)
+            if found is Absence.MISSING and not nowait:
+                self._names.learn_missing(lookup.segments)
+            return found
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
@@ -273,7 +275,7 @@ class Directory:
         """The codings in which a file may be there, besides its own."""
         if not segments:
             return ()
-        names = self._sidecar_names.of(segments[:-1], directory, nowait=nowait)
+        names = self._names.of(segments[:-1], directory, nowait=nowait)
         if names is None:
             return tuple(SUFFIXES)
         return tuple(

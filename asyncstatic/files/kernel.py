@@ -47,6 +47,13 @@ HAS_SENDFILE = hasattr(os, "sendfile")
 fstat = os.fstat
 stat = os.stat
 lstat = os.lstat
+
+
+def lstat_at(dir_fd: int, name: str) -> os.stat_result:
+    """Examine `name` in the directory `dir_fd`, not what it links to (fstatat(2))."""
+    return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+
+
 close = os.close
 dup = os.dup
 
@@ -256,31 +263,6 @@ def is_resident(fd: int, position: int) -> bool:
         return preadv_nowait(fd, _one_octet, position) == 1
     except OSError:
         return False
-
-
-# -- octets in memory that have a handle ---------------------------------------------------
-
-pread_memory = pread  # of an anonymous file: asks no disk, may be called on the loop
-_write = os.write
-
-if hasattr(os, "memfd_create"):
-
-    def anonymous_file(octets: bytes) -> int:
-        """Return a file without a name that holds `octets`, in memory (memfd_create(2))."""
-        fd = os.memfd_create("asyncstatic")
-        try:
-            rest = memoryview(octets)
-            while rest:
-                rest = rest[_write(fd, rest) :]
-        except BaseException:
-            close(fd)
-            raise
-        return fd
-else:
-
-    def anonymous_file(octets: bytes) -> int:
-        """Say that this platform has none."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 # -- to a socket ---------------------------------------------------------------------------

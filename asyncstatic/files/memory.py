@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice, starmap
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 from asyncstatic.http.model import Identity
 
@@ -33,83 +32,6 @@ class BoundedDict(dict[Key, Value]):
         if len(self) > self._capacity:
             for old in tuple(islice(self, len(self) // 2)):
                 self.pop(old, None)
-
-
-class BoundedOctets(dict[Key, Value]):
-    """A dict that forgets the older half of its entries once they take more than `capacity`.
-
-    Entries are added by `put`, each once. Reading is a plain dict's.
-
-    Args:
-        capacity: octets that all may take.
-        cost: how many one takes.
-    """
-
-    __slots__ = ("_capacity", "_cost", "_used")
-
-    def __init__(self, capacity: int, cost: Callable[[Key, Value], int]) -> None:
-        super().__init__()
-        self._capacity = capacity
-        self._cost = cost
-        self._used = 0
-
-    def put(self, key: Key, value: Value) -> None:
-        """Remember what is not there yet, and forget the older half when all take too much."""
-        self[key] = value
-        self._used += self._cost(key, value)
-        if self._used > self._capacity:
-            for old in tuple(islice(self, (len(self) + 1) // 2)):
-                del self[old]
-            self._used = sum(starmap(self._cost, self.items()))
-
-
-class RecentOctets(Generic[Key, Value]):
-    """Remembers what was asked for lately, within a bound in octets and one in number.
-
-    `turn` is called from time to time: what was not asked for between two turns is forgotten, or
-    earlier where all would take too much.
-
-    Args:
-        capacity: octets that all may take.
-        most: how many there may be.
-        cost: octets that a value takes.
-    """
-
-    __slots__ = ("_capacity", "_cost", "_most", "_new", "_old", "_used")
-
-    def __init__(self, capacity: int, most: int, cost: Callable[[Value], int]) -> None:
-        # Of the new; the old were no more.
-        self._capacity, self._most = capacity // 2, most // 2
-        self._cost = cost
-        self._new: dict[Key, Value] = {}
-        self._old: dict[Key, Value] = {}
-        self._used = 0
-
-    def __len__(self) -> int:
-        return len(self._new) + len(self._old)
-
-    def get(self, key: Key) -> Value | None:
-        """Return a value that is remembered, and remember it longer."""
-        value = self._new.get(key)
-        if value is None:
-            value = self._old.pop(key, None)
-            if value is not None:
-                self.put(key, value)
-        return value
-
-    def put(self, key: Key, value: Value) -> None:
-        """Remember what is not there yet, if it may be."""
-        cost = self._cost(value)
-        if cost > self._capacity or not self._most:
-            return
-        if self._used + cost > self._capacity or len(self._new) >= self._most:
-            self.turn()
-        self._new[key] = value
-        self._used += cost
-
-    def turn(self) -> None:
-        """Forget what was not asked for since the last turn."""
-        self._old, self._new, self._used = self._new, {}, 0
 
 
 class Dating:

@@ -11,8 +11,8 @@ page could be built from old ones. Such an answer has no witnesses: it is never 
 from __future__ import annotations
 
 from asyncstatic.files.directory import Directory
+from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.root import OneTree, Tree
-from asyncstatic.files.sidecar import SidecarNames
 from asyncstatic.files.source import Found, Opened
 from asyncstatic.files.witness import Witness
 from asyncstatic.http.model import Absence, Folder, Lookup
@@ -61,7 +61,7 @@ class _Before(Directory):
     def __init__(self, present: Directory, tree: Tree) -> None:
         vars(self).update(vars(present))
         self._resolver = self._resolver.beneath(OneTree(tree, present.path))
-        self._sidecar_names = SidecarNames(self._resolver)
+        self._names = DirectoryNames(self._resolver)
         self._begun = None
 
     def _directory_witness(self, segments: tuple[str, ...], nowait: bool) -> Witness:

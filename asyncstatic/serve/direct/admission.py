@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.source import Opened
 from asyncstatic.http.fields import EntityTag, EntityTags
-from asyncstatic.http.model import ByteRange, Fields, Request, ResponsePlan
+from asyncstatic.http.model import ByteRange, Request, ResponsePlan
 from asyncstatic.http.respond import is_lasting
 from asyncstatic.serve.asgi import Answer
 from asyncstatic.serve.direct.head import Head, deciding_lines, read_head
@@ -160,8 +160,7 @@ class Admission:
         head = read_head(match, self._server_names)
         if head is None:
             return None
-        fields = Fields.read(head.headers)
-        sent = Request(head.method, head.path, head.query, fields)
+        sent = Request(head.method, head.path, head.query, head.fields)
         sent = below_root(sent, self._root_path, self._root_path)
         for mount in self._mounts:
             request = below_prefix(sent, mount.prefix)

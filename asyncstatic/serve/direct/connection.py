@@ -18,11 +18,9 @@ import asyncio
 import re
 from collections.abc import Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 
 from asyncstatic.files.source import Opened, logger
-from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import Answer, Pending
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
@@ -55,6 +53,7 @@ class DirectProtocol(asyncio.Protocol):
     __slots__ = (
         "_answering",
         "_buffer",
+        "_closes",
         "_counted",
         "_entry",
         "_eof",
@@ -81,6 +80,7 @@ class DirectProtocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
         self._refused = False
+        self._closes = False  # whether the response under way is the last one
         self._observation: Observation | None = None  # where nobody logs or counts
         self.deadline = Deadline(loop, entry.terms.keep_alive_timeout, entry.send_timeout)
 
@@ -303,7 +303,8 @@ class DirectProtocol(asyncio.Protocol):
         self.transport.write(answer.head + self._entry.head_end() + content)
         self._requests += 1
         if self._observation is not None:
-            self._observation.finish(answer.plan)
+            self._observation.answer(answer.plan)
+            self._observation.finish()
 
     def _send(self, head: re.Match[bytes], admitted: Admitted, answer: Answer) -> bool:
         """Send a response, or begin to; False when the direct entry does not send it."""
@@ -323,36 +324,37 @@ class DirectProtocol(asyncio.Protocol):
         plan, opened = answer
         if self._observation is not None:
             self._observation.answer(plan)
+        self._closes = close
         head = fields + (_CLOSE if close else b"") + self._entry.head_end()
-        done, waiter = partial(self._answered, plan, close=close), self._answering
+        waiter = self._answering
         try:
             content = in_memory(plan, opened)
             if content is not None or opened is None:
                 self.transport.write(head + (content or b""))
                 answer.close()
-                done()
+                self._answered()
                 return
-            self._answering = transfer = Transfer(self, opened, head, plan, None, done)
+            self._answering = transfer = Transfer(self, opened, head, plan)
             if transfer.begin(self._writer):
                 self._answering = waiter
-                done()
+                self._answered()
         except Exception as error:
             answer.close()
             self._give_up(error)
 
-    def transferred(self, transfer: Transfer, error: Exception | None) -> None:
+    def transferred(self, error: Exception | None) -> None:
         """Go on after a transfer that took longer; with an error not all was sent."""
         if error is not None:
             self._give_up(error)
             return
-        transfer.then()
+        self._answered()
         self._go_on()
 
-    def _answered(self, plan: ResponsePlan, *, close: bool) -> None:
+    def _answered(self) -> None:
         self._requests += 1
         if self._observation is not None:
-            self._observation.finish(plan)
-        if close:
+            self._observation.finish()
+        if self._closes:
             self._close()
 
     # -- answers that take longer ----------------------------------------------------------

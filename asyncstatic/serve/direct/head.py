@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import NamedTuple
+
+from asyncstatic.http.model import Fields
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -49,6 +52,7 @@ _READ_LINES = re.compile(
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
+_LONGEST_KNOWN = 1024  # bytes of lines that are worth remembering
 _STARTS = (b"GET /", b"HEAD /", b"\r\n")  # the last: half of an empty line
 
 
@@ -59,14 +63,14 @@ class Head(NamedTuple):
         method: "GET" or "HEAD".
         path: percent-encoded, without the query.
         query: without the "?".
-        headers: the fields that may decide the answer, names in lower case.
+        fields: the fields that the decision core reads.
         keep_alive: whether the client leaves the connection open.
     """
 
     method: str
     path: bytes
     query: bytes
-    headers: Headers
+    fields: Fields
     keep_alive: bool
 
 
@@ -77,12 +81,29 @@ def read_head(match: re.Match[bytes], server_names: Collection[bytes] = ()) -> H
         match: of `match_head`.
         server_names: the hosts that are served; empty for all.
     """
-    method, path, query = match.groups(b"")
-    headers = _split(_READ_LINES.findall(match.string, match.end(2), match.end()))
-    options = _connection_options(headers)
-    if options is None or not _is_plain(headers, server_names):
+    lines = tuple(_READ_LINES.findall(match.string, match.end(2), match.end()))
+    known = sum(map(len, lines)) <= _LONGEST_KNOWN
+    read = _read_known_lines(lines) if known else _read_lines(lines)
+    if read is None:
         return None
-    return Head(method.decode("ascii"), path, query, headers, b"close" not in options)
+    host, fields, keep_alive = read
+    if server_names and host not in server_names:
+        return None
+    method, path, query = match.groups(b"")
+    return Head(method.decode("ascii"), path, query, fields, keep_alive)
+
+
+def _read_lines(lines: tuple[bytes, ...]) -> tuple[bytes, Fields, bool] | None:
+    """Return Host, the fields of the core, and whether the connection goes on."""
+    headers = _split(lines)
+    options, host = _connection_options(headers), _plain_host(headers)
+    if options is None or host is None:
+        return None
+    return host, Fields.read(headers), b"close" not in options
+
+
+# A pure function. Visitors differ in fields that it does not see, and agree in these.
+_read_known_lines = lru_cache(maxsize=256)(_read_lines)
 
 
 def read_headers(match: re.Match[bytes]) -> Headers:
@@ -97,17 +118,15 @@ def _split(lines: Iterable[bytes]) -> Headers:
     return [(name.lower(), value.strip(b" \t\r")) for name, _, value in parts]
 
 
-def _is_plain(headers: Headers, server_names: Collection[bytes]) -> bool:
-    """Tell whether there is one usable Host, and no sign of content (RFC 9112 §3.2, §6)."""
+def _plain_host(headers: Headers) -> bytes | None:
+    """Return the one usable Host; None also at any sign of content (RFC 9112 §3.2, §6)."""
     hosts = []
     for name, value in headers:
         if name in _HANDED_OVER:
-            return False
+            return None
         if name == b"host":
             hosts.append(value)
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-        return False
-    return not server_names or hosts[0] in server_names
+    return hosts[0] if len(hosts) == 1 and _HOST.fullmatch(hosts[0]) else None
 
 
 def _connection_options(headers: Headers) -> set[bytes] | None:

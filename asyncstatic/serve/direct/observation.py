@@ -39,9 +39,10 @@ class Observation:
         """Note the response that is sent now."""
         self._plan = plan
 
-    def finish(self, plan: ResponsePlan) -> None:
-        """Report a response that has left, or waits in the transport, as a whole."""
-        self._report(plan, plan.status, plan.length or 0)
+    def finish(self) -> None:
+        """Report the response, which has left or waits in the transport as a whole."""
+        if self._plan is not None:
+            self._report(self._plan, self._plan.status, self._plan.length or 0)
 
     def end(self, answering: object, data: bytes, *, by_us: bool) -> None:
         """Report the request that the end of the connection cuts short, if there is one.

@@ -5,12 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from asyncstatic.files import kernel
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.status import PHRASES
-
-WHOLE = kernel.SCRATCH  # bytes of content up to which all are a copy
-TAIL = 256 * 1024  # the last bytes of a longer content, which are a copy
 
 _STATUS_LINES = {
     status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()

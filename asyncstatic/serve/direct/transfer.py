@@ -1,26 +1,25 @@
-"""Content that is too large for one write, at the client's pace.
+"""Content that is too large for one write, sent at the client's pace.
 
-What the socket takes leaves at once (`Outgoing`). The rest goes on, on a duplicate of the socket,
-whenever the client has made room: the loop calls `_go_on`, and there is a task only while the disk
-is waited for. Over TLS, where there is no sendfile(2), or while the transport still has octets of
-its own to write, pieces go through the transport.
+The socket takes what it can at once (`SendfileCursor`). The rest follows on a duplicate of the
+socket whenever the client has made room: the event loop calls `_go_on`. A task exists only while
+the disk is waited for. Over TLS, which has no sendfile(2), and while the transport still has data of
+its own to write, the content goes through the transport in chunks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 from asyncstatic.files.handle import Handle
-from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.direct.deadline import Deadline
-from asyncstatic.serve.direct.outgoing import Outgoing, Waits
+from asyncstatic.serve.direct.sendfile import SendfileCursor, Waits
 from asyncstatic.serve.direct.writer import SocketWriter
 from asyncstatic.serve.pieces import Pieces
 
@@ -37,7 +36,7 @@ class Client(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine, and keep it alive until it ends."""
 
-    def transferred(self, transfer: Transfer, error: Exception | None) -> None:
+    def transferred(self, error: Exception | None) -> None:
         """Go on after a transfer that took longer; with an error not all was sent."""
 
 
@@ -48,49 +47,35 @@ class Transfer:
     been reported, when the file changed or the disk failed: then what was sent must not end cleanly.
 
     Args:
-        client: where to.
-        opened: where from; has a handle.
+        client: the connection.
+        opened: the open file.
         head: goes first.
         plan: the content.
-        tail: its end, if there is a snapshot of that; not used through the transport.
-        then: what the client is to do when all has been sent; not called here.
     """
 
     __slots__ = (
         "_client",
+        "_cursor",
         "_head",
         "_opened",
         "_out",
-        "_outgoing",
         "_passed",
         "_plan",
-        "_tail",
         "_task",
         "_watched",
-        "then",
     )
 
     _out: socket.socket
 
-    def __init__(
-        self,
-        client: Client,
-        opened: Opened,
-        head: bytes,
-        plan: ResponsePlan,
-        tail: Snapshot | None,
-        then: Callable[[], None],
-    ) -> None:
+    def __init__(self, client: Client, opened: Opened, head: bytes, plan: ResponsePlan) -> None:
         self._client = client
         self._opened = opened
         self._head = head
         self._plan = plan
-        self._tail = tail
-        self._outgoing: Outgoing | None = None
+        self._cursor: SendfileCursor | None = None
         self._passed = 0  # bytes of content, to the transport
         self._task: asyncio.Task[None] | None = None
         self._watched = False
-        self.then = then
 
     @property
     def _handle(self) -> Handle:
@@ -99,9 +84,9 @@ class Transfer:
     @property
     def sent(self) -> int:
         """Bytes of content that have left, or wait in the transport."""
-        if self._outgoing is None:
+        if self._cursor is None:
             return self._passed
-        return max((self._plan.length or 0) - self._outgoing.unsent_bytes, 0)
+        return max((self._plan.length or 0) - self._cursor.unsent_bytes, 0)
 
     def cancel(self) -> None:
         """Send no more from now on; harmless after the end. The loop watches nothing then."""
@@ -109,15 +94,15 @@ class Transfer:
             self._task.cancel()
         self._stop()
 
-    def begin(self, outlet: SocketWriter) -> bool:
+    def begin(self, writer: SocketWriter) -> bool:
         """Send what the socket takes at once; tell whether that was all. Else the client hears.
 
         Args:
-            outlet: the client's, which nobody else uses meanwhile.
+            writer: the connection's, which nobody else uses meanwhile.
         """
-        out = outlet.socket()
+        out = writer.socket()
         if out is None:
-            self._task = self._client.spawn(self._begin_later(outlet))
+            self._task = self._client.spawn(self._begin_later(writer))
             return False
         try:
             waits = self._look_at(out).send(out)
@@ -133,12 +118,12 @@ class Transfer:
         self._wait_for(waits)
         return False
 
-    async def _begin_later(self, outlet: SocketWriter) -> None:
+    async def _begin_later(self, writer: SocketWriter) -> None:
         """Send past the transport as soon as that has nothing to write, else through it."""
         self._client.deadline.progress()
         try:
             await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
-            out = outlet.socket()
+            out = writer.socket()
             if out is None:
                 await self._go_through()
             else:
@@ -156,17 +141,17 @@ class Transfer:
 
     # -- past the transport ----------------------------------------------------------------
 
-    def _look_at(self, out: socket.socket) -> Outgoing:
+    def _look_at(self, out: socket.socket) -> SendfileCursor:
         self._out = out
-        outgoing = Outgoing(self._handle, self._head, self._plan, self._tail)
+        outgoing = SendfileCursor(self._handle, self._head, self._plan)
         outgoing.look_ahead()
-        self._outgoing = outgoing
+        self._cursor = outgoing
         return outgoing
 
     def _go_on(self) -> None:
         """Send what the client has made room for."""
         try:
-            waits = cast("Outgoing", self._outgoing).send(self._out)
+            waits = cast("SendfileCursor", self._cursor).send(self._out)
         except Exception as error:
             self._end(error)
             return
@@ -185,7 +170,7 @@ class Transfer:
     async def _read(self) -> None:
         """Have the next octets read, which has a deadline of its own."""
         try:
-            await cast("Outgoing", self._outgoing).wait_for_disk()
+            await cast("SendfileCursor", self._cursor).wait_for_disk()
         except Exception as error:
             self._end(error)
             return
@@ -212,7 +197,7 @@ class Transfer:
         self._stop()
         if error is not None and not isinstance(error, ConnectionError):  # the client has gone
             error = TransferAborted(self._report(error))
-        self._client.transferred(self, error)
+        self._client.transferred(error)
 
     def _report(self, error: Exception) -> str:
         """Report a transfer that we cut."""

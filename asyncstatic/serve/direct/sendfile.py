@@ -1,19 +1,18 @@
-"""What is left of a response, and how its next octets get into the socket without waiting.
+"""The unsent rest of one response, sent by system calls that never wait.
 
-Up to 1 MiB of a file is copied, and leaves with its head in one call; what is sent again was copied
-before, into a snapshot, and leaves that by sendfile(2) without another copy. Of what is longer the
-head leaves by itself: it wakes the client, which then takes and acknowledges the content on its own
-core while it is sent. (With MSG_MORE a server pays for that: a third more for 10 MiB.) The file
-follows by sendfile(2), without a copy.
+Up to 1 MiB of a file is copied, and leaves with its head in one call. Of a longer range the head
+leaves first, by itself: it wakes the client, which then takes and acknowledges the content on its
+own core while it is sent. (MSG_MORE would save a packet and cost a third more CPU for 10 MiB.) The
+file follows by sendfile(2), without a copy.
 
-After sendfile(2) the socket holds references to the file's pages: who rewrites the file in place
-rewrites what the client has not taken yet, on the same machine even what it has received. So the
-last TAIL octets of a range are copied, more than a client that does not read receives; and the very
-last leave only when most of these have left, if the file is still what it was. Else the transfer
-ends visibly short.
+After sendfile(2) the socket holds references to the file's pages. A program that rewrites the file
+in place also rewrites bytes that the client has not taken yet; on the same machine even bytes that
+it has received. So the last `TAIL` bytes of a range are copied: more than a client receives that
+does not read. The very last bytes leave only when most of these have left, and only if the file is
+still what the head promised. Otherwise the transfer ends visibly short.
 
-A window of the file is in the page cache before sendfile(2) is called, so the loop does not wait for
-the disk.
+A window of the file is in the page cache before sendfile(2) is called, so the event loop does not
+wait for the disk.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from typing import cast
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
-from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve.direct.response import TAIL, WHOLE
-from asyncstatic.serve.tcp import MORE, be_writable_when, unsent
+from asyncstatic.serve.tcp import be_writable_when, unsent
 
+WHOLE = kernel.SCRATCH  # a range of at most so many bytes is copied as a whole
+TAIL = 256 * 1024  # the last bytes of a longer range, which are copied
+LAST = 4096  # the very last bytes, held back until most others have left
 WINDOW = 4 * 1024 * 1024
-# What one connection sends before it is another's turn. As soon as there is room: a socket that is
-# kept full is emptied on the client's processor, and 10 us of delay make 10 MiB a fifth dearer.
+# Bytes that one connection sends before others have their turn. More is sent as soon as there is
+# room: a delay of 10 us makes 10 MiB a fifth dearer.
 TURN = 2 * 1024 * 1024
-LAST = 4096  # of these, held back until most others have left
-CUSHION = 48 * 1024  # all but these: a client who has them all waits for the last
+CUSHION = 48 * 1024  # bytes that may be unsent when the last ones leave
 
 
 class ContentChangedError(Exception):
@@ -43,48 +42,42 @@ class ContentChangedError(Exception):
 
 
 class Waits(Enum):
-    """What is waited for before more can be sent."""
+    """The event to wait for before more can be sent."""
 
     NOTHING = auto()
     CLIENT = auto()
     DISK = auto()
 
 
-class Outgoing:
-    """The octets of one response, from its head to its end.
+class SendfileCursor:
+    """The position in one response: bytes in memory first, then a stretch of the file.
 
-    First go octets that are in memory, then the stretch of the file behind them; both are of the
-    part of the content that is under way, the others wait.
+    Both belong to the part of the content that is under way; the other parts wait.
 
     Args:
-        handle: where content comes from; not closed here.
+        handle: the file; not closed here.
         head: goes first.
-        plan: the content; of a length that is known.
-        tail: a snapshot of its last octets, if there is one: of a content in one part.
+        plan: the content; its length must be known.
     """
 
     __slots__ = (
+        "_bytes",
         "_draining",
         "_end",
         "_handle",
-        "_octets",
         "_parts",
         "_position",
         "_refers",
-        "_tail",
         "_warm_until",
     )
 
-    def __init__(
-        self, handle: Handle, head: bytes, plan: ResponsePlan, tail: Snapshot | None = None
-    ) -> None:
+    def __init__(self, handle: Handle, head: bytes, plan: ResponsePlan) -> None:
         self._handle = handle
-        self._tail = tail
-        self._octets = head
-        self._position = self._end = 0
+        self._bytes = head
+        self._position = self._end = 0  # the stretch of the file
         self._parts = deque(cast("tuple[bytes | ByteRange, ...]", plan.content))
         self._warm_until = 0
-        self._refers = False  # the socket, to pages of the stretch
+        self._refers = False  # whether the socket holds references to pages of the stretch
         self._draining = False
         self._is_over()
         handle.sample_nowait()  # before anything is sent; what is on the disk, in `wait_for_disk`
@@ -93,7 +86,7 @@ class Outgoing:
     def unsent_bytes(self) -> int:
         """Bytes that have not been sent yet, those of the head among them."""
         parts = sum(len(p) if isinstance(p, bytes) else p.length for p in self._parts)
-        return len(self._octets) + self._end - self._position + parts
+        return len(self._bytes) + self._end - self._position + parts
 
     # -- without waiting -------------------------------------------------------------------
 
@@ -117,37 +110,32 @@ class Outgoing:
         return Waits.NOTHING if self._is_over() else Waits.CLIENT
 
     def look_ahead(self) -> None:
-        """See now whether the next turn would wait for the disk: then there is no time for it."""
+        """Find out now whether the next turn would wait for the disk: later there is no time."""
         if self._position + TURN > self._warm_until and not self._is_copied():
             self._is_warm()
 
     def _send_next(self, out: socket.socket, room: int) -> int | None:
         """Send something; None when the disk must be asked.
 
-        Returns how much of the turn's room is used: all, when the socket is full. (To try once more
-        costs an exception.)
+        Returns how much of the turn's room is used: all of it when the socket is full, since
+        another try would cost an exception.
         """
-        if self._tail is None and self._is_copied():
+        if self._is_copied():
             return self._send_copy(out, room)
-        if self._octets:
-            return self._send_octets(out, room)
-        if self._tail is not None and self._is_copied():
-            return self._send_snapshot(out, self._tail, room)
+        if self._bytes:
+            return self._send_bytes(out, room)
         if self._position >= self._warm_until and not self._is_warm():
             return None
         return self._send_pages(out, room)
 
-    def _send_octets(self, out: socket.socket, room: int) -> int:
-        snapshot_follows = self._tail is not None and self._is_copied()
-        more = MORE if snapshot_follows and self._position < self._end else 0
-        sent = _send(out, self._octets, flags=more)
-        self._octets = self._octets[sent:]
-        return room if self._octets else sent
+    def _send_bytes(self, out: socket.socket, room: int) -> int:
+        sent = _send(out, self._bytes)
+        self._bytes = self._bytes[sent:]
+        return room if self._bytes else sent
 
     def _send_pages(self, out: socket.socket, room: int) -> int | None:
         """Send from the page cache, without a copy, all but the tail."""
-        tail = TAIL if self._tail is None else len(self._tail)
-        until = min(self._warm_until, self._end - tail, self._position + room)
+        until = min(self._warm_until, self._end - TAIL, self._position + room)
         try:
             sent = kernel.sendfile(
                 out.fileno(), self._handle.fd, self._position, until - self._position
@@ -162,42 +150,27 @@ class Outgoing:
         return room if self._position < until else sent
 
     def _send_copy(self, out: socket.socket, room: int) -> int | None:
-        """Send octets as they were while the file was what the head says, and those before them."""
-        before, count = self._octets, self._end - self._position
-        if not count or (before and self._refers):  # of the tail, from the disk: before its last
-            return self._send_octets(out, room)
+        """Send pending bytes and a copied chunk, after a check that the file is unchanged."""
+        before, count = self._bytes, self._end - self._position
+        if not count or (before and self._refers):  # bytes of the tail that came from the disk
+            return self._send_bytes(out, room)
         if self._refers and count <= LAST and not self._may_send_last(out):
             return room
         with kernel.scratch() as buffer:
-            # All with the octets before, or a piece: a slow client leaves room for no more.
+            # All of it behind pending bytes, or a piece: a slow client leaves room for no more.
             piece = buffer[: count if before else min(self._allowed(), TAIL)]
             got = self._handle.read_into_nowait(piece, self._position)
             if got is None:
-                return self._send_octets(out, room) if before else None
+                return self._send_bytes(out, room) if before else None
             if not self._check(got):
-                return self._send_octets(out, room) if before else None
+                return self._send_bytes(out, room) if before else None
             sent = _send(out, before, piece[:got])
-        self._octets = before[sent:]
+        self._bytes = before[sent:]
         self._position += max(sent - len(before), 0)
         return sent if sent == len(before) + got else room
 
-    def _send_snapshot(self, out: socket.socket, tail: Snapshot, room: int) -> int | None:
-        """Send of the end, without a copy, while the file is what the head says."""
-        if self._refers and self._end - self._position <= LAST and not self._may_send_last(out):
-            return room
-        count = self._allowed()
-        if not self._check(count):
-            return None
-        first = self._position - self._end + len(tail)
-        try:
-            sent = kernel.sendfile(out.fileno(), tail.fd, first, count)
-        except BlockingIOError:
-            return room
-        self._position += sent
-        return sent if sent == count else room
-
     def _may_send_last(self, out: socket.socket) -> bool:
-        """Tell whether most of the tail has left; else be called when it has."""
+        """Tell whether most of the tail has left; if not, the socket is writable when it has."""
         self._draining = unsent(out) > CUSHION
         if self._draining:
             be_writable_when(out, unsent_below=CUSHION)
@@ -208,7 +181,7 @@ class Outgoing:
     # -- from the disk ---------------------------------------------------------------------
 
     async def wait_for_disk(self) -> None:
-        """Have the next octets read in the pool, which has a deadline of its own.
+        """Read the next bytes in the pool, which has a deadline of its own.
 
         Raises:
             ContentChangedError, OSError: as `send`.
@@ -216,11 +189,11 @@ class Outgoing:
         """
         await self._handle.sample()
         if self._is_copied():
-            octets = await self._handle.read(self._position, min(self._allowed(), TAIL))
-            if not self._check(len(octets)) and not await self._handle.is_unchanged():
+            data = await self._handle.read(self._position, min(self._allowed(), TAIL))
+            if not self._check(len(data)) and not await self._handle.is_unchanged():
                 raise _changed()
-            self._position += len(octets)
-            self._octets = octets
+            self._position += len(data)
+            self._bytes = data
         else:
             count = min(WINDOW, self._end - self._position)
             await self._handle.warm(self._position, count)
@@ -235,7 +208,7 @@ class Outgoing:
         return warm
 
     def _check(self, got: int) -> bool:
-        """Refuse to go on with content that is not what it was; False if the disk must tell."""
+        """Refuse to go on with changed content; False when only the disk can tell."""
         if not got:
             raise ContentChangedError("the file became shorter")
         unchanged = self._handle.is_unchanged_nowait()
@@ -246,30 +219,27 @@ class Outgoing:
     # -- what is left ----------------------------------------------------------------------
 
     def _is_copied(self) -> bool:
-        """Tell whether what is left of the stretch is a copy: all of a short one, else its tail."""
-        left = self._end - self._position
-        if self._tail is not None:
-            return left <= len(self._tail)
-        return left <= (TAIL if self._refers else WHOLE)
+        """Tell whether the rest of the stretch is copied: all of a short one, else its tail."""
+        return self._end - self._position <= (TAIL if self._refers else WHOLE)
 
     def _allowed(self) -> int:
-        """How much of the stretch may leave now: not its last, while the socket refers to others."""
+        """Return how much may leave now: not the last bytes while the socket refers to others."""
         count = self._end - self._position
         return count - LAST if self._refers and count > LAST else count
 
     def _is_over(self) -> bool:
-        """Tell whether nothing is left, after a look at what is next."""
+        """Tell whether all was sent; take the next part when one ended."""
         while self._position == self._end:
             if not self._parts:
-                return not self._octets
-            if isinstance(self._parts[0], bytes) and self._octets:
+                return not self._bytes
+            if isinstance(self._parts[0], bytes) and self._bytes:
                 return False
             self._take(self._parts.popleft())
         return False
 
     def _take(self, part: bytes | ByteRange) -> None:
         if isinstance(part, bytes):
-            self._octets = part
+            self._bytes = part
         else:
             self._position, self._end = part.first, part.last + 1
             self._warm_until = 0  # it may lie before the last one
@@ -280,9 +250,9 @@ def _changed() -> ContentChangedError:
     return ContentChangedError("the file changed while it was sent")
 
 
-def _send(out: socket.socket, *octets: bytes | memoryview, flags: int = 0) -> int:
-    """Send what the socket takes."""
+def _send(out: socket.socket, *buffers: bytes | memoryview) -> int:
+    """Send as much as the socket takes; return how many bytes."""
     try:
-        return out.sendmsg(octets, (), flags)
+        return out.sendmsg(buffers)
     except BlockingIOError:
         return 0

@@ -1,4 +1,4 @@
-"""What is left of a response: what leaves, and what is held back until the file is known unchanged."""
+"""Large content leaves by sendfile(2); its end is held back until the file is known unchanged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.snapshot import Snapshot
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve.direct import outgoing
-from asyncstatic.serve.direct.outgoing import LAST, ContentChangedError, Outgoing, Waits
-from asyncstatic.serve.direct.response import TAIL, WHOLE
+from asyncstatic.serve.direct import sendfile
+from asyncstatic.serve.direct.sendfile import (
+    LAST,
+    WHOLE,
+    ContentChangedError,
+    SendfileCursor,
+    Waits,
+)
 
 HEAD = b"head"
 SIZE = WHOLE + 5  # a part leaves by sendfile(2)
@@ -59,7 +63,7 @@ def taken(client: socket.socket) -> bytes:
     return octets
 
 
-@pytest.mark.parametrize("tail", ["in the page cache", "from the disk", "a snapshot"])
+@pytest.mark.parametrize("tail", ["in the page cache", "from the disk"])
 async def test_all_but_the_last_leaves_before_the_last_is_held_back(
     handle: Handle,
     ends: tuple[socket.socket, socket.socket],
@@ -67,13 +71,12 @@ async def test_all_but_the_last_leaves_before_the_last_is_held_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else what waits in the socket might be pages of the file, not copies of its tail."""
-    monkeypatch.setattr(outgoing, "unsent", lambda _: math.inf)
-    monkeypatch.setattr(outgoing, "be_writable_when", lambda *_, **__: None)
+    monkeypatch.setattr(sendfile, "unsent", lambda _: math.inf)
+    monkeypatch.setattr(sendfile, "be_writable_when", lambda *_, **__: None)
     if tail == "from the disk":
         monkeypatch.setattr(Handle, "read_into_nowait", lambda *_: None)
-    snapshot = Snapshot(b"L" * TAIL) if tail == "a snapshot" else None
     server, client = ends
-    left, received = Outgoing(handle, HEAD, PLAN, snapshot), b""
+    left, received = SendfileCursor(handle, HEAD, PLAN), b""
     for _ in range(1000):
         if left.send(server) is Waits.DISK:
             await left.wait_for_disk()
@@ -84,7 +87,7 @@ async def test_all_but_the_last_leaves_before_the_last_is_held_back(
 
 
 def _sent(
-    left: Outgoing, ends: tuple[socket.socket, socket.socket], between: Callable[[], object]
+    left: SendfileCursor, ends: tuple[socket.socket, socket.socket], between: Callable[[], object]
 ) -> bytes:
     """What arrives at a client that takes all, when something happens between two turns."""
     server, client = ends
@@ -93,24 +96,6 @@ def _sent(
         received += taken(client)
         between()
     return received + taken(client)
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "held"),
-    [
-        pytest.param(0, SIZE - 1, TAIL, id="pages and its end"),
-        pytest.param(0, SIZE - 1, SIZE, id="all of it"),
-        pytest.param(7, 7 + TAIL, TAIL, id="one octet more than its end"),
-        pytest.param(SIZE - 40_000, SIZE - 1, 40_000, id="a short range"),
-    ],
-)
-def test_a_snapshot_is_sent_for_the_octets_it_holds(
-    handle: Handle, ends: tuple[socket.socket, socket.socket], first: int, last: int, held: int
-) -> None:
-    plan = ResponsePlan(206, (), (ByteRange(first, last),))
-    left = Outgoing(handle, HEAD, plan, Snapshot(b"S" * held))
-    expected = HEAD + b"L" * (last + 1 - first - held) + b"S" * held
-    assert _sent(left, ends, lambda: None) == expected
 
 
 def _append(path: Path) -> None:
@@ -122,7 +107,6 @@ def _rewrite_and_grow(path: Path) -> None:
     path.write_bytes(b"N" * (SIZE + 4))
 
 
-@pytest.mark.parametrize("tail", [None, b"L" * TAIL], ids=["from the file", "a snapshot"])
 @pytest.mark.parametrize(
     ("change", "whole"), [(_append, True), (os.utime, True), (_rewrite_and_grow, False)]
 )
@@ -131,13 +115,12 @@ async def test_blocks_that_must_be_read_from_the_disk_are_waited_for(
     ends: tuple[socket.socket, socket.socket],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tail: bytes | None,
     change: Callable[[Path], None],
     whole: bool,
 ) -> None:
     """A file grew, and the blocks that prove it are not in the page cache any more."""
     server, client = ends
-    left = Outgoing(handle, HEAD, PLAN, Snapshot(tail) if tail else None)
+    left = SendfileCursor(handle, HEAD, PLAN)
     received, waited = b"", 0
     monkeypatch.setattr(kernel, "pread_nowait", lambda *_: None)
     await asyncio.to_thread(change, tmp_path / "large.bin")
@@ -156,7 +139,7 @@ def test_what_is_left_is_counted(handle: Handle, ends: tuple[socket.socket, sock
     server, client = ends
     parts = (b"before", ByteRange(0, SIZE - 1), b"between", ByteRange(5, 9), b"after")
     total = len(HEAD) + len(b"beforebetweenafter") + SIZE + 5
-    left, received = Outgoing(handle, HEAD, ResponsePlan(206, (), parts)), 0
+    left, received = SendfileCursor(handle, HEAD, ResponsePlan(206, (), parts)), 0
     assert left.unsent_bytes == total
     while left.send(server) is not Waits.NOTHING:
         received += len(taken(client))
@@ -164,10 +147,10 @@ def test_what_is_left_is_counted(handle: Handle, ends: tuple[socket.socket, sock
     assert left.unsent_bytes == 0
 
 
-def test_of_a_file_that_changed_a_snapshot_is_sent_no_more(
+def test_the_end_of_a_changed_file_is_not_sent(
     handle: Handle, ends: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
-    """The pages before it may be the new ones: then its end would make a mixture look whole."""
-    left = Outgoing(handle, HEAD, PLAN, Snapshot(b"L" * TAIL))
+    """The pages before it may be new ones already: with the end, a mixture would look whole."""
+    left = SendfileCursor(handle, HEAD, PLAN)
     with pytest.raises(ContentChangedError):
         _sent(left, ends, lambda: (tmp_path / "large.bin").write_bytes(b"N" * SIZE))

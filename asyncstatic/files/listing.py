@@ -1,0 +1,178 @@
+"""The names in the directories of a tree.
+
+A directory is read once for each identity it has: adding or removing a name changes its times
+(inode(7)). Its names tell which sidecars there are, and that a name is missing, without asking the
+kernel for names that are not there. RESOLVE_CACHED cannot answer for those: a thread would have to.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from contextlib import suppress
+from itertools import islice
+from threading import Lock
+from typing import NamedTuple
+
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.resolver import Resolver
+from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.sidecar import SUFFIXES
+from asyncstatic.files.witness import DirectoryWitnesses
+from asyncstatic.http.model import Identity
+
+_LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
+_MOST = 200_000  # names in all directories; each takes about 110 bytes
+_READ_AGAIN_AFTER = 1.0  # seconds
+
+
+class Listing(NamedTuple):
+    """The names in one directory.
+
+    Attributes:
+        identity: of the directory when it was read.
+        names: None when the directory is too large: then every name has to be asked for.
+        complete: whether a name that is not in `names` cannot be opened: not where the file
+            system ignores case.
+        read_at: seconds (`time.monotonic`).
+    """
+
+    identity: Identity
+    names: frozenset[str] | None
+    complete: bool
+    read_at: float
+
+
+class DirectoryNames:
+    """Reads directories and holds their names, bounded in number.
+
+    A directory that changes all the time is read once a second at most. Safe to call from several
+    threads at once.
+
+    Args:
+        resolver: opens the directories.
+        stamps: examines directories by their paths; None for a tree whose path leads elsewhere, of
+            which no name can be told missing.
+    """
+
+    def __init__(self, resolver: Resolver, stamps: DirectoryWitnesses | None = None) -> None:
+        self._resolver = resolver
+        self._stamps = stamps
+        self._listings: dict[Segments, Listing] = {}
+        self._size = 0
+        self._lock = Lock()
+
+    def tell_missing(self, segments: Segments) -> bool:
+        """Prove by the directories on the way that a name and its sidecars are missing.
+
+        Each directory is proven unchanged by stat(2); no other system call is made.
+        """
+        if self._stamps is None:
+            return False
+        for depth, name in enumerate(segments):
+            directory = segments[:depth]
+            listing = self._listings.get(directory)
+            if listing is None or listing.names is None or not listing.complete:
+                return False
+            try:
+                if self._stamps.of(directory).identity != listing.identity:
+                    return False
+            except OSError:
+                return False
+            if name not in listing.names:
+                is_last = depth == len(segments) - 1
+                return not (is_last and _has_sidecar(name, listing.names))
+        return False
+
+    def learn_missing(self, segments: Segments) -> None:
+        """Read the directories on the way to a missing name, for `tell_missing`; may block."""
+        if self._stamps is None:
+            return
+        with suppress(OSError):
+            for depth, name in enumerate(segments):
+                directory = segments[:depth]
+                names = self.of(directory, self._stamps.of(directory).identity, nowait=False)
+                if names is None or name not in names:
+                    return
+
+    def of(self, directory: Segments, identity: Identity, *, nowait: bool) -> frozenset[str] | None:
+        """Return the names in a directory; None when every name has to be asked for.
+
+        Args:
+            directory: below the root.
+            identity: of the directory, looked up just now.
+            nowait: raise BlockingIOError rather than read the directory.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        listing = self._listings.get(directory)
+        if listing is not None and listing.identity == identity:
+            return listing.names
+        if listing is not None and time.monotonic() - listing.read_at < _READ_AGAIN_AFTER:
+            return None
+        if nowait:
+            raise fault(errno.EAGAIN)
+        listing = self._read(directory, identity)
+        if listing is None:
+            return None
+        if not identity.racy(time.time_ns()):
+            self._hold(directory, listing)
+        return listing.names
+
+    def _read(self, directory: Segments, identity: Identity) -> Listing | None:
+        """Read a directory; None when it is not the one that was looked up."""
+        fd = self._resolver.open(directory)
+        try:
+            if identity_of(kernel.fstat(fd)) != identity:
+                return None
+            with kernel.scandir_fd(fd) as entries:
+                names = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
+            complete = not _ignores_case(fd, names)
+        finally:
+            release(fd)
+        now = time.monotonic()
+        if len(names) > _LARGEST:
+            return Listing(identity, None, complete=False, read_at=now)
+        return Listing(identity, names, complete, now)
+
+    def _hold(self, directory: Segments, listing: Listing) -> None:
+        """Hold a listing; drop the oldest ones when there are too many names."""
+        with self._lock:
+            self._drop(directory)
+            self._listings[directory] = listing
+            self._size += _size_of(listing)
+            while self._size > _MOST:
+                self._drop(next(iter(self._listings)))
+
+    def _drop(self, directory: Segments) -> None:
+        listing = self._listings.pop(directory, None)
+        if listing is not None:
+            self._size -= _size_of(listing)
+
+
+def _has_sidecar(name: str, names: frozenset[str]) -> bool:
+    return any(name + suffix in names for suffix in SUFFIXES.values())
+
+
+def _size_of(listing: Listing) -> int:
+    return 10 + len(listing.names or ())
+
+
+def _ignores_case(fd: int, names: frozenset[str]) -> bool:
+    """Tell whether the directory `fd` may open a name under another spelling.
+
+    Linux folds case on vfat, SMB and where ext4 or F2FS are told to. A name in another case shows it.
+    """
+    if sys.platform != "linux":
+        return True
+    for name in names:
+        other = name.swapcase()
+        if other != name and other not in names:
+            with suppress(OSError):
+                kernel.lstat_at(fd, other)
+                return True
+            return False
+    return False
