@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import release
 from asyncstatic.files.sidecar import SUFFIXES
+from asyncstatic.files.tree import File
 from asyncstatic.files.witness import Witness, lasting
 from asyncstatic.http.model import Identity
 
@@ -24,14 +24,6 @@ def is_stored(path: str) -> bool:
             kernel.lstat(path + suffix)
             return True
     return False
-
-
-class File(NamedTuple):
-    """A regular file that is open; whoever holds it closes `fd`."""
-
-    fd: int
-    identity: Identity
-    coding: str
 
 
 class Candidates:

@@ -4,3 +4,8 @@ from __future__ import annotations
 
 #: Suffix of a file by its content-coding, in the order in which equals are preferred.
 SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+
+
+def sidecar_of(segments: tuple[str, ...], coding: str) -> tuple[str, ...]:
+    """Return the name of a file's sidecar."""
+    return (*segments[:-1], segments[-1] + SUFFIXES[coding])

@@ -1,8 +1,9 @@
-"""A missing name is cached as long as nothing can have appeared under it, and no longer."""
+"""A name is proven missing as long as nothing can have appeared under it, and no longer."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import time
@@ -10,19 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import kernel
-from asyncstatic.files.cache import Cache
-from asyncstatic.files.cached import CachedSource
+from asyncstatic.files import kernel, listing
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
-from tests.files.conftest import Silent
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -52,20 +51,16 @@ def top(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cached(top: Path) -> Iterator[CachedSource]:
-    """The root as it is served, with its memory."""
-    opened = with_memory(top)
-    yield opened
-    opened.close()
+def directory(top: Path) -> Iterator[Directory]:
+    """The root as it is served."""
+    directory = opened(top)
+    yield directory
+    directory.close()
 
 
-def without_memory(top: Path) -> Directory:
+def opened(top: Path) -> Directory:
     settings = Settings.of(top / "root", resolver="walk")
     return Directory(settings, partial(is_public, settings=settings))
-
-
-def with_memory(top: Path) -> CachedSource:
-    return CachedSource(without_memory(top), Cache(1 << 20), str(top / "root"))
 
 
 def find(source: Source, *segments: str) -> Found:
@@ -80,10 +75,11 @@ async def _find(source: Source, lookup: Lookup) -> Found:
     return found
 
 
-def is_known_to_be_missing(cached: CachedSource, *segments: str) -> bool:
-    """Tell whether the cache alone says so."""
+def is_known_to_be_missing(directory: Directory, *segments: str) -> bool:
+    """Tell whether the directory says so without opening anything."""
     lookup = Lookup(segments, directory=False, codings=CODINGS)
-    return CachedSource(Silent(), cached.cache, cached.path).open_nowait(lookup) is Absence.MISSING
+    with patch.object(kernel, "openat", side_effect=BlockingIOError(errno.EAGAIN, "")):
+        return directory.open_nowait(lookup) is Absence.MISSING
 
 
 def write(path: Path) -> None:
@@ -125,6 +121,7 @@ def put_link_in_place(top: Path) -> None:
     os.symlink("../two/dir", top / "one/dir")
 
 
+LINKED = ("linked", "late.txt")
 LATE, IN_DIR, DEEP = ("late.txt",), ("dir", "late.txt"), ("dir", "deep", "late.txt")
 NEW_DIR = ("new", "late.txt")
 
@@ -146,22 +143,24 @@ APPEARANCES = [
     pytest.param(IN_DIR, lambda t: retarget(t / "root", "two"), id="the root is switched, with a directory"),
     pytest.param(IN_DIR, lambda t: exchange(t / "one/dir", t / "beside/new"), id="its directory is exchanged"),
     pytest.param(IN_DIR, put_link_in_place, id="its directory becomes a link out"),
+    pytest.param(LINKED, lambda t: write(t / "one/other/late.txt"), id="it is created behind a link"),
+    pytest.param(LINKED, lambda t: retarget(t / "one/linked", "../two/dir"), id="a linked directory leads elsewhere"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("segments", "change"), APPEARANCES)
 def test_what_appears_is_found_at_once(
-    top: Path, cached: CachedSource, segments: tuple[str, ...], change: Change
+    top: Path, directory: Directory, segments: tuple[str, ...], change: Change
 ) -> None:
-    assert find(cached, *segments) is Absence.MISSING
-    assert is_known_to_be_missing(cached, *segments), (
-        "it was not remembered: the test would prove nothing"
+    assert find(directory, *segments) is Absence.MISSING
+    assert is_known_to_be_missing(directory, *segments), (
+        "nothing was proven: the test would prove nothing"
     )
     change(top)
-    assert not is_known_to_be_missing(cached, *segments)
+    assert not is_known_to_be_missing(directory, *segments)
     time.sleep(0.3)  # how long the resolver may hold on to a root that was switched
-    found = find(cached, *segments)
-    fresh = without_memory(top)
+    found = find(directory, *segments)
+    fresh = opened(top)
     assert type(find(fresh, *segments)) is type(found)
     fresh.close()
 
@@ -170,49 +169,47 @@ def test_what_appears_is_found_at_once(
     "segments",
     [
         pytest.param(("dangling",), id="a link that leads nowhere"),
-        pytest.param(("linked", "late.txt"), id="behind a linked directory"),
         pytest.param(("a.txt", "late.txt"), id="below a file"),
-        pytest.param(("x" * 300,), id="a name no file can have"),
     ],
 )
-def test_what_a_directory_cannot_tell_is_not_remembered(
-    cached: CachedSource, segments: tuple[str, ...]
+def test_a_name_that_no_directory_can_prove_missing_is_looked_up(
+    directory: Directory, segments: tuple[str, ...]
 ) -> None:
-    assert find(cached, *segments) is Absence.MISSING
-    assert not is_known_to_be_missing(cached, *segments)
+    assert find(directory, *segments) is Absence.MISSING
+    assert not is_known_to_be_missing(directory, *segments)
 
 
-def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, cached: CachedSource) -> None:
+def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: Directory) -> None:
     """No directory on the way to the link's name changes by that."""
-    assert find(cached, "dangling") is Absence.MISSING
-    assert find(cached, "linked", "late.txt") is Absence.MISSING
+    assert find(directory, "dangling") is Absence.MISSING
+    assert find(directory, "linked", "late.txt") is Absence.MISSING
     write(top / "one/other/late.txt")
-    assert isinstance(find(cached, "dangling"), Opened)
-    assert isinstance(find(cached, "linked", "late.txt"), Opened)
+    assert isinstance(find(directory, "dangling"), Opened)
+    assert isinstance(find(directory, "linked", "late.txt"), Opened)
 
 
 def test_a_directory_that_just_changed_is_no_witness(
-    top: Path, cached: CachedSource, monkeypatch: pytest.MonkeyPatch
+    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name may yet appear in it without its times showing it."""
     write(top / "one/neighbour")
     moment = os.stat(top / "one").st_ctime_ns + 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: moment)
-    assert find(cached, *LATE) is Absence.MISSING
-    assert not is_known_to_be_missing(cached, *LATE)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not is_known_to_be_missing(directory, *LATE)
 
 
-def test_an_absence_that_is_not_certain_any_more_is_no_entry(
-    top: Path, cached: CachedSource, monkeypatch: pytest.MonkeyPatch
+def test_an_old_proof_is_not_used_while_a_directory_changes(
+    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its directory has just changed, so that it is not noted anew."""
-    assert find(cached, *LATE) is Absence.MISSING
-    assert is_known_to_be_missing(cached, *LATE)
+    """Its directory has just changed, so its names are not held anew."""
+    assert find(directory, *LATE) is Absence.MISSING
+    assert is_known_to_be_missing(directory, *LATE)
     write(top / "one/neighbour")
     moment = os.stat(top / "one").st_ctime_ns + 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: moment)
-    assert find(cached, *LATE) is Absence.MISSING
-    assert not is_known_to_be_missing(cached, *LATE)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not is_known_to_be_missing(directory, *LATE)
 
 
 @pytest.fixture
@@ -229,24 +226,48 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_what_is_still_missing_costs_one_look(
-    cached: CachedSource, looks: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_missing_name_costs_one_stat_for_each_directory_on_the_way(
+    directory: Directory, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find(cached, *DEEP)
+    find(directory, *DEEP)
     looks.clear()
     monkeypatch.delattr(kernel, "openat")  # whoever opened something would fail
-    assert find(cached, *DEEP) is Absence.MISSING
-    assert looks == ["deep"]
+    assert find(directory, *DEEP) is Absence.MISSING
+    assert looks == ["root", "dir", "deep"]
 
 
-def test_names_take_bounded_memory(top: Path) -> None:
-    cache = Cache(100_000)
-    cached = CachedSource(without_memory(top), cache, str(top / "root"))
-    for number in range(1000):
-        find(cached, f"name{number}")
-        assert cache.size <= 100_000
-    assert not is_known_to_be_missing(cached, "x" * 200, "y" * 200)
-    cached.close()
+def test_names_take_bounded_memory(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of the directory that was read first are dropped first."""
+    monkeypatch.setattr(listing, "_MOST", 100)
+    for number in range(20):
+        (top / f"one/dir{number}").mkdir()
+    time.sleep(A_TICK)
+    directory = opened(top)
+    for number in range(20):
+        find(directory, f"dir{number}", "missing")
+    known = [is_known_to_be_missing(directory, f"dir{n}", "missing") for n in range(20)]
+    find(directory, "missing")
+    assert not known[0]
+    assert is_known_to_be_missing(directory, "missing")
+    directory.close()
+
+
+def test_a_directory_that_is_too_large_is_not_held(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_LARGEST", 3)
+    directory = opened(top)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not is_known_to_be_missing(directory, *LATE)
+    directory.close()
+
+
+def test_names_prove_nothing_where_the_file_system_ignores_case(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "lstat_at", lambda fd, name: os.stat(fd))
+    assert find(directory, *LATE) is Absence.MISSING
+    assert not is_known_to_be_missing(directory, *LATE)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -254,15 +275,15 @@ def test_after_any_history_memory_and_disk_agree(top: Path, seed: int) -> None:
     """Names come and go in any order, and every one is asked for after each change."""
     chance = random.Random(seed)
     names = [("f",), ("d", "f"), ("d", "e", "f"), ("l", "f"), ("f.br",)]
-    cached, root = with_memory(top), top / "one"
+    directory, root = opened(top), top / "one"
     for _ in range(40):
         _change_something(chance, root)
         time.sleep(A_TICK if chance.random() < 0.3 else 0)
-        fresh = without_memory(top)
+        fresh = opened(top)
         for name in names:
-            assert type(find(cached, *name)) is type(find(fresh, *name)), name
+            assert type(find(directory, *name)) is type(find(fresh, *name)), name
         fresh.close()
-    cached.close()
+    directory.close()
 
 
 def _change_something(chance: random.Random, root: Path) -> None:

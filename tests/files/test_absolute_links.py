@@ -270,7 +270,7 @@ async def test_a_changed_absolute_link_is_noticed_at_once(
         plant(root, **{f"{name}/page": name[0] * size})
         for old in (root / name, root / name / "page"):
             os.utime(old, (1_000_000_000, 1_000_000_000))
-    monkeypatch.setattr("asyncstatic.files.directory.lasting", lambda witnesses: witnesses)
+    monkeypatch.setattr("asyncstatic.files.candidates.lasting", lambda witnesses: witnesses)
     present = await directory(place / "alias/current", kind)
     source = CachedSource(present, Cache(1_000_000), present.path)
 

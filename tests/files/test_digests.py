@@ -16,9 +16,8 @@ from threading import Barrier
 
 import pytest
 
+from asyncstatic.files import contents, kernel
 from asyncstatic.files import digests as digests_module
-from asyncstatic.files import directory as directory_module
-from asyncstatic.files import kernel
 from asyncstatic.files.digests import ComputedOnce, Digests
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.handle import identity_of
@@ -176,7 +175,7 @@ def test_digests_are_bounded_in_number() -> None:
 
 @pytest.fixture
 def directory(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Directory]:
-    monkeypatch.setattr(directory_module, "HASHED", BOUND)
+    monkeypatch.setattr(contents, "HASHED", BOUND)
     settings = Settings.of(path.parent, cache_file_bytes=0)
     with ThreadPoolExecutor(1) as thread:
         allowed = partial(is_public, settings=settings)

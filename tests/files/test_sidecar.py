@@ -215,9 +215,9 @@ async def test_a_long_proof_holds_nobody_up_and_no_answer_outlives_it(
     for _ in range(3):
         assert await tree.ask("a.txt") == ("identity", LARGE)
         assert (await tree.find("a.txt", codings=(("identity",),))).close() is None
-    assert len(tree.directory._proofs._waiting) == 1
+    assert len(tree.directory._contents._proofs._waiting) == 1
     held.set()
-    await until(lambda: not tree.directory._proofs._waiting)
+    await until(lambda: not tree.directory._contents._proofs._waiting)
     assert await tree.ask("a.txt") == ("br", coded)
 
 
@@ -229,7 +229,7 @@ async def test_a_long_proof_that_fails_is_logged_once(
     held.set()
     for _ in range(3):
         assert await tree.ask("a.txt") == ("identity", LARGE)
-        await until(lambda: not tree.directory._proofs._waiting)
+        await until(lambda: not tree.directory._contents._proofs._waiting)
     assert [record.getMessage() for record in caplog.records] == [
         "sidecar a.txt.gz is not used: it decodes to less than its original"
     ]
@@ -243,7 +243,7 @@ async def test_a_file_that_goes_before_its_proof_ends_leaves_nothing(
     assert await tree.ask("a.txt") == ("identity", LARGE)
     os.remove(tree.root / "a.txt")
     held.set()
-    await until(lambda: not tree.directory._proofs._waiting)
+    await until(lambda: not tree.directory._contents._proofs._waiting)
 
 
 # -- sidecars without an original ------------------------------------------------------------------

@@ -1,0 +1,118 @@
+"""The content of files: held in memory or by an open handle, with the facts that describe it.
+
+One object per root knows what was learned about contents: digests, proofs of sidecars, and which
+bytes a modification time stood for. All trees of the root share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+from asyncstatic.files.candidates import Candidates
+from asyncstatic.files.digests import HASHED, Digests
+from asyncstatic.files.handle import open_handle, read_version
+from asyncstatic.files.memory import Dating
+from asyncstatic.files.pool import Pool
+from asyncstatic.files.proof import Pair, Proofs
+from asyncstatic.files.root import Segments, release
+from asyncstatic.files.sidecar import sidecar_of
+from asyncstatic.files.source import Opened
+from asyncstatic.files.tree import File, TreeReader
+from asyncstatic.files.witness import Witness
+from asyncstatic.http.model import Representation
+from asyncstatic.settings import Settings
+
+
+class Contents:
+    """Opens content, and holds what is known about it.
+
+    Args:
+        settings: etag and cache_file_bytes are used.
+        pool: reads from the disk.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._settings = settings
+        self._pool = pool
+        self.dates = Dating()
+        self._digests = Digests()
+        self._proofs = Proofs()
+
+    def close(self) -> None:
+        """End the thread of the proofs."""
+        self._proofs.close()
+
+    def open(
+        self, candidates: Candidates, chosen: File, facts: Representation, *, nowait: bool
+    ) -> Opened | None:
+        """Make the answer from a file, whose handle it may take; None while it is being written."""
+        witnesses = candidates.witnesses(chosen)
+        if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
+            return self._in_memory(chosen, facts, witnesses, nowait)
+        handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
+        identity = handle.identity
+        if facts.coding != "identity" and identity != chosen.identity:
+            return None  # the proof was about other bytes
+        now = chosen._replace(identity=identity)
+        facts = self._with_digest(now, facts._replace(identity=identity), nowait)
+        candidates.take(chosen)
+        witnesses = witnesses if identity == chosen.identity else ()
+        return Opened(facts, handle=handle, witnesses=witnesses)
+
+    def _in_memory(
+        self, chosen: File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
+    ) -> Opened | None:
+        """Read all bytes of one version."""
+        version = read_version(chosen.fd, chosen.identity, nowait=nowait)
+        if version is None:
+            return None
+        identity, content = version
+        if facts.coding != "identity" and identity != chosen.identity:
+            return None  # the proof was about other bytes
+        digest = None if self._settings.etag == "off" else hashlib.sha256(content).digest()
+        facts = facts._replace(identity=identity, digest=digest)
+        return Opened(facts, content, witnesses=witnesses if identity == chosen.identity else ())
+
+    def _with_digest(self, file: File, facts: Representation, nowait: bool) -> Representation:
+        """Add the digest that the entity-tag of a large file is made from, once per identity."""
+        etag, digests = self._settings.etag, self._digests
+        if etag == "off":
+            return facts
+        if etag == "content" or file.identity.size <= HASHED:
+            return facts._replace(digest=digests.content(file.fd, file.identity, nowait=nowait))
+        if not self._has_own_date(file, facts):
+            return facts
+        return facts._replace(summary=digests.summary(file.fd, file.identity, nowait=nowait))
+
+    def _has_own_date(self, file: File, facts: Representation) -> bool:
+        """Tell whether no other file was seen under this name with this modification time."""
+        if file.coding == "identity":
+            return facts.dated
+        return self.dates.tells(sidecar_of(facts.segments, file.coding), file.identity)
+
+    # -- proofs of sidecars ----------------------------------------------------------------
+
+    def is_fresh(
+        self, tree: TreeReader, segments: Segments, original: File | None, sidecar: File
+    ) -> bool | None:
+        """Tell whether a sidecar holds the original's content; None while that is not known."""
+        pair = Pair(sidecar.coding, sidecar.identity, original.identity if original else None)
+        name = "/".join(sidecar_of(segments, sidecar.coding))
+        prove_anew = partial(self._prove, tree, segments, pair)
+        fds = (sidecar.fd, original.fd if original else -1)
+        return self._proofs.verdict(pair, name, *fds, prove_anew, nowait=tree.nowait)
+
+    def _prove(self, tree: TreeReader, segments: Segments, pair: Pair) -> None:
+        """Prove a pair in the background, by handles of its own: the request's are closed soon."""
+        tree, named = tree.waiting(), sidecar_of(segments, pair.coding)
+        original = tree.open_file(segments)
+        try:
+            sidecar = tree.open_file(named, pair.coding)
+            try:
+                if (sidecar.identity, original.identity) == (pair.sidecar, pair.original):
+                    self._proofs.prove(pair, "/".join(named), sidecar.fd, original.fd)
+            finally:
+                release(sidecar.fd)
+        finally:
+            release(original.fd)
