@@ -14,6 +14,7 @@ from asyncstatic.serve.asgi import Answer
 from asyncstatic.serve.direct.admission import Admission, PreparedAnswer
 from asyncstatic.serve.direct.head import match_head
 from asyncstatic.serve.direct.mounts import Mount
+from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
 from tests.support.raw import head
 
@@ -51,7 +52,7 @@ class Visits:
         admitted = self.admission.admit(match)
         assert admitted is not None
         answer = await self.static.find(admitted.request)
-        self.admission.prepare(match, admitted, answer)
+        self.admission.prepare(match, admitted, answer, head_of(answer.plan))
         answer.close()
 
     async def decided(self, target: str, *fields: str, method: str = "GET") -> Answer:

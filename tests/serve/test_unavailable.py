@@ -92,6 +92,7 @@ UNAVAILABLE = [
     "/missing/",
     "/deep/missing",
 ]
+GONE = "removed-later.html"
 FIELDS = [
     pytest.param({}, id="plain"),
     pytest.param({"accept-encoding": "gzip"}, id="gzip"),
@@ -118,7 +119,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def serve(root: Path, **settings: Any) -> StaticFiles:
     chosen = {"not_found": "404.html", "deny": DENY, "cors": ("https://a.example",), **settings}
-    return await asyncio.to_thread(lambda: StaticFiles(root, **chosen))
+    return await asyncio.to_thread(_open, root, chosen)
+
+
+def _open(root: Path, settings: dict[str, Any]) -> StaticFiles:
+    """Open a root; the page `GONE` exists only until then."""
+    page = root / GONE
+    page.write_bytes(PAGE)
+    try:
+        return StaticFiles(root, **settings)
+    finally:
+        page.unlink()
 
 
 def told(reply: Reply) -> tuple[int, bytes, dict[str, str]]:
@@ -126,9 +137,7 @@ def told(reply: Reply) -> tuple[int, bytes, dict[str, str]]:
     return reply.status, reply.body, {k: v for k, v in reply.headers.items() if k != "date"}
 
 
-@pytest.mark.parametrize(
-    "page", ["404.html", "no-such-page.html", ""], ids=["page", "gone", "ours"]
-)
+@pytest.mark.parametrize("page", ["404.html", GONE, ""], ids=["page", "gone", "ours"])
 @pytest.mark.parametrize("settings", [{}, {"cache_bytes": 0}], ids=["cached", "no cache"])
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 @pytest.mark.parametrize("headers", FIELDS)

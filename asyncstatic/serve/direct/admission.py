@@ -119,8 +119,10 @@ class Admission:
             return None
         return answer.not_modified if _names(value, answer.tag) else answer
 
-    def prepare(self, match: re.Match[bytes], admitted: Admitted, answer: Answer) -> None:
-        """Keep an answer for equal requests, where it lasts."""
+    def prepare(
+        self, match: re.Match[bytes], admitted: Admitted, answer: Answer, head: bytes
+    ) -> None:
+        """Keep an answer for equal requests, where it lasts; `head` is that of the answer."""
         opened, request = answer.opened, admitted.request
         if opened is None or opened.entry is None or not admitted.head.keep_alive:
             return
@@ -131,23 +133,25 @@ class Admission:
             return
         if not is_lasting(request, opened.representation, time.time_ns()):
             return
-        plan = answer.plan
+        plan, plan_head = answer.plan, head
         if value is not None:
             plan = admitted.mount.static.without_condition(request, answer)
+            plan_head = head_of(plan)
         if plan.status not in (200, 206):
             return
-        prepared = self._put(key, plan, opened)
+        prepared = self._put(key, plan, plan_head, opened)
         if prepared is not None and answer.plan.status == 304:
-            prepared.not_modified = PreparedAnswer(
-                answer.plan, head_of(answer.plan), prepared.source, b"", b""
-            )
+            source = prepared.source
+            prepared.not_modified = PreparedAnswer(answer.plan, head, source, b"", b"")
 
-    def _put(self, key: Key, plan: ResponsePlan, opened: Opened) -> PreparedAnswer | None:
+    def _put(
+        self, key: Key, plan: ResponsePlan, head: bytes, opened: Opened
+    ) -> PreparedAnswer | None:
         before = self._find(key)
         if before is not None:
             value: PreparedAnswer = before.value
             return value
-        head, content = head_of(plan), _own_content(plan, opened)
+        content = _own_content(plan, opened)
         assert opened.entry is not None  # noqa: S101 - see `prepare`
         answer = PreparedAnswer(plan, head, opened.entry, content, _tag_of(plan))
         size = sum(map(len, key)) + 2 * len(head) + len(content or b"") + _PREPARED_BYTES

@@ -314,9 +314,10 @@ class DirectProtocol(asyncio.Protocol):
         close = (
             not admitted.head.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests
         )
+        fields = head_of(answer.plan)
         if not close:
-            cast("Any", self._entry.admission).prepare(head, admitted, answer)
-        self._send_file(head_of(answer.plan), answer, close=close)
+            cast("Any", self._entry.admission).prepare(head, admitted, answer, fields)
+        self._send_file(fields, answer, close=close)
         return True
 
     def _send_file(self, fields: bytes, answer: Answer, *, close: bool) -> None:
