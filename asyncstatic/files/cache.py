@@ -98,6 +98,14 @@ class Cache:
             self._advance()
         return entry if entry.value is not None else None
 
+    def grow(self, entry: CacheEntry, size: int) -> None:
+        """Charge an entry for `size` more bytes that its value takes now."""
+        if self._entries.get(entry.key) is entry:
+            entry.size += size
+            self.size += size
+            while self.size > self.capacity:
+                self._advance()
+
     def evict(self, entry: CacheEntry) -> None:
         """Drop an entry; harmless when it is gone. A value that is open is closed."""
         if self._entries.get(entry.key) is not entry:

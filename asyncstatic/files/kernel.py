@@ -265,6 +265,31 @@ def is_resident(fd: int, position: int) -> bool:
         return False
 
 
+# -- anonymous files -----------------------------------------------------------------------
+
+pread_memory = pread  # of an anonymous file: never waits for a disk, may be called on the loop
+_write = os.write
+
+if hasattr(os, "memfd_create"):
+
+    def memory_file(data: bytes) -> int:
+        """Return an anonymous file that holds `data`, in memory (memfd_create(2))."""
+        fd = os.memfd_create("asyncstatic")
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[_write(fd, rest) :]
+        except BaseException:
+            close(fd)
+            raise
+        return fd
+else:
+
+    def memory_file(data: bytes) -> int:
+        """Raise ENOSYS: this platform has no anonymous files."""
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 # -- to a socket ---------------------------------------------------------------------------
 
 if sys.platform != "win32":

@@ -11,6 +11,8 @@ from contextlib import suppress
 
 from asyncstatic.files import kernel
 
+MORE = 0x8000 if sys.platform == "linux" else 0  # MSG_MORE of send(2)
+
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 _BYTES_ACKED = slice(120, 128)  # of struct tcp_info, since Linux 4.1 (<linux/tcp.h>)

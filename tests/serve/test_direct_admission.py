@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from asyncstatic import StaticFiles
+from asyncstatic.files import kernel
 from asyncstatic.serve.asgi import Answer
 from asyncstatic.serve.direct.admission import Admission, PreparedAnswer
 from asyncstatic.serve.direct.head import match_head
@@ -71,9 +72,9 @@ class Visits:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in ("a.js", "b.js", "large.bin"):
-        content = CONTENT if name != "large.bin" else os.urandom(200 * KIB)
-        (tmp_path / name).write_bytes(content)
+    sizes = {"medium.bin": 50 * KIB, "large.bin": 200 * KIB}
+    for name in ("a.js", "b.js", *sizes):
+        (tmp_path / name).write_bytes(os.urandom(sizes[name]) if name in sizes else CONTENT)
         os.utime(tmp_path / name, (OLD, OLD))
     time.sleep(0.05)  # more than a clock tick: nothing here is racy any more
     return tmp_path
@@ -231,3 +232,38 @@ async def test_what_an_app_may_answer_is_asked_anew_each_time(visits: Visits) ->
     """Missing names are never prepared: the app may get a route for them at any time."""
     for _ in range(3):
         assert await visits("/missing.js") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux has anonymous files")
+@pytest.mark.parametrize("target", ["/medium.bin", "/large.bin"])
+async def test_large_content_that_is_sent_again_is_in_memory_and_charged(
+    visits: Visits, target: str
+) -> None:
+    fields = () if target == "/medium.bin" else ("Range: bytes=100-60099",)
+    for _ in range(2):
+        prepared = await visits(target, *fields)
+    assert prepared is not None
+    before = visits.static.cache.size
+    assert visits.admission.memory_file(prepared) is None, "once is not again"
+    file = visits.admission.memory_file(prepared)
+    assert file is not None
+    assert file is visits.admission.memory_file(prepared)
+    assert visits.static.cache.size == before + file.length
+    assert prepared.entry is not None
+    visits.static.cache.evict(prepared.entry)
+    assert file.fd == -1
+    assert visits.static.cache.size < before
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux has anonymous files")
+async def test_without_descriptors_large_content_is_sent_as_any_other(
+    visits: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: bytes) -> int:
+        raise OSError(24, "no more descriptors")
+
+    monkeypatch.setattr(kernel, "memory_file", none)
+    for _ in range(2):
+        prepared = await visits("/medium.bin")
+    assert prepared is not None
+    assert [visits.admission.memory_file(prepared) for _ in range(3)] == [None] * 3

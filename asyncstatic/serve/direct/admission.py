@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asyncstatic.files.cache import CacheEntry
+from asyncstatic.files.memfd import MemoryFile
 from asyncstatic.files.source import Opened
 from asyncstatic.http.fields import EntityTag, EntityTags
 from asyncstatic.http.model import ByteRange, Request, ResponsePlan
@@ -47,6 +49,9 @@ class PreparedAnswer:
             as an open file.
         tag: the value of its ETag field, for If-None-Match; empty without one.
         not_modified: the 304 to the same request, once it was made.
+        entry: the cache entry that holds the answer.
+        was_large: whether large content was sent once.
+        memory_file: large content that was sent more than once.
     """
 
     plan: ResponsePlan
@@ -55,6 +60,15 @@ class PreparedAnswer:
     content: bytes | None
     tag: bytes
     not_modified: PreparedAnswer | None = None
+    entry: CacheEntry | None = None
+    was_large: bool = False
+    memory_file: MemoryFile | None = None
+
+    def close(self) -> None:
+        """Close the anonymous file: the cache evicts the answer."""
+        if self.memory_file is not None:
+            self.memory_file.close()
+            self.memory_file = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -155,7 +169,25 @@ class Admission:
         assert opened.entry is not None  # noqa: S101 - see `prepare`
         answer = PreparedAnswer(plan, head, opened.entry, content, _tag_of(plan))
         size = sum(map(len, key)) + 2 * len(head) + len(content or b"") + _PREPARED_BYTES
-        return answer if self._cache.put(key, answer, size) is not None else None
+        answer.entry = self._cache.put(key, answer, size)
+        return answer if answer.entry is not None else None
+
+    def memory_file(self, answer: PreparedAnswer) -> MemoryFile | None:
+        """Return large content as an anonymous file, from the second time on.
+
+        None: it is too large, the disk would have to be asked, or the process is short of memory or
+        descriptors.
+        """
+        if answer.memory_file is not None or not answer.was_large:
+            answer.was_large = True
+            return answer.memory_file
+        content = answer.content or in_memory(answer.plan, answer.source.value)
+        if content is None or answer.entry is None or not MemoryFile.has_room():
+            return None
+        with suppress(OSError):
+            answer.memory_file = MemoryFile(content)
+            self._cache.grow(answer.entry, len(content))
+        return answer.memory_file
 
     # -- the long way ----------------------------------------------------------------------
 

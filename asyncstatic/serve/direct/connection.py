@@ -20,26 +20,23 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
+from asyncstatic.files.memfd import LEAST
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.serve.asgi import Answer, Pending
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
-from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.entry import BUSY, DirectEntry
 from asyncstatic.serve.direct.head import match_head, may_become_head, without_empty_lines
 from asyncstatic.serve.direct.observation import Observation
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.direct.writer import SocketWriter
-from asyncstatic.serve.portable import in_memory
+from asyncstatic.serve.portable import ONE_MESSAGE, in_memory
 from asyncstatic.serve.tcp import reset, waiting
 
 _GATHERED = 64 * 1024  # bytes of later requests, before the client has to wait
 _CLOSE = b"connection: close\r\n"
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
-    b"cache-control: no-store\r\nconnection: close\r\n\r\n"
-)
 
 
 class DirectProtocol(asyncio.Protocol):
@@ -93,7 +90,7 @@ class DirectProtocol(asyncio.Protocol):
         if self._entry.observes:
             self._observation = Observation(self._entry.server, self.transport)
         if self._entry.is_full():
-            self._refuse(503, _BUSY)
+            self._refuse(503, BUSY)
             return
         self._entry.registry.enter(self)
         self.deadline.rest()
@@ -140,8 +137,6 @@ class DirectProtocol(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
-
-    # -- progress and end ------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine, and keep it alive until it ends."""
@@ -290,21 +285,34 @@ class DirectProtocol(asyncio.Protocol):
             self._buffer = head[0] + self._buffer
             self._hand_over()
 
-    # -- responses -------------------------------------------------------------------------
-
     def _send_prepared(self, answer: PreparedAnswer) -> None:
         content = answer.content
         if content is None:
             found: Opened = answer.source.value
             content = found.content
-            if content is None:
-                self._send_file(answer.head, Answer(answer.plan, found.shared()), close=False)
-                return
+        if content is None or len(content) >= LEAST:
+            self._send_large(answer)
+            return
         self.transport.write(answer.head + self._entry.head_end() + content)
         self._requests += 1
         if self._observation is not None:
             self._observation.answer(answer.plan)
             self._observation.finish()
+
+    def _send_large(self, answer: PreparedAnswer) -> None:
+        """Send content by sendfile(2) from memory, or as any other response."""
+        file = None
+        if self._writer.has_sendfile and (answer.plan.length or 0) <= ONE_MESSAGE:
+            file = cast("Any", self._entry.admission).memory_file(answer)
+        if file is None:
+            found: Opened = answer.source.value
+            self._send_file(answer.head, Answer(answer.plan, found.shared()), close=False)
+            return
+        if self._observation is not None:
+            self._observation.answer(answer.plan)
+        self._closes = False
+        self._writer.send(answer.head + self._entry.head_end(), file)
+        self._answered()
 
     def _send(self, head: re.Match[bytes], admitted: Admitted, answer: Answer) -> bool:
         """Send a response, or begin to; False when the direct entry does not send it."""
@@ -357,8 +365,6 @@ class DirectProtocol(asyncio.Protocol):
             self._observation.finish()
         if self._closes:
             self._close()
-
-    # -- answers that take longer ----------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._answering = self.spawn(self._run(work))

@@ -10,6 +10,11 @@ from asyncstatic.serve.direct.response import HeadEnd, head_of
 from asyncstatic.serve.direct.server import FullServer
 from asyncstatic.serve.portable import in_memory
 
+#: The answer to one connection too many.
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
+    b"cache-control: no-store\r\nconnection: close\r\n\r\n"
+)
 _SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 

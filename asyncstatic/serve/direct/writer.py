@@ -12,7 +12,8 @@ import socket
 from contextlib import suppress
 
 from asyncstatic.files import kernel
-from asyncstatic.serve.tcp import duplicate
+from asyncstatic.files.memfd import MemoryFile
+from asyncstatic.serve.tcp import MORE, duplicate
 
 # Bytes that TLS gathers in front of a full socket: one record, not the 512 KiB of asyncio and uvloop.
 _WAITING_FOR_TLS = 16 * 1024
@@ -37,6 +38,17 @@ class SocketWriter:
             transport.set_write_buffer_limits(_WAITING_FOR_TLS)
         self.has_sendfile = kernel.HAS_SENDFILE and not tls
         self._duplicate: socket.socket | None = None
+
+    def send(self, head: bytes, content: MemoryFile) -> None:
+        """Send a head and content without a copy; the transport writes what the socket leaves."""
+        out, sent = self.socket(), 0
+        if out is not None:
+            with suppress(OSError):  # the transport meets the same error
+                head = head[out.send(head, MORE) :]
+                if not head:
+                    sent = kernel.sendfile(out.fileno(), content.fd, 0, content.length)
+        if sent < content.length:
+            self._transport.write(head + content.read(sent))
 
     def socket(self) -> socket.socket | None:
         """Return a duplicate of the socket, for system calls of our own.
