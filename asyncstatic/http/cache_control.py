@@ -138,10 +138,6 @@ def misspelled_directive(value: str) -> str | None:
 
 _BY_LETTERS: Final = {name.replace("_", ""): name.replace("_", "-") for name in _NAMES}
 
-# Store it, but ask before using it: right for everything whose name outlives its content.
-NO_CACHE: Final = CacheControl(no_cache=True)
-# Never write it down.
-NO_STORE: Final = CacheControl(no_store=True)
 # Never ask again: only for names that change with their content.
 IMMUTABLE: Final = CacheControl(public=True, max_age=31_536_000, immutable=True)
 # For this client alone, and ask before using it.

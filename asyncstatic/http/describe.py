@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from asyncstatic.http import cors
 from asyncstatic.http.cache_control import IMMUTABLE
-from asyncstatic.http.fields import http_date, repr_digest, want_repr_digest
+from asyncstatic.http.dates import http_date
+from asyncstatic.http.digest import repr_digest, want_repr_digest
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import RawFields, Representation, Request
 from asyncstatic.http.target import matches

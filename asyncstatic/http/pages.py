@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from asyncstatic.http.fields import prefers_html
+from asyncstatic.http.accept import prefers_html
 from asyncstatic.http.model import RawFields, ResponsePlan
 from asyncstatic.http.status import PHRASES
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from asyncstatic.http.fields import EntityTag, EntityTags, parse_http_date
+from asyncstatic.http.dates import parse_http_date
+from asyncstatic.http.entity_tag import EntityTag, EntityTags
 from asyncstatic.http.model import Fields
 from asyncstatic.http.validators import Validators
 

@@ -10,7 +10,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from typing import NamedTuple
 
-from asyncstatic.http.fields import EntityTag
+from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import Representation
 from asyncstatic.settings import TagPolicy
 

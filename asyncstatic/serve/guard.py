@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from asyncstatic.files.source import Found, Source
 from asyncstatic.http import cors
-from asyncstatic.http.fields import PRIVATE, CacheControl
+from asyncstatic.http.cache_control import PRIVATE, CacheControl
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.respond import respond
 from asyncstatic.http.status import PHRASES

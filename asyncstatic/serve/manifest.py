@@ -22,7 +22,7 @@ from typing import Any
 
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.source import logger
-from asyncstatic.http.fields import IMMUTABLE
+from asyncstatic.http.cache_control import IMMUTABLE
 from asyncstatic.http.model import Identity, ResponsePlan
 from asyncstatic.settings import SettingsError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncstatic.http.fields import http_date
+from asyncstatic.http.dates import http_date
 from asyncstatic.http.model import Request
 from asyncstatic.http.ranges import MAX_PARTS
 from tests.support.core import FILE, MODIFIED, NOW, SECOND, answer, ask, fields_of, identity, stored

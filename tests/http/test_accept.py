@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.fields import AcceptEncoding, media_quality, prefers_html
+from asyncstatic.http.accept import AcceptEncoding, media_quality, prefers_html
 
 HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
 AVAILABLE = ("br", "zstd", "gzip")

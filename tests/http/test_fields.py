@@ -14,22 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.cache_control import MAX_DELTA_SECONDS
-from asyncstatic.http.fields import (
+from asyncstatic.http.cache_control import (
     IMMUTABLE,
-    LAST_HTTP_DATE,
-    NO_CACHE,
-    NO_STORE,
+    MAX_DELTA_SECONDS,
     PRIVATE,
     CacheControl,
-    EntityTag,
-    EntityTags,
-    content_disposition,
-    http_date,
-    parse_http_date,
-    repr_digest,
-    want_repr_digest,
 )
+from asyncstatic.http.dates import LAST_HTTP_DATE, http_date, parse_http_date
+from asyncstatic.http.digest import repr_digest, want_repr_digest
+from asyncstatic.http.disposition import content_disposition
+from asyncstatic.http.entity_tag import EntityTag, EntityTags
 
 HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
 LATIN_1 = st.characters(max_codepoint=0xFF)
@@ -338,8 +332,8 @@ def test_parsing_dates_never_raises(value: str) -> None:
 # --- Cache-Control -----------------------------------------------------------------------------
 
 DIRECTIVES = [
-    pytest.param("no-cache", NO_CACHE, id="no-cache"),
-    pytest.param("no-store", NO_STORE, id="no-store"),
+    pytest.param("no-cache", CacheControl(no_cache=True), id="no-cache"),
+    pytest.param("no-store", CacheControl(no_store=True), id="no-store"),
     pytest.param("public, max-age=31536000, immutable", IMMUTABLE, id="immutable"),
     pytest.param("private, no-cache", PRIVATE, id="private"),
     pytest.param("", CacheControl(), id="empty"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.fields import EntityTag, http_date
+from asyncstatic.http.dates import http_date
+from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import Fields
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.validators import Validators

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.fields import (
-    ByteRange,
+from asyncstatic.http.model import ByteRange
+from asyncstatic.http.ranges import (
+    BEYOND,
+    MAX_RANGE_SPECS,
     IntRange,
     RangeSpec,
     SuffixRange,
     parse_ranges,
     resolve,
 )
-from asyncstatic.http.ranges import BEYOND, MAX_RANGE_SPECS
 
 HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
 

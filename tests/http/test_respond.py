@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asyncstatic.http.fields import EntityTag, http_date
+from asyncstatic.http.dates import http_date
+from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import (
     Absence,
     Decoded,

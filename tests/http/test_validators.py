@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.fields import EntityTag
+from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import Identity, Representation
 from asyncstatic.http.validators import Validators, validators_of
 from asyncstatic.settings import TagPolicy

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.memfd import MemoryFile
 from asyncstatic.files.source import Opened
-from asyncstatic.http.fields import EntityTag, EntityTags
+from asyncstatic.http.entity_tag import EntityTag, EntityTags
 from asyncstatic.http.model import ByteRange, Request, ResponsePlan
 from asyncstatic.http.respond import is_lasting
 from asyncstatic.serve.asgi import Answer

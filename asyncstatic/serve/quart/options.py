@@ -13,7 +13,7 @@ from typing import Any, TypedDict, cast
 from quart import Quart, current_app
 
 from asyncstatic.http.cache_control import IMMUTABLE, CacheControl
-from asyncstatic.http.fields import content_disposition
+from asyncstatic.http.disposition import content_disposition
 from asyncstatic.http.model import RawFields, Representation
 from asyncstatic.http.target import matches
 from asyncstatic.serve.quart.sendable import Sendable

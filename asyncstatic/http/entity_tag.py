@@ -1,0 +1,94 @@
+"""Entity tags (RFC 9110 §8.8.3), and the lists of them in If-Match and If-None-Match.
+
+entity-tag = [ weak ] opaque-tag
+weak       = %s"W/"
+opaque-tag = DQUOTE *etagc DQUOTE
+etagc      = %x21 / %x23-7E / obs-text                no escapes: a backslash is a backslash
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from asyncstatic.http.abnf import OWS
+
+_OPAQUE = r"[!#-~\x80-\xff]*+"
+_IS_OPAQUE = re.compile(_OPAQUE)
+_TAG = re.compile(rf'(W/)?+"({_OPAQUE})"')
+_TAGS = re.compile(rf"{OWS}(?:{_TAG.pattern})?+(?:{OWS},{OWS}(?:{_TAG.pattern})?+)*+{OWS}")
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTag:
+    """A validator: equal tags, equal content.
+
+    Raises:
+        ValueError: `opaque` holds a character outside etagc, such as a quote or a line end.
+    """
+
+    opaque: str
+    weak: bool = False
+
+    def __post_init__(self) -> None:
+        if not _IS_OPAQUE.fullmatch(self.opaque):
+            raise ValueError(f"not an opaque-tag: {self.opaque!r}")
+
+    @classmethod
+    def parse(cls, value: str) -> EntityTag | None:
+        """Parse one entity-tag, as ETag and If-Range carry it."""
+        match = _TAG.fullmatch(value.strip(" \t"))
+        return cls(match[2], match[1] is not None) if match else None
+
+    def __str__(self) -> str:
+        return f'W/"{self.opaque}"' if self.weak else f'"{self.opaque}"'
+
+    def strong_eq(self, other: EntityTag) -> bool:
+        """Both strong and the same text: the same octets (§8.8.3.2)."""
+        return not self.weak and not other.weak and self.opaque == other.opaque
+
+    def weak_eq(self, other: EntityTag) -> bool:
+        """Return whether the text is the same, weak or not: equivalent content (§8.8.3.2)."""
+        return self.opaque == other.opaque
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTags:
+    """The value of If-Match and If-None-Match: ``"*" / #entity-tag`` (§13.1.1, §13.1.2).
+
+    A malformed member makes the field unusable as a whole, and each field has its safe side.
+    If-None-Match: ignore it; the client gets 200 and the content. If-Match: answer 412; the
+    client asked for one version and nobody can tell which, so *present but None is false*.
+
+    Raises:
+        ValueError: `any` together with tags; the grammar has no such value.
+    """
+
+    tags: tuple[EntityTag, ...]
+    any: bool = False
+
+    def __post_init__(self) -> None:
+        if self.any and self.tags:
+            raise ValueError('"*" stands alone')
+
+    @classmethod
+    def parse(cls, value: str | None) -> EntityTags | None:
+        """Parse the field; commas inside tags are part of them, empty members are skipped."""
+        if value is None:
+            return None
+        if value.strip(" \t") == "*":
+            return cls((), any=True)
+        if not _TAGS.fullmatch(value):
+            return None
+        return cls(tuple(EntityTag(opaque, bool(weak)) for weak, opaque in _TAG.findall(value)))
+
+    def __str__(self) -> str:
+        return "*" if self.any else ", ".join(map(str, self.tags))
+
+    def matches_strong(self, tag: EntityTag | None) -> bool:
+        """Compare for If-Match. `tag` None: a representation without a tag, matched by ``*``."""
+        return self.any or (tag is not None and any(map(tag.strong_eq, self.tags)))
+
+    def matches_weak(self, tag: EntityTag | None) -> bool:
+        """Compare for If-None-Match. `tag` None: a representation without a tag."""
+        return self.any or (tag is not None and any(map(tag.weak_eq, self.tags)))
