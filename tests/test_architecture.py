@@ -1,4 +1,4 @@
-"""The four rooms: who may import whom, how large things may be, and what importing costs."""
+"""The three rooms: who may import whom, how large things may be, and what importing costs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ MAY_IMPORT = {
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
         *("asyncstatic.settings", "asyncstatic.values"),
     ),
-    "build": ("asyncstatic",),
 }
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 40  # without its docstring
@@ -115,12 +114,6 @@ def test_the_disk_knows_no_decision() -> None:
         }
 
 
-def test_deploy_time_is_never_imported_while_serving() -> None:
-    for room in ("http", "files", "serve"):
-        for path in in_room(room):
-            assert not [name for name in imported(TREES[path]) if "asyncstatic.build" in name]
-
-
 def test_only_the_application_knows_quart() -> None:
     for path in (*in_room("http"), *in_room("files")):
         roots = {name.partition(".")[0] for name in imported(TREES[path])}
@@ -174,7 +167,7 @@ def loaded() -> set[str]:
     [
         *("quart", "hypercorn", "werkzeug", "jinja2", "click", "aiofiles", "httptools", "uvloop"),
         *("asyncio", "concurrent.futures", "ssl", "hashlib", "ctypes"),
-        *("asyncstatic.serve", "asyncstatic.files", "asyncstatic.http", "asyncstatic.build"),
+        *("asyncstatic.serve", "asyncstatic.files", "asyncstatic.http"),
     ],
 )
 def test_importing_the_package_is_light(name: str, loaded: set[str]) -> None:

@@ -126,51 +126,12 @@ def _weight(quality: int) -> str:
     return f";q=0.{quality:03}".rstrip("0") if quality else ";q=0"
 
 
-def media_quality(accept: str | None, media_type: str) -> int:
-    """Return how much the client wants `media_type`, in thousandths; 0: not acceptable (§12.5.1).
+def media_ranges(accept: str | None) -> dict[str, int]:
+    """Parse an Accept field: media ranges in lower case with their weights (§12.5.1).
 
-    The most specific media-range decides: ``text/html`` before ``text/*`` before ``*/*``. A range
-    with parameters of its own asks for a variant this server does not have and is ignored, except
-    for ``charset``: content made here is UTF-8 whatever the client lists.
-
-    Args:
-        accept: the field value; None when absent. Absent, or without a usable member, it states
-            no preference: everything is 1000.
-        media_type: ``type/subtype`` in lower case, without parameters.
+    A media range with parameters of its own asks for a variant this server does not have and is
+    ignored, except for ``charset``: error pages are UTF-8 whatever the client lists.
     """
-    return _quality(_media_ranges(accept), media_type)
-
-
-def prefers_html(accept: str | None) -> bool:
-    """Tell whether to answer in HTML rather than in plain text.
-
-    Browsers name ``text/html``. ``*/*`` - curl, fetch() - is a program or a terminal: plain text.
-    """
-    if accept is None or len(accept) <= _CACHED_LENGTH:
-        return _remembered_preference(accept)
-    return _compare_html(accept)
-
-
-@lru_cache(maxsize=256)
-def _remembered_preference(accept: str | None) -> bool:
-    return _compare_html(accept)
-
-
-def _compare_html(accept: str | None) -> bool:
-    ranges = _media_ranges(accept)
-    html, plain = _quality(ranges, "text/html"), _quality(ranges, "text/plain")
-    return html > plain or (html == plain > 0 and "text/html" in ranges)
-
-
-def _quality(ranges: dict[str, int], media_type: str) -> int:
-    if not ranges:
-        return 1000
-    main_type = media_type.partition("/")[0]
-    candidates = (media_type, f"{main_type}/*", "*/*")
-    return next((ranges[candidate] for candidate in candidates if candidate in ranges), 0)
-
-
-def _media_ranges(accept: str | None) -> dict[str, int]:
     ranges = {}
     for member in members(accept or ""):
         if match := _MEDIA_RANGE.fullmatch(member):
@@ -180,3 +141,42 @@ def _media_ranges(accept: str | None) -> dict[str, int]:
             if named.keys() <= {"charset"} and _IS_QVALUE.fullmatch(qvalue):
                 ranges[match[1].lower()] = _thousandths(qvalue)
     return ranges
+
+
+def media_quality(ranges: dict[str, int], media_type: str) -> int:
+    """Return the weight of a media type in thousandths; 0: not acceptable (§12.5.1).
+
+    The most specific media range decides: ``text/html`` before ``text/*`` before ``*/*``.
+
+    Args:
+        ranges: the result of `media_ranges`. Without a usable member the field states no
+            preference: every type has the weight 1000.
+        media_type: ``type/subtype`` in lower case, without parameters.
+    """
+    if not ranges:
+        return 1000
+    main_type = media_type.partition("/")[0]
+    candidates = (media_type, f"{main_type}/*", "*/*")
+    return next((ranges[candidate] for candidate in candidates if candidate in ranges), 0)
+
+
+def prefers_html(accept: str | None) -> bool:
+    """Tell whether to answer in HTML rather than in plain text.
+
+    Browsers name ``text/html``. ``*/*`` comes from a program or a terminal (curl, fetch()): those
+    get plain text.
+    """
+    if accept is None or len(accept) <= _CACHED_LENGTH:
+        return _cached_preference(accept)
+    return _compare_html(accept)
+
+
+@lru_cache(maxsize=256)
+def _cached_preference(accept: str | None) -> bool:
+    return _compare_html(accept)
+
+
+def _compare_html(accept: str | None) -> bool:
+    ranges = media_ranges(accept)
+    html, plain = media_quality(ranges, "text/html"), media_quality(ranges, "text/plain")
+    return html > plain or (html == plain > 0 and "text/html" in ranges)

@@ -49,15 +49,6 @@ class Fields(NamedTuple):
                 found[known] = f"{found[known]}, {text}" if known in found else text
         return cls(**found) if found else _NO_FIELDS
 
-    def deciding(self) -> Fields:
-        """Leave out what has no part in the answer, once its representation is selected.
-
-        That is all but conditions, ranges, the origin and the digest wanted - and where one of
-        those is there, nothing: the answer may be an error page, made by Accept.
-        """
-        decides = self[_FIRST_DECIDING:] != _NO_FIELDS[_FIRST_DECIDING:]
-        return self if decides else _NO_FIELDS
-
 
 # Not every server lower-cases; asking for these spellings costs less than lower() of every name.
 _KNOWN = {
@@ -66,8 +57,6 @@ _KNOWN = {
     for spelling in (str.lower, str.title, str.upper)
 }
 _NO_FIELDS = Fields()
-# The ones before it, by name, are about selecting a representation, preflights, and the host.
-_FIRST_DECIDING = Fields._fields.index("if_match")
 
 
 class Request(NamedTuple):
@@ -197,14 +186,12 @@ class Refusal(NamedTuple):
 
     Attributes:
         status: 308, 400, 404 or 414.
-        reason: one word for logs and `asyncstatic explain`; never sent to the client.
         location: where to go instead, for 308.
         segments: the names of a hidden or denied path; empty for every other refusal.
         directory: such a path ended in a slash.
     """
 
     status: int
-    reason: str
     location: bytes = b""
     segments: tuple[str, ...] = ()
     directory: bool = False

@@ -61,7 +61,7 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
     if request.fields.host and not is_host(request.fields.host):
-        return _finish(_refuse(Refusal(400, "bad-host"), request, settings), request)
+        return _finish(_refuse(Refusal(400), request, settings), request)
     if not request.target and request.mount:  # the mount point without its slash
         return _finish(_to_directory(_mount_name(request), request, settings), request)
     parsed = parse_target(request.target, settings, decoded=request.decoded)

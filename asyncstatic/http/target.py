@@ -99,7 +99,7 @@ def parse_target(
         decoded: percent signs are literal, because somebody decoded it before.
     """
     if len(target) > settings.max_target:
-        return Refusal(414, "too-long")
+        return Refusal(414)
     if not decoded and not settings.deny and _is_plain(target):
         plain = target.decode("ascii").split("/")
         return TargetPath(tuple(plain[1:-1] if plain[-1] == "" else plain[1:]), plain[-1] == "")
@@ -122,19 +122,19 @@ def _is_plain(target: bytes) -> bool:
 def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
     """Every segment decoded; empty and "." segments are still in it."""
     if target[:1] != b"/":
-        return Refusal(400, "not-origin-form")
+        return Refusal(400)
     if not decoded:
         if not is_target_text(target):
-            return Refusal(400, "bad-octet")
+            return Refusal(400)
         if _BAD_ESCAPE.search(target):
-            return Refusal(400, "bad-escape")
+            return Refusal(400)
     names = []
     for raw in target[1:].split(b"/"):
         name = _decode_segment(raw if decoded else unquote_to_bytes(raw))
         if isinstance(name, Refusal):
             return name
         if name == "." and raw != b".":
-            return Refusal(400, "encoded-dot-segment")
+            return Refusal(400)
         names.append(name)
     return names
 
@@ -143,27 +143,27 @@ def _decode_segment(octets: bytes) -> str | Refusal:
     try:
         name = octets.decode("utf-8")
     except UnicodeDecodeError:
-        return Refusal(400, "not-utf-8")
+        return Refusal(400)
     if _NEVER_IN_NAME.search(name):
-        return Refusal(400, "character-never-in-name")
+        return Refusal(400)
     if name == "..":
-        return Refusal(400, "dot-dot-segment")
+        return Refusal(400)
     return name
 
 
 def _public(names: tuple[str, ...], directory: bool, settings: Settings) -> TargetPath | Refusal:
     kept = tuple(name for name in names if name != ".")
     if "" in kept:
-        return Refusal(404, "empty-segment")
+        return Refusal(404)
     for name in kept:
         if len(name) > MAX_SEGMENT or len(name.encode()) > MAX_SEGMENT:
-            return Refusal(404, "name-too-long")
+            return Refusal(404)
         if not portable_name(name, sys.platform):
-            return Refusal(404, "name-not-portable")
+            return Refusal(404)
     if len(kept) != len(names):
-        return Refusal(308, "dot-segment", _canonical(kept, directory or names[-1] == "."))
+        return Refusal(308, _canonical(kept, directory or names[-1] == "."))
     path = TargetPath(kept, directory)
-    return path if is_public(kept, settings) else Refusal(404, "not-public", b"", *path)
+    return path if is_public(kept, settings) else Refusal(404, b"", *path)
 
 
 def _canonical(names: tuple[str, ...], directory: bool) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.accept import AcceptEncoding, media_quality, prefers_html
+from asyncstatic.http.accept import AcceptEncoding, media_quality, media_ranges, prefers_html
 
 HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
 AVAILABLE = ("br", "zstd", "gzip")
@@ -129,7 +129,7 @@ def test_tiers_descend(accepted: AcceptEncoding) -> None:
 def test_parsing_never_raises(value: str) -> None:
     accepted = AcceptEncoding.parse(value)
     assert AcceptEncoding.parse(str(accepted)) == accepted
-    assert 0 <= media_quality(value, "text/html") <= 1000
+    assert 0 <= media_quality(media_ranges(value), "text/html") <= 1000
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,6 @@ MEDIA = [
 def test_the_most_specific_media_range_decides(
     accept: str | None, html: int, plain: int, prefers: bool
 ) -> None:
-    assert media_quality(accept, "text/html") == html
-    assert media_quality(accept, "text/plain") == plain
+    assert media_quality(media_ranges(accept), "text/html") == html
+    assert media_quality(media_ranges(accept), "text/plain") == plain
     assert prefers_html(accept) is prefers

@@ -971,24 +971,21 @@ def test_a_page_has_the_name_that_rfc_9110_gives_its_status(status: int, phrase:
     assert content_of(_refused(status, "*/*")).startswith(f"{status} {phrase}\n".encode())
 
 
-@given(requests, everything_found, all_settings)
-def test_what_decides_nothing_changes_no_answer(
-    request_: Request, found: Found, settings: Settings
+#: Fields by which a representation is selected, or which only OPTIONS and error pages read.
+NOT_DECIDING = (
+    *("accept", "accept_encoding", "host"),
+    *("access_control_request_headers", "access_control_request_method"),
+)
+
+
+@pytest.mark.parametrize("name", NOT_DECIDING)
+@given(request_=requests, found=everything_found, settings=all_settings)
+def test_a_field_that_decides_nothing_changes_no_answer_with_a_representation(
+    name: str, request_: Request, found: Found, settings: Settings
 ) -> None:
-    """Answers are remembered by the fields that decide."""
-    if not isinstance(found, Representation):
+    """The direct entry prepares 200, 206 and 304 without regard to Accept and to preflights."""
+    plan = respond(request_, found, settings, NOW * SECOND, "boundary")
+    if plan.status not in (200, 206, 304):
         return
-    decided = request_._replace(fields=request_.fields.deciding())
-    whole = respond(request_, found, settings, NOW * SECOND, "boundary")
-    assert respond(decided, found, settings, NOW * SECOND, "boundary") == whole
-
-
-@pytest.mark.parametrize("name", [name for name in Fields._fields if name.startswith("if_")])
-def test_a_condition_decides_also_when_it_is_empty(name: str) -> None:
-    fields = Fields(accept="*/*", **{name: ""})
-    assert fields.deciding() == fields
-
-
-def test_who_asks_and_what_is_accepted_decide_nothing() -> None:
-    fields = Fields(accept="text/html", accept_encoding="br", host="example.org")
-    assert fields.deciding() == Fields()
+    other = request_._replace(fields=request_.fields._replace(**{name: "text/html"}))
+    assert respond(other, found, settings, NOW * SECOND, "boundary") == plan

@@ -191,7 +191,6 @@ def test_every_other_target_is_refused(target: bytes, status: int) -> None:
     parsed = parse_target(target, PLAIN)
     assert isinstance(parsed, Refusal)
     assert parsed.status == status
-    assert parsed.reason
 
 
 @pytest.mark.parametrize(
@@ -240,7 +239,7 @@ def test_too_long_is_refused_before_anything_is_decoded(monkeypatch: pytest.Monk
     monkeypatch.setattr(target_module, "_PLAIN", None)
     monkeypatch.setattr(target_module, "_decode", touched)
     huge = b"/%41" * 1_000_000
-    assert parse_target(huge, PLAIN) == Refusal(414, "too-long")
+    assert parse_target(huge, PLAIN) == Refusal(414)
 
 
 @pytest.mark.parametrize("segments", [1, 10, 100, 1000])
@@ -261,7 +260,7 @@ def test_each_segment_is_decoded_once(segments: int, monkeypatch: pytest.MonkeyP
 def test_max_target_is_a_setting() -> None:
     short = Settings(max_target=4)
     assert parse_target(b"/abc", short) == TargetPath(("abc",), directory=False)
-    assert parse_target(b"/abcd", short) == Refusal(414, "too-long")
+    assert parse_target(b"/abcd", short) == Refusal(414)
 
 
 # -- a target that somebody decoded ----------------------------------------------------------
@@ -406,7 +405,7 @@ def test_the_parser_asks_for_the_platform_it_runs_on(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     bad = {"win32": b"/nul", "darwin": b"/e%CC%81"}[platform]
-    assert parse_target(bad, PLAIN) == Refusal(404, "name-not-portable")
+    assert parse_target(bad, PLAIN) == Refusal(404)
 
 
 # -- invariants ------------------------------------------------------------------------------

@@ -1,1 +1,0 @@
-"""Deploy-time tools. Never imported while serving."""
