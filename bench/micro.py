@@ -120,7 +120,7 @@ def test_respond(
 ) -> None:
     request = Request("GET", TARGET, fields=fields)
     plan: ResponsePlan = benchmark(
-        respond, request, opened.representation, files.settings, NOW_NS, "b" * 32
+        respond, request, opened.representation, files.policy, NOW_NS, "b" * 32
     )
     assert plan.status == status
 

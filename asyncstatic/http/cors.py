@@ -24,7 +24,7 @@ def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
     With "*" they are sent also without an Origin field: the answer to a plain ``<img>`` may be
     kept, and given to a `fetch` of the same URL (Fetch standard, "CORS protocol and HTTP caches").
     """
-    allowed = _allowed_origin(fields, origins)
+    allowed = _allowed_origin(fields, origins) if origins else None
     if allowed is None:
         return ()
     return (

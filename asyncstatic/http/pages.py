@@ -1,14 +1,18 @@
-"""Constant pages for answers without a representation. Nothing of the request is echoed."""
+"""Constant pages for answers without a representation. They echo nothing of the request."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from asyncstatic.http import cors
 from asyncstatic.http.accept import prefers_html
-from asyncstatic.http.model import RawFields, ResponsePlan
+from asyncstatic.http.model import RawFields, Request, ResponsePlan
+from asyncstatic.http.policy import NO_STORE, NOSNIFF
 from asyncstatic.http.status import PHRASES
 
-_REMEMBERED_BYTES = 256  # of further fields; longer ones have a client's own query
+# A plan is cached while its further fields have at most this many bytes; longer ones carry the
+# client's own query (Location).
+_CACHED_BYTES = 256
 _WORDS = {
     301: "This resource has moved.",
     308: "This resource has moved.",
@@ -17,6 +21,7 @@ _WORDS = {
     404: "There is nothing here.",
     405: "This resource can only be read.",
     406: "This resource is not available in a content coding you accept.",
+    410: "This link has expired.",
     412: "This resource has changed.",
     414: "The request target is too long.",
     416: "The requested range is not in this resource.",
@@ -25,17 +30,37 @@ _WORDS = {
 }
 
 
+def error_page(
+    request: Request, status: int, origins: tuple[str, ...], fields: RawFields = ()
+) -> ResponsePlan:
+    """Answer a request with a constant page that scripts of the allowed origins may read.
+
+    Args:
+        request: its method, Accept and Origin are used.
+        status: one of the statuses this server answers without a representation.
+        origins: `Settings.cors`.
+        fields: further fields of the response.
+    """
+    return page_for(request, status, (*fields, *cors.response_fields(request.fields, origins)))
+
+
+def page_for(request: Request, status: int, fields: RawFields = ()) -> ResponsePlan:
+    """Answer a request with a constant page; HEAD gets its fields alone (RFC 9110 §9.3.2)."""
+    plan = page(status, request.fields.accept, fields)
+    return ResponsePlan(plan.status, plan.fields) if request.method == "HEAD" else plan
+
+
 def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePlan:
     """Answer with a constant page, HTML or plain text by Accept.
 
-    Never stored: what is missing, forbidden or busy now may not be so in a moment.
+    No cache may store it: a missing, forbidden or busy resource may be there a moment later.
 
     Args:
         status: one of the statuses this server answers without a representation.
         accept: the Accept field.
         fields: further fields of the response.
     """
-    make = _make_page if sum(len(value) for _, value in fields) > _REMEMBERED_BYTES else _page
+    make = _make_page if sum(len(value) for _, value in fields) > _CACHED_BYTES else _page
     return make(status, prefers_html(accept), fields)
 
 
@@ -51,8 +76,8 @@ def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
         (
             (b"content-type", media_type),
             (b"content-length", b"%d" % len(content)),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
+            NO_STORE,
+            NOSNIFF,
             *fields,
         ),
         (content,),

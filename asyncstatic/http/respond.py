@@ -1,14 +1,13 @@
 """The decision core: what to look for, and what to answer.
 
-Theory of operation. A host reads a `Request` and calls `admit`. That yields either a
-`Lookup` - what to open - or already the `ResponsePlan`: a method we do not have, a target
-that names no file, OPTIONS. The host lets a source open the lookup, one trip to the disk,
-and calls `respond` with what was found. Both are pure: the clock and the multipart
-boundary are arguments, so a plan is a function of values, and may be remembered.
+A host reads a `Request` and calls `admit`. The result is a `Lookup`, which names the file to open,
+or already the `ResponsePlan`: for OPTIONS, an unknown method, or a target that names no file. The
+host lets a source open the lookup and calls `respond` with the outcome. Both functions are pure:
+the clock and the multipart boundary are arguments, so equal arguments give equal plans.
 
-The order of a GET follows RFC 9110 §13.2.1: first what the answer would be without
-preconditions (found? a redirect?), then preconditions - only when that would be 2xx -,
-then If-Range and Range, then the fields.
+The order of a GET follows RFC 9110 §13.2.1: first the answer without preconditions (found, or a
+redirect?), then preconditions, but only where that answer is 2xx, then If-Range and Range, then
+the fields.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ from urllib.parse import quote, unquote
 from asyncstatic.http import cors
 from asyncstatic.http.accept import AcceptEncoding
 from asyncstatic.http.describe import (
-    described_fields,
-    kept_fields,
+    content_fields,
+    error_fields,
     not_modified_fields,
-    varying_fields,
+    repeated_fields,
+    success_fields,
 )
 from asyncstatic.http.model import (
     Absence,
@@ -37,36 +37,36 @@ from asyncstatic.http.model import (
     ResponsePlan,
 )
 from asyncstatic.http.multipart import multipart_byteranges
-from asyncstatic.http.pages import page
+from asyncstatic.http.pages import error_page, page_for
+from asyncstatic.http.policy import NO_OVERRIDES, Overrides, ResponsePolicy
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
 from asyncstatic.http.target import is_host, is_target_text, parse_target
-from asyncstatic.http.validators import SECOND, YOUNG_NS, Validators, validators_of
+from asyncstatic.http.validators import NO_VALIDATORS, SECOND, YOUNG_NS, validators_of
 from asyncstatic.settings import Settings
 
 CODINGS = ("br", "zstd", "gzip")
-_REMEMBERED_CHARACTERS = 256
+_CACHED_CHARACTERS = 256  # of an Accept-Encoding value
 _IDENTITY_ONLY = (("identity",),)
-_OF_A_STAND_IN = frozenset({b"content-type", b"content-encoding"})
 ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
 def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     """Decide what to look for, or answer at once.
 
-    Outcomes: a `Lookup` for GET and HEAD of a well-formed target, not `available` where it
-    names nothing public; otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point without
-    its slash), 414, 400 or 308 (a dot segment).
+    Outcomes: a `Lookup` for GET and HEAD of a well-formed target; it is not `available` where the
+    target names nothing public. Otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point
+    without its slash), 414, 400 or 308 (a dot segment).
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
     if request.fields.host and not is_host(request.fields.host):
-        return _finish(_refuse(Refusal(400), request, settings), request)
+        return error_page(request, 400, settings.cors)
     if not request.target and request.mount:  # the mount point without its slash
-        return _finish(_to_directory(_mount_name(request), request, settings), request)
+        return _to_directory(_mount_name(request), request, settings.cors)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal) and parsed.status != 404:
-        return _finish(_refuse(parsed, request, settings), request)
+        return _refuse(parsed, request, settings)
     available = not isinstance(parsed, Refusal)
     accepted = request.fields.accept_encoding
     codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
@@ -76,30 +76,32 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
 def respond(
     request: Request,
     found: Representation | Folder | Absence,
-    settings: Settings,
+    policy: ResponsePolicy,
     now_ns: int,
     boundary: str,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> ResponsePlan:
-    """Decide the answer to a GET or HEAD, given what the disk holds.
+    """Decide the answer to a GET or HEAD, given the outcome of the look-up.
 
     Outcomes: 200, 206, 301 (directory without its slash), 304, 403, 404, 406, 412, 416,
-    500 or 503. Content-Length always equals the content, and for HEAD what GET would send.
+    500 or 503. Content-Length always equals the content, and for HEAD the content of GET.
 
     Args:
-        request: what was asked, admitted before.
+        request: the request, admitted before.
         found: the selected representation, or why there is none.
-        settings: how the root is served.
+        policy: of the root.
         now_ns: the clock, ns since the epoch.
         boundary: delimiter of a multipart answer; unpredictable, at most 70 token characters.
+        overrides: what the host knows or wants of this answer.
     """
     match found:
         case Representation():
-            plan = _represent(request, found, settings, now_ns, boundary)
+            plan = _represent(request, found, policy, now_ns, boundary, overrides)
+            return plan if request.method == "GET" else ResponsePlan(plan.status, plan.fields)
         case Folder(name):
-            plan = _to_directory(name, request, settings)
+            return _to_directory(name, request, policy.cors)
         case Absence():
-            plan = _absent(found, request, settings)
-    return _finish(plan, request)
+            return _absent(found, request, policy)
 
 
 def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
@@ -118,37 +120,28 @@ def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
 
 
 def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
-    """The stored codings a client accepts; browsers send the same few values all the time."""
-    if len(value) > _REMEMBERED_CHARACTERS:
+    """Return the codings a client accepts; cached, because browsers send the same few values."""
+    if len(value) > _CACHED_CHARACTERS:
         return AcceptEncoding.parse(value).tiers(CODINGS)
-    return _remembered_tiers(value)
+    return _cached_tiers(value)
 
 
 @lru_cache(maxsize=256)
-def _remembered_tiers(value: str) -> tuple[tuple[str, ...], ...]:
+def _cached_tiers(value: str) -> tuple[tuple[str, ...], ...]:
     return AcceptEncoding.parse(value).tiers(CODINGS)
-
-
-def _finish(plan: ResponsePlan, request: Request) -> ResponsePlan:
-    """HEAD has the status and fields of GET, and no content (§9.3.2)."""
-    if request.method == "HEAD" and plan.content:
-        return ResponsePlan(plan.status, plan.fields)
-    return plan
 
 
 def _other_method(request: Request, settings: Settings) -> ResponsePlan:
     if request.method == "OPTIONS":
         return ResponsePlan(204, (ALLOW, *cors.options_fields(request.fields, settings.cors)))
-    extra = cors.response_fields(request.fields, settings.cors)
-    return page(405, request.fields.accept, (ALLOW, *extra))
+    return error_page(request, 405, settings.cors, (ALLOW,))
 
 
 def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponsePlan:
-    extra = cors.response_fields(request.fields, settings.cors)
-    if refusal.status == 308:
-        path = request.stripped + request.mount + refusal.location
-        extra = ((b"location", _with_query(path, request)), *extra)
-    return page(refusal.status, request.fields.accept, extra)
+    if refusal.status != 308:
+        return error_page(request, refusal.status, settings.cors)
+    path = request.stripped + request.mount + refusal.location
+    return error_page(request, 308, settings.cors, ((b"location", _with_query(path, request)),))
 
 
 def _mount_name(request: Request) -> str:
@@ -156,7 +149,7 @@ def _mount_name(request: Request) -> str:
     return (mount if request.decoded else unquote(mount)).rsplit("/", 1)[-1]
 
 
-def _to_directory(name: str, request: Request, settings: Settings) -> ResponsePlan:
+def _to_directory(name: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
     """301 to the name with its slash: clients that do not know 308 can follow (§15.4.2).
 
     Only GET and HEAD come here, so no method is lost. The page is `no-store`, because a file may
@@ -166,69 +159,70 @@ def _to_directory(name: str, request: Request, settings: Settings) -> ResponsePl
     the origin; the "./" keeps a colon in the name from reading as a scheme (RFC 3986 §4.2).
     """
     location = _with_query(b"./" + _quoted(name) + b"/", request)
-    extra = cors.response_fields(request.fields, settings.cors)
-    return page(301, request.fields.accept, ((b"location", location), *extra))
+    return error_page(request, 301, origins, ((b"location", location),))
 
 
-def _absent(absence: Absence, request: Request, settings: Settings) -> ResponsePlan:
-    status = absence.value
-    if absence is Absence.FORBIDDEN and settings.hide_forbidden:
-        status = 404
-    extra = cors.response_fields(request.fields, settings.cors)
-    if absence is Absence.OVERLOADED:
-        extra = ((b"retry-after", b"1"), *extra)
-    return page(status, request.fields.accept, extra)
+def _absent(absence: Absence, request: Request, policy: ResponsePolicy) -> ResponsePlan:
+    if absence is Absence.FORBIDDEN and policy.hide_forbidden:
+        return error_page(request, 404, policy.cors)
+    retry = ((b"retry-after", b"1"),) if absence is Absence.OVERLOADED else ()
+    return error_page(request, absence.value, policy.cors, retry)
 
 
 def _represent(
-    request: Request, chosen: Representation, settings: Settings, now_ns: int, boundary: str
+    request: Request,
+    chosen: Representation,
+    policy: ResponsePolicy,
+    now_ns: int,
+    boundary: str,
+    overrides: Overrides,
 ) -> ResponsePlan:
     if chosen.stands_in:
-        return _stand_in(request, chosen, settings)
-    current = validators_of(chosen, settings.etag, now_ns)
+        return _not_found_page(request, chosen, policy, overrides)
+    current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
     now = now_ns // SECOND
-    kept = kept_fields(request, chosen, settings, current)
     verdict = evaluate(request.fields, current, now)
-    if verdict is Verdict.NOT_MODIFIED:
-        return ResponsePlan(304, not_modified_fields(kept, current))
     if verdict is Verdict.FAILED:
-        return page(412, request.fields.accept, varying_fields(kept))
+        return page_for(request, 412, error_fields(request, chosen, policy))
+    repeated = repeated_fields(request, chosen, policy, overrides, current)
+    if verdict is Verdict.NOT_MODIFIED:
+        return ResponsePlan(304, not_modified_fields(repeated, current))
     ranges = None
-    # Range is for GET alone (§14.2), and octets that are decoded on the way have no positions.
+    # Range is for GET alone (§14.2), and bytes that are decoded on the way have no positions.
     if request.method == "GET" and request.fields.range and chosen.decoding is None:
         applies = range_applies(request.fields, current, now, negotiable=chosen.negotiable)
         ranges = select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
-        return page(416, request.fields.accept, (unsatisfied, *varying_fields(kept)))
-    fields = (*described_fields(request, chosen, settings, current), *kept)
+        return page_for(request, 416, (unsatisfied, *error_fields(request, chosen, policy)))
+    fields = (
+        *content_fields(chosen, policy, overrides),
+        *success_fields(request, chosen, overrides, current),
+        *repeated,
+    )
     if ranges is None:
-        return _whole(chosen, fields)
+        return _whole(200, chosen, fields)
     return _partial(chosen, ranges, fields, boundary)
 
 
-def _stand_in(request: Request, chosen: Representation, settings: Settings) -> ResponsePlan:
-    """404 with the root's own page, never stored, like our own pages.
+def _not_found_page(
+    request: Request, chosen: Representation, policy: ResponsePolicy, overrides: Overrides
+) -> ResponsePlan:
+    """404 with the root's own page.
 
-    Neither conditions nor ranges are about it: without them the answer is no 2xx (§13.2.1, §14.2).
+    Conditions and ranges do not apply: without them the answer is no 2xx (§13.2.1, §14.2).
     """
-    bare = Validators(None, None)
-    described = described_fields(request, chosen, settings, bare)
-    fields = (
-        *(field for field in described if field[0] in _OF_A_STAND_IN),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *varying_fields(kept_fields(request, chosen, settings, bare)),
-    )
-    return _whole(chosen, fields)._replace(status=404)
+    content = content_fields(chosen, policy, overrides)
+    repeated = repeated_fields(request, chosen, policy, overrides, NO_VALIDATORS)
+    return _whole(404, chosen, (*content, *repeated))
 
 
-def _whole(chosen: Representation, fields: RawFields) -> ResponsePlan:
+def _whole(status: int, chosen: Representation, fields: RawFields) -> ResponsePlan:
     if chosen.decoding is not None:
-        return ResponsePlan(200, fields, (Decoded(chosen.decoding),))
-    length = (b"content-length", b"%d" % chosen.length)
-    content = (ByteRange(0, chosen.length - 1),) if chosen.length else ()
-    return ResponsePlan(200, (length, *fields), content)
+        return ResponsePlan(status, fields, (Decoded(chosen.decoding),))
+    length = chosen.length
+    content = (ByteRange(0, length - 1),) if length else ()
+    return ResponsePlan(status, ((b"content-length", b"%d" % length), *fields), content)
 
 
 def _partial(
@@ -236,8 +230,8 @@ def _partial(
 ) -> ResponsePlan:
     """One range is never sent as multipart (§15.3.7.2).
 
-    All representation fields are repeated also after If-Range, where §15.3.7 would let
-    them be left out: players and proxies that lost the first answer need them.
+    All representation fields are sent also after If-Range, although §15.3.7 lets a server leave
+    them out: players and proxies that lost the first answer need them.
     """
     if len(ranges) > 1:
         return multipart_byteranges(ranges, chosen.length, fields, boundary)
@@ -254,7 +248,7 @@ def _partial(
 
 
 def _with_query(location: bytes, request: Request) -> bytes:
-    """Carry the query along, unless the host let something into it that no target may have."""
+    """Append the query, unless the host passed on a character that no target may have."""
     if not request.query or not is_target_text(request.query):
         return location
     return location + b"?" + request.query

@@ -30,6 +30,9 @@ class Validators(NamedTuple):
     modified: int | None
 
 
+NO_VALIDATORS = Validators(None, None)
+
+
 def validators_of(representation: Representation, policy: TagPolicy, now_ns: int) -> Validators:
     """Derive the validators.
 

@@ -19,11 +19,12 @@ from asyncstatic.files.previous import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.standin import StandIn
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
-from asyncstatic.http.pages import page
+from asyncstatic.http.pages import page_for
+from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import is_public_behind_link
-from asyncstatic.serve.guard import Authorize, Guard, Unasked, private
-from asyncstatic.serve.manifest import Manifest, Manifests, immutable
+from asyncstatic.serve.guard import Authorize, Guard, Unasked
+from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
@@ -98,6 +99,7 @@ class StaticFiles:
 
     Attributes:
         settings: how the root is served.
+        policy: decides the metadata of its answers.
         source: where its representations come from; closed where `authorize` must be asked.
         cache: holds content, open files, absences and prepared answers.
         needs_scope: an answer depends on more than the request's own octets, so only a lane
@@ -124,9 +126,10 @@ class StaticFiles:
             chosen, more = settings_of(root, settings)
         self._directory = open_directory(chosen)
         self._manifests = Manifests(self._directory.path, chosen.manifest)
-        self._may_prove = bool(chosen.manifest) and authorize is None
+        self._may_prove = bool(chosen.manifest)
         self._guard = Guard(authorize, chosen) if authorize is not None else None
-        self.settings = private(chosen) if authorize is not None else chosen
+        self.settings = chosen
+        self.policy = ResponsePolicy(chosen, private=authorize is not None)
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._directory.path if chosen.unchanging else None
         others = [open_directory(replace(chosen, root=other)) for other in more]
@@ -233,7 +236,7 @@ class StaticFiles:
     def _answer(self, request: Request, found: Found) -> Answer:
         """Decide the answer from what was found."""
         if not isinstance(found, Opened):
-            return Answer(respond(request, found, self.settings, time.time_ns(), ""))
+            return Answer(respond(request, found, self.policy, time.time_ns(), ""))
         try:
             proven = self.proves(found.representation.segments)
             if proven is None:  # the next manifest may prove it: nobody prepares this answer
@@ -249,8 +252,8 @@ class StaticFiles:
     def _plan(self, request: Request, opened: Opened) -> ResponsePlan:
         boundary = secrets.token_hex(16) if request.fields.range else ""
         representation = opened.representation
-        plan = respond(request, representation, self.settings, time.time_ns(), boundary)
-        return immutable(plan) if self.proves(representation.segments) else plan
+        known = PROVEN_IMMUTABLE if self.proves(representation.segments) else NO_OVERRIDES
+        return respond(request, representation, self.policy, time.time_ns(), boundary, known)
 
     def without_condition(self, request: Request, answer: Answer) -> ResponsePlan:
         """Return the plan that the same representation gets without If-None-Match."""
@@ -266,14 +269,16 @@ class StaticFiles:
         """
         if problem := asyncio_problem():  # a mounted app gets no lifespan events
             raise RuntimeError(problem)
+        if is_ambiguous(scope["headers"]):  # nothing is opened, and no content is read
+            plan = page_for(request, 400, ((b"connection", b"close"),))
+            await self.carry_out(plan, None, scope, receive, send)
+            return
         plan, opened = await self.find(request, scope)
-        if opened is None and not is_ambiguous(scope["headers"]):
+        if opened is None:
             raise_for_handler(plan, scope)
         try:
             if has_content(scope["headers"]):
                 await _drain(receive)
-                if is_ambiguous(scope["headers"]):
-                    plan = page(400, None, ((b"connection", b"close"),))
             await self.carry_out(plan, opened, scope, receive, send)
         finally:
             if opened is not None:

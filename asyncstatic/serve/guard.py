@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from inspect import isawaitable
 from typing import TypeAlias
 
 from asyncstatic.files.source import Found, Source
-from asyncstatic.http import cors
-from asyncstatic.http.cache_control import PRIVATE, CacheControl
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
-from asyncstatic.http.respond import respond
-from asyncstatic.http.status import PHRASES
+from asyncstatic.http.pages import error_page
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Settings
 
@@ -36,7 +32,7 @@ class Guard:
     def __init__(self, authorize: Authorize, settings: Settings) -> None:
         self._authorize = authorize
         self._refused = 404 if settings.hide_forbidden else 403
-        self._settings = settings
+        self._origins = settings.cors
 
     async def refusal(
         self, request: Request, lookup: Lookup, scope: Scope | None
@@ -56,13 +52,10 @@ class Guard:
         if verdict is True:
             return None
         status = self._refused if verdict is False else verdict
-        if status == 403:
-            # Not through the plan of a 403 of the disk: that one may be hidden.
-            return respond(request, Absence.FORBIDDEN, _shown(self._settings), 0, "")
         if status == 404:
             return Absence.MISSING
-        if status == 410:
-            return _gone(request, self._settings)
+        if status in (403, 410):  # this 403 is never hidden: the hook has decided to tell it
+            return error_page(request, status, self._origins)
         raise TypeError(f"authorize returned {verdict!r}; True, False, 403, 404 or 410 is needed")
 
 
@@ -101,26 +94,3 @@ def path_of(lookup: Lookup) -> str:
     """Return the one spelling of what is looked up, decoded, below the root."""
     path = "/" + "/".join(lookup.segments)
     return path + "/" if lookup.directory and lookup.segments else path
-
-
-def private(settings: Settings) -> Settings:
-    """Return settings with which no shared cache keeps an answer (RFC 9111 §5.2.2.7)."""
-    present = CacheControl.parse(settings.cache_control) or PRIVATE
-    value = replace(present, public=False, private=True, s_maxage=None)
-    return replace(settings, cache_control=str(value), immutable=())
-
-
-def _shown(settings: Settings) -> Settings:
-    return replace(settings, hide_forbidden=False) if settings.hide_forbidden else settings
-
-
-def _gone(request: Request, settings: Settings) -> ResponsePlan:
-    text = f"410 {PHRASES[410]}\nThis link has expired.\n".encode("ascii")
-    fields = (
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(text)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *cors.response_fields(request.fields, settings.cors),
-    )
-    return ResponsePlan(410, fields, () if request.method == "HEAD" else (text,))

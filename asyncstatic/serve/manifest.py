@@ -22,11 +22,8 @@ from typing import Any
 
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.source import logger
-from asyncstatic.http.cache_control import IMMUTABLE
-from asyncstatic.http.model import Identity, ResponsePlan
+from asyncstatic.http.model import Identity
 from asyncstatic.settings import SettingsError
-
-_CACHE_CONTROL = (b"cache-control", str(IMMUTABLE).encode("ascii"))
 
 # A part of a file name that only a hash of the content looks like: six characters or more, one
 # of them a digit or a capital, between a separator and the suffix.
@@ -152,14 +149,6 @@ def _identities(root: str, paths: tuple[str, ...]) -> tuple[Identity, ...] | Non
         raise _unreadable(error.filename, error) from None
     now = time.time_ns()
     return None if any(identity.racy(now) for identity in found) else found
-
-
-def immutable(plan: ResponsePlan) -> ResponsePlan:
-    """Let caches keep an answer for a year without asking (RFC 8246)."""
-    if plan.status not in (200, 206, 304):
-        return plan
-    fields = (field for field in plan.fields if field[0] != b"cache-control")
-    return plan._replace(fields=(*fields, _CACHE_CONTROL))
 
 
 def read_manifests(root: str, paths: Iterable[str]) -> Manifest:

@@ -18,19 +18,13 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ByteRange, Decoded, Representation, ResponsePlan
+from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message
 from asyncstatic.settings import Settings
 
 # What one message asks the server to send, in octets: the clock of the send timeout.
 _WINDOW = 1024 * 1024
-# What a server in front takes over from our response; the rest it makes itself.
-_KEPT = frozenset(
-    {
-        *(b"content-type", b"cache-control", b"content-disposition", b"vary"),
-        *(b"access-control-allow-origin", b"access-control-expose-headers"),
-    }
-)
 
 
 # -- zerocopysend: from our handle ---------------------------------------------------------------
@@ -142,7 +136,7 @@ def handed_over(
     location = _location(facts, settings, root)
     if location is None:
         return plan
-    fields = [field for field in plan.fields if field[0] in _KEPT]
+    fields = [field for field in plan.fields if field[0] in KEPT_BY_FRONT_SERVER]
     if plan.status == 206:  # of several ranges the type is multipart: the whole has its own
         fields = [field for field in fields if not field[1].startswith(b"multipart/byteranges")]
     named = (settings.offload.encode("ascii"), location)

@@ -21,6 +21,7 @@ from asyncstatic.http.model import (
     Request,
     ResponsePlan,
 )
+from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.ranges import MAX_PARTS
 from asyncstatic.http.respond import admit, is_lasting, respond
 from asyncstatic.settings import Settings
@@ -984,8 +985,9 @@ def test_a_field_that_decides_nothing_changes_no_answer_with_a_representation(
     name: str, request_: Request, found: Found, settings: Settings
 ) -> None:
     """The direct entry prepares 200, 206 and 304 without regard to Accept and to preflights."""
-    plan = respond(request_, found, settings, NOW * SECOND, "boundary")
+    policy = ResponsePolicy(settings)
+    plan = respond(request_, found, policy, NOW * SECOND, "boundary")
     if plan.status not in (200, 206, 304):
         return
     other = request_._replace(fields=request_.fields._replace(**{name: "text/html"}))
-    assert respond(other, found, settings, NOW * SECOND, "boundary") == plan
+    assert respond(other, found, policy, NOW * SECOND, "boundary") == plan

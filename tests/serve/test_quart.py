@@ -301,6 +301,12 @@ async def test_only_proven_names_are_immutable(app: Quart, name: str, immutable:
         pytest.param(
             "assets/main-BRBmoGS9.js", {"cache_control": "no-store"}, "no-store", id="the view"
         ),
+        pytest.param(
+            "assets/main-BRBmoGS9.js",
+            {"max_age": lambda _: None},
+            "public, max-age=31536000, immutable",
+            id="a function that names no age",
+        ),
         pytest.param("assets/logo.svg", {}, "max-age=9", id="no fingerprint"),
         pytest.param("app.css", {}, "max-age=9", id="not in the manifest"),
     ],

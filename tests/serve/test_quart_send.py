@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quart import Quart, Response
 
-from asyncstatic import StaticFiles, send_file, send_from_directory
+from asyncstatic import SettingsError, StaticFiles, send_file, send_from_directory
 from asyncstatic.files import kernel
 from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import Reply, ask
@@ -333,6 +333,23 @@ async def test_a_parameter_shows_in_its_field(
     reply = await sent(app, "own.txt", **options)
     assert reply.status == 200
     assert reply.headers.get(field) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        pytest.param({"mimetype": ""}, "mimetype='': say type/subtype", id="no type"),
+        pytest.param({"mimetype": "a/b\r\nc: d"}, "mimetype='a/b.*say type", id="a line end"),
+        pytest.param({"cache_control": "no-stroe, x y"}, "cache_control='no-s.*dir", id="words"),
+        pytest.param({"cache_control": "é"}, "cache_control='é': printable", id="no ASCII"),
+    ],
+)
+async def test_a_parameter_that_no_field_can_hold_is_named(
+    app: Quart, options: Any, problem: str
+) -> None:
+    async with app.test_request_context("/"):
+        with pytest.raises(SettingsError, match=problem):
+            await send_file("own.txt", **options)
 
 
 async def test_the_first_parameter_may_be_named_as_in_quart(app: Quart) -> None:

@@ -90,6 +90,17 @@ async def test_a_verdict_is_a_status(
         assert reply.headers["cache-control"] == wanted
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_a_refusal_is_a_page_like_any_other(root: Path, status: int) -> None:
+    static = await guarded(root, lambda *_: status, cors="https://a.example")
+    browser = {"accept": "text/html", "origin": "https://a.example"}
+    reply = await ask(static, "/a.txt", browser)
+    assert reply.status == status
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert reply.headers["access-control-allow-origin"] == "https://a.example"
+    assert (await ask(static, "/a.txt")).body.startswith(str(status).encode())
+
+
 @pytest.mark.parametrize("verdict", [None, 1, 0, "yes", 200, 500], ids=repr)
 async def test_what_is_no_verdict_serves_nothing(root: Path, verdict: Any) -> None:
     static = await guarded(root, lambda *_: verdict)
@@ -117,6 +128,7 @@ async def test_who_is_refused_learns_nothing_of_the_disk(
         ("no-cache", "private, no-cache"),
         ("public, max-age=60, s-maxage=90", "private, max-age=60"),
         ("no-store", "private, no-store"),
+        ("max-age=60, immutable", "private, max-age=60, immutable"),
     ],
 )
 async def test_no_shared_cache_keeps_what_was_let_through(

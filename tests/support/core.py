@@ -17,6 +17,7 @@ from asyncstatic.http.model import (
     Request,
     ResponsePlan,
 )
+from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.settings import Settings
 
@@ -67,7 +68,7 @@ def answer(
         return admitted
     if not admitted.available:
         found = Absence.MISSING
-    return respond(request, found, settings, now * SECOND, BOUNDARY)
+    return respond(request, found, ResponsePolicy(settings), now * SECOND, BOUNDARY)
 
 
 def fields_of(plan: ResponsePlan) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From what a view opened to a response of the app's own kind."""
+"""Makes a response of the app's own kind from a file that a view opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.quart.body import PlanBody
-from asyncstatic.serve.quart.options import Options, default_settings
+from asyncstatic.serve.quart.options import Options, default_policy
 from asyncstatic.serve.scope import Scope
 
 
@@ -44,21 +44,23 @@ def present_scope() -> Scope:
 
 
 def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> ResponsePlan:
-    segments = opened.representation.segments
-    settings = static.settings if static is not None else default_settings()
+    facts = opened.representation
     asked = _request(options)
     boundary = secrets.token_hex(16) if asked.fields.range else ""
-    proven = static is not None and bool(static.proves(segments))
-    chosen = options.settings(settings, segments, proven=proven)
-    plan = respond(asked, options.facts(opened.representation), chosen, time.time_ns(), boundary)
-    if not _is_conditional(options):
-        # Its ranges would be ignored.
-        kept = tuple(field for field in plan.fields if field[0] != b"accept-ranges")
-        plan = plan._replace(fields=kept)
-    if plan.status in (200, 206):
-        plan = plan._replace(fields=(*plan.fields, *options.disposition(segments[-1])))
-    if static is not None and settings.offload != "off":
-        plan = handed_over(plan, opened, settings, static.root)
+    plan = respond(
+        asked,
+        options.facts(facts),
+        static.policy if static is not None else default_policy(),
+        time.time_ns(),
+        boundary,
+        options.overrides(
+            facts.segments[-1],
+            proven=static is not None and bool(static.proves(facts.segments)),
+            ranges=_is_conditional(options),
+        ),
+    )
+    if static is not None and static.settings.offload != "off":
+        plan = handed_over(plan, opened, static.settings, static.root)
     return plan
 
 

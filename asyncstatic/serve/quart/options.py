@@ -1,26 +1,24 @@
-"""How a view wants its file sent: the parameters of `send_file`, and what they change."""
+"""The parameters of `send_file`, read into the facts and overrides of the decision core."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from os import PathLike
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from quart import Quart, current_app
 
-from asyncstatic.http.cache_control import IMMUTABLE, CacheControl
 from asyncstatic.http.disposition import content_disposition
-from asyncstatic.http.model import RawFields, Representation
-from asyncstatic.http.target import matches
+from asyncstatic.http.model import Representation
+from asyncstatic.http.policy import Overrides, ResponsePolicy
 from asyncstatic.serve.quart.sendable import Sendable
-from asyncstatic.settings import Settings
+from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.values import problem_with
 
-_SUFFIX = ".type-by-view"  # a name of this suffix has the media type the view asked for
-_TYPED = "file" + _SUFFIX
 _APP_AGE = "SEND_FILE_MAX_AGE_DEFAULT"
 _SECOND = 1_000_000_000
 _TAG = re.compile(r"[!#-~]+")
@@ -72,75 +70,65 @@ class Options:
         return replace(self, **cast("dict[str, Any]", known))
 
     def facts(self, facts: Representation) -> Representation:
-        """Return the facts of a representation, with what the view knows better."""
-        changes: dict[str, Any] = {}
-        if self.mimetype is not None:
-            changes["segments"] = (*facts.segments[:-1], _TYPED)
-        elif self.download_name:
-            changes["segments"] = (*facts.segments[:-1], self.download_name)
-        if self.etag and isinstance(self.etag, str):
-            changes["tag"] = _checked_tag(self.etag)
-        if self.last_modified is not None:
-            changes |= {"modified_ns": _in_ns(self.last_modified), "dated": True}
-        return facts._replace(**changes) if changes else facts
+        """Return the facts of a representation, with the tag and time that the view knows better.
 
-    def settings(
-        self, settings: Settings, segments: tuple[str, ...], *, proven: bool = False
-    ) -> Settings:
-        """Return a root's settings, with what the view asks for; checking them has its price.
+        Raises:
+            ValueError: the tag cannot be sent.
+        """
+        if self.etag and isinstance(self.etag, str):
+            facts = facts._replace(tag=_checked_tag(self.etag))
+        if self.last_modified is not None:
+            facts = facts._replace(modified_ns=_in_ns(self.last_modified), dated=True)
+        return facts
+
+    def overrides(self, name: str, *, proven: bool, ranges: bool) -> Overrides:
+        """Return what the view asks for, in the words of the decision core.
+
+        Quart's own default age of 12 hours is nobody's wish: with it a browser shows the old file
+        for half a day after a deploy.
 
         Args:
-            settings: of the root.
-            segments: the file's own name, by which it is found immutable or not.
-            proven: a manifest says that it is.
-        """
-        changes: dict[str, Any] = {}
-        if self.mimetype is not None:
-            changes["media_types"] = {**settings.media_types, _SUFFIX: _with_charset(self.mimetype)}
-        if not self.etag:
-            changes["etag"] = "off"
-        cache_control = self._cache_control(settings, segments, proven)
-        if cache_control is not None:
-            changes["cache_control"] = cache_control
-        if settings.immutable:
-            changes["immutable"] = ()  # decided above; the name it is sent under proves nothing
-        return replace(settings, **changes) if changes else settings
+            name: the file's own name.
+            proven: a manifest proves that its content never changes.
+            ranges: ranges are offered.
 
-    def disposition(self, name: str) -> RawFields:
+        Raises:
+            SettingsError: a value cannot be sent in a field.
+        """
+        age = default = None
+        if self.cache_control is None:
+            age = self.max_age(name or None) if callable(self.max_age) else self.max_age
+            default = age_of_app(current_app, name) if age is None else None
+        return Overrides(
+            immutable=proven,
+            cache_control=_checked_cache_control(self.cache_control),
+            max_age=_seconds(age),
+            default_max_age=_seconds(default),
+            media_type=_checked_media_type(self.mimetype),
+            name=self.download_name,
+            disposition=self._disposition(name),
+            tagged=bool(self.etag),
+            ranges=ranges,
+        )
+
+    def _disposition(self, name: str) -> str | None:
         """Content-Disposition, where the view asks for one (RFC 6266)."""
         if not self.as_attachment and self.download_name is None:
-            return ()
-        value = content_disposition(
-            "attachment" if self.as_attachment else "inline", self.download_name or name
-        )
-        return ((b"content-disposition", value.encode("ascii")),)
-
-    def _cache_control(
-        self, settings: Settings, segments: tuple[str, ...], proven: bool
-    ) -> str | None:
-        """What the view says, else the root, else the app; Quart's default of 12 hours is nobody's.
-
-        With that one a browser shows the old file for half a day after a deploy.
-        """
-        if self.cache_control is not None:
-            return self.cache_control
-        if self.max_age is None and (proven or matches(settings.immutable, segments)):
-            return str(IMMUTABLE)
-        name = segments[-1]
-        seconds = self.max_age(name or None) if callable(self.max_age) else self.max_age
-        if seconds is None and settings.cache_control == default_settings().cache_control:
-            seconds = age_of_app(current_app, name)
-        if seconds is None:
             return None
-        present = CacheControl.parse(settings.cache_control)
-        whose = "private" if present is not None and present.private else "public"
-        return f"{whose}, max-age={max(0, int(seconds))}"
+        kind: Literal["attachment", "inline"] = "attachment" if self.as_attachment else "inline"
+        return content_disposition(kind, self.download_name or name)
 
 
 @lru_cache(maxsize=1)
 def default_settings() -> Settings:
     """Return the settings of what belongs to no root."""
     return Settings()
+
+
+@lru_cache(maxsize=1)
+def default_policy() -> ResponsePolicy:
+    """Return the policy of what belongs to no root."""
+    return ResponsePolicy(default_settings())
 
 
 def age_of_app(app: Quart, name: str | None) -> int | None:
@@ -150,6 +138,26 @@ def age_of_app(app: Quart, name: str | None) -> int | None:
     if not is_own and app.config[_APP_AGE] == app.default_config[_APP_AGE]:
         return None
     return app.get_send_file_max_age(name)
+
+
+def _seconds(age: float | None) -> int | None:
+    return None if age is None else max(0, int(age))
+
+
+def _checked_cache_control(value: str | None) -> str | None:
+    problem = "" if value is None else problem_with("cache_control", str, value)
+    if problem:
+        raise SettingsError(f"cache_control={value!r}: {problem}")
+    return value
+
+
+def _checked_media_type(mimetype: str | None) -> str | None:
+    if mimetype is None:
+        return None
+    value = _with_charset(mimetype)
+    if problem_with("media_types", Mapping[str, str], {".view": value}):
+        raise SettingsError(f"mimetype={mimetype!r}: say type/subtype")
+    return value
 
 
 def _with_charset(mimetype: str) -> str:

@@ -1,0 +1,178 @@
+"""Response metadata: the fields of an answer that settings, a host or a view may choose.
+
+A root builds one `ResponsePolicy`, and `respond` asks it for every answer. A host passes what it
+knows about one answer as `Overrides`; it never edits a finished plan. In each list below the first
+entry that applies wins.
+
+Cache-Control:
+    1. ``no-store`` for every error page, also for the root's own `not_found` page.
+    2. The value that a view names: `Overrides.cache_control`.
+    3. The age that a view names: `Overrides.max_age`. ``private`` where the root's value is private.
+    4. A year and ``immutable``, unless the root is private: the manifest proves the name
+       (`Overrides.immutable`), or a pattern of `Settings.immutable` matches it.
+    5. The age that an app names for all its files, `Overrides.default_max_age`, unless the root is
+       private or has a `Settings.cache_control` of its own.
+    6. `Settings.cache_control`. On a private root ``private`` replaces ``public`` and ``s-maxage``.
+
+Content-Type, with its charset:
+    1. The value that a view names: `Overrides.media_type`.
+    2. By suffix, of the name that the client is told (`Overrides.name`) or else of the file:
+       `Settings.media_types`, then the table in `media`.
+
+Content-Disposition:
+    1. The value that a view names: `Overrides.disposition`. No setting asks for it.
+
+ETag and Accept-Ranges:
+    1. None, where a view switches them off (`Overrides.tagged`, `Overrides.ranges`).
+    2. None, where `Settings.etag` is "off"; else as `validators` derives the tag.
+
+Fields that depend on a glob pattern would belong here, below the views and above the settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from asyncstatic.http import cors
+from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
+from asyncstatic.http.media import media_type
+from asyncstatic.http.model import RawFields, Representation
+from asyncstatic.http.target import matches
+from asyncstatic.settings import Settings
+
+NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+NO_STORE: Final = (b"cache-control", b"no-store")
+
+#: The fields that a server in front of us cannot know when it sends a file in our place
+#: (X-Accel-Redirect, X-Sendfile). It makes validators, length and ranges by itself.
+KEPT_BY_FRONT_SERVER: Final = frozenset(
+    {
+        *(b"content-type", b"cache-control", b"content-disposition", b"vary"),
+        *(b"access-control-allow-origin", b"access-control-expose-headers"),
+    }
+)
+
+_IMMUTABLE: Final = str(IMMUTABLE).encode("ascii")
+_DEFAULT_CACHE_CONTROL: Final = Settings().cache_control
+
+
+class Overrides(NamedTuple):
+    """What a host or a view knows or wants of one answer, beyond the settings of the root.
+
+    Values must be valid field values: a caller that takes them from a user checks them first.
+
+    Attributes:
+        immutable: a manifest proves that the bytes under this name never change.
+        cache_control: the whole Cache-Control value.
+        max_age: seconds for which the answer may be used without revalidation; 0 or more.
+        default_max_age: the same for a root whose settings name no Cache-Control.
+        media_type: the whole Content-Type value.
+        name: the file name by whose suffix the media type is chosen.
+        disposition: the Content-Disposition value of a 200 or 206.
+        tagged: False: send no entity-tag, and evaluate conditions without one.
+        ranges: False: do not offer ranges. The request must then have no Range field.
+    """
+
+    immutable: bool = False
+    cache_control: str | None = None
+    max_age: int | None = None
+    default_max_age: int | None = None
+    media_type: str | None = None
+    name: str | None = None
+    disposition: str | None = None
+    tagged: bool = True
+    ranges: bool = True
+
+
+NO_OVERRIDES: Final = Overrides()
+PROVEN_IMMUTABLE: Final = Overrides(immutable=True)
+
+
+class ResponsePolicy:
+    """Decides the metadata of the answers of one root.
+
+    Args:
+        settings: of the root; `cache_control`, `immutable`, `media_types`, `etag`, `cors` and
+            `hide_forbidden` are used.
+        private: only the client itself may store an answer, because the root asks `authorize`
+            about each request (RFC 9111 §5.2.2.7).
+
+    Attributes:
+        etag: `Settings.etag`.
+        cors: `Settings.cors`.
+        hide_forbidden: `Settings.hide_forbidden`.
+    """
+
+    __slots__ = (
+        *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
+        *("_private", "_scope", "_vary", "cors", "etag", "hide_forbidden"),
+    )
+
+    def __init__(self, settings: Settings, *, private: bool = False) -> None:
+        self.etag = settings.etag
+        self.cors = settings.cors
+        self.hide_forbidden = settings.hide_forbidden
+        self._private = private
+        self._immutable = settings.immutable
+        self._media_types = settings.media_types
+        value = _private_value(settings.cache_control) if private else settings.cache_control
+        parsed = CacheControl.parse(value)
+        self._cache_control = value.encode("ascii")
+        self._scope = b"private" if parsed is not None and parsed.private else b"public"
+        self._default_age_counts = not private and value == _DEFAULT_CACHE_CONTROL
+        # Indexed by `Representation.negotiable`.
+        self._vary = (_vary_field(False, settings.cors), _vary_field(True, settings.cors))
+        self._common = tuple(
+            ((b"cache-control", self._cache_control), *vary, NOSNIFF) for vary in self._vary
+        )
+
+    def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
+        """Return the fields of a 200 that a 304 repeats (RFC 9110 §15.4.5), without validators."""
+        value = self._value_of_cache_control(chosen, overrides)
+        if value is self._cache_control:
+            return self._common[chosen.negotiable]
+        return ((b"cache-control", value), *self._vary[chosen.negotiable], NOSNIFF)
+
+    def content_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
+        """Return the fields that say what the content is and how to show it."""
+        value = overrides.media_type
+        if value is None:
+            name = overrides.name or (chosen.segments[-1] if chosen.segments else "")
+            value = media_type(name, self._media_types)
+        content_type = (b"content-type", value.encode("latin-1"))
+        if overrides.disposition is None:
+            return (content_type,)
+        return (content_type, (b"content-disposition", overrides.disposition.encode("ascii")))
+
+    def vary_field(self, chosen: Representation) -> RawFields:
+        """Return the Vary field of every answer about a representation, if there is one."""
+        return self._vary[chosen.negotiable]
+
+    def _value_of_cache_control(self, chosen: Representation, overrides: Overrides) -> bytes:
+        """Apply the precedence that the module states."""
+        if chosen.stands_in:
+            return NO_STORE[1]
+        if overrides.cache_control is not None:
+            return overrides.cache_control.encode("ascii")
+        if overrides.max_age is not None:
+            return b"%b, max-age=%d" % (self._scope, overrides.max_age)
+        proven = overrides.immutable or (
+            self._immutable and matches(self._immutable, chosen.segments)
+        )
+        if proven and not self._private:
+            return _IMMUTABLE
+        if overrides.default_max_age is not None and self._default_age_counts:
+            return b"%b, max-age=%d" % (self._scope, overrides.default_max_age)
+        return self._cache_control
+
+
+def _private_value(cache_control: str) -> str:
+    """Return a Cache-Control value with which no shared cache keeps an answer."""
+    present = CacheControl.parse(cache_control) or PRIVATE
+    return str(replace(present, public=False, private=True, s_maxage=None))
+
+
+def _vary_field(negotiable: bool, origins: tuple[str, ...]) -> RawFields:
+    names = (*(("Accept-Encoding",) if negotiable else ()), *cors.vary(origins))
+    return ((b"vary", ", ".join(names).encode("ascii")),) if names else ()
