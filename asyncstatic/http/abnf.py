@@ -1,8 +1,8 @@
 r"""Grammar shared by all field values (RFC 9110 §5.6).
 
-Values are ``str`` as latin-1 decodes them: one character per octet, so obs-text is \x80-\xff.
-Every quantifier is possessive (``*+``): what was consumed is never tried again, which is what
-makes each parser linear in the length of a hostile value.
+Values are ``str`` decoded as latin-1: one character per byte, so obs-text is \x80-\xff. Every
+quantifier is possessive (``*+``): the engine never retries consumed text, so each parser takes
+time linear in the length of a hostile value.
 """
 
 import re
@@ -16,8 +16,8 @@ TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - a grammar rule, no secr
 # quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE                                   §5.6.4
 QUOTED_STRING = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 
-# A list member up to its comma; a quote that is never closed runs to the end of the value,
-# so that it is scanned once and not from every quote in it.
+# A list member up to its comma. A quote without an end runs to the end of the value, so that the
+# value is scanned once and not again from every quote in it.
 _MEMBER = re.compile(r'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 

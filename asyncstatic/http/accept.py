@@ -4,8 +4,9 @@
     qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
 
 Weights are integers in thousandths: 1000 is ``q=1``, 1 the least that is still acceptable,
-0 is not acceptable. A malformed member is ignored alone: one odd extension must not switch off
-compression, and what is ignored is never sent, so no client gets what it cannot decode.
+0 is not acceptable. Only the malformed member is ignored, not the field: one odd extension must
+not switch off compression. An ignored coding is never sent, so no client gets content that it
+cannot decode.
 """
 
 import re
@@ -30,7 +31,7 @@ _MEDIA_RANGE = re.compile(
 # A recipient SHOULD consider them equivalent (§8.4.1.1, §8.4.1.3).
 _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
 
-# Longer values are parsed anew each time, so that the cache stays below 512 * 256 characters.
+# Longer values are not cached, so that the cache stays below 512 * 256 characters.
 _CACHED_LENGTH: Final = 256
 
 
@@ -38,8 +39,8 @@ _CACHED_LENGTH: Final = 256
 class AcceptEncoding:
     """The Accept-Encoding field (§12.5.3): codings in lower case with their weights.
 
-    `weights` None means that the request has no such field; ``()`` that the field is empty, which
-    asks for no content-coding at all. Of a coding named twice the last weight counts.
+    `weights` is None when the request has no such field, and ``()`` when the field is empty, which
+    asks for no content-coding at all. For a coding named twice, the last weight counts.
     """
 
     weights: tuple[tuple[str, int], ...] | None
@@ -65,14 +66,14 @@ class AcceptEncoding:
     def tiers(self, available: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         """Group the acceptable ones of `available`, and identity, by descending weight.
 
-        Within a tier the client is indifferent: the server takes the smallest. An identity the
-        client does not mention is a tier of its own at the end, even after ``br;q=0.001`` and
-        even under ``*``: whoever writes a coding down wants it rather than none, and a client
-        that prefers plain content can say so with ``identity;q=1``.
+        Within a tier the client has no preference: the server takes the smallest. If the client
+        does not mention identity, identity is a tier of its own at the end, even after
+        ``br;q=0.001`` and even under ``*``: a client that names a coding wants it rather than
+        none, and a client that prefers plain content can say so with ``identity;q=1``.
 
         Returns:
-            The tiers, best first. Without the field just identity: anything would be acceptable,
-            but old clients that never heard of codings do not send it. Empty when the client
+            The tiers, best first. Identity alone without the field: everything is acceptable
+            then, but old clients without any decoder do not send it. Empty when the client
             excludes identity and everything available.
         """
         if self.weights is None:

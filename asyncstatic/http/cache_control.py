@@ -16,7 +16,7 @@ _DIRECTIVE = re.compile(rf"({TOKEN})(?:=({TOKEN}|{QUOTED_STRING}))?+")
 _IS_TOKEN = re.compile(TOKEN)
 _IS_DELTA_SECONDS = re.compile(r"[0-9]++")
 
-# Half the caches of the world count in 31 bits; RFC 9111 §1.2.2 makes it the value of "too large".
+# Many caches count in 31 bits; RFC 9111 §1.2.2 gives this value the meaning "too large".
 MAX_DELTA_SECONDS: Final = 2**31
 
 _Argument: TypeAlias = bool | int | tuple[str, ...] | None
@@ -30,7 +30,7 @@ class CacheControl:
     limited to. Directives not listed here are ignored when parsing (RFC 9111 §5.2.3).
 
     Raises:
-        ValueError: seconds outside 0..2**31, a field name that is none.
+        ValueError: seconds outside 0..2**31, or a field name that is no token.
     """
 
     public: bool = False
@@ -58,9 +58,9 @@ class CacheControl:
 
     @classmethod
     def parse(cls, value: str | None) -> CacheControl | None:
-        """Parse the field; None when absent, or when any directive is malformed.
+        """Parse the field; None when it is absent or any directive is malformed.
 
-        Of a directive given twice the first counts (RFC 9111 §4.2.1).
+        For a directive given twice, the first counts (RFC 9111 §4.2.1).
         """
         if value is None:
             return None
@@ -93,7 +93,7 @@ _LIMITABLE: Final = frozenset({"private", "no_cache"})
 
 
 def _argument(name: str, text: str | None) -> _Argument:
-    """Return the argument in the type its directive takes, None when it is malformed."""
+    """Return the argument in the type of its directive; None when it is malformed."""
     if name in _SECONDS:
         return _delta_seconds(unquote(text or ""))
     if text is None:
@@ -138,7 +138,7 @@ def misspelled_directive(value: str) -> str | None:
 
 _BY_LETTERS: Final = {name.replace("_", ""): name.replace("_", "-") for name in _NAMES}
 
-# Never ask again: only for names that change with their content.
+# Never revalidate: only for names that change with their content.
 IMMUTABLE: Final = CacheControl(public=True, max_age=31_536_000, immutable=True)
-# For this client alone, and ask before using it.
+# Only the client itself may store it, and revalidates before every use.
 PRIVATE: Final = CacheControl(private=True, no_cache=True)

@@ -1,4 +1,4 @@
-"""Cross-origin sharing (the Fetch standard's CORS protocol), for reading only."""
+"""Cross-origin resource sharing (the CORS protocol of the Fetch standard), for reading only."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ _VARY_OF_PREFLIGHTS = ("Access-Control-Request-Method", "Access-Control-Request-
 
 
 def vary(origins: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what every answer varies by: the Origin, unless all origins get the same answer.
+    """Return the names for Vary: Origin, unless all origins get the same answer.
 
-    Also an answer to a request without Origin: a cache may give it to a request with one.
+    An answer to a request without Origin varies too: a cache may use it for a request with one.
     """
     return ("Origin",) if origins and "*" not in origins else ()
 
 
 def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
-    """Fields that let the scripts of the asking origin read the answer; none for others.
+    """Return the fields that let scripts of the request's origin read the answer, if they may.
 
-    With "*" they are sent also without an Origin field: the answer to a plain ``<img>`` may be
-    kept, and given to a `fetch` of the same URL (Fetch standard, "CORS protocol and HTTP caches").
+    With "*" they are sent without an Origin field, too: a cache may store the answer to a plain
+    ``<img>`` and use it for a `fetch` of the same URL (Fetch standard, "CORS protocol and HTTP
+    caches").
     """
     allowed = _allowed_origin(fields, origins) if origins else None
     if allowed is None:
@@ -34,20 +35,21 @@ def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
 
 
 def response_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
-    """`access_fields` and the Vary they need, for answers without a representation."""
+    """Return `access_fields` with their Vary, for answers without a representation."""
     return (*_vary_field(vary(origins)), *access_fields(fields, origins))
 
 
 def is_preflight(method: str, fields: Fields) -> bool:
-    """Tell whether a browser asks if a GET or HEAD of another origin may be sent."""
+    """Tell whether a browser asks for permission to send a GET or HEAD to another origin."""
     asks_to_read = fields.access_control_request_method in _SAFE_METHODS
     return method == "OPTIONS" and fields.origin is not None and asks_to_read
 
 
 def options_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
-    """Answer OPTIONS; a preflight is allowed GET and HEAD with all fields that it names.
+    """Return the fields of an answer to OPTIONS.
 
-    No request field makes reading a static resource unsafe, so the list is allowed as asked.
+    A preflight may send GET and HEAD with all fields that it names: no request field makes reading
+    a static resource unsafe.
     """
     if not origins:
         return ()
@@ -80,7 +82,7 @@ def _vary_field(names: tuple[str, ...]) -> RawFields:
 def _allowed_origin(fields: Fields, origins: tuple[str, ...]) -> bytes | None:
     """Return the value of Access-Control-Allow-Origin.
 
-    Origins are compared byte for byte, as the Fetch standard compares what browsers serialise.
+    Origins are compared byte for byte, as browsers serialise them (Fetch standard).
     """
     if "*" in origins:
         return b"*"

@@ -41,9 +41,9 @@ LAST_HTTP_DATE: Final = 253402300799
 def parse_http_date(value: str | None, *, now: int) -> int | None:
     """Parse an HTTP-date in any of its three formats to POSIX seconds.
 
-    A day name that contradicts the date makes it unusable: one of the two is wrong, nothing tells
-    which, and who echoes our Last-Modified never gets there. A leap second (``:60``) is the second
-    after it, as in POSIX.
+    A date whose day name is wrong is unusable: nothing tells which of the two is meant. A client
+    that repeats our Last-Modified never sends one. A leap second (``:60``) is the second after it,
+    as in POSIX.
 
     Args:
         value: the field value; None when absent.
@@ -82,8 +82,8 @@ def http_date(seconds: int) -> str:
     """Format POSIX seconds as an IMF-fixdate, the only format a sender may generate.
 
     Raises:
-        ValueError: before 1970 or after `LAST_HTTP_DATE`; no four-digit year describes it to
-            every recipient. A file's mtime can be there: look before you format it.
+        ValueError: before 1970 or after `LAST_HTTP_DATE`. A file's mtime can be there: check it
+            before you format it.
     """
     if not 0 <= seconds <= LAST_HTTP_DATE:
         raise ValueError(f"not between 1970 and 9999: {seconds}")

@@ -1,10 +1,10 @@
-"""Deny patterns: they hold for a file, however a request spells its name or codes its content.
+"""Deny patterns. They hold for a file under every spelling of its name and for its coded forms.
 
-One file may answer to many spellings of its name. macOS, Windows, FAT and ext4 directories with
+Many spellings of a name may open the same file. macOS, Windows, FAT and ext4 directories with
 "casefold" ignore case and Unicode normalisation; ext4 also ignores invisible characters; FAT
 drops dots and spaces at the end of a name. A server cannot know which rules hold in a directory,
 because another file system may be mounted there. So every pattern is compared under all these
-rules, on every system. A name that is denied without need is the safe error.
+rules, on every system. Denying a name without need is the safe error.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ IGNORABLE = (
 _IGNORABLE = re.compile(IGNORABLE)
 _CODING_SUFFIX = re.compile(r"\.(?:gz|br|zst)\Z", re.IGNORECASE)
 _MOST_SUFFIXES = 8  # bounds the work for "x.gz.gz.gz..."; a name with more is denied
-# The second name that FAT and NTFS give to a file (8.3): it tells nothing of the first name.
+# The short name (8.3) that FAT and NTFS give to a file; the long name cannot be derived from it.
 _SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")
 
 
 def is_denied(patterns: tuple[str, ...], segments: tuple[str, ...]) -> bool:
-    """Tell whether a pattern holds for a path, in any spelling, or for what is coded in it.
+    """Tell whether a pattern holds for a path, in any spelling, or for its decoded form.
 
     A pattern without a slash is compared with every name of the path, so a pattern that names a
     directory holds for everything below it. A pattern with a slash is compared with the path from
-    the root and with every directory above it; ``*`` also matches slashes. A coding suffix
-    (``.gz``, ``.br``, ``.zst``) hides nothing: a pattern for ``app.map`` holds for ``app.map.gz``.
+    the root and with every directory above it; ``*`` also matches slashes. Coding suffixes
+    (``.gz``, ``.br``, ``.zst``) are ignored: a pattern for ``app.map`` holds for ``app.map.gz``.
 
     Args:
         patterns: globs (fnmatch).
@@ -48,7 +48,7 @@ def is_denied(patterns: tuple[str, ...], segments: tuple[str, ...]) -> bool:
         return True
     if _matches(patterns, names, forms):
         return True
-    # As spelled, too: "?" may match less in a folded name, which can be longer.
+    # Compare the name as spelled, too: "?" may match less in a folded name, which can be longer.
     return names != segments and _matches(patterns, segments, _without_codings(segments[-1]))
 
 
@@ -62,7 +62,7 @@ def _matches(patterns: tuple[str, ...], names: tuple[str, ...], forms: list[str]
 
 
 def _without_codings(name: str) -> list[str]:
-    """The name, then the name without its last coding suffix, and so on."""
+    """Return the name, then the name without its last coding suffix, and so on."""
     forms = [name]
     while len(forms) <= _MOST_SUFFIXES and (suffix := _CODING_SUFFIX.search(forms[-1])):
         forms.append(forms[-1][: suffix.start()])
@@ -70,7 +70,7 @@ def _without_codings(name: str) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """One spelling for all names that some file system takes for the same."""
+    """Return one spelling for all names that some file system treats as equal."""
     return _caseless(name).rstrip(". ")
 
 
@@ -87,7 +87,7 @@ def _caseless(text: str) -> str:
 def _compiled(
     patterns: tuple[str, ...],
 ) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
-    """The patterns with a slash, and those without, each as one expression."""
+    """Compile the patterns with a slash, and those without, each to one expression."""
 
     def union(chosen: list[str]) -> re.Pattern[str] | None:
         expressions = [expression for pattern in chosen for expression in _expressions(pattern)]
@@ -99,7 +99,7 @@ def _compiled(
 
 
 def _expressions(pattern: str) -> Iterator[str]:
-    """A pattern without regard to case; and where that matches less, also in other forms."""
+    """Yield a pattern that ignores case, and other forms where that one matches less."""
     yield f"(?i:{translate(pattern)})"
     if "[!" in pattern:  # "[!a-z]" matches "A" only where case counts
         yield translate(pattern)

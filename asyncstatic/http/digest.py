@@ -15,7 +15,7 @@ def want_repr_digest(value: str | None) -> str | None:
     """Return the hash algorithm to answer Want-Repr-Digest with: ``sha-256`` or None (§4).
 
     A preference is 1 to 10; 0 means not acceptable. A malformed field is ignored as a whole, as
-    structured fields are (RFC 9651 §4.2). The other active algorithm, sha-512, is not kept.
+    structured fields are (RFC 9651 §4.2). sha-512, the other active algorithm, is not computed.
     """
     if value is None or not _PREFERENCES.fullmatch(value):
         return None
@@ -24,5 +24,5 @@ def want_repr_digest(value: str | None) -> str | None:
 
 
 def repr_digest(sha256: bytes) -> str:
-    """Build a Repr-Digest value from the 32 octets of a SHA-256 hash (RFC 9530 §3)."""
+    """Build a Repr-Digest value from the 32 bytes of a SHA-256 hash (RFC 9530 §3)."""
     return f"sha-256=:{binascii.b2a_base64(sha256, newline=False).decode()}:"

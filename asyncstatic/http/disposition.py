@@ -11,21 +11,21 @@ from urllib.parse import quote
 _ATTR_CHARS: Final = "!#$&+^`|"
 # Controls of C0, DEL and C1, and lone surrogates, which UTF-8 cannot carry.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# Not in a fallback (RFC 6266 appendix D): quotes and backslashes, which old clients unescape each
-# in their own way, and percent signs, which some decode.
+# Characters that a fallback must not have (RFC 6266 appendix D): old clients unescape quotes and
+# backslashes in different ways, and some decode percent signs.
 _UNSAFE = re.compile(r'["%\\/]|[^ -~]')
 
 
 def content_disposition(kind: Literal["inline", "attachment"], filename: str | None = None) -> str:
     """Build a Content-Disposition value.
 
-    Only the last name of a path is kept, and control characters become ``_``: the result is safe
-    to send whatever `filename` holds. A name the plain ``filename`` parameter cannot carry is
-    sent twice, as an ASCII approximation and percent-encoded in ``filename*``.
+    Only the last name of a path is used, and control characters become ``_``, so the result is
+    safe to send for every `filename`. If the plain ``filename`` parameter cannot carry the name,
+    it is sent twice: as an ASCII approximation, and percent-encoded in ``filename*``.
 
     Args:
-        kind: ``attachment`` asks the client to save, ``inline`` to show.
-        filename: the name to save under; None, or one that names no file: none is proposed.
+        kind: ``attachment`` asks the client to save the content, ``inline`` to show it.
+        filename: the name to save under. None, "", "." and "..": no name is proposed.
     """
     name = _CONTROLS.sub("_", re.split(r"[/\\]", filename or "")[-1])
     if name in {"", ".", ".."}:

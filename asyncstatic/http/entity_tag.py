@@ -21,7 +21,7 @@ _TAGS = re.compile(rf"{OWS}(?:{_TAG.pattern})?+(?:{OWS},{OWS}(?:{_TAG.pattern})?
 
 @dataclass(frozen=True, slots=True)
 class EntityTag:
-    """A validator: equal tags, equal content.
+    """A validator: equal tags mean equal content.
 
     Raises:
         ValueError: `opaque` holds a character outside etagc, such as a quote or a line end.
@@ -44,11 +44,11 @@ class EntityTag:
         return f'W/"{self.opaque}"' if self.weak else f'"{self.opaque}"'
 
     def strong_eq(self, other: EntityTag) -> bool:
-        """Both strong and the same text: the same octets (§8.8.3.2)."""
+        """Return whether both are strong and equal: the bytes are the same (§8.8.3.2)."""
         return not self.weak and not other.weak and self.opaque == other.opaque
 
     def weak_eq(self, other: EntityTag) -> bool:
-        """Return whether the text is the same, weak or not: equivalent content (§8.8.3.2)."""
+        """Return whether the opaque-tags are equal: the content is equivalent (§8.8.3.2)."""
         return self.opaque == other.opaque
 
 
@@ -56,12 +56,12 @@ class EntityTag:
 class EntityTags:
     """The value of If-Match and If-None-Match: ``"*" / #entity-tag`` (§13.1.1, §13.1.2).
 
-    A malformed member makes the field unusable as a whole, and each field has its safe side.
-    If-None-Match: ignore it; the client gets 200 and the content. If-Match: answer 412; the
-    client asked for one version and nobody can tell which, so *present but None is false*.
+    A malformed member makes the field unusable as a whole. The safe reading depends on the field.
+    If-None-Match is ignored, so the client gets the content. If-Match is false, so the client gets
+    412: it asked for one version, and nothing tells which.
 
     Raises:
-        ValueError: `any` together with tags; the grammar has no such value.
+        ValueError: `any` together with tags, which the grammar does not allow.
     """
 
     tags: tuple[EntityTag, ...]
@@ -86,9 +86,9 @@ class EntityTags:
         return "*" if self.any else ", ".join(map(str, self.tags))
 
     def matches_strong(self, tag: EntityTag | None) -> bool:
-        """Compare for If-Match. `tag` None: a representation without a tag, matched by ``*``."""
+        """Compare for If-Match. Only ``*`` matches a representation without a tag (None)."""
         return self.any or (tag is not None and any(map(tag.strong_eq, self.tags)))
 
     def matches_weak(self, tag: EntityTag | None) -> bool:
-        """Compare for If-None-Match. `tag` None: a representation without a tag."""
+        """Compare for If-None-Match. Only ``*`` matches a representation without a tag (None)."""
         return self.any or (tag is not None and any(map(tag.weak_eq, self.tags)))

@@ -1,10 +1,10 @@
-"""Media types by name.
+"""Media types by file name.
 
-An own table, never the operating system's: the same file has the same type on every machine.
-Two suffixes mean two things, decided once: ``.ts`` is a piece of video, as registered and as HLS
-players need it - TypeScript is compiled before it is served -, but ``.d.ts`` is text; ``.tar.gz``,
-``.tgz`` and ``.svgz`` are gzip files: a stored file is never announced as a content-coding, since
-the client would then save it unpacked under its packed name.
+The table is part of this package, so the same file has the same type on every machine. Two kinds
+of suffixes have two meanings. ``.ts`` is a segment of video, as registered and as HLS players need
+it, because TypeScript is compiled before it is served; ``.d.ts`` is text. ``.tar.gz``, ``.tgz`` and
+``.svgz`` are gzip files. They are never announced with a content-coding: the client would save the
+unpacked content under the packed name.
 """
 
 from collections.abc import Mapping
@@ -13,28 +13,28 @@ from typing import Final
 
 from asyncstatic.http.media_types import MEDIA_TYPES
 
-# RFC 9110 §8.3: what the sender does not know, it does not guess.
+# RFC 9110 §8.3: a sender that does not know the type does not guess.
 UNKNOWN: Final = "application/octet-stream"
 
 _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
-# Longer suffixes are not looked for, so that a name of 2,000 dots costs no more than others.
+# Longer suffixes are not looked up, so a name of 2,000 dots costs no more than others.
 _LONGEST_SUFFIX: Final = 64
 
 
 def _content_type(media_type: str) -> str:
-    """Add ``charset=utf-8`` where text would be read in another charset without it.
+    """Add ``charset=utf-8`` to text/*, which clients would read in another charset without it.
 
-    That is all of text/*, text/javascript included (RFC 9239 §4.1). Not JSON: it has no such
-    parameter (RFC 8259 §11). Not XML, so not SVG either: a charset overrules the encoding the
-    document itself declares (RFC 7303 §3.2).
+    This includes text/javascript (RFC 9239 §4.1). JSON has no such parameter (RFC 8259 §11). For
+    XML, and so for SVG, a charset would overrule the encoding that the document itself declares
+    (RFC 7303 §3.2).
     """
     return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
 
 
 _BY_SUFFIX: Final = {suffix: _content_type(found) for suffix, found in MEDIA_TYPES.items()}
 
-# Names without a suffix that are text wherever they occur; exactly so: `release` may be a program.
+# Names without a suffix that are text wherever they occur. Case counts: `release` may be a program.
 _TEXT_NAMES: Final = (
     *("AUTHORS", "CHANGELOG", "CONTRIBUTING", "COPYING", "Dockerfile", "HISTORY", "INSTALL"),
     *("LICENSE", "MANIFEST", "Makefile", "NEWS", "NOTICE", "README", "TODO", "VERSION"),
@@ -50,14 +50,14 @@ def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
     """Return the Content-Type value of a file.
 
     Args:
-        name: its last path segment. Suffixes count in any case; a dot at the beginning hides a
+        name: its last path segment. Suffixes match in any case. A dot at the beginning hides a
             file and begins no suffix.
         overrides: values by suffix in lower case, as in ``{".tar.gz": "application/x-tgz"}``. The
-            longest suffix wins, and any override wins over the table. Used as written: so
-            ``{".html": "text/html"}`` is how to send no charset.
+            longest suffix wins, and any override wins over the table. A value is used as written,
+            so ``{".html": "text/html"}`` sends no charset.
 
     Returns:
-        The value, complete with its charset; ``application/octet-stream`` for what is unknown.
+        The value with its charset; ``application/octet-stream`` for an unknown name.
     """
     suffixes = name.lstrip(".")[-_LONGEST_SUFFIX:].lower()
     override = _longest(suffixes, overrides) if overrides else None

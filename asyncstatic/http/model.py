@@ -1,10 +1,10 @@
-"""The nouns.
+"""The values that travel between the rooms, in the order in which one request meets them.
 
-Every value that travels between the rooms, in the order in which one request meets them::
+::
 
     Request -> Lookup -> Representation | Folder | Absence -> ResponsePlan
 
-All are frozen: they move forward and nobody changes them on the way.
+All are immutable.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ RawFields = tuple[tuple[bytes, bytes], ...]
 class Fields(NamedTuple):
     """The request fields the core reads, each a latin-1 decoded value or None when absent.
 
-    A field that came several times is joined with ", " (RFC 9110 §5.3); for one that must be
-    single (Range, If-Range, the dates) the joined value is unusable, so it is ignored.
-    Hashable: equal fields mean an equal decision.
+    A repeated field is joined with ", " (RFC 9110 §5.3). Where a field must be single (Range,
+    If-Range, the dates), the joined value does not parse, so the field is ignored.
     """
 
     accept: str | None = None
@@ -40,7 +39,7 @@ class Fields(NamedTuple):
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
-        """Pick the known fields out of raw (name, value) pairs, whose names ASGI has in lower case."""
+        """Pick the known fields out of raw (name, value) pairs."""
         found: dict[str, str] = {}
         for name, value in headers:
             known = _KNOWN.get(name)
@@ -50,7 +49,7 @@ class Fields(NamedTuple):
         return cls(**found) if found else _NO_FIELDS
 
 
-# Not every server lower-cases; asking for these spellings costs less than lower() of every name.
+# ASGI requires lower case, but not every server obeys. These spellings cost less than lower().
 _KNOWN = {
     spelling(name.replace("_", "-")).encode(): name
     for name in Fields._fields
@@ -60,17 +59,17 @@ _NO_FIELDS = Fields()
 
 
 class Request(NamedTuple):
-    """What the client asks: method, target relative to the mount, and the fields that matter.
+    """A request: method, target relative to the mount, and the fields that the core reads.
 
     Attributes:
         method: case-sensitive (RFC 9110 §9.1).
         target: still percent-encoded, begins with "/", without mount and query.
-        query: without the "?"; kept only to be carried into a redirect.
+        query: without the "?"; used for redirects only.
         fields: see `Fields`.
-        mount: the raw path in front of the target; kept only for redirects.
-        decoded: the target was decoded by somebody else (a middleware rewrote
-            ASGI's ``path``), so percent signs are literal and it is never decoded again.
-        stripped: the raw path in front of the mount that a proxy took off: the client's URL has
+        mount: the raw path in front of the target; used for redirects only.
+        decoded: the target is already decoded, because a middleware rewrote ASGI's ``path``.
+            Percent signs in it are literal.
+        stripped: the raw path in front of the mount that a proxy removed: the client's URL has
             it, the request does not.
     """
 
@@ -84,15 +83,14 @@ class Request(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """What to look for below a root.
+    """The file or directory to look up below a root.
 
     Attributes:
         segments: decoded and safe, each one name; empty for the root itself.
         directory: the target ended in "/", so only a directory answers it.
         codings: acceptable content-codings, in tiers of equal preference, best first.
-        available: False where the answer is known before the disk is asked: it is the same as
-            for a missing name, so sources answer `Absence.MISSING` (or the `not_found` page)
-            and look at nothing.
+        available: False for a hidden, denied or impossible name. Sources answer it without asking
+            the disk, as they answer a missing name: `Absence.MISSING` or the `not_found` page.
     """
 
     segments: tuple[str, ...]
@@ -109,7 +107,7 @@ _COARSE_TICK_NS = 2 * _SECOND
 
 
 class Identity(NamedTuple):
-    """Which bytes a file holds, as far as its metadata can tell (stat(2)); times in ns."""
+    """The metadata that identifies a version of a file (stat(2)); times in ns."""
 
     device: int
     inode: int
@@ -118,11 +116,11 @@ class Identity(NamedTuple):
     ctime_ns: int
 
     def age(self, now_ns: int) -> int:
-        """Tell how long ago the file was last touched, in ns."""
+        """Return how long ago the file was last changed, in ns."""
         return now_ns - max(self.mtime_ns, self.ctime_ns)
 
     def racy(self, now_ns: int) -> bool:
-        """Tell whether the file may still be written without its times showing it."""
+        """Tell whether a write may still leave the same times."""
         tick = _TICK_NS if self.ctime_ns % _SECOND else _COARSE_TICK_NS
         return now_ns - self.ctime_ns < tick
 
@@ -137,13 +135,13 @@ class Representation(NamedTuple):
         decoding: the bytes are stored in this coding and must be decoded while they are
             sent (a sidecar without an original); the length is then unknown.
         negotiable: other codings exist, so caches must know that the answer varies.
-        digest: SHA-256 of the bytes, where it is known.
-        summary: digest of size, modification time and samples of the bytes, of a file that is
-            too large to be hashed; None where another file was seen under the same time.
-        modified_ns: when the resource changed, in ns since the epoch: of the original.
+        digest: SHA-256 of the bytes, if known.
+        summary: for a file that is too large to be hashed: digest of its size, modification time
+            and samples of its bytes. None where another file was seen with the same time.
+        modified_ns: modification time of the original, in ns since the epoch.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
-        stands_in: it is sent, with 404, for something that is missing.
+        stands_in: this is the root's `not_found` page, sent with 404.
         tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
     """
 
@@ -161,18 +159,18 @@ class Representation(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Complete-length in octets, of the stored bytes."""
+        """Length of the stored content in bytes."""
         return self.identity.size
 
 
 class Folder(NamedTuple):
-    """A directory that was asked for without its trailing slash and has an index."""
+    """A directory with an index, requested without its trailing slash."""
 
     name: str
 
 
 class Absence(Enum):
-    """Why there is no representation; the value is the status it is answered with."""
+    """The reason why there is no representation; the value is the status of the answer."""
 
     MISSING = 404
     FORBIDDEN = 403
@@ -182,13 +180,13 @@ class Absence(Enum):
 
 
 class Refusal(NamedTuple):
-    """A target that is answered without looking at the disk.
+    """A target that is answered without asking the disk.
 
     Attributes:
         status: 308, 400, 404 or 414.
-        location: where to go instead, for 308.
+        location: the path to redirect to, for 308.
         segments: the names of a hidden or denied path; empty for every other refusal.
-        directory: such a path ended in a slash.
+        directory: the hidden or denied path ended in a slash.
     """
 
     status: int
@@ -198,31 +196,31 @@ class Refusal(NamedTuple):
 
 
 class ByteRange(NamedTuple):
-    """Octets first..last of the selected representation, both included (RFC 9110 §14.1.2)."""
+    """Bytes first..last of the selected representation, both included (RFC 9110 §14.1.2)."""
 
     first: int
     last: int
 
     @property
     def length(self) -> int:
-        """How many octets."""
+        """Number of bytes."""
         return self.last - self.first + 1
 
 
 class Decoded(NamedTuple):
-    """All octets of a stored representation, decoded from this content-coding."""
+    """The whole content of a stored representation, decoded from this content-coding."""
 
     coding: str
 
 
 class ResponsePlan(NamedTuple):
-    """What to send: a to-do list for a host.
+    """A response, as a to-do list for a host.
 
     Attributes:
         status: the status code.
         fields: names in lower case; without Date, Server and connection fields,
-            which belong to the connection's owner.
-        content: literal octets, or octets of the selected representation, in order.
+            which the server adds.
+        content: literal bytes, or bytes of the selected representation, in order.
     """
 
     status: int
@@ -231,7 +229,7 @@ class ResponsePlan(NamedTuple):
 
     @property
     def length(self) -> int | None:
-        """Octets of content this plan sends; None when only the end will tell."""
+        """Length of the content in bytes; None when it is unknown until the end."""
         total = 0
         for part in self.content:
             if isinstance(part, Decoded):

@@ -8,15 +8,15 @@ from asyncstatic.http.model import ByteRange, RawFields, ResponsePlan
 def multipart_byteranges(
     ranges: tuple[ByteRange, ...], length: int, fields: RawFields, boundary: str
 ) -> ResponsePlan:
-    """Plan a 206 of several parts, with exact Content-Length.
+    """Plan a 206 of several parts, with its exact Content-Length.
 
-    The CRLF before the first delimiter is allowed by RFC 2046 §5.1.1 and needed by zsync.
+    RFC 2046 §5.1.1 allows the CRLF before the first delimiter, and zsync needs it.
 
     Args:
         ranges: the parts, in the order to send them.
-        length: complete-length of the representation, in octets.
+        length: length of the whole representation, in bytes.
         fields: of the whole response; its Content-Type moves into the parts.
-        boundary: of at most 70 token characters, not predictable by who wrote the file.
+        boundary: at most 70 token characters, unpredictable for the author of the file.
     """
     content: list[bytes | ByteRange] = []
     media = b"".join(value for name, value in fields if name == b"content-type")

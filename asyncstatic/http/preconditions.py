@@ -11,7 +11,7 @@ from asyncstatic.http.validators import Validators
 
 
 class Verdict(Enum):
-    """What the preconditions leave to do; the value is the status, 200 to go on."""
+    """Outcome of the preconditions; the value is the status, and 200 means: go on."""
 
     PASS = 200
     NOT_MODIFIED = 304
@@ -26,7 +26,7 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
         current: validators of the selected representation.
         now: the clock, s since the epoch; two-digit years are read relative to it.
     """
-    # Steps 1 and 2: a date is looked at only where there is no tag field (§13.1.4).
+    # Steps 1 and 2: the date counts only where there is no If-Match (§13.1.4).
     if fields.if_match is not None:
         if not _if_match(fields.if_match, current.tag):
             return Verdict.FAILED
@@ -44,11 +44,11 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
 def range_applies(
     fields: Fields, current: Validators, now: int, *, negotiable: bool = False
 ) -> bool:
-    """Step 5: whether Range may be honoured, given If-Range (§13.1.5).
+    """Tell whether Range may be honoured, given If-Range: step 5 (§13.1.5).
 
-    A tag must be equal strongly; a date exactly, and a second old, since before that it
-    is no strong validator (§8.8.2.2), nor ever between codings that share it (§8.8.3.3).
-    Anything else means that the client's part may be of other bytes: it gets them all.
+    A tag must be strongly equal. A date must be equal and a second old: a younger one is no strong
+    validator (§8.8.2.2), and neither is one that several codings share (§8.8.3.3). In every other
+    case the client's part may belong to other content, so it gets the whole.
     """
     if fields.if_range is None:
         return True
@@ -60,19 +60,19 @@ def range_applies(
 
 
 def _if_match(value: str, tag: EntityTag | None) -> bool:
-    """§13.1.1: true for "*" and a strongly equal tag; a malformed list names no tag."""
+    """Evaluate If-Match: true for "*" and a strongly equal tag, false for a malformed list."""
     tags = EntityTags.parse(value)
     return tags is not None and tags.matches_strong(tag)
 
 
 def _if_none_match(value: str, tag: EntityTag | None) -> bool:
-    """§13.1.2: false for "*" and a weakly equal tag; a malformed list names no tag."""
+    """Evaluate If-None-Match: false for "*" and a weakly equal tag, true for a malformed list."""
     tags = EntityTags.parse(value)
     return tags is None or not tags.matches_weak(tag)
 
 
 def _changed_since(value: str | None, current: Validators, now: int) -> bool | None:
-    """Compare with a date; None where field, date or our own date is absent or unusable."""
+    """Tell whether it changed since a date; None if either date is absent or unusable."""
     if value is None or current.modified is None:
         return None
     date = parse_http_date(value, now=now)

@@ -1,12 +1,12 @@
-"""Byte ranges: what a Range field asks for, and what of it a representation has (RFC 9110 §14).
+"""Byte ranges: the value of a Range field, and its part in a representation (RFC 9110 §14).
 
     ranges-specifier = range-unit "=" range-set
     range-set        = 1#range-spec
     int-range        = first-pos "-" [ last-pos ]
     suffix-range     = "-" suffix-length
 
-A field is used whole or not at all: a client that gets 200 instead of 206 copes, a client that
-gets other octets than it asked for writes a broken file.
+A field is used as a whole or not at all. A client can use a 200 in place of a 206, but wrong bytes
+in a 206 break its file.
 """
 
 import re
@@ -17,14 +17,14 @@ from typing import Final, TypeAlias
 from asyncstatic.http.abnf import OWS
 from asyncstatic.http.model import ByteRange
 
-# More range-specs than any client needs (zsync asks for 20); the rest is an attack (§14.2).
+# More range-specs than any client needs (zsync sends 20); a longer list is an attack (§14.2).
 MAX_RANGE_SPECS: Final = 64
 
-# More parts than zsync asks for, which takes nothing but 206; each costs a header and a read.
+# zsync sends 20 and accepts no answer but 206. Each part costs a header and a read.
 MAX_PARTS: Final = 32
 
-# Stands for every position of more than 19 digits: int() of 64 KiB of digits takes quadratic
-# time, and no file reaches it (2**63 has 19 digits).
+# Replaces every position of more than 19 digits: int() of 64 KiB of digits takes quadratic time,
+# and no file is that long (2**63 has 19 digits).
 BEYOND: Final = 10**19
 
 _SPEC = r"(?:[0-9]++-[0-9]*+|-[0-9]++)"
@@ -39,13 +39,13 @@ _POSITIONS = re.compile(r"([0-9]*+)-([0-9]*+)")
 
 @dataclass(frozen=True, slots=True)
 class IntRange:
-    """From position `first` to `last`, both included, counted from 0; `last` None: to the end."""
+    """From `first` to `last`, both included, counted from 0; to the end if `last` is None."""
 
     first: int
     last: int | None
 
     def within(self, complete_length: int) -> ByteRange | None:
-        """Return the octets that exist of it, or None when it starts at or behind the end."""
+        """Return the part that exists, or None when the range starts at or behind the end."""
         if self.first >= complete_length:
             return None
         last = complete_length - 1 if self.last is None else min(self.last, complete_length - 1)
@@ -57,12 +57,12 @@ class IntRange:
 
 @dataclass(frozen=True, slots=True)
 class SuffixRange:
-    """The last `length` octets."""
+    """The last `length` bytes."""
 
     length: int
 
     def within(self, complete_length: int) -> ByteRange | None:
-        """Return the octets that exist of it, or None when there are none.
+        """Return the part that exists, or None when there is none.
 
         §14.1.2 calls any suffix of an empty representation satisfiable, but no
         Content-Range could describe it: ``bytes 0--1/0`` does not exist.
@@ -81,9 +81,9 @@ def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
     """Parse a Range field value.
 
     Returns:
-        The range-specs in the order asked, or None when the field must be ignored: a unit other
-        than ``bytes``, any syntax error, a last-pos below its first-pos, or more than
-        `MAX_RANGE_SPECS` of them (§14.2: a server MAY ignore the field).
+        The range-specs in the requested order, or None when the field must be ignored: a unit
+        other than ``bytes``, a syntax error, a last-pos below its first-pos, or more than
+        `MAX_RANGE_SPECS` specs (§14.2: a server MAY ignore the field).
     """
     match = _BYTES.fullmatch(value.strip(" \t"))
     if match is None:
@@ -93,33 +93,33 @@ def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
 
 
 def resolve(specs: Iterable[RangeSpec], complete_length: int) -> tuple[ByteRange, ...]:
-    """Return the octets a range-set selects from a representation of `complete_length` octets.
+    """Return the ranges that a range-set selects from a representation of `complete_length` bytes.
 
-    Unsatisfiable specs are left out; the others are clipped and stay in the order asked. Ranges
-    that overlap become one, at the place of the first of them, so no octet is sent twice
-    (§15.3.7.2); ranges that only touch stay apart: the client asked for them apart.
+    Unsatisfiable specs are left out; the others are clipped and stay in the requested order.
+    Overlapping ranges become one, at the place of the first of them, so no byte is sent twice
+    (§15.3.7.2). Adjacent ranges stay apart, as the client requested them.
 
     Returns:
-        The ranges; none at all means 416.
+        The ranges; an empty tuple means 416.
     """
     asked = [found for spec in specs if (found := spec.within(complete_length)) is not None]
     return tuple(asked) if len(asked) < 2 else _merged(asked)
 
 
 def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
-    """Decide which octets to send for a Range field value.
+    """Decide which ranges to send for a Range field value.
 
-    Ignored is also what a client could use to make one request cost several: many parts, or
-    more octets asked than the whole has (14.2 allows it, 17.15 asks for it). An empty
-    representation satisfies a suffix (14.1.2), which only a 200 can say.
+    A field is ignored, too, if it would make one request as expensive as several: with many parts,
+    or with more bytes than the whole (§14.2 allows it, §17.15 advises it). An empty representation
+    satisfies a suffix (§14.1.2), and only a 200 can express that.
 
     Args:
         value: the field value.
-        length: complete-length of the representation, in octets.
+        length: length of the whole representation, in bytes.
 
     Returns:
-        The ranges in the order to send them; () when none is satisfiable, which is 416; None
-        when the field is to be ignored.
+        The ranges in the order to send them; () when none is satisfiable, which means 416; None
+        when the field must be ignored.
     """
     specs = parse_ranges(value)
     if specs is None:
@@ -132,7 +132,7 @@ def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
 
 
 def _merged(asked: list[ByteRange]) -> tuple[ByteRange, ...]:
-    """Merge what overlaps: one sweep by position, then back into the order asked."""
+    """Merge overlapping ranges: one sweep by position, then back into the requested order."""
     groups: list[tuple[int, ByteRange]] = []
     for order, found in sorted(enumerate(asked), key=lambda item: item[1].first):
         if groups and found.first <= groups[-1][1].last:

@@ -107,9 +107,9 @@ def respond(
 def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
     """Tell whether an equal request gets the same plan at any later time, for the same bytes.
 
-    Else the clock has a part in it: a tag that gets stronger with age, a date in the future, a
-    year of two digits (§5.6.7), a range asked for by date (§13.1.5); or the boundary between
-    several ranges.
+    It does not where the clock decides: a tag that becomes strong with age, a date in the future,
+    a year of two digits (§5.6.7), If-Range with a date (§13.1.5). Nor where the plan contains the
+    boundary between several ranges.
     """
     fields = request.fields
     grows = chosen.digest is None and chosen.identity.age(now_ns) < YOUNG_NS

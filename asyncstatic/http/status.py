@@ -1,4 +1,4 @@
-"""Reason phrases, as RFC 9110 §15 has them; Python's table follows from 3.13 on."""
+"""Reason phrases of RFC 9110 §15. Python has the same table from 3.13 on."""
 
 from __future__ import annotations
 

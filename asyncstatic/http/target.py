@@ -1,15 +1,14 @@
-"""Request target -> safe segments: the pure half of the resolver.
+"""Request target -> safe path segments, or a refusal.
 
-A target is decoded once, segment by segment: split on "/" first, then strict ``%XX``,
-then refuse. Nothing is normalised - a second spelling of a name is refused, so filters,
-caches and logs in front of us see the same name as the disk (RFC 3986 §6 leaves the
-ladder of comparison to us; we take its lowest rung, and percent-decoding).
+A target is decoded once, segment by segment: split at "/", then decode strict ``%XX``, then refuse
+what is not safe. Nothing is normalised: a second spelling of a name is refused, so filters, caches
+and logs in front of us see the same name as the disk. (RFC 3986 §6 leaves the method of comparison
+to us; we use simple string comparison after percent-decoding.)
 
-The order of refusals: 414, then 400 for what could name no file under any configuration,
-then 404 for a spelling that no file system has, then 308 for literal "." segments, then 404 for
-names that are hidden or denied. A missing name is redirected like a hidden one, so the redirect
-does not tell them apart.
-All of them come before any system call, and the work is linear in the target's length.
+The order of refusals: 414; 400 for a target that can name no file under any configuration; 404 for
+a spelling that no file system has; 308 for literal "." segments; 404 for hidden and denied names.
+A missing name is redirected like a hidden one, so the redirect does not tell them apart. All checks
+come before any system call, and their time is linear in the target's length.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from asyncstatic.http.deny import IGNORABLE, is_denied
 from asyncstatic.http.model import Refusal
 from asyncstatic.settings import Settings
 
-MAX_SEGMENT = 255  # octets of one name: NAME_MAX of every common file system (limits.h)
+MAX_SEGMENT = 255  # bytes of one name: NAME_MAX of every common file system (limits.h)
 
-# Names that no rule below can object to, and that decode to themselves.
+# Names that pass every rule below and decode to themselves.
 _PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 _ABSOLUTE_FORM = re.compile(rb"https?://[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]+(?=[/?]|$)", re.I)
 # uri-host [ ":" port ] (RFC 9110 §7.2), empty where the target URI has no authority.
 _HOST = re.compile(r"(?:\[[0-9A-Za-z:.~_%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII)
-_REMEMBERED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
+_CACHED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEVER_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
@@ -41,14 +40,14 @@ _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:[.:].*)?", re.I
 )
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$|~[0-9]')
-# A file system that ignores invisible characters finds ".env" under this name (ext4 casefold).
+# A file system that ignores invisible characters opens ".env" under this name (ext4 casefold).
 _HIDDEN = re.compile(IGNORABLE + r"*\.")
 # Code points that HFS+ ignores when it compares names (Apple TN1150).
 _IGNORED_ON_DARWIN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
 class TargetPath(NamedTuple):
-    """Where a target points below the root: names, and whether it ended in a slash."""
+    """The names of a path below the root, and whether the path ended in a slash."""
 
     segments: tuple[str, ...]
     directory: bool
@@ -70,12 +69,12 @@ def origin_form(target: bytes) -> bytes | None:
 
 
 def is_host(value: str) -> bool:
-    """Tell whether a Host field value is one; else the answer is 400 (RFC 9112 §3.2)."""
-    return (_remembered_host if len(value) <= _REMEMBERED_CHARACTERS else _is_host)(value)
+    """Tell whether a Host field value is valid; if not, the answer is 400 (RFC 9112 §3.2)."""
+    return (_cached_host if len(value) <= _CACHED_CHARACTERS else _is_host)(value)
 
 
 @lru_cache(maxsize=256)
-def _remembered_host(value: str) -> bool:
+def _cached_host(value: str) -> bool:
     return _is_host(value)
 
 
@@ -83,9 +82,9 @@ def _is_host(value: str) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def is_target_text(octets: bytes) -> bool:
-    """Tell whether octets may stand in a request target as they are (RFC 3986 §2)."""
-    return _NOT_IN_TARGET.search(octets) is None
+def is_target_text(text: bytes) -> bool:
+    """Tell whether a request target may contain every character of a text (RFC 3986 §2)."""
+    return _NOT_IN_TARGET.search(text) is None
 
 
 def parse_target(
@@ -96,7 +95,7 @@ def parse_target(
     Args:
         target: the path of the request target, without query.
         settings: max_target, dotfiles and deny are used.
-        decoded: percent signs are literal, because somebody decoded it before.
+        decoded: the target is already decoded, so percent signs are literal.
     """
     if len(target) > settings.max_target:
         return Refusal(414)
@@ -111,7 +110,7 @@ def parse_target(
 
 
 def _is_plain(target: bytes) -> bool:
-    """Tell at a glance that no rule objects to any name: the way of nearly all targets."""
+    """Tell whether a target passes all rules by its characters alone, as nearly all do."""
     return (
         len(target) <= MAX_SEGMENT
         and sys.platform == "linux"
@@ -120,7 +119,7 @@ def _is_plain(target: bytes) -> bool:
 
 
 def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
-    """Every segment decoded; empty and "." segments are still in it."""
+    """Decode every segment, empty and "." segments included."""
     if target[:1] != b"/":
         return Refusal(400)
     if not decoded:
@@ -139,9 +138,9 @@ def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
     return names
 
 
-def _decode_segment(octets: bytes) -> str | Refusal:
+def _decode_segment(segment: bytes) -> str | Refusal:
     try:
-        name = octets.decode("utf-8")
+        name = segment.decode("utf-8")
     except UnicodeDecodeError:
         return Refusal(400)
     if _NEVER_IN_NAME.search(name):
@@ -172,9 +171,9 @@ def _canonical(names: tuple[str, ...], directory: bool) -> bytes:
 
 
 def is_public(names: tuple[str, ...], settings: Settings) -> bool:
-    """Tell whether names may be shown: the dotfile policy and the deny patterns.
+    """Tell whether a path may be served, by the dotfile policy and the deny patterns.
 
-    ``.well-known`` is public as first name (RFC 8615).
+    ``.well-known`` is public as the first name (RFC 8615).
     """
     if not settings.dotfiles:
         for position, name in enumerate(names):
@@ -184,9 +183,9 @@ def is_public(names: tuple[str, ...], settings: Settings) -> bool:
 
 
 def is_public_behind_link(names: tuple[str, ...], settings: Settings) -> bool:
-    """Tell whether a symbolic link may lead to names: as if they were asked for themselves.
+    """Tell whether a symbolic link may lead to a path: by the rules for a requested path.
 
-    But for names that begin with two dots: Kubernetes keeps the versions of a mounted
+    Names that begin with two dots are the exception: Kubernetes keeps the versions of a mounted
     ConfigMap in ``..2024_11_24``, and public links lead there.
     """
     return is_public(tuple(name for name in names if name[:2] != ".."), settings)
@@ -212,7 +211,7 @@ def _compiled(
 
 
 def portable_name(name: str, platform: str) -> bool:
-    """Tell whether a name means itself on a platform (`sys.platform`), and nothing else.
+    """Tell whether a name opens only the file of this name on a platform (`sys.platform`).
 
     Windows opens devices, streams and short names, and drops trailing dots and spaces;
     macOS compares names after Unicode normalisation. Each would be a second spelling.

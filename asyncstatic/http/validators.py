@@ -1,7 +1,7 @@
 """Validators of a representation: its entity-tag and modification date (RFC 9110 §8.8).
 
-The promise behind both: equal validators, equal bytes. Where metadata cannot keep it, the
-validator is weakened or withheld.
+Both keep one promise: equal validators mean equal bytes. Where metadata cannot prove that, the
+validator is weak or left out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from asyncstatic.settings import TagPolicy
 SECOND = 1_000_000_000
 YOUNG_NS = 2 * SECOND
 
-# Modification times that archives write so that builds are reproducible. They say nothing.
+# Modification times that archives write so that builds are reproducible; no evidence of a change.
 _EPOCH_END = 2 * 86_400
 _ZIP_EPOCH = range(315_446_400, 315_705_600)  # 1980-01-01, give or take a time zone
 _NPM_EPOCH = 499_162_500  # 1985-10-26T08:15:00Z
 
 
 class Validators(NamedTuple):
-    """What a representation can be compared by; None where there is nothing reliable."""
+    """The validators of a representation; None for one that would not be reliable."""
 
     tag: EntityTag | None
     modified: int | None
@@ -46,21 +46,21 @@ def validators_of(representation: Representation, policy: TagPolicy, now_ns: int
 
 
 def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
-    """Make the tag from the best that is known of the bytes (§8.8.3).
+    """Make the tag from the best evidence of the content (§8.8.3).
 
-    * A hash of the content: equal for equal bytes on every machine, also after a rollback.
-    * For a file that is too large to be hashed: size, modification time and samples of the
-      content, equal on every machine that kept the time. Inode and ctime have no part in it:
-      ``chown -R``, ``cp -al`` and another replica change them, and the bytes stay what they were.
-    * Inode and ctime as well, where size and time are no evidence: another file was seen under
-      the same time (then there is no summary), or the time is an archive's placeholder. Such a
-      tag never equals one of the bytes that were there before, whatever those had for a tag.
+    1. A hash of the content: equal for equal bytes on every machine, also after a rollback.
+    2. For a file that is too large to be hashed: size, modification time and samples of the
+       content, equal on every machine that kept the time. Inode and ctime are left out, because
+       ``chown -R``, ``cp -al`` and another replica change them and leave the bytes as they were.
+    3. Inode and ctime as well, where size and time are no evidence: another file was seen with
+       the same time (then there is no summary), or the time is an archive's placeholder. Such a
+       tag never equals a tag of earlier content.
 
-    What this cannot tell: a large file whose time was set back, which changed only between the
-    samples, and whose change no running process saw.
+    One change stays undetected: in a large file, between the samples, with the old time restored,
+    while no process of ours was running.
 
-    The last two are weak while the file is young (§8.8.1); while it could still be written within
-    the same clock tick the tag is also unlike any other, so that it never matches.
+    The tags of 2 and 3 are weak while the file is young (§8.8.1). While a write could still leave
+    the same times, the tag of 3 is also unique, so that it never matches.
     """
     suffix = _suffix(representation)
     if representation.tag is not None:
@@ -81,14 +81,14 @@ def _short(digest: bytes) -> str:
 
 
 def _suffix(representation: Representation) -> str:
-    """One tag per coding (§8.8.3.3), also where two codings hold the same bytes."""
+    """Return the end of a tag: each coding has its own (§8.8.3.3), even for equal bytes."""
     if representation.decoding is not None:
         return f"-un{representation.decoding}"
     return "" if representation.coding == "identity" else f"-{representation.coding}"
 
 
 def _last_modified(representation: Representation, now_ns: int) -> int | None:
-    """Seconds since the epoch; never later than the message's own Date (§8.8.2.1)."""
+    """Return seconds since the epoch, never later than the message's own Date (§8.8.2.1)."""
     modified = representation.modified_ns // SECOND
     if _is_placeholder(modified) or not representation.dated:
         return None
