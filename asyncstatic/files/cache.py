@@ -1,11 +1,11 @@
 """The cache: one store, bounded in bytes, in which every hit is proven by stat(2).
 
-An entry holds a value, its size in bytes, and its dependencies: the stamps of everything that was
-looked at to make the value (`asyncstatic.files.witness`). `Cache.get` returns an entry only while
-all stamps are unchanged. There is no time for which an entry may be stale.
+An entry holds a value, its size in bytes, and its dependencies: the stamps of every file and
+directory that was examined to make the value (`asyncstatic.files.witness`). `Cache.get` returns an
+entry only while all stamps are unchanged. An entry is never stale, not even for a moment.
 
 Eviction is second-chance (CLOCK): the oldest entry goes first, but an entry that was used since
-the hand last passed it stays for one more round. A hit moves nothing.
+the clock hand last passed it stays for one more round. A hit moves nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ENTRY_BYTES = 1024
 
 
 class CacheEntry:
-    """A value that can tell whether it still holds.
+    """A cached value that can prove itself fresh.
 
     Attributes:
         key: under which the cache finds it.
-        value: None once the entry was evicted. A holder of the entry must look.
-        size: bytes that value and key take.
-        dependencies: the stamps that prove it fresh.
-        used: since the hand of the clock last passed.
+        value: the value; None once the entry is evicted, so check it before use.
+        size: bytes that the value, the key and the entry take.
+        dependencies: the stamps that prove the value fresh.
+        used: whether the value was used since the clock hand last passed.
     """
 
     __slots__ = ("dependencies", "key", "size", "used", "value")
@@ -52,13 +52,13 @@ class CacheEntry:
 
 
 class Cache:
-    """Values by key, bounded in bytes.
+    """A dictionary of values, bounded in bytes.
 
     Args:
         capacity: bytes of all values, keys and book-keeping together; 0 holds nothing.
 
     Attributes:
-        size: bytes that are held.
+        size: bytes in use.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -81,7 +81,7 @@ class Cache:
     def put(
         self, key: Hashable, value: Any, size: int, dependencies: tuple[Witness, ...] = ()
     ) -> CacheEntry | None:
-        """Hold a value, and evict others while the bound is exceeded.
+        """Store a value, and evict others while the bound is exceeded.
 
         Returns:
             The new entry; None when the value alone exceeds the bound.
@@ -107,7 +107,7 @@ class Cache:
                 self._advance()
 
     def evict(self, entry: CacheEntry) -> None:
-        """Drop an entry; harmless when it is gone. A value that is open is closed."""
+        """Drop an entry, and close its value if that is open; harmless when the entry is gone."""
         if self._entries.get(entry.key) is not entry:
             return
         del self._entries[entry.key]
@@ -118,7 +118,7 @@ class Cache:
             close()
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all entries."""
         for entry in tuple(self._entries.values()):
             self.evict(entry)
 

@@ -1,8 +1,7 @@
 """A source whose answers are cached: content of small files, and open large files.
 
-An open file that nobody uses would hold the space of a deleted file, and keep its file system
-busy. So unused ones are closed within twice `_IDLE_SECONDS`, and all are when the process runs
-out of file descriptors.
+An open file keeps the space of a deleted file in use, and its file system busy. So idle files are
+closed within twice `_IDLE_SECONDS`. All are closed when the process runs out of file descriptors.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from asyncstatic.files.cache import Cache, CacheEntry
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
-_ANY = (("*",),)  # no client's codings: theirs are names
+_ANY = (("*",),)  # stands for all codings; a client's list never equals it
 _IDLE_SECONDS = 0.5
 _MOST_OPEN = 256
 _SHARE = 8  # the cache may open this fraction of the descriptors that the process may have
@@ -22,13 +21,13 @@ _FACTS_BYTES = 1536  # a representation's facts and stamps (measured, rounded up
 
 
 class CachedSource:
-    """Asks the cache first, and another source for the rest.
+    """Asks the cache first, and then another source.
 
     A resource with one representation is cached once, whatever codings a client accepts.
 
     Args:
-        source: answers what the cache cannot.
-        cache: holds the answers; may be shared with other sources.
+        source: finds what the cache does not hold.
+        cache: holds the results; may be shared with other sources.
         path: the directory that `source` serves. It is part of every key.
 
     Attributes:
@@ -42,8 +41,8 @@ class CachedSource:
         self._open = _OpenFiles(cache)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer without waiting for a disk, else None."""
-        if not lookup.available:  # an available lookup may have cached the same segments
+        """Look a file up without waiting for the disk; None when that is impossible."""
+        if not lookup.available:  # another lookup may have cached the same segments
             return Absence.MISSING
         entry = self._find(lookup)
         if entry is not None:
@@ -55,7 +54,7 @@ class CachedSource:
         return None if found is None else self._cached(lookup, found)
 
     async def open(self, lookup: Lookup) -> Found:
-        """Ask the source, after `open_nowait` could not answer."""
+        """Look a file up in the source; call it after `open_nowait` returned None."""
         if not lookup.available:
             return Absence.MISSING
         found = await self._source.open(lookup)
@@ -88,16 +87,16 @@ class CachedSource:
 
 
 class _OpenFiles:
-    """The entries that hold a file open, bounded in number and closed when idle."""
+    """The entries that hold an open file: bounded in number, closed when idle."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._most = min(_MOST_OPEN, kernel.handle_limit() // _SHARE)
         self._entries: dict[CacheEntry, None] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None  # the one that will close idle ones
+        self._loop: asyncio.AbstractEventLoop | None = None  # its timer closes idle files
 
     def add(self, entry: CacheEntry) -> None:
-        """Watch an entry; evict the oldest ones when there are too many."""
+        """Track an entry; evict the oldest ones when there are too many."""
         self._entries[entry] = None
         entry.used = True
         while len(self._entries) > self._most:
@@ -110,7 +109,7 @@ class _OpenFiles:
             loop.call_later(_IDLE_SECONDS, self._close_idle)
 
     def close_all(self) -> bool:
-        """Close all files; tell whether there was one."""
+        """Close all files; return whether one was open."""
         had = any(entry.value is not None for entry in self._entries)
         for entry in self._entries:
             self._cache.evict(entry)

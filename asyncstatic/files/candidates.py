@@ -15,9 +15,9 @@ from asyncstatic.http.model import Identity
 
 
 def is_stored(path: str) -> bool:
-    """Tell whether there is something under a name or one of its sidecars' names, of any kind.
+    """Tell whether a name, or one of its sidecars' names, exists as an entry of any kind.
 
-    What is there may become an answer without a change of its directory.
+    Such an entry may become an answer without a change of its directory.
     """
     for suffix in ("", *SUFFIXES.values()):
         with suppress(OSError):
@@ -27,15 +27,15 @@ def is_stored(path: str) -> bool:
 
 
 class Candidates:
-    """The files of one resource, and everything that the choice between them depends on.
+    """The stored files of one resource, and the stamps that the choice between them depends on.
 
     An answer depends on every candidate that was examined, refused ones included: rewriting a file
     in place does not change its directory.
 
     Args:
-        directory: the directory of the files, as it was before they were opened.
-        name: of the original.
-        files: the original, if there is one. Sidecars that are opened are appended.
+        directory: the stamp of their directory, taken before they were opened.
+        name: the name of the original.
+        files: the original, if there is one. The caller appends the sidecars that it opens.
     """
 
     def __init__(self, directory: Witness, name: str, files: list[File]) -> None:
@@ -45,9 +45,9 @@ class Candidates:
         self.files = files
 
     def could_not_open(self, coding: str) -> None:
-        """Depend on a name that could not be opened: a link that leads nowhere, an unreadable file.
+        """Depend on a name that cannot be opened: a link that leads nowhere, an unreadable file.
 
-        A name that is not there needs nothing: it cannot appear without a change of the directory.
+        A missing name needs no stamp: it cannot appear without a change of the directory.
         """
         path = self._path_of(coding)
         try:
@@ -69,8 +69,8 @@ class Candidates:
 
         Args:
             tiers: acceptable codings, in tiers of equal preference, best first.
-            is_fresh: asked about sidecars, the smallest first; None: it is not known yet, so the
-                answer must not be remembered.
+            is_fresh: judges a sidecar; called for the smallest first. Where it returns None,
+                nothing is known yet, and the answer is not cached.
         """
         for tier in tiers:
             acceptable = [file for file in self.files if file.coding in tier]
@@ -85,18 +85,18 @@ class Candidates:
         return None
 
     def take(self, file: File) -> None:
-        """Leave a file open: its handle has another owner from now on."""
+        """Give a file away: it stays open, and its new owner closes it."""
         self.files.remove(file)
 
     def witnesses(self, chosen: File) -> tuple[Witness, ...]:
-        """Return what must be unchanged for the same answer; nothing where that cannot be told."""
+        """Return the stamps that the answer depends on; none where they cannot prove it."""
         for file in self.files:
             if file is chosen or file.coding == "identity":
                 self._depend_on(self._path_of(file.coding), file.identity)
         return lasting(tuple(self._witnesses.values())) if self._is_certain else ()
 
     def close(self) -> None:
-        """Close the files that were not taken."""
+        """Close the files that were not given away."""
         for file in self.files:
             release(file.fd)
 

@@ -1,7 +1,7 @@
-"""Decode a content-coding in steps, with bounded memory.
+"""Decoders for gzip, zstd and br: in steps, with bounded memory.
 
-Done to prove that a sidecar is fresh; and while it is sent, for a sidecar without an original and a
-client that does not accept its coding.
+They prove that a sidecar is fresh. They also decode a sidecar while it is sent, where it has no
+original and the client does not accept its coding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]  # it has no types
 import zstandard
 
-#: The most octets one step yields, whatever a small input decodes to.
+#: The most bytes that one step yields, however much a small input decodes to.
 STEP = 64 * 1024
 
 _ZSTD_INPUT = 256
@@ -24,13 +24,13 @@ class DecodingError(Exception):
 
 
 class Decoder(Protocol):
-    """Takes stored octets, yields decoded ones, at most `STEP` at a time."""
+    """Takes stored bytes, yields decoded bytes, at most `STEP` at a time."""
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
-        """Decode what can be decoded now."""
+        """Yield what these bytes complete."""
 
     def finish(self) -> None:
-        """Check that the end was reached; raises DecodingError when it was not."""
+        """Check that the coding has ended; raises DecodingError if it has not."""
 
 
 def decoder(coding: str, window: int = 0) -> Decoder:
@@ -73,8 +73,8 @@ class _Zstd:
         self._inner = self._new(write_size=STEP)
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
-        # It decodes all it is given, so it is given little: a block, of which four octets may
-        # stand for many, decodes to 128 KiB at most (RFC 8878 §3.1.1.2.4).
+        # The library decodes its whole input at once, so the input is kept small: a block of four
+        # bytes may stand for many, but for 128 KiB at most (RFC 8878 §3.1.1.2.4).
         for start in range(0, len(octets), _ZSTD_INPUT):
             yield from _in_steps(self._decode(octets[start : start + _ZSTD_INPUT]))
 
@@ -108,7 +108,7 @@ class _Brotli:
             except brotli.error as error:
                 raise DecodingError("is not br") from error
             yield from _in_steps(decoded)
-            # It says that it takes more while it still holds output back: ask until it is empty.
+            # The library asks for input while it still holds output: ask until it is empty.
             if self._inner.is_finished() or not decoded:
                 return
             octets = b""

@@ -1,4 +1,4 @@
-"""Digests of file content, computed once for each file identity, in a thread.
+"""Digests of file content: computed once for each file identity, in a thread.
 
 Measured (2-core Linux, OpenSSL with SHA extensions): SHA-256 takes 0.6 ms for 1 MiB and 4.6 ms for
 8 MiB, less than sending them. A processor without those extensions takes about five times as long.
@@ -23,18 +23,18 @@ from asyncstatic.http.model import Identity
 #: The largest file, in bytes, whose content ``etag="auto"`` hashes.
 HASHED = 8 * 1024 * 1024
 
-_FILES = 65_536  # remembered at the same time; each takes about 400 bytes
+_FILES = 65_536  # files whose digest is held; each takes about 400 bytes
 _STEP = 1024 * 1024
-# Few samples: on a cold disk each costs a seek before the first byte of the answer.
+# Few samples: on a cold disk each costs a seek before the answer can begin.
 _SAMPLE_BYTES = 16 * 1024
 _ALIGNED = 64 * 1024
 
 
 class ComputedOnce(Generic[Key, Value]):
-    """Results that are computed once for each key, however many threads ask at the same time.
+    """Results that are computed once per key, however many threads ask at the same time.
 
     Args:
-        capacity: results that are remembered; the older half is forgotten when there are more.
+        capacity: the most results to hold; beyond it the older half is dropped.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -42,7 +42,7 @@ class ComputedOnce(Generic[Key, Value]):
         self._under_way: dict[Key, Lock] = {}
 
     def get(self, key: Key) -> Value | None:
-        """Return a result that is known."""
+        """Return a result that was computed before; None without one."""
         return self._known.get(key)
 
     def compute(self, key: Key, make: Callable[[], Value | None]) -> Value | None:
@@ -50,7 +50,7 @@ class ComputedOnce(Generic[Key, Value]):
 
         Args:
             key: what the result depends on.
-            make: computes it; None is returned to the caller and not remembered.
+            make: computes it; a None is returned to the caller, and not held.
         """
         try:
             with self._under_way.setdefault(key, Lock()):
@@ -65,11 +65,11 @@ class ComputedOnce(Generic[Key, Value]):
 
 
 class Digests:
-    """The digests of files that are open, by their identity.
+    """The digests of open files, by file identity.
 
     With `nowait` the methods raise BlockingIOError rather than read the file. They return None when
-    the file changed while it was read. What is read of a file that may still be written within the
-    same tick of its clock is not remembered.
+    the file changed while it was read. A digest is not held while the file could still be written
+    within the same tick of its clock.
     """
 
     def __init__(self) -> None:
@@ -96,8 +96,8 @@ class Digests:
         """Return a digest of size, modification time and samples of the content.
 
         It is equal for every copy of a file that keeps the modification time (cp -a, rsync -a).
-        Other content under the same size and time is told by the samples (the beginning, the end,
-        and two between), unless it differs only elsewhere. None also for a file that may still be
+        The samples (the beginning, the end, and two between) detect other content under the same
+        size and time, unless it differs only elsewhere. Also None for a file that could still be
         written within the same tick of its clock.
 
         Raises:

@@ -37,7 +37,7 @@ class Directory:
             links, index files, sidecars.
 
     Raises:
-        OSError: the root is missing, no directory, or unreadable.
+        OSError: the root is missing, is not a directory, or cannot be read.
         ValueError: the chosen resolver does not work here.
     """
 
@@ -66,7 +66,7 @@ class Directory:
         return self._resolver.name
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer from what the kernel has in memory, else None."""
+        """Look a file up in the kernel's caches only; None when that is impossible."""
         self._begun = None
         try:
             return self._find(lookup, nowait=True)
@@ -111,7 +111,7 @@ class Directory:
         return self._resolver.root.previous() is not None
 
     def close(self) -> None:
-        """Give back root handle and threads."""
+        """Close the root handle, and end the threads."""
         self._pool.close()
         self._contents.close()
         self._resolver.close()
@@ -140,8 +140,7 @@ class Directory:
     def _find_present(self, lookup: Lookup, nowait: bool) -> Found:
         """Find a file, or prove it missing from the tree that the root leads to now.
 
-        The root's handle is renewed a few times a second, and a deploy may delete the tree
-        it replaced at once.
+        The root's handle is renewed a few times a second; a deploy may delete the old tree at once.
         """
         root, selection = self._resolver.root, self._at_once if nowait else self._in_pool
         for _ in range(_RENEWALS):

@@ -1,4 +1,4 @@
-"""An open regular file: read by position, compared with what it was, closed once."""
+"""An open regular file: it is read by position, checked for changes, and closed once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from asyncstatic.files.samples import Blocks, Samples, read_blocks
 from asyncstatic.http.model import Identity
 
 _STRIDE = 1024 * 1024
-_ATTEMPTS = 3  # to see a file that is being written in one state
-_WARM_SECONDS = 0.05  # for which what was seen in the page cache is taken to be there still
+_ATTEMPTS = 3  # to read a file in one state while it is being written
+_WARM_SECONDS = 0.05  # after a check, pages are assumed to stay in the page cache for so long
 
 
 class _Descriptor:
-    """What all handles on one file descriptor share.
+    """The state that all handles on one file descriptor share.
 
     Attributes:
-        holders: how many they are.
-        warm: octets that were in the page cache lately.
-        seen: when the first of them were (`time.monotonic`).
-        samples: what is remembered of the content.
+        holders: the number of handles.
+        warm: the range of bytes that was in the page cache lately.
+        seen: when the first of them were checked (`time.monotonic`).
+        samples: hashes of blocks of the content.
     """
 
     __slots__ = ("holders", "samples", "seen", "warm")
@@ -37,14 +37,14 @@ class _Descriptor:
         self.seen = 0.0
 
     def is_warm(self, first: int, end: int) -> bool:
-        """Tell whether octets were in the page cache a moment ago."""
+        """Tell whether these bytes were in the page cache a moment ago."""
         warm = self.warm
         if first < warm.start or end > warm.stop:
             return False
         return time.monotonic() - self.seen < _WARM_SECONDS
 
     def saw(self, first: int, end: int) -> None:
-        """Remember octets, together with those around them if they were seen lately, too."""
+        """Note that bytes are in the page cache; extend the range that was noted lately."""
         warm, now = self.warm, time.monotonic()
         if now - self.seen < _WARM_SECONDS and first <= warm.stop and end >= warm.start:
             self.warm = range(min(first, warm.start), max(end, warm.stop))
@@ -53,16 +53,16 @@ class _Descriptor:
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """Tell which bytes a stat result stands for."""
+    """Return the identity of a file from its stat result."""
     return Identity(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
 
 
 class Handle:
-    """A file descriptor of our own, with the pool that waits for its disk.
+    """A file descriptor, with the pool whose threads wait for its disk.
 
-    Closing twice is harmless; using it after closing is an error of the caller.
+    Closing twice is harmless. Using a closed handle is an error of the caller.
     """
 
     __slots__ = ("_descriptor", "_pool", "fd", "identity")
@@ -74,14 +74,14 @@ class Handle:
         self._descriptor = _Descriptor(identity)
 
     def again(self) -> Handle:
-        """Make another handle on the same descriptor; the last one that is closed closes it."""
+        """Make another handle on the same descriptor, which closes with its last handle."""
         other = Handle(self.fd, self.identity, self._pool)
         other._descriptor = self._descriptor
         self._descriptor.holders += 1
         return other
 
     def read_nowait(self, offset: int, count: int) -> bytes | None:
-        """Read `count` octets if they are in the page cache, else None; fewer only at the end.
+        """Read `count` bytes if they are in the page cache, else None; fewer only at the end.
 
         Raises:
             OSError: the disk failed.
@@ -89,9 +89,9 @@ class Handle:
         return kernel.pread_nowait(self.fd, count, offset)
 
     def read_into_nowait(self, buffer: memoryview, offset: int) -> int | None:
-        """Fill a buffer with what the page cache holds from `offset` on; tell how much it is.
+        """Fill a buffer from the page cache, from `offset` on; return the number of bytes.
 
-        0 at the end of the file; None when the disk has to be waited for.
+        Possibly short, 0 at the end of the file, None if reading would block.
 
         Raises:
             OSError: the disk failed.
@@ -99,9 +99,9 @@ class Handle:
         return kernel.pread_into_nowait(self.fd, buffer, offset)
 
     async def read(self, offset: int, count: int) -> bytes:
-        """Read `count` octets, fewer only at the end of the file.
+        """Read `count` bytes, fewer only at the end of the file.
 
-        On the loop when they are in the page cache, else in the pool.
+        The read runs on the loop when the bytes are in the page cache, else in the pool.
 
         Raises:
             OSError: the disk failed.
@@ -113,10 +113,10 @@ class Handle:
         return octets
 
     def is_warm(self, offset: int, count: int) -> bool:
-        """Tell whether the octets are in the page cache, as far as the kernel lets us see.
+        """Tell whether bytes are in the page cache, as far as the kernel tells.
 
-        Looks at one octet in each stride, and at both ends: what is between came in with them
-        by read-ahead. Not again within a moment: a look at a page costs more than finding it.
+        Checks one byte in each stride, and both ends: read-ahead loads the bytes between. A
+        range that was checked a moment ago is not checked again.
         """
         end = offset + count
         if self._descriptor.is_warm(offset, end):
@@ -128,7 +128,7 @@ class Handle:
         return True
 
     async def warm(self, offset: int, count: int) -> None:
-        """Have the octets in the page cache, as far as `is_warm` can tell.
+        """Load bytes into the page cache, unless `is_warm` says that they are there.
 
         Raises:
             OSError, PoolBusyError: as `read`.
@@ -137,14 +137,14 @@ class Handle:
             await self._in_pool(_warm_and_close, offset, count)
 
     async def _in_pool(self, call: Callable[..., Result], *args: object) -> Result:
-        """Call with a duplicate: a caller who is cancelled may close the handle meanwhile."""
-        self._pool.admit()  # before there is a duplicate, which only the call closes
+        """Call with a duplicate: a caller that is cancelled may close the handle meanwhile."""
+        self._pool.admit()  # before the duplicate is made, because only the call closes it
         return await self._pool.run(call, kernel.dup(self.fd), *args)
 
-    # -- whether the promised content is still there ---------------------------------------
+    # -- is the promised content still there? ----------------------------------------------
 
     def sample_end(self, *, nowait: bool) -> None:
-        """Remember the last block of the content, right after the file was opened.
+        """Hash the last block of the content, right after the file was opened.
 
         Args:
             nowait: do not wait for the disk; then the block may stay unknown.
@@ -157,12 +157,12 @@ class Handle:
                 break
 
     def sample_nowait(self) -> None:
-        """Remember those blocks of the content that are in the page cache."""
+        """Hash those blocks of the content that are in the page cache."""
         if not self._descriptor.samples.are_complete:
             self._compare_nowait()
 
     async def sample(self) -> None:
-        """Remember some blocks of the content, before it is sent.
+        """Hash some blocks of the content, before it is sent.
 
         Raises:
             PoolBusyError: the disk did not answer in time.
@@ -172,21 +172,21 @@ class Handle:
             await self._compare()
 
     def is_unchanged_nowait(self) -> bool | None:
-        """Tell whether the content is what it was when the handle was opened.
+        """Tell whether the content is the same as when the handle was opened.
 
-        A file that only grew, or whose times only changed, still has its content, as far as its
+        A file that only grew, or only got another time, still has its content, as far as its
         `Samples` can tell. The change time (ctime) is not compared: a deploy that renames another
         file over the name changes it, and the content of this file stays.
 
         Returns:
-            None: a block would have to be read from the disk.
+            None if a block would have to be read from the disk.
         """
         if self._descriptor.samples.expect(kernel.fstat(self.fd)):
             return True
         return self._compare_nowait()
 
     async def is_unchanged(self) -> bool:
-        """Tell whether the content is what it was, waiting for the disk if need be.
+        """Tell whether the content is unchanged, and wait for the disk if necessary.
 
         Raises:
             PoolBusyError: the disk did not answer in time.
@@ -195,7 +195,7 @@ class Handle:
         return await self._compare() if unchanged is None else unchanged
 
     def changed(self) -> bool:
-        """Tell whether the content may have changed, as far as can be told without waiting."""
+        """Tell, without waiting, whether the content may have changed."""
         return self.is_unchanged_nowait() is not True
 
     def _compare_nowait(self) -> bool | None:
@@ -210,7 +210,7 @@ class Handle:
         return samples.compare(blocks) is True
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the handle, and with the last one the descriptor."""
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
@@ -220,12 +220,12 @@ class Handle:
 
 
 def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Handle:
-    """Make a handle of a descriptor just opened, and remember the last block of its content.
+    """Make a handle of a descriptor just opened, and hash the last block of its content.
 
     Args:
-        fd: belongs to the handle from then on.
-        identity: of the file. If the file is written at this moment, that of the handle is newer.
-        pool: waits for the disk.
+        fd: the descriptor; the handle owns it from then on.
+        identity: of the file. The handle has a newer one if the file is being written.
+        pool: its threads wait for the disk.
         nowait: do not wait for the disk now.
     """
     for _ in range(_ATTEMPTS):
@@ -260,10 +260,10 @@ def _warm_and_close(fd: int, offset: int, count: int) -> None:
 
 
 def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> bytes:
-    """Read until `count` octets are there or the file ends; read(2) may return fewer.
+    """Read until `count` bytes are there or the file ends; read(2) may return fewer.
 
     Raises:
-        ReadBegunError: with `nowait`, they are not in the page cache yet.
+        ReadBegunError: with `nowait`, the bytes are not in the page cache yet.
         OSError: the disk failed.
     """
     if nowait:
@@ -280,16 +280,18 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
 
 
 def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity, bytes] | None:
-    """Read the whole content of a small file, of one version; a file that is being written again.
+    """Read the whole content of one version of a small file.
+
+    A file that is being written is read again. If it is written all the time, the content that two
+    readings in a row agree on counts.
 
     Args:
         fd: of the file.
-        identity: as last seen.
+        identity: of the file, from the last fstat.
         nowait: as `read_fully`.
 
     Returns:
-        The content, and the identity it had; None if the file never stays what it is. Of a file that
-        is written all the time, that is what two readings one after the other agreed on.
+        The content with its identity; None if no two readings agree.
 
     Raises:
         ReadBegunError, OSError: as `read_fully`.
@@ -307,7 +309,7 @@ def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity
 
 
 class ReadBegunError(BlockingIOError):
-    """The octets are not in the page cache, but asking made the kernel begin to read them."""
+    """The bytes are not in the page cache, but the kernel has begun to read them."""
 
 
 def _read_nowait(fd: int, offset: int, count: int) -> bytes:

@@ -3,7 +3,7 @@
 This is the seam for fault injection. Callers write ``kernel.fstat(fd)``, never
 ``from .kernel import fstat``, so a test that replaces an attribute of this module reaches
 every caller. A call that fails raises `OSError` with its errno; EINTR is retried (PEP 475).
-What a platform lacks is told by a flag (`HAS_SENDFILE`), ENOSYS or None, never guessed.
+Where a platform lacks a call, a flag (`HAS_SENDFILE`), ENOSYS or None says so; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ _open_hows: dict[tuple[int, int], object] = {}
 
 
 def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
-    """Open `path` below `dir_fd` under RESOLVE_* rules (man 2 openat2).
+    """Open `path` below `dir_fd` under RESOLVE_* rules (openat2(2)).
 
     Raises:
-        ValueError: `path` holds a NUL, where C would silently end it.
+        ValueError: `path` holds a NUL, where C would end it silently.
         OSError: ENOSYS where the call does not exist; EXDEV for an escape; ELOOP for a
             forbidden link; EAGAIN under RESOLVE_CACHED when the lookup would have to wait,
             and under RESOLVE_BENEATH when a rename on the machine raced a ``..``.
@@ -157,20 +157,20 @@ def _open_how(flags: int, resolve: int) -> object:
 if sys.platform == "win32":
 
     def pread(fd: int, count: int, offset: int) -> bytes:
-        """Read `count` octets at `offset`; moves the handle's position, so one reader at a time."""
+        """Read `count` bytes at `offset`; moves the handle's position, so one reader at a time."""
         os.lseek(fd, offset, os.SEEK_SET)
         return os.read(fd, count)
 else:
     pread = os.pread
 
-SCRATCH = 1024 * 1024  # octets of a reusable buffer
+SCRATCH = 1024 * 1024  # bytes of a reusable buffer
 # A stack of them: list.pop and list.append are atomic, so threads may share it.
 _scratch: list[memoryview] = []
 
 
 @contextmanager
 def scratch() -> Iterator[memoryview]:
-    """Lend a buffer of SCRATCH octets, for as long as it is looked at and no longer."""
+    """Lend a buffer of SCRATCH bytes until the block ends; keep no view of it."""
     buffer = _borrowed()
     try:
         yield buffer
@@ -183,10 +183,10 @@ def _borrowed() -> memoryview:
 
 
 def aligned(count: int) -> memoryview:
-    """Return a buffer that begins with a page.
+    """Return a buffer that begins at a page boundary.
 
-    The kernel copies into it from pages: into one that begins 16 octets behind, as a bytearray does,
-    some processors copy ten times as slowly (Zen 3 and 4: REP MOVSB, "page aliasing").
+    The kernel copies into it from pages. A bytearray begins 16 bytes behind a boundary, and some
+    processors copy into that ten times as slowly (Zen 3 and 4: REP MOVSB, "page aliasing").
     """
     octets = bytearray(count + mmap.PAGESIZE)
     before = -ctypes.addressof(ctypes.c_char.from_buffer(octets)) % mmap.PAGESIZE
@@ -194,9 +194,9 @@ def aligned(count: int) -> memoryview:
 
 
 def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
-    """Read `count` octets at `offset` if the page cache holds them all, else return None.
+    """Read `count` bytes at `offset` if the page cache holds them all, else return None.
 
-    Fewer octets come back only where the file ends. None also where the kernel or the file
+    Returns fewer bytes only where the file ends. Also returns None where the kernel or the file
     system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
     """
     if count > SCRATCH:
@@ -221,10 +221,9 @@ def _pread_nowait(fd: int, view: memoryview, offset: int) -> bytes | None:
 
 
 def pread_into_nowait(fd: int, view: memoryview, offset: int) -> int | None:
-    """Fill a buffer with what the page cache holds from `offset` on, and return how much it is.
+    """Fill a buffer from the page cache, from `offset` on, and return the number of bytes read.
 
-    Fewer octets than fit where the next ones are not there, none at the end of the file, None where
-    that would be none for another reason.
+    Possibly short, 0 at the end of the file, None if reading would block.
     """
     try:
         got = preadv_nowait(fd, view, offset)
@@ -240,27 +239,27 @@ if sys.platform == "linux":
     _WOULD_WAIT = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
     def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
-        """Fill a buffer with what is there without waiting; EAGAIN when nothing is."""
+        """Fill a buffer from the page cache; EAGAIN when the first byte is not there."""
         return os.preadv(fd, [view], offset, os.RWF_NOWAIT)
 else:
     _WOULD_WAIT = (errno.EAGAIN,)
 
     def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
-        """Say that this platform cannot read without waiting."""
+        """Raise EAGAIN: this platform cannot read without waiting."""
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
-_one_octet = memoryview(bytearray(1))  # its value is never looked at
+_one_byte = memoryview(bytearray(1))  # its value is never used
 
 
 def is_resident(fd: int, position: int) -> bool:
-    """Tell whether the octet at `position` is surely in the page cache.
+    """Tell whether the byte at `position` is certainly in the page cache.
 
-    False also where the kernel cannot be asked. (cachestat(2) tells it of a whole window, but
-    costs ten times as much, and counts too few pages of large folios.)
+    Also False where the kernel cannot tell. (cachestat(2) answers for a whole window, but costs
+    ten times as much, and counts too few pages of large folios.)
     """
     try:
-        return preadv_nowait(fd, _one_octet, position) == 1
+        return preadv_nowait(fd, _one_byte, position) == 1
     except OSError:
         return False
 
@@ -293,7 +292,7 @@ else:
 # -- to a socket ---------------------------------------------------------------------------
 
 if sys.platform != "win32":
-    #: Copies up to `count` octets from a file to a socket (sendfile(2)), if HAS_SENDFILE.
+    #: Copies up to `count` bytes from a file to a socket (sendfile(2)), if HAS_SENDFILE.
     sendfile = os.sendfile
 
 
@@ -340,7 +339,7 @@ if sys.platform == "win32":
 else:
 
     def open_path(path: str, *, directory: bool = False) -> int:
-        """Open `path` as the process sees it, links and all: for what the operator names."""
+        """Open `path` and follow its links; only for paths that the operator names."""
         return os.open(path, DIRECTORY_FLAGS if directory else OPEN_FLAGS)
 
     if sys.platform == "darwin":
@@ -350,7 +349,7 @@ else:
             """Return the present path of an open handle (F_GETPATH)."""
             return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
     else:
-        _readlink = os.readlink  # of proc(5), which asks no disk: may be called on the loop
+        _readlink = os.readlink  # of proc(5), which needs no disk: may be called on the loop
 
         def fd_path(fd: int) -> str:
             """Return the present path of an open handle; OSError where /proc is not mounted."""

@@ -1,4 +1,4 @@
-"""Small memories with a bound."""
+"""Dictionaries with a bound, and the memory of modification times."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SECOND = 1_000_000_000
 
 
 class BoundedDict(dict[Key, Value]):
-    """A dict that forgets the older half of its entries once it would hold more than `capacity`.
+    """A dict that drops the older half of its entries once there are more than `capacity`.
 
-    Entries are added by `put`. Reading is a plain dict's: nothing is reordered on a hit. (To
-    forget one entry at a time costs more: a dict looks for its first among all that have gone.)
+    Add entries by `put`. Reading is a plain dict's: a hit reorders nothing. (Dropping one entry at
+    a time costs more: a dict searches for its first entry among all that were deleted.)
     """
 
     __slots__ = ("_capacity",)
@@ -27,7 +27,7 @@ class BoundedDict(dict[Key, Value]):
         self._capacity = capacity
 
     def put(self, key: Key, value: Value) -> None:
-        """Remember a value, and forget the older half when there are too many."""
+        """Add a value, and drop the older half when there are too many."""
         self[key] = value
         if len(self) > self._capacity:
             for old in tuple(islice(self, len(self) // 2)):
@@ -35,17 +35,17 @@ class BoundedDict(dict[Key, Value]):
 
 
 class Dating:
-    """Remembers which bytes a modification time stood for.
+    """Tells whether a modification time identifies the content of a file.
 
-    Tools restore times (``touch -r``, SOURCE_DATE_EPOCH), and two writes may share a second.
-    Once other bytes have been seen under the same second, that second tells nothing.
+    Tools restore times (``touch -r``, SOURCE_DATE_EPOCH), and two writes may share a second. Once
+    two versions of a file have had the same second, that second proves nothing.
     """
 
     def __init__(self, capacity: int = 16_384) -> None:
         self._seen: BoundedDict[tuple[str, ...], tuple[Identity, bool]] = BoundedDict(capacity)
 
     def tells(self, segments: tuple[str, ...], identity: Identity) -> bool:
-        """Tell whether the modification time tells these bytes from all seen before."""
+        """Tell whether no other version of this file had the same modification time."""
         seen = self._seen.get(segments)
         if seen is not None and seen[0] == identity:
             return seen[1]

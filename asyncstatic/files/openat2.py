@@ -1,9 +1,9 @@
-"""Resolving by openat2(2): the kernel itself keeps the lookup beneath the root.
+"""Resolve a name by openat2(2): the kernel itself keeps the lookup beneath the root.
 
-The first look forbids links, which costs nothing and is right for nearly every file. A path with
-a link is opened again under RESOLVE_BENEATH when only cached answers are wanted, and walked when
-waiting is allowed: the walk knows every name it passed, needs no /proc, and is not disturbed by
-renames elsewhere (which fail a ``..`` under RESOLVE_BENEATH with EAGAIN).
+The first attempt forbids links. It costs nothing extra and succeeds for nearly every file. A path
+with a link is opened again under RESOLVE_BENEATH where the lookup must not wait, and by the walk
+where it may: the walk knows every name it passed, needs no /proc, and is not disturbed by renames
+elsewhere (which make a ``..`` under RESOLVE_BENEATH fail with EAGAIN).
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _UNAVAILABLE = (errno.ENOSYS, errno.EPERM)
 class Openat2Resolver:
     """Opens below a root with one system call; see `WalkResolver` for the arguments.
 
-    Should the call be refused later (a seccomp filter installed after start-up), the walk
-    takes over for good, and one warning says so.
+    If the call is refused later (by a seccomp filter installed after start-up), the walk takes
+    over for good, and one warning is logged.
     """
 
     def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._links = symlinks == "within_root"
-        self._first_look = 0 if symlinks == "follow" else NO_LINKS
+        self._first_attempt = 0 if symlinks == "follow" else NO_LINKS
         self._allowed = allowed
         self._walk = WalkResolver(root, symlinks=symlinks, allowed=allowed)
         self._refused = False
@@ -50,16 +50,16 @@ class Openat2Resolver:
 
     @property
     def name(self) -> str:
-        """What resolves now: "openat2", or "walk" once the kernel refused."""
+        """The method in use: "openat2", or "walk" once the kernel has refused the call."""
         return "walk" if self._refused else "openat2"
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Return a handle for `segments`: see `Resolver.open`."""
+        """Return a descriptor for `segments`; see `Resolver.open`."""
         if self._refused or (cached_only and not self._knows_cached):
             return self._walk.open(segments, cached_only=cached_only)
         path = relative_path(segments)
         tree = self.root.tree(cached_only=cached_only)
-        resolve = self._first_look | (kernel.RESOLVE_CACHED if cached_only else 0)
+        resolve = self._first_attempt | (kernel.RESOLVE_CACHED if cached_only else 0)
         try:
             return kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
         except OSError as error:
@@ -71,22 +71,22 @@ class Openat2Resolver:
         return self._walk.open(segments, cached_only=cached_only)
 
     def beneath(self, root: Root) -> Openat2Resolver | WalkResolver:
-        """Return one that opens below another root by the same rules."""
+        """Return a resolver for another root, with the same rules."""
         if self._refused:
             return self._walk.beneath(root)
         return Openat2Resolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Let the root go."""
+        """Close the root."""
         self.root.close()
 
     def _open_cached_link(self, tree: Tree, path: bytes) -> int:
-        """Open a path that holds a link, if the name policy likes where it leads."""
+        """Open a path that holds a link, if the name policy allows its target."""
         resolve = BENEATH | kernel.RESOLVE_CACHED
         try:
             fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
         except OSError as error:
-            if error.errno == errno.EXDEV:  # perhaps an absolute link to inside: the walk knows
+            if error.errno == errno.EXDEV:  # perhaps an absolute link to inside; the walk can tell
                 raise fault(errno.EAGAIN) from error
             raise
         refused = errno.ENOENT
@@ -104,7 +104,7 @@ class Openat2Resolver:
         return fd
 
     def _is_refused(self, tree: Tree) -> bool:
-        """Tell a kernel that refuses the call from a file that refuses to be opened."""
+        """Tell a kernel that refuses the call from a file that may not be opened."""
         reason = refusal(tree)
         if reason is None:
             return False
@@ -115,7 +115,10 @@ class Openat2Resolver:
 
 
 def refusal(tree: Tree) -> str | None:
-    """Probe openat2 on a real tree: None when it opens ``.`` and refuses ``..``, else why not.
+    """Probe openat2 on a real tree, and return why it cannot be used.
+
+    Returns:
+        None if the call opens ``.`` and refuses ``..``.
 
     Raises:
         OSError: the directory itself cannot be searched (EACCES), or a fault such as EMFILE.
@@ -134,7 +137,7 @@ def refusal(tree: Tree) -> str | None:
 
 
 def _knows_cached(tree: Tree) -> bool:
-    """RESOLVE_CACHED came with Linux 5.12; before, it is an invalid argument."""
+    """Tell whether the kernel has RESOLVE_CACHED: since Linux 5.12, an invalid argument before."""
     flags = kernel.DIRECTORY_FLAGS
     try:
         release(kernel.openat2(tree.fd, b".", flags, NO_LINKS | kernel.RESOLVE_CACHED))
@@ -144,7 +147,7 @@ def _knows_cached(tree: Tree) -> bool:
 
 
 def _names_below(tree: Tree, fd: int) -> Segments | None:
-    """Return where an open handle is below its tree; None when /proc gives no clear answer."""
+    """Return the names from the tree to an open file; None when /proc gives no clear answer."""
     try:
         root, path = kernel.fd_path(tree.fd), kernel.fd_path(fd)
     except OSError:

@@ -1,4 +1,4 @@
-"""Several directories as one: what the first does not have, the next may."""
+"""Several sources as one: a file that the first does not have is looked up in the next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from asyncstatic.http.model import Absence, Lookup
 
 
 class Overlay:
-    """A source made of others, asked in their order each time.
+    """A source made of others, which are asked in order for every lookup.
 
-    Whatever one of them answers counts, a refusal included; only what is missing there is looked
-    for in the next. Memories belong into the sources: a file that appears in an earlier one hides
-    that of a later one at once.
+    The first result other than "missing" counts, also a refusal. Caches belong into the single
+    sources: then a file that appears in an earlier source hides that of a later one at once.
 
     Args:
         sources: the first one is on top.
@@ -23,7 +22,7 @@ class Overlay:
         self._sources = tuple(sources)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer without waiting for a disk; None when that cannot be."""
+        """Look a file up without waiting for the disk; None when that is impossible."""
         for source in self._sources:
             found = source.open_nowait(lookup)
             if found is not Absence.MISSING:
@@ -31,7 +30,7 @@ class Overlay:
         return Absence.MISSING
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer, waiting in a thread where that is needed."""
+        """Look a file up, and wait for the disk in a thread if necessary."""
         for source in self._sources:
             found = source.open_nowait(lookup)
             if found is None:
@@ -41,6 +40,6 @@ class Overlay:
         return Absence.MISSING
 
     def close(self) -> None:
-        """Give back everything that is held open."""
+        """Close all sources."""
         for source in self._sources:
             source.close()

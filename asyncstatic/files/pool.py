@@ -1,6 +1,6 @@
-"""A bounded pool of threads that wait for one disk, so that the event loop never does.
+"""A bounded pool of threads that wait for the disk, so that the event loop never does.
 
-Each root has its own: a stalled disk uses up its own threads and nobody else's.
+Each root has its own pool: a stalled disk uses up its own threads, and no others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import aiofiles.os
 
 Result = TypeVar("Result")
 
-# Calls that may wait for a thread, for each thread: beyond that a queue only adds delay.
+# Calls that may wait, per thread. A longer queue only adds delay.
 QUEUE_PER_THREAD = 128
 
 
@@ -26,8 +26,8 @@ class Pool:
     """Threads for blocking calls.
 
     Args:
-        threads: how many at most; they are started when needed.
-        timeout: seconds that one call may take, waiting for a thread included.
+        threads: the largest number of threads; each is started when it is needed.
+        timeout: seconds that one call may take, with the wait for a thread.
     """
 
     def __init__(self, threads: int, timeout: float) -> None:
@@ -36,10 +36,10 @@ class Pool:
         self._timeout = timeout
 
     def admit(self) -> None:
-        """Tell whether a call made now would have a place in the queue.
+        """Check that a call made now has a place in the queue.
 
         Raises:
-            PoolBusyError: it would not.
+            PoolBusyError: the queue is full.
         """
         if self._places <= 0:
             raise PoolBusyError
@@ -52,43 +52,44 @@ class Pool:
     ) -> Result:
         """Run a call in a thread.
 
-        A call cannot be stopped once it runs. When its caller is cancelled or loses
-        patience, `discard` gets the late result - to close a handle nobody will use.
+        A call cannot be stopped once it runs. If its caller is cancelled, or the timeout passes,
+        `discard` gets the late result, for example to close a handle.
 
         Raises:
             PoolBusyError: no place in the queue, or no answer within the timeout.
         """
         self.admit()
         self._places -= 1
-        errand = _Errand(call, args, discard)
+        job = _Job(call, args, discard)
         # aiofiles' wrapper is one hop to a thread and back: a partial in the executor.
-        task = asyncio.ensure_future(aiofiles.os.wrap(errand)(executor=self._executor))
+        task = asyncio.ensure_future(aiofiles.os.wrap(job)(executor=self._executor))
         task.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.shield(task)
         except TimeoutError:
-            errand.abandon()
+            job.abandon()
             raise PoolBusyError from None
         except asyncio.CancelledError:
-            errand.abandon()
+            job.abandon()
             raise
 
     def _leave(self, task: asyncio.Future[Result]) -> None:
         self._places += 1
         if not task.cancelled():
-            task.exception()  # looked at, also where nobody waits for it any more
+            task.exception()  # marks it as retrieved, also where no caller waits any more
 
     def close(self) -> None:
-        """Let running calls end by themselves and start no more."""
+        """Start no more calls. Running calls end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-class _Errand(Generic[Result]):
+class _Job(Generic[Result]):
     """A call in a thread whose caller may give up on it.
 
-    Result and abandonment each leave a note, by an append, which is atomic: whoever comes
-    second finds the other's note first and sees to the result, so exactly one of them does.
+    The thread appends the result to a list, the caller that gives up appends a marker. An append
+    is atomic. The second of the two finds the other's item in front and discards the result, so
+    exactly one of them does.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class _Errand(Generic[Result]):
         self._notes: list[Result | _Abandoned] = []
 
     def __call__(self) -> Result:
-        # The thread holds this errand a moment longer than its caller waits for it. What was
-        # called may hold a directory open: it goes with this frame, before the answer.
+        # The thread holds this job a moment longer than its caller waits for it. The callable may
+        # hold a directory open, so the job drops it before the result is there.
         call, args = self._call, self._args
         del self._call, self._args
         result = call(*args)
@@ -121,4 +122,4 @@ class _Errand(Generic[Result]):
 
 
 class _Abandoned:
-    """The note of a caller who has gone."""
+    """The marker of a caller that gave up."""

@@ -31,14 +31,14 @@ class WithPrevious:
         return None if self._may_be_previous(lookup, found) else found
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer, waiting in a thread where that is needed."""
+        """Look a file up, and wait for the disk in a thread if necessary."""
         found = await self._present.open(lookup)
         if not self._may_be_previous(lookup, found):
             return found
         return _file(await self._present.open_previous(lookup))
 
     def close(self) -> None:
-        """Give back everything that is held open."""
+        """Close the directory."""
         self._present.close()
 
     def _may_be_previous(self, lookup: Lookup, found: Found | None) -> bool:

@@ -1,18 +1,18 @@
-"""Proofs that a sidecar is fresh: it decodes to exactly the bytes of its original.
+"""The proof that a sidecar is fresh: it decodes to exactly the bytes of its original.
 
 Times prove nothing: compressors create their output empty and fill it later, ``rsync -a`` and
-``cp -p`` set times back, a parallel copy makes good sidecars "older" by a millisecond.
+``cp -p`` set times back, and a parallel copy makes good sidecars "older" by a millisecond.
 
-A proof decodes the sidecar in bounded steps and compares each step with the original, so it ends at
+A proof decodes the sidecar in bounded steps and compares each step with the original. It ends at
 the first difference, also inside a decompression bomb. It runs in a thread, once for each pair of
-file identities, and both identities are looked at again after the reading.
+file identities, and checks both identities again after the reading.
 
 Above `DECODED` bytes the checksum in the sidecar is compared with the original's instead, and the
 sidecar must not be older: gzip's ISIZE and CRC-32 (RFC 1952 §2.3.1), zstd's Frame_Content_Size and
 Content_Checksum (RFC 8878 §3.1.1). Brotli has neither, so above that size `.br` is not used.
 
-A hash of original and sidecar in a manifest would be a proof as well; no manifest that is read today
-has both. Such a manifest can add its verdicts to the same memory.
+A manifest with a hash of original and sidecar would be a proof as well. No manifest that is read
+today has both; one that does can add its verdicts to `Proofs`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from asyncstatic.files.root import fault
 from asyncstatic.files.source import logger
 from asyncstatic.http.model import Identity
 
-#: Bytes of either file up to which a request waits for the proof; longer ones run in the background.
+#: Up to this size in bytes of either file a request waits for the proof; for larger files the proof
+#: runs in the background.
 AT_ONCE = 4 * 1024 * 1024
-#: Bytes of either file up to which a sidecar is decoded.
+#: Up to this size in bytes of either file a sidecar is decoded.
 DECODED = 128 * 1024 * 1024
 
-_PAIRS = 16_384  # remembered at the same time
+_PAIRS = 16_384  # verdicts that are held
 _WAITING = 256  # proofs that may wait for the background thread
-_SECONDS = 60.0  # that one proof may take
+_SECONDS = 60.0  # the longest time of one proof
 _INPUT = 16 * 1024  # bytes of a sidecar that are read and decoded in one step
 _STEP = 1024 * 1024
 # RFC 9659 §3: a larger window must not be used in a content-coding; browsers refuse it.
@@ -58,7 +59,7 @@ _ZSTD_CHECKSUM = 4
 
 
 class Pair(NamedTuple):
-    """A sidecar and the file it must decode to; None for a sidecar that stands alone."""
+    """A sidecar and the file it must decode to; `original` is None for a lone sidecar."""
 
     coding: str
     sidecar: Identity
@@ -70,7 +71,7 @@ class Pair(NamedTuple):
         return max(self.sidecar.size, self.original.size if self.original else 0)
 
     def racy(self, now_ns: int) -> bool:
-        """Tell whether one may still be written without its times showing it."""
+        """Tell whether one of them could still be written without a change of its times."""
         return self.sidecar.racy(now_ns) or (
             self.original is not None and self.original.racy(now_ns)
         )
@@ -99,10 +100,10 @@ class Proofs:
         *,
         nowait: bool,
     ) -> bool | None:
-        """Return whether a sidecar is fresh; None while that is not known.
+        """Return whether a sidecar is fresh; None while that is unknown.
 
-        Of a sidecar without an original: whether it can be decoded to its end. A large one is
-        taken to be right.
+        A sidecar without an original is fresh if it can be decoded to its end. A large one is
+        assumed to be right.
 
         Args:
             pair: the identities of the files, taken from the open handles.
@@ -127,7 +128,7 @@ class Proofs:
         return self.prove(pair, name, sidecar_fd, original_fd)
 
     def prove(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int = -1) -> bool | None:
-        """Return whether a sidecar is fresh; called in a thread.
+        """Return whether a sidecar is fresh; call it in a thread.
 
         Args:
             pair: the identities of the files, taken from the open handles.
@@ -136,9 +137,8 @@ class Proofs:
             original_fd: the original, open; not used where the pair has none.
 
         Returns:
-            None when nothing is proven: a file changed meanwhile, or could not be read. What is
-            proven of a file that may be written within the same tick of its clock holds for the
-            moment, and is not remembered.
+            None when nothing is proven: a file changed meanwhile, or cannot be read. A verdict is
+            not held while a file could still be written within the same tick of its clock.
         """
         examine = partial(self._examine, pair, name, sidecar_fd, original_fd)
         if pair.racy(time.time_ns()):
@@ -153,7 +153,7 @@ class Proofs:
     def _prove_later(self, pair: Pair, job: Callable[[], object]) -> None:
         """Run a job that proves a pair in the background, one job at a time.
 
-        Nothing happens while too many wait already: a later request asks again.
+        Nothing happens while too many jobs wait already: a later request tries again.
         """
         if self._closed or pair in self._waiting or len(self._waiting) >= _WAITING:
             return
@@ -187,7 +187,7 @@ class Proofs:
         return not reason
 
     def _limit(self) -> Callable[[], None]:
-        """Return a function that ends a proof which takes too long, or whose root is closed."""
+        """Return a function that raises when the proof takes too long or the root is closed."""
         end = time.monotonic() + _SECONDS
 
         def check() -> None:
@@ -231,7 +231,7 @@ def _decode_and_compare(
 
 
 def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
-    """Decode a sidecar without an original to its end; what is very long is taken to be right."""
+    """Decode a sidecar without an original to its end; very long content is assumed to be right."""
     decoding = decoder(pair.coding)
     produced = 0
     for offset in range(0, pair.sidecar.size, _INPUT):
@@ -274,7 +274,7 @@ def _compare_checksum(
 
 
 def _is_not_older(sidecar_ns: int, original_ns: int) -> bool:
-    """Compressors copy the original's time; some cut it to the second."""
+    """Compare times. Compressors copy the original's time, and some cut it to the second."""
     if sidecar_ns % _SECOND == 0:
         return sidecar_ns >= original_ns // _SECOND * _SECOND
     return sidecar_ns >= original_ns
@@ -311,7 +311,7 @@ def _crc32(fd: int, size: int, check: Callable[[], None]) -> int:
 
 
 def _xxh64(fd: int, size: int, check: Callable[[], None]) -> int:
-    """Return the low 32 bits of XXH64: the checksum that zstd itself writes behind a frame."""
+    """Return the low 32 bits of XXH64: the checksum that zstd itself writes after a frame."""
     compressor = zstandard.ZstdCompressor(_FASTEST, write_checksum=True).compressobj(size)
     end = b""
     for offset in range(0, size, _STEP):

@@ -1,8 +1,9 @@
-"""Segments in, an open handle out, and nothing outside the root ever in between.
+"""The resolver opens a name below the root, and never a file outside it.
 
-Two resolvers are equal citizens: `Openat2Resolver` where Linux offers openat2(2), `WalkResolver`
-everywhere else. They open the same files, refuse the same ones, and are chosen by a probe on the
-real root, because a kernel, a container runtime or a seccomp filter may each withhold the call.
+There are two of equal rank: `Openat2Resolver` where Linux offers openat2(2), `WalkResolver`
+everywhere else. They open the same files and refuse the same files. A probe on the real root
+chooses between them, because a kernel, a container runtime or a seccomp filter may each withhold
+the call.
 """
 
 from __future__ import annotations
@@ -25,40 +26,41 @@ __all__ = ["Allowed", "Prefer", "Resolver", "Segments", "Symlinks", "choose_reso
 
 
 class Resolver(Protocol):
-    """Opens what lies below one root. Safe to call from several threads at once.
+    """Opens files below one root. Safe to call from several threads at once.
 
     Attributes:
-        root: what it opens below.
+        root: the root that it opens below.
     """
 
     root: Root
 
     @property
     def name(self) -> str:
-        """How it resolves at present: "openat2" or "walk"."""
+        """The method in use: "openat2" or "walk"."""
 
     def beneath(self, root: Root) -> Resolver:
-        """Return one that opens below another root by the same rules."""
+        """Return a resolver for another root, with the same rules."""
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Open `segments` below the root, for reading, whatever kind of file it is.
+        """Open `segments` below the root for reading, whatever kind of file it is.
 
-        The caller owns the handle, and must fstat it: it may be a directory, a FIFO, a device.
+        The caller owns the descriptor and must call fstat: it may be a directory, a FIFO or a
+        device.
 
         Args:
             segments: plain names; empty for the root itself.
-            cached_only: do not wait for a disk: for use on an event loop.
+            cached_only: do not wait for the disk; for use on an event loop.
 
         Raises:
-            BlockingIOError: it would have to wait (`cached_only`); without it, renames elsewhere
-                on the machine disturbed the lookup too often: try later.
+            BlockingIOError: with `cached_only`, the lookup would have to wait. Without it, renames
+                elsewhere on the machine disturbed the lookup too often: try later.
             OSError: EXDEV for an escape, ELOOP for a forbidden link or a loop; ENOENT also for
                 a link to a name that is not allowed; otherwise as open(2).
-            ValueError: a segment is no plain name: a bug in the caller.
+            ValueError: a segment is not a plain name: a bug in the caller.
         """
 
     def close(self) -> None:
-        """Let the root go; lookups in flight finish first, later ones raise EBADF."""
+        """Close the root. Lookups in flight finish first; later ones raise EBADF."""
 
 
 def choose_resolver(
@@ -71,20 +73,20 @@ def choose_resolver(
     grace: float = 0,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Resolver:
-    """Return the resolver for the root `path`: the preferred one, or what a probe on it finds.
+    """Return the resolver for the root `path`: the preferred one, or the one that a probe finds.
 
     Args:
         path: an existing directory, or a link to one.
         symlinks: see `WalkResolver`.
         allowed: the name policy for the place a followed link leads to.
         prefer: "auto" takes openat2 where it works.
-        recheck: seconds between two looks at where `path` leads.
-        grace: seconds for which the tree before the present one is kept, once it was replaced.
+        recheck: seconds between two checks of where `path` leads.
+        grace: seconds for which a replaced tree stays open.
         monotonic: the clock, in seconds.
 
     Raises:
-        OSError: the root is missing, no directory, or cannot be searched.
-        ValueError: `prefer` is "openat2", which does not work here.
+        OSError: the root is missing, is not a directory, or cannot be searched.
+        ValueError: `prefer` is "openat2", and that does not work here.
     """
     root = RootHandle(path, recheck=recheck, grace=grace, monotonic=monotonic)
     try:

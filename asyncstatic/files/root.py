@@ -1,4 +1,4 @@
-"""The root of a served tree, and the words both resolvers share."""
+"""The root of a served tree, and the types that both resolvers share."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from asyncstatic.files import kernel
 
 Symlinks = Literal["deny", "within_root", "follow"]
 Segments = tuple[str, ...]
-#: Whether the name policy (dotfiles, deny patterns) lets a link end at these segments.
+#: Tells whether the name policy (dotfiles, deny patterns) allows a link to end at these segments.
 Allowed = Callable[[Segments], bool]
 
-_PATH_MAX = 4096  # octets with the final NUL, as the kernel counts
+_PATH_MAX = 4096  # bytes with the final NUL, as the kernel counts
 _NEVER_A_NAME = frozenset(("", ".", ".."))
 
 
 def fault(code: int) -> OSError:
-    """Return the `OSError` subclass for an errno, with its standard text and no path."""
+    """Return the `OSError` subclass for an errno, with its standard text and without a path."""
     return OSError(code, os.strerror(code))
 
 
 def relative_path(segments: Segments) -> bytes:
-    """Join segments to the octets the kernel is asked for; ``.`` for the root itself.
+    """Join segments to a path for the kernel, in bytes; ``.`` for the root itself.
 
-    Names on disk are the octets of the URL (UTF-8), whatever the locale says.
+    Names on disk have the bytes of the URL (UTF-8), whatever the locale is.
 
     Raises:
-        ValueError: a segment is no plain name. The request target's parser refuses those
-            long before, so this is a bug, not a client's doing.
+        ValueError: a segment is not a plain name. The parser of the request target refuses
+            those earlier, so this is a bug, and no client can cause it.
         OSError: ENAMETOOLONG, for every resolver alike.
     """
     if not segments:
@@ -48,23 +48,23 @@ def relative_path(segments: Segments) -> bytes:
 
 
 def release(fd: int) -> None:
-    """Close a handle nothing was written to: its close cannot lose anything, so it may fail."""
+    """Close a descriptor that was only read, and ignore an error: nothing can be lost."""
     with suppress(OSError):
         kernel.close(fd)
 
 
 class Tree:
-    """One directory handle, closed when its last user lets go.
+    """A directory handle that closes when its last user drops it.
 
-    The reference count of this object counts the users of the handle. A lookup holds the
-    tree in a local variable, so the handle cannot be closed under it (and its number given
-    to another directory) when the root is swapped meanwhile. No lock, no extra work.
+    The reference count of this object counts the users of the handle. A lookup holds the tree in
+    a local variable. So the handle is not closed (and its number given to another directory) while
+    the lookup runs, even if the root is swapped. This needs no lock and no extra work.
     """
 
     __slots__ = ("fd", "identity")
 
     def __init__(self, fd: int) -> None:
-        """Take over `fd`; it is closed even if it cannot be examined."""
+        """Own `fd`, and close it even if fstat fails."""
         self.fd = fd
         facts = kernel.fstat(fd)
         self.identity = (facts.st_dev, facts.st_ino)
@@ -74,32 +74,32 @@ class Tree:
 
 
 class Root(Protocol):
-    """What a resolver opens below: `RootHandle`, or one tree of it.
+    """The root that a resolver opens below: `RootHandle`, or one tree of it.
 
     Attributes:
-        path: the absolute path by which links may name it; "" if there is none.
+        path: the absolute path by which links may name the root; "" if there is none.
     """
 
     path: str
 
     def tree(self, *, cached_only: bool = False) -> Tree:
-        """Return the tree to use now."""
+        """Return the present tree."""
 
     def previous(self) -> Tree | None:
-        """Return the tree before it, as long as that is kept."""
+        """Return the tree before it, while its grace lasts."""
 
     def leads_to(self, tree: Tree) -> bool:
-        """Tell whether a tree is still the one to use."""
+        """Tell whether the root still leads to a tree."""
 
     def renew(self, *, cached_only: bool = False) -> None:
-        """Find out which tree to use, before it is time."""
+        """Check now where the root leads."""
 
     def close(self) -> None:
-        """Let the tree go."""
+        """Close the tree."""
 
 
 class OneTree:
-    """A root that is this tree for ever, wherever its path leads."""
+    """A root that stays at one tree, wherever its path leads."""
 
     def __init__(self, tree: Tree, path: str = "") -> None:
         self.path = path
@@ -110,38 +110,38 @@ class OneTree:
         return self._tree
 
     def previous(self) -> None:
-        """There was none before."""
+        """Return None: this root has no other tree."""
 
     def leads_to(self, tree: Tree) -> bool:
-        """Tell whether it is this one."""
+        """Tell whether it is the same tree."""
         return tree is self._tree
 
     def renew(self, *, cached_only: bool = False) -> None:
-        """Stay what it is."""
+        """Do nothing: the tree never changes."""
 
     def close(self) -> None:
-        """Do nothing: the handle goes with the tree's last user."""
+        """Do nothing: the handle closes with the tree's last user."""
 
 
 class RootHandle:
     """The root's directory handle, renewed when its path leads to another directory.
 
-    The path may be a symlink (``current -> releases/42``) that a deploy swaps. It is opened
-    anew at most every `recheck` seconds; another (device, inode) replaces the handle, and
-    lookups in flight finish on the tree they began with. A held directory's inode number is
-    never reused, so equal identity means the same directory.
+    The path may be a symlink (``current -> releases/42``) that a deploy swaps. It is opened again
+    at most every `recheck` seconds. If it leads to another (device, inode), that handle replaces
+    the old one; lookups in flight finish on the tree that they began with. The inode number of an
+    open directory is never reused, so an equal identity means the same directory.
 
-    A first failing check keeps the tree: a deploy by two renames has a moment with no root.
-    From the second on, `tree` raises what the check raised, until the root is back.
+    The first check that fails keeps the tree, because a deploy by two renames has a moment without
+    a root. After the second, `tree` raises the error of the check until the root is back.
 
     Args:
         path: the root; a relative one is bound to the present working directory.
-        recheck: seconds; 0 checks on every call.
-        grace: seconds for which a tree that was replaced is kept, for `previous`; 0 for none.
+        recheck: seconds between two checks; 0 checks on every call.
+        grace: seconds for which a replaced tree stays open, for `previous`; 0 for none.
         monotonic: the clock, in seconds.
 
     Raises:
-        OSError: the path is missing, not a directory, or cannot be reached.
+        OSError: the path is missing, is not a directory, or cannot be reached.
     """
 
     def __init__(
@@ -161,15 +161,15 @@ class RootHandle:
         self._closed = False
         self._failed = 0  # the errno of the last check
         self._tree: Tree | None = Tree(kernel.open_path(self.path, directory=True))
-        self._previous: tuple[Tree, float] | None = None  # and until when it is kept
+        self._previous: tuple[Tree, float] | None = None  # with the end of its grace
         self._next_check = monotonic() + recheck
 
     def tree(self, *, cached_only: bool = False) -> Tree:
-        """Return the present tree. Keep the object, not its `fd`, as long as the handle is used.
+        """Return the present tree. Hold the object, not its `fd`, while the handle is in use.
 
         Raises:
-            OSError: why the root cannot be opened; EBADF after `close`.
-            BlockingIOError: a check is due that would wait for a disk, and `cached_only`.
+            OSError: the root cannot be opened; EBADF after `close`.
+            BlockingIOError: with `cached_only`, a check is due and would wait for the disk.
         """
         if self._monotonic() >= self._next_check and self._checking.acquire(blocking=False):
             try:
@@ -182,15 +182,17 @@ class RootHandle:
         return tree
 
     def previous(self) -> Tree | None:
-        """Return the tree before the present one, as long as it is kept.
+        """Return the tree before the present one, while its grace lasts.
 
-        Its handle is let go by the first check that comes after that.
+        The first check after that closes its handle.
         """
-        kept = self._previous
-        return kept[0] if kept is not None and self._monotonic() < kept[1] else None
+        previous = self._previous
+        if previous is None or self._monotonic() >= previous[1]:
+            return None
+        return previous[0]
 
     def leads_to(self, tree: Tree) -> bool:
-        """Tell whether the path still leads to a tree; while it leads nowhere, it does."""
+        """Tell whether the path still leads to a tree; True also while it leads nowhere."""
         try:
             facts = kernel.stat(self.path)
         except OSError:
@@ -198,10 +200,10 @@ class RootHandle:
         return (facts.st_dev, facts.st_ino) == tree.identity
 
     def renew(self, *, cached_only: bool = False) -> None:
-        """Look where the path leads, before it is time.
+        """Check now where the path leads.
 
         Raises:
-            BlockingIOError: that would wait for a disk or another thread, and `cached_only`.
+            BlockingIOError: with `cached_only`, the check would wait for the disk or a thread.
         """
         if not self._checking.acquire(blocking=not cached_only):
             raise fault(errno.EAGAIN)
@@ -211,7 +213,7 @@ class RootHandle:
             self._checking.release()
 
     def close(self) -> None:
-        """Let the handle go, at once or after the last lookup in flight."""
+        """Close the handle, at once or after the last lookup in flight."""
         self._closed = True
         self._next_check = float("inf")
         self._failed = 0
@@ -224,14 +226,14 @@ class RootHandle:
         try:
             found = Tree(self._open(cached_only))
         except OSError as error:
-            if cached_only:  # only a thread that may wait decides that a root is gone
+            if cached_only:  # only a thread, which may wait, decides that the root is gone
                 raise fault(errno.EAGAIN) from error
             self._miss(error.errno or errno.EIO)
         else:
             self._adopt(found)
-        # A missing root is looked for on every call, so it is back at once.
+        # While the root is missing every call checks, so it is found as soon as it is back.
         self._next_check = self._monotonic() + (self._recheck if self._tree else 0)
-        if self._closed:  # meanwhile, by another thread
+        if self._closed:  # by another thread, during the check
             self.close()
 
     def _open(self, cached_only: bool) -> int:

@@ -1,15 +1,15 @@
-"""The absolute paths that name a root, and absolute links that begin with one of them.
+"""Absolute links: the paths that name a root, and the links that begin with one of them.
 
-An absolute link is decided by its text: it stays inside when it begins with a name of the root.
-The rest of it is then resolved beneath the root's handle, like any other path, so a wrong or
+An absolute link is judged by its text: it stays inside when it begins with a name of the root.
+The rest of it is then resolved beneath the root's handle, like any other path. So a wrong or
 outdated name can only lead to another file below the root.
 
-The alternative is to walk the link from ``/`` and to compare every directory with the root. It
-would know every name, but anybody who can create a link below the root could make the server look
-at any path of the machine: wake automounts, wait for a dead NFS server, or tell by the time of an
-answer which paths exist. So an unrelated second name of the root (a link or bind mount elsewhere)
-is not followed, nor is a link that goes through ``..`` before it reaches the root; relative links
-that leave the root and come back are refused in the same way.
+The alternative is to walk the link from ``/`` and to compare every directory with the root. That
+would accept every name. But a user who can create a link below the root could then make the server
+examine any path of the machine: wake automounts, wait for a dead NFS server, or learn from the time
+of an answer which paths exist. So an unrelated second name of the root (a link or bind mount
+elsewhere) is not followed, nor is a link that goes through ``..`` before it reaches the root.
+Relative links that leave the root and come back are refused in the same way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Names = tuple[bytes, ...]
 
 _MOST_SPELLINGS = 64
 _HERE, _UP = b".", b".."
-# Errors that say "this is no link", or "this path does not lead here". Others are faults.
+# Errors that mean "this is not a link", or "this path does not lead here". Others are faults.
 _NO_SUCH_NAME = frozenset(
     {
         *(errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ELOOP),
@@ -35,9 +35,9 @@ _NO_SUCH_NAME = frozenset(
 
 
 def below_root(target: bytes, root: Root, tree: Tree) -> list[bytes] | None:
-    """Return what follows the root's name in an absolute link; None when it names no root of ours.
+    """Return the names that follow the root's name in an absolute link; None if it leads outside.
 
-    Makes system calls that may wait for a disk.
+    Makes system calls that may wait for the disk.
 
     Args:
         target: the text of the link.
@@ -45,7 +45,7 @@ def below_root(target: bytes, root: Root, tree: Tree) -> list[bytes] | None:
         tree: the directory that the lookup began with.
 
     Raises:
-        OSError: a name of the root could not be examined, so nothing is known.
+        OSError: a name of the root cannot be examined, so the link cannot be judged.
     """
     parts = [part for part in target.split(b"/") if part]
     for name in _names_of(root.path, tree):
@@ -68,7 +68,7 @@ def _without_prefix(parts: list[bytes], prefix: Names) -> list[bytes] | None:
 def _names_of(path: str, tree: Tree) -> Iterator[Names]:
     """Yield the names of a tree: as configured, with links on the way resolved, and its real path.
 
-    The configured path counts also where it leads to a newer tree by now: within one release, a
+    The configured path also counts where it already leads to a newer tree: within one release, a
     link that names the root means that release.
     """
     configured = _plain(os.fsencode(path))
@@ -86,9 +86,9 @@ def _names_of(path: str, tree: Tree) -> Iterator[Names]:
 
 
 def _spellings(configured: Names, tree: Tree) -> Iterator[Names]:
-    """Yield every path that comes from resolving some of the links in the configured one."""
+    """Yield every path that results from resolving some links of the configured one."""
     found = [configured]
-    for names in found:  # grows meanwhile
+    for names in found:  # grows during the loop
         for end in range(1, len(names) + 1):
             spelled = _resolved(names, end, tree)
             if spelled is None or spelled in found or len(found) == _MOST_SPELLINGS:
@@ -99,7 +99,7 @@ def _spellings(configured: Names, tree: Tree) -> Iterator[Names]:
 
 
 def _resolved(names: Names, end: int, tree: Tree) -> Names | None:
-    """Replace the link that `names[:end]` is by its target; None when it is none."""
+    """Replace the link at `names[:end]` by its target; None if it is not a link."""
     try:
         target = kernel.readlinkat(tree.fd, _joined(names[:end]))  # absolute: the handle is unused
     except OSError as error:
@@ -111,7 +111,7 @@ def _resolved(names: Names, end: int, tree: Tree) -> Names | None:
 
 
 def _plain(path: bytes) -> Names:
-    """Split a path and resolve its dot segments by text: right or wrong, `_leads_to` tells."""
+    """Split a path and resolve its dot segments by text; `_leads_to` checks the result."""
     names: list[bytes] = []
     for part in path.split(b"/"):
         if part == _UP:

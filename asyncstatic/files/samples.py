@@ -1,12 +1,12 @@
-"""Small blocks of a file's content, which tell a file that only grew from one that was rewritten.
+"""Blocks of a file's content, which tell a file that only grew from one that was rewritten.
 
-Size and modification time show that a file changed, but not how. A log that is appended to, or a file
-that was touched, still has the content that a response promised; a file that was rewritten in place
-does not. So a few blocks of the promised content are remembered when a transfer begins: the first, the
-last, and some between. When size or time have changed, the blocks are read again and compared. If all
-agree, the transfer goes on, and the new size and time are what the next check expects.
+Size and modification time show that a file changed, but not how. A log that is appended to, or a
+file that was touched, still has the content that a response promised. A file that was rewritten in
+place does not. So a transfer begins by hashing a few blocks of the promised content: the first, the
+last, and some between. When size or time have changed, the blocks are read again and compared. If
+all agree, the transfer goes on, and the next check expects the new size and time.
 
-This misses a file that was rewritten only between the blocks (docs/security.md).
+A rewrite that falls only between the blocks is not noticed (docs/security.md).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from asyncstatic.http.model import Identity
 
 BLOCKS = 16
 BLOCK_BYTES = 512
-# Within this time after a write, a second one may leave size and modification time as they are.
+# A second write within this time after the first may leave size and modification time unchanged.
 _SETTLED_NS = 2_000_000_000
 
 Read: TypeAlias = Callable[[int, int, int], bytes | None]  # descriptor, bytes, offset
 
 
 class Blocks(NamedTuple):
-    """Blocks as they were read.
+    """Blocks that were read.
 
     Attributes:
-        size: of the file in bytes, just before they were read.
+        size: the size of the file in bytes, just before the reading.
         mtime_ns: its modification time then.
-        read: offset -> content; None where it could not be read, or not without waiting.
+        read: offset -> content; None where a block cannot be read, or not without waiting.
     """
 
     size: int
@@ -51,19 +51,19 @@ def read_blocks(fd: int, offsets: Iterable[int], end: int, read: Read) -> Blocks
 def _read_block(fd: int, offset: int, end: int, read: Read) -> bytes | None:
     try:
         return read(fd, min(BLOCK_BYTES, end - offset), offset)
-    except OSError:  # it proves nothing; who sends this part of the file sees the error, too
+    except OSError:  # the sender of this part of the file sees the same error
         return None
 
 
 class Samples:
-    """What is remembered of the content of one open file.
+    """Hashes of blocks of one open file.
 
     Args:
         identity: of the file when it was opened; its size is the promised length in bytes.
 
     Attributes:
         size: the promised length, in bytes.
-        are_complete: all blocks are known.
+        are_complete: whether all blocks are known.
     """
 
     __slots__ = ("_hashes", "_is_settled", "_state", "are_complete", "size")
@@ -81,23 +81,23 @@ class Samples:
         return max(self.size - BLOCK_BYTES, 0)
 
     def offsets(self) -> list[int]:
-        """Return the offsets of all blocks; those between begin where no page ends."""
+        """Return the offsets of all blocks; none of them crosses a page, except perhaps the last."""
         between = (self.last * number // (BLOCKS - 1) for number in range(BLOCKS - 1))
         return sorted({*(offset - offset % BLOCK_BYTES for offset in between), self.last})
 
     def expect(self, status: os.stat_result) -> bool:
-        """Tell whether the file has the size and time that were seen last."""
+        """Tell whether the file has the size and time of the last check."""
         return self._is_settled and (status.st_size, status.st_mtime_ns) == self._state
 
     def compare(self, blocks: Blocks) -> bool | None:
-        """Compare blocks with those that are known; remember the others if all agree.
+        """Compare blocks with the known ones; if all agree, add the others.
 
         Args:
-            blocks: all of them, or only the last when nothing is known yet.
+            blocks: all blocks, or only the last when nothing is known yet.
 
         Returns:
-            True: the promised content is still there. False: it is not, or nothing proves it.
-            None: a block that is known could not be read.
+            True if the promised content is still there; False if it is not, or if nothing proves
+            it; None if a known block cannot be read.
         """
         size, mtime_ns, read = blocks
         same = (size, mtime_ns) == self._state
@@ -118,7 +118,7 @@ class Samples:
         return True
 
     def _adopt(self, blocks: Blocks, same: bool) -> None:
-        """Expect this size and time from now on: what comes later must be compared again."""
+        """Expect this size and time from now on: another change must be compared again."""
         age = time.time_ns() - blocks.mtime_ns
         self._is_settled = (same and self._is_settled) or age >= _SETTLED_NS
         self._state = (blocks.size, blocks.mtime_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Suffix of a file by its content-coding, in the order in which equals are preferred.
+#: File suffix by content-coding, in the order of preference among equals.
 SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 
 

@@ -1,4 +1,4 @@
-"""What a source is: the one question that a host asks of the disk."""
+"""The protocol of sources: a lookup goes in, a representation or an absence comes out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ logger = logging.getLogger("asyncstatic")
 
 @dataclass(slots=True)
 class Opened:
-    """A selected representation and its octets.
+    """A selected representation and its content.
 
     Attributes:
         representation: its facts.
-        content: all its octets, when it is small enough to be held in memory.
-        handle: the open file otherwise. Whoever got this closes it.
-        witnesses: what to look at again before the answer is used another time; empty
-            when it must not be.
-        entry: the cache entry that holds the same representation, if one does.
+        content: all its bytes, when it is small enough to be held in memory.
+        handle: the open file otherwise. The receiver of this object closes it.
+        witnesses: the stamps that must be unchanged when this is used again; empty when it must
+            not be cached.
+        entry: the cache entry that holds the same representation, if there is one.
     """
 
     representation: Representation
@@ -35,12 +35,12 @@ class Opened:
     entry: CacheEntry | None = None
 
     def close(self) -> None:
-        """Give the handle back, if there is one."""
+        """Close the handle, if there is one."""
         if self.handle is not None:
             self.handle.close()
 
     def shared(self) -> Opened:
-        """Return the same representation for one more user, who closes it by itself."""
+        """Return the same representation for one more user, which closes it separately."""
         if self.handle is None:
             return self
         return replace(self, handle=self.handle.again())
@@ -50,16 +50,16 @@ Found: TypeAlias = Opened | Folder | Absence
 
 
 class Source(Protocol):
-    """Where representations come from. Sources nest: one may wrap another."""
+    """Finds representations. Sources nest: one may wrap another."""
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer without waiting for a disk; None when that cannot be."""
+        """Look a file up without waiting for the disk; None when that is impossible."""
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer, waiting in a thread where that is needed."""
+        """Look a file up, and wait for the disk in a thread if necessary."""
 
     def close(self) -> None:
-        """Give back everything that is held open."""
+        """Close all handles and threads."""
 
 
 _MISSING = frozenset(
@@ -79,19 +79,19 @@ _OVERLOADED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 def is_missing(error: OSError) -> bool:
-    """Tell whether an error says that there is nothing public under a name."""
+    """Tell whether an error means that there is nothing public under a name."""
     return error.errno in _MISSING
 
 
 def is_forbidden(error: OSError) -> bool:
-    """Tell whether an error says that we may not read what is there."""
+    """Tell whether an error means that this process may not read the file."""
     return error.errno in _FORBIDDEN
 
 
 def absence_of(error: OSError) -> Absence:
-    """Turn an error of the operating system into an answer; the only place that does.
+    """Turn an error of the operating system into an absence; the only place that does.
 
-    Nothing of its text reaches a client. What we cannot explain is logged.
+    Nothing of its text reaches a client. An unexpected error is logged.
     """
     if is_missing(error):
         return Absence.MISSING
@@ -99,5 +99,5 @@ def absence_of(error: OSError) -> Absence:
         return Absence.FORBIDDEN
     if error.errno in _OVERLOADED:
         return Absence.OVERLOADED
-    logger.error("reading failed: %s", str(error))  # the text: an error keeps handles alive
+    logger.error("reading failed: %s", str(error))  # only the text: an error keeps handles alive
     return Absence.BROKEN

@@ -1,4 +1,4 @@
-"""A page of the root that stands in for what is missing: a site's own ``404.html``."""
+"""The not-found page: a site's own ``404.html``, sent for every missing name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from asyncstatic.http.model import Absence, Lookup
 
 
 class StandIn:
-    """A source that has one page for all that another has not.
+    """A source that returns the not-found page for names that another source does not have.
 
-    The page is looked up like any file, negotiated codings included, so it follows a deploy.
-    Where the root does not have it either, what is missing stays missing.
+    The page is looked up like any file, with its codings, so it follows a deploy. If the root does
+    not have the page either, the name stays missing.
 
     Args:
-        source: what is asked first.
-        page: the name of the page below the root.
-        missing: what counts as missing; more than one where they must look alike.
+        source: is asked first.
+        page: the path of the page below the root.
+        missing: the absences that get the page; several where they must look alike.
     """
 
     def __init__(self, source: Source, page: str, missing: frozenset[Absence]) -> None:
@@ -26,7 +26,7 @@ class StandIn:
         self._missing = missing
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer without waiting for a disk; None when that cannot be."""
+        """Look a file up without waiting for the disk; None when that is impossible."""
         found = self._source.open_nowait(lookup)
         if not self._is_missing(found):
             return found
@@ -34,7 +34,7 @@ class StandIn:
         return None if page is None else _standing_in(page)
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer, waiting in a thread where that is needed."""
+        """Look a file up, and wait for the disk in a thread if necessary."""
         found = await self._source.open(lookup)
         if not self._is_missing(found):
             return found
@@ -43,7 +43,7 @@ class StandIn:
         return _standing_in(page or await self._source.open(page_lookup))
 
     def close(self) -> None:
-        """Give back everything that is held open."""
+        """Close the source."""
         self._source.close()
 
     def _is_missing(self, found: Found | None) -> bool:
@@ -54,7 +54,7 @@ class StandIn:
 
 
 def _standing_in(page: Found) -> Found:
-    """The page as a stand-in: without its cache entry, which answers for the page itself."""
+    """Mark the page as the not-found page, without its cache entry: that is for the page itself."""
     if not isinstance(page, Opened):
         return Absence.MISSING
     facts = page.representation._replace(stands_in=True)

@@ -1,10 +1,10 @@
-"""The walk: segments to an open handle with plain POSIX calls, one component at a time.
+"""Resolve a name by a walk: plain POSIX calls, one path component at a time.
 
-Every component is opened relative to the handle of the directory before it, with O_NOFOLLOW.
-So nothing is checked by name and opened by name later: a directory that is swapped for a link
-in between is simply not followed. Links are read and followed by us: ``..`` pops our own stack
-of handles and cannot leave the root. An absolute link begins again at the root's handle when its
-text begins with a name of the root (`rootnames`); every other one leaves the root.
+Every component is opened relative to the handle of the directory before it, with O_NOFOLLOW. So no
+name is checked first and opened later, and a directory that is swapped for a link in between is
+not followed. The walk reads and follows links itself: ``..`` pops its own stack of handles and
+cannot leave the root. An absolute link starts again at the root's handle when its text begins with
+a name of the root (`rootnames`); every other absolute link leaves the root.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from asyncstatic.files.rootnames import below_root
 
 _MAX_LINKS = 40  # path_resolution(7)
 _HERE, _UP = b".", b".."
-# What O_NOFOLLOW says of a link: Linux and macOS, with O_DIRECTORY, FreeBSD.
+# Errors of O_NOFOLLOW at a link: on Linux and macOS, with O_DIRECTORY, on FreeBSD.
 _PERHAPS_A_LINK = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 
 
 class WalkResolver:
-    """Opens below a root wherever openat(2) exists, as strictly as openat2 does.
+    """Opens files below a root wherever openat(2) exists, as strictly as openat2 does.
 
     Args:
-        root: the tree's root, shared with other resolvers if need be.
+        root: the tree's root; other resolvers may share it.
         symlinks: "deny" refuses every link (ELOOP); "within_root" follows links that stay inside,
-            absolute ones too; "follow" leaves it to the kernel, **without any containment**.
-        allowed: the name policy for the place a followed link leads to; not asked by "follow".
+            absolute ones too; "follow" lets the kernel follow them, **without any containment**.
+        allowed: the name policy for the target of a followed link; not used by "follow".
     """
 
     name = "walk"
@@ -49,10 +49,10 @@ class WalkResolver:
         self._allowed = allowed
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Return a handle for `segments`: see `Resolver.open`.
+        """Return a descriptor for `segments`; see `Resolver.open`.
 
-        With `cached_only` it always raises BlockingIOError: openat(2) cannot promise not to
-        wait for a disk, so a walk belongs in a thread.
+        With `cached_only` it always raises BlockingIOError: openat(2) cannot promise not to wait
+        for the disk, so a walk belongs in a thread.
         """
         if cached_only:
             raise fault(errno.EAGAIN)
@@ -72,15 +72,15 @@ class WalkResolver:
         return fd
 
     def beneath(self, root: Root) -> WalkResolver:
-        """Return one that opens below another root by the same rules."""
+        """Return a resolver for another root, with the same rules."""
         return WalkResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Let the root go."""
+        """Close the root."""
         self.root.close()
 
     def _allows(self, names: list[bytes], fd: int) -> bool:
-        """Ask the name policy; `fd` is closed unless the answer is yes."""
+        """Apply the name policy; close `fd` if it refuses."""
         allowed = False
         try:
             allowed = self._allowed(tuple(map(decoded, names)))
@@ -91,12 +91,12 @@ class WalkResolver:
 
 
 def decoded(name: bytes) -> str:
-    """Return a name on disk as text; octets that are no UTF-8 become lone surrogates."""
+    """Return a name on disk as text; bytes that are not UTF-8 become lone surrogates."""
     return name.decode("utf-8", "surrogateescape")
 
 
 class _Walk:
-    """One lookup: the names entered so far, a handle for each, and what is left to resolve."""
+    """One lookup: the names entered so far, a handle for each, and the names still to resolve."""
 
     __slots__ = ("_below_root", "_follow", "_handles", "_pending", "links", "names")
 
@@ -116,7 +116,7 @@ class _Walk:
         self.links = 0
 
     def run(self) -> int:
-        """Resolve what is pending; return the handle of the last component."""
+        """Resolve the pending names; return the descriptor of the last component."""
         while True:
             name = self._pending.pop()
             last = not self._pending
@@ -151,7 +151,7 @@ class _Walk:
         release(self._handles.pop())
 
     def _step(self, name: bytes, flags: int, *, again: bool = True) -> int | None:
-        """Open one component; None when it is a link, whose target is pending now."""
+        """Open one component; None when it is a link, whose target is now pending."""
         directory = self._handles[-1]
         try:
             return kernel.openat(directory, name, flags | kernel.NOFOLLOW)
@@ -179,7 +179,7 @@ class _Walk:
         self._pending.extend(reversed(parts))
 
     def _back_to_root(self, target: bytes) -> list[bytes]:
-        """Go back to the root's handle; return what an absolute link names below it."""
+        """Go back to the root's handle; return the names of an absolute link below it."""
         parts = self._below_root(target)
         if parts is None:
             raise fault(errno.EXDEV)

@@ -1,8 +1,8 @@
-"""Resolving on Windows, which has no openat: open first, then ask the handle where it is.
+"""Resolve a name on Windows, which has no openat: open first, then check where the handle is.
 
-What is vetted is the handle that will be read, not a name, so there is no race between check and
-use. It is weaker than the other resolvers in one way: a file outside the root may be *opened*
-(never read) before it is refused. Not tested on every change: the project's CI runs on Linux.
+The check is made on the handle that will be read, not on a name, so there is no race between check
+and use. It is weaker than the other resolvers in one way: a file outside the root may be *opened*
+(never read) before it is refused. CI runs on Linux, so this module is not tested on every change.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from asyncstatic.files.root import (
 
 
 class FinalPathResolver:
-    """Opens below a root by full path and verifies the handle's final path.
+    """Opens a file below a root by its full path, and verifies the final path of the handle.
 
     The final path must spell the segments exactly, so case aliases and short (8.3) names are
-    refused with ENOENT; under "within_root" a link may lead elsewhere below the root. Every
-    lookup may wait for a disk, so `cached_only` always raises BlockingIOError.
+    refused with ENOENT. Under "within_root" a link may lead elsewhere below the root. Every lookup
+    may wait for the disk, so `cached_only` always raises BlockingIOError.
     """
 
     name = "walk"
@@ -37,7 +37,7 @@ class FinalPathResolver:
         self._allowed = allowed
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Return a handle for `segments`: see `Resolver.open`."""
+        """Return a descriptor for `segments`; see `Resolver.open`."""
         if cached_only:
             raise fault(errno.EAGAIN)
         relative_path(segments)
@@ -53,11 +53,11 @@ class FinalPathResolver:
         return fd
 
     def beneath(self, root: Root) -> FinalPathResolver:
-        """Return one that opens below another root by the same rules."""
+        """Return a resolver for another root, with the same rules."""
         return FinalPathResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Let the root go."""
+        """Close the root."""
         self.root.close()
 
     def _vet(self, root: str, segments: Segments, final: str) -> None:

@@ -1,4 +1,4 @@
-"""Witnesses: what must be as it was for an answer to be given once more."""
+"""Stamps: a path with its identity. A cached answer holds while all its stamps are unchanged."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from asyncstatic.files.handle import identity_of
 from asyncstatic.files.memory import BoundedDict
 from asyncstatic.http.model import Identity
 
-_DIRECTORIES = 1024  # remembered at the same time
+_DIRECTORIES = 1024  # stamps that are held
 
 
 class Witness(NamedTuple):
-    """A path and what it was: while all witnesses are unchanged, an answer still holds."""
+    """A stamp: a path, and the identity of the file or directory that was found there."""
 
     path: str
     identity: Identity
 
 
 def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
-    """Ask stat(2) about each path, by name, as the next lookup would."""
+    """Check each path by stat(2): by name, as the next lookup would."""
     stat = kernel.stat
     for path, identity in witnesses:
         try:
@@ -35,23 +35,23 @@ def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
 
 
 def _is_same(identity: Identity, now: os.stat_result) -> bool:
-    """Compare with what `identity_of` would return, without making that."""
+    """Compare an identity with a stat result, without making a second identity."""
     return identity == (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
 def lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:
-    """Return them, or none where one could change without showing it."""
+    """Return the stamps, or none if a file could still change without a change of its stamp."""
     now_ns = time.time_ns()
     return () if any(witness.identity.racy(now_ns) for witness in witnesses) else witnesses
 
 
 class DirectoryWitnesses:
-    """The directories of a tree: what a new or removed sidecar or index would change.
+    """The stamps of a tree's directories, which a new or removed sidecar or index would change.
 
-    All files of a directory share its witness: memory that is used together stays warm.
+    All files of a directory share one stamp object, so the processor's caches stay warm.
 
     Args:
-        path: the tree.
+        path: the path of the tree.
     """
 
     def __init__(self, path: str) -> None:
@@ -59,14 +59,14 @@ class DirectoryWitnesses:
         self._known: BoundedDict[tuple[str, ...], Witness] = BoundedDict(_DIRECTORIES)
 
     def path_of(self, directory: tuple[str, ...]) -> str:
-        """Name a directory below the tree."""
+        """Return the path of a directory below the tree."""
         return "/".join((self._path, *directory))
 
     def of(self, directory: tuple[str, ...]) -> Witness:
-        """Look at a directory below the tree, by its path.
+        """Return the present stamp of a directory below the tree.
 
         Raises:
-            OSError: it is not there, or may not be looked at.
+            OSError: the directory is missing, or stat is refused.
         """
         known = self._known.get(directory)
         path = self.path_of(directory) if known is None else known.path
