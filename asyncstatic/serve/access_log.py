@@ -1,8 +1,8 @@
-"""The access log: one `Access` per request, three formats, and the file that lines go to.
+"""The access log: one `Access` per request, three formats, and the file that the lines go to.
 
-A client chooses its request line, Referer and User-Agent. So a line escapes everything outside
-printable ASCII, and quotes and backslashes, as nginx does: a client cannot end a line, forge one,
-or send a control sequence to the terminal that shows it.
+A client chooses its request line, Referer and User-Agent. So a line escapes quotes, backslashes and
+everything outside printable ASCII, as nginx does: a client cannot end a line, forge one, or send a
+control sequence to the terminal that shows it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _errors = logging.getLogger("asyncstatic")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One request, as the log tells it.
+    """One finished request, for the log.
 
     Attributes:
         time: when the request ended, in seconds since the epoch.
@@ -66,7 +66,7 @@ def escape(value: bytes) -> str:
 
 
 def common(access: Access) -> str:
-    """The Common Log Format of the NCSA and Apache httpd."""
+    """Format a line in the Common Log Format of the NCSA and Apache httpd."""
     return (
         f'{access.client} - - [{_local(int(access.time))}] "{escape(access.request)}" '
         f"{access.status} {access.sent}"
@@ -74,14 +74,14 @@ def common(access: Access) -> str:
 
 
 def combined(access: Access) -> str:
-    """The format ``combined`` of nginx: `common`, then Referer and User-Agent."""
+    """Format a line as nginx's ``combined``: `common`, then Referer and User-Agent."""
     referrer = _DASH if access.referrer is None else access.referrer
     agent = _DASH if access.user_agent is None else access.user_agent
     return f'{common(access)} "{escape(referrer)}" "{escape(agent)}"'
 
 
 def as_json(access: Access) -> str:
-    """One JSON object in ASCII; each byte of a value that a client sent is one character."""
+    """Format a line as a JSON object in ASCII; each byte that a client sent is one character."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(access.time))
     return json.dumps(
         {
@@ -111,7 +111,7 @@ def _text(value: bytes | None) -> str | None:
 
 @lru_cache(maxsize=4)
 def _local(seconds: int) -> str:
-    """A time in the local zone, such as 28/Nov/2026:21:57:03 +0000."""
+    """Format a time in the local zone, such as 28/Nov/2026:21:57:03 +0000."""
     local = time.localtime(seconds)
     minutes = local.tm_gmtoff // 60
     return (
@@ -130,7 +130,7 @@ def field(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def first_line(octets: bytes) -> bytes:
-    """Return the request line of received bytes, or what there is of it; b"-" without one."""
+    """Return the request line of received bytes, perhaps incomplete; b"-" without one."""
     return octets.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r") or _DASH
 
 
@@ -146,12 +146,12 @@ def client_of(peer: Any) -> str:
 
 
 class LogFile(logging.FileHandler):
-    """Appends to a file. When the file was renamed or removed, as by logrotate, opens a new one.
+    """Appends to a file, and opens a new one when the file was renamed or removed (logrotate).
 
-    A file that cannot be opened anew, as in a sandbox, leaves the log in the old one.
+    Where no new file can be opened, as in a sandbox, the log stays in the old one.
 
     Args:
-        path: of the file.
+        path: the path of the file.
 
     Raises:
         OSError: the file cannot be opened.
@@ -171,7 +171,7 @@ class LogFile(logging.FileHandler):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say once that lines are lost; requests are answered all the same."""
+        """Report once that lines are lost; requests are still answered."""
         if not self._has_failed:
             self._has_failed = True
             _errors.error("access log %s: %r; lines are lost", self.baseFilename, sys.exc_info()[1])

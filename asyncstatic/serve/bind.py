@@ -1,4 +1,4 @@
-"""Where to listen: the forms of ``--bind``, the sockets they make, and the URLs they lead to.
+"""Listening: the forms of ``--bind``, the sockets that they make, and the URLs of these.
 
 =====================  ====================================================================
 ``HOST:PORT``          an address or a name; ``[::1]:8000`` for IPv6; port 0 for any free one
@@ -28,14 +28,14 @@ from asyncstatic.values import printable
 _DEFAULT_PORT = "8000"
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = {"0.0.0.0": _LOOPBACK, "::": "::1"}  # noqa: S104 - a comparison
-BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit too
+BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit as well
 
 
 def checked_bind(text: str) -> str:
-    """Return a ``--bind`` in full: ``unix:PATH``, ``fd://NUMBER`` or ``HOST:PORT``.
+    """Return the full form of a ``--bind``: ``unix:PATH``, ``fd://NUMBER`` or ``HOST:PORT``.
 
     Raises:
-        SettingsError: one line that says which form is needed.
+        SettingsError: the form is wrong; the message, one line, names the right one.
     """
     label = f"--bind {printable(text)}"
     if text.startswith("unix:"):
@@ -94,7 +94,7 @@ def _hint_for_host(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a socket can be reached.
+    """The address of a socket, for people.
 
     Attributes:
         url: a URL that can be opened, or ``unix:PATH``.
@@ -113,8 +113,8 @@ class Listening:
     """Sockets that listen.
 
     Attributes:
-        sockets: in the form that Hypercorn has for them.
-        places: where each can be reached.
+        sockets: the sockets, in the form that Hypercorn takes.
+        places: the address of each.
     """
 
     sockets: Sockets
@@ -126,12 +126,12 @@ def listening(binds: tuple[str, ...], *, tls: bool, mode: int | None = None) -> 
     """Listen on addresses, and remove the Unix sockets at the end.
 
     Args:
-        binds: as `checked_bind` returns them.
+        binds: the addresses, as `checked_bind` returns them.
         tls: whether the sockets are for HTTPS.
         mode: permissions of Unix sockets; the umask decides if None.
 
     Raises:
-        OSError: an address cannot be had; the message is one line that names it.
+        OSError: the server cannot listen on an address; the message, one line, names it.
     """
     made: list[socket.socket] = []
     files: list[tuple[str, tuple[int, int]]] = []
@@ -177,7 +177,7 @@ def _tcp_socket(bind: str) -> socket.socket:
         if os.name == "posix":  # elsewhere it lets two servers have one port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host.strip("[]"), int(port)))
-        sock.listen(BACKLOG)  # two sockets may be bound to a port: it is listen(2) that decides
+        sock.listen(BACKLOG)  # two sockets may be bound to one port; only listen(2) fails
     except BaseException:
         sock.close()
         raise
@@ -187,7 +187,7 @@ def _tcp_socket(bind: str) -> socket.socket:
 def _inherited_socket(number: int) -> socket.socket:
     sock = socket.socket(fileno=number)
     if sock.type != socket.SOCK_STREAM:
-        sock.detach()  # not ours to close
+        sock.detach()  # the socket belongs to the parent
         raise OSError(errno.EPROTOTYPE, "not a stream socket")
     sock.listen(BACKLOG)
     return sock
@@ -198,7 +198,7 @@ def _unix_socket(path: str, mode: int | None) -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
     _make_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A socket file has the mode 0777 less the umask from the moment that it exists (unix(7)).
+    # A socket file is created with the mode 0777 less the umask (unix(7)).
     umask = None if mode is None else os.umask(0o777 & ~mode)
     try:
         sock.bind(path)
@@ -213,14 +213,14 @@ def _unix_socket(path: str, mode: int | None) -> socket.socket:
 
 
 def _make_way(path: str) -> None:
-    """Remove a socket that no server listens on any more.
+    """Remove a stale socket file: no server listens on it any more.
 
     Raises:
-        OSError: a server listens on it, or it is no socket.
+        OSError: a server listens on it, or the file is not a socket.
     """
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.EEXIST, "a file that is no socket is there")
+            raise OSError(errno.EEXIST, "a file that is not a socket is there")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -231,7 +231,7 @@ def _make_way(path: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        except BlockingIOError:  # its queue is full, so somebody listens
+        except BlockingIOError:  # its queue is full, so a server listens
             pass
     raise OSError(errno.EADDRINUSE, "in use by a running server")
 
@@ -242,7 +242,7 @@ def _identity(path: str) -> tuple[str, tuple[int, int]]:
 
 
 def _remove(path: str, identity: tuple[int, int]) -> None:
-    """Remove our socket, unless another server has put its own there."""
+    """Remove our socket file, unless another server has replaced it by its own."""
     with suppress(OSError):  # in a sandbox nothing can be removed; the next server replaces it
         if _identity(path)[1] == identity:
             os.unlink(path)

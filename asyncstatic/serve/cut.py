@@ -1,9 +1,9 @@
-"""Transfers that we cut: the content cannot be finished, and the client must be able to see that.
+"""Cut transfers: the content cannot be finished, and the client must be able to notice.
 
-Each is reported in one line of our own log, which names the file and how much was sent. To an ASGI
-server an app can say "close this connection" only by raising an exception, and the server then logs
-a traceback, as if the app had a bug. So records about `TransferAborted` are dropped from the logs of
-Hypercorn and Uvicorn: ours says more.
+Each is reported in one line of our own log, which names the file and how much was sent. An ASGI app
+can make its server close a connection only by raising an exception. The server then logs a
+traceback, as if the app had a bug. So records about `TransferAborted` are dropped from the logs of
+Hypercorn and Uvicorn; our line says more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncstatic.http.model import ResponsePlan
 
 _REASONS: dict[type[Exception], str] = {
     PoolBusyError: "the disk did not answer in time",
-    TimeoutError: "the client took nothing until its deadline",
+    TimeoutError: "the client read nothing until its deadline",
 }
 _SERVER_LOGS = ("hypercorn.error", "uvicorn.error")
 
@@ -26,15 +26,15 @@ class TransferAborted(Exception):  # noqa: N818 - it names what happened, and is
 
 
 def report_cut(plan: ResponsePlan, opened: Opened | None, sent: int, error: Exception) -> str:
-    """Log that a transfer ends too early, and return why; the caller raises `TransferAborted`.
+    """Log that a transfer ends too early, and return the reason; the caller raises TransferAborted.
 
-    A client that takes nothing until its deadline has cut the transfer itself: that is no warning.
+    A client that reads nothing until its deadline has caused that itself: it is not a warning.
 
     Args:
-        plan: what should have been sent.
-        opened: what its content is of.
+        plan: the response.
+        opened: the representation.
         sent: bytes of content that were sent, or wait to be sent.
-        error: why there is no more.
+        error: the error that ended the transfer.
     """
     name = "/".join(("", *opened.representation.segments)) if opened is not None else "a response"
     length = "an unknown number of" if plan.length is None else plan.length
@@ -42,12 +42,12 @@ def report_cut(plan: ResponsePlan, opened: Opened | None, sent: int, error: Exce
     level = logging.INFO if isinstance(error, TimeoutError) else logging.WARNING
     logger.log(level, "cut %a after %d of %s bytes: %s", name, sent, length, reason)
     for log in map(logging.getLogger, _SERVER_LOGS):
-        log.addFilter(_without_reported)  # again and again: a new configuration may drop it
+        log.addFilter(_without_reported)  # every time, because a new configuration may drop it
     return reason
 
 
 def _without_reported(record: logging.LogRecord) -> bool:
-    """Keep a record unless it is about a transfer that was reported."""
+    """Drop a record about a transfer that was reported."""
     return not (record.exc_info and _is_reported(record.exc_info[1]))
 
 

@@ -1,4 +1,4 @@
-"""Hypercorn behind the direct lane: its configuration, counts and log, and its server."""
+"""Hypercorn behind the direct entry: its configuration, counters, log and server."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Hypercorn:
     """The full server of `asyncstatic serve`, for one worker.
 
     Args:
-        app: as Hypercorn wraps it.
-        config: for both lanes.
-        context: counts requests, and says when this worker ends.
-        state: what the app's lifespan keeps for its requests.
+        app: the app, as Hypercorn wraps it.
+        config: holds for the direct entry and for Hypercorn.
+        context: counts requests, and tells when this worker ends.
+        state: the state that the app's lifespan hands to its requests.
         mounts: the roots of the app.
-        limit_concurrency: connections at the same time, in both lanes. None: no limit.
-        direct: False to have every connection at once.
+        limit_concurrency: the most connections at the same time, in both. None: no limit.
+        direct: False hands every connection to Hypercorn at once.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class Hypercorn:
         self.entry = DirectEntry(mounts, self, direct=direct)
 
     def is_full(self, connections: int) -> bool:
-        """Tell whether as many connections are there as there may be."""
+        """Tell whether the limit of connections is reached."""
         return connections >= self._limit
 
     def fields(self) -> Iterable[tuple[bytes, bytes]]:
-        """Date, Server, Alt-Svc: as configured."""
+        """Return Date, Server and Alt-Svc, as configured."""
         return self._config.response_headers("h11")
 
     def observe(self, exchange: Exchange) -> None:
-        """Count towards ``max_requests``, and log."""
+        """Count an exchange towards ``max_requests``, and log it."""
         context = self._context
         if context.max_requests is not None:
             context.requests += 1
@@ -106,12 +106,12 @@ class Hypercorn:
         self._log.write(Entry(access, headers, response, address, scheme))
 
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
-        """Start a server on a connection whose beginning was read already."""
+        """Let Hypercorn go on with a connection, of which some bytes were read already."""
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = _HandedOver(self.entry, transport, reader, self._serve)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        transport.resume_reading()  # before the reader is fed: it may pause again
+        transport.resume_reading()  # before the reader is fed, because that may pause it again
         if octets:
             reader.feed_data(octets)
         if eof:
@@ -128,22 +128,22 @@ class Hypercorn:
             )
 
     async def stop(self) -> None:
-        """Let what is under way finish, then cut it off."""
+        """Let requests finish for the graceful timeout, then cut them off."""
         timeout = self._config.graceful_timeout
         await self._context.terminated.set()
         self.entry.close()
         await self.entry.registry.closed(timeout)
-        if self._tasks:  # apps that go on without their client
+        if self._tasks:  # apps that run on without their client
             _, late = await asyncio.wait(self._tasks, timeout=timeout)
             for task in late:
                 task.cancel()
 
 
 class _HandedOver(asyncio.StreamReaderProtocol):
-    """A connection that Hypercorn has; it stays one of the lane's, to be watched.
+    """A connection that was handed to Hypercorn; the registry still watches it.
 
-    Hypercorn waits without end for a client that does not read what is written to it, even when
-    it closes. Here such a client has the same time as in the direct lane.
+    Hypercorn by itself waits without end for a client that does not read, even when it closes.
+    Here such a client has the same deadline as in the direct entry.
     """
 
     def __init__(
@@ -165,12 +165,12 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Go on writing: the client has taken what was written before."""
+        """Go on writing: the client has read enough."""
         self._since = asyncio.get_running_loop().time()
         super().resume_writing()
 
     def expire(self, now: float) -> None:
-        """Drop a client that takes nothing of what waits for it."""
+        """Drop a client that reads nothing of the data that waits for it."""
         so_far = taken(self._connection)
         if so_far != self._taken or not waiting(self._connection):
             self._taken, self._since = so_far, now
@@ -178,7 +178,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
             reset(self._connection)
 
     def finish(self) -> None:
-        """Hypercorn knows that it ends, and closes what is idle."""
+        """Do nothing: Hypercorn itself closes idle connections at a shutdown."""
 
     def abort(self) -> None:
         """Close at once."""

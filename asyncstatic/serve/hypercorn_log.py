@@ -1,8 +1,8 @@
-"""The access log beside Hypercorn: one line per request of the direct entry and of Hypercorn's.
+"""The access log beside Hypercorn: one line per request, of the direct entry and of Hypercorn.
 
-Hypercorn by itself writes its line when a response is complete, so a download that the client
-gives up has none, and it writes decoded paths, which can hold line ends. Here `Requests` follows
-the events of each stream, and Hypercorn's own calls are silenced (`quiet`).
+Hypercorn by itself writes a line only when a response is complete, so an abandoned download has
+none. It also writes decoded paths, which can hold line ends. Here `Requests` follows the events of
+each stream, and Hypercorn's own lines are silenced (`quiet`).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Entry(NamedTuple):
-    """One request and its end.
+    """One finished request, with all that a log format may need.
 
     Attributes:
-        access: for our formats.
+        access: the record for our formats.
         headers: fields of the request.
         response: fields of the response; None when none was begun.
-        peer: the client as ASGI has it.
+        peer: the client, in the form of ASGI.
         scheme: "http" or "https"; "ws" or "wss" for a WebSocket.
     """
 
@@ -53,16 +53,16 @@ class HypercornLog:
     """Writes the access log that a Hypercorn configuration asks for.
 
     ``config.accesslog`` names a file or a logger. ``config.access_log_format`` is "common",
-    "combined" or "json"; Hypercorn's own default stands for "combined". Any other format, and a
-    ``logger_class`` with an ``access`` method of its own, is Hypercorn's: it gets path, query and
-    fields with everything outside printable ASCII escaped.
+    "combined" or "json"; Hypercorn's own default stands for "combined". For any other format, or a
+    ``logger_class`` with its own ``access`` method, Hypercorn's logger writes the line: it gets
+    path, query and fields with everything outside printable ASCII escaped.
 
     Args:
         config: of the server; not changed.
         spawn: runs a coroutine of Hypercorn's logger.
 
     Attributes:
-        active: whether there is anything to write to.
+        active: whether the log has a destination.
 
     Raises:
         OSError: the file cannot be opened.
@@ -110,7 +110,7 @@ class HypercornLog:
 def _prepare(logger: logging.Logger, config: Config) -> None:
     """Let Hypercorn's logger write bare lines to the file that the configuration names.
 
-    A logger of the user's own, or one set up by ``logconfig``, stays as it is.
+    A logger that the user made, or that ``logconfig`` set up, stays unchanged.
     """
     if not isinstance(config.accesslog, str) or config.logconfig or config.logconfig_dict:
         return
@@ -129,7 +129,7 @@ def _prepare(logger: logging.Logger, config: Config) -> None:
 
 @dataclass(slots=True)
 class _Request:
-    """One request that is under way."""
+    """A request that has no complete response yet."""
 
     line: bytes
     headers: Headers
@@ -141,11 +141,11 @@ class _Request:
 
 
 class Requests:
-    """The requests of one connection of Hypercorn's, by stream.
+    """The open requests of one Hypercorn connection, by stream.
 
     Args:
         log: gets a line when a request ends.
-        peer: the client as ASGI has it.
+        peer: the client, in the form of ASGI.
         tls: whether the connection is encrypted.
     """
 
@@ -175,7 +175,7 @@ class Requests:
             request.sent += len(event.data)
 
     def sent(self, event: Event) -> None:
-        """Write a line when the part that was sent is the last; of a WebSocket, the handshake."""
+        """Write a line after the last part of a response, or after the handshake of a WebSocket."""
         request = self._open.get(event.stream_id)
         if request is None:
             return
@@ -184,7 +184,7 @@ class Requests:
             self.end(event.stream_id)
 
     def refuse(self, line: bytes, status: int, stream_id: int | None = None) -> None:
-        """Write a line for what never became a request, or note how a request is refused."""
+        """Write a line for a malformed request, or note the status that refuses a request."""
         request = self._open.get(stream_id) if stream_id is not None else None
         if request is None:
             self._write(_Request(line, [], False, status=status))
@@ -196,8 +196,8 @@ class Requests:
 
         Args:
             stream_id: of the request.
-            unsent: bytes of its content that never left.
-            by_us: False when the client left; decides the status if no response was begun.
+            unsent: bytes of its content that were never sent.
+            by_us: False when the client left. It decides the status if no response was begun.
         """
         request = self._open.pop(stream_id, None)
         if request is not None:
@@ -206,7 +206,7 @@ class Requests:
             self._write(request)
 
     def end_all(self) -> None:
-        """Write the lines of all requests that the end of the connection cuts short."""
+        """Write the lines of all requests that the end of the connection interrupts."""
         for stream_id in tuple(self._open):
             self.end(stream_id, by_us=True)
 
@@ -239,7 +239,7 @@ def access_of(line: bytes, headers: Headers, **rest: Any) -> Access:
 
 
 class _Quiet:
-    """A logger of Hypercorn's that writes no access lines: ours are written elsewhere."""
+    """Hypercorn's logger without access lines: `HypercornLog` writes them."""
 
     def __init__(self, log: Logger, access_log: HypercornLog) -> None:
         self._log = log
@@ -253,14 +253,14 @@ class _Quiet:
 
 
 def quiet(config: Config, log: HypercornLog) -> Config:
-    """Return a copy of a configuration for Hypercorn's protocols, whose requests `log` gets."""
+    """Return a copy of a configuration for Hypercorn's protocols, with `log` as the access log."""
     silenced = copy(config)
     silenced._log = cast("Logger", _Quiet(config.log, log))  # noqa: SLF001 - no other way in
     return silenced
 
 
 def requests_of(config: Config, peer: tuple[str, int] | None, tls: bool) -> Requests | None:
-    """Follow the requests of a connection; None when its configuration has no active log."""
+    """Return the record of a connection's requests; None when no access log is active."""
     log = getattr(config.log, "requests_log", None)
     if not isinstance(log, HypercornLog) or not log.active:
         return None

@@ -1,9 +1,9 @@
-"""Manifests: which fingerprinted file a bundler made of which source.
+"""Manifests: a bundler's list of the fingerprinted files that it made of each source file.
 
-Three forms are read: Vite's ``.vite/manifest.json``; a plain object of logical name ->
-file name, as webpack's plugins and esbuild scripts write it; and the ``{"paths": {...}}`` of
-Django and WhiteNoise. A file named in a manifest *and* carrying a fingerprint in its name is
-proven never to change under that name; nothing is guessed from a name alone.
+Three forms are read: Vite's ``.vite/manifest.json``; a plain object of logical name -> file name,
+as webpack's plugins and esbuild scripts write it; and the ``{"paths": {...}}`` of Django and
+WhiteNoise. A file that a manifest names *and* that carries a fingerprint in its name is proven
+never to change under that name. A name alone proves nothing.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from asyncstatic.settings import SettingsError
 # of them a digit or a capital, between a separator and the suffix.
 _FINGERPRINT = re.compile(r"[.~_-](?=[A-Za-z0-9_-]*[0-9A-Z])[A-Za-z0-9_-]{6,}\.[^/]+")
 _SCRIPTS_AND_STYLES = (".js", ".mjs", ".css")
-_RECHECK = 0.25  # seconds between two looks at the manifest files, as at the root itself
+_RECHECK = 0.25  # seconds between two checks of the manifest files, as of the root itself
 _INTEGRITY = re.compile(r"(?:sha(?:256|384|512)-[A-Za-z0-9+/=_-]+ ?)+")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one or several manifests say; all names are relative to the root.
+    """The content of one or several manifests; all names are relative to the root.
 
     Attributes:
         files: logical name -> file name.
@@ -54,27 +54,28 @@ class Manifest:
     proven: frozenset[str] = frozenset()
 
     def proves(self, segments: tuple[str, ...]) -> bool:
-        """Tell whether what has this path never changes under it."""
+        """Tell whether the file at this path never changes."""
         return "/".join(segments) in self.proven
 
 
 class Manifests:
-    """The manifests of a root, read anew when a build or a deploy has replaced them.
+    """The manifests of a root, read again when a build or a deploy has replaced them.
 
-    They are looked at and read in a thread, at most a few times a second and only while
-    something asks. One that cannot be read, because it is being written, changes nothing.
+    A thread checks and reads them, at most a few times a second and only when they are used. A
+    manifest that cannot be read, because it is being written, changes nothing.
 
     Args:
-        root: the directory they are below, and name files in; may be a link that is swapped.
-        paths: of the files; none for a root without.
-        recheck: seconds between two looks.
+        root: the directory of the manifests and of the files that they name; may be a link that a
+            deploy swaps.
+        paths: of the manifests, below the root; may be empty.
+        recheck: seconds between two checks.
         monotonic: the clock, in seconds.
 
     Raises:
         SettingsError: as `read_manifests`.
 
     Attributes:
-        present: what they said when last read.
+        present: the content when it was last read.
     """
 
     def __init__(
@@ -95,17 +96,17 @@ class Manifests:
         self._next_look = monotonic() + recheck
 
     async def renewed(self) -> Manifest:
-        """Return what they say now."""
+        """Return the present content, read again if a file has changed."""
         look = self._begin_look()
         if look is not None:
             await asyncio.shield(look)  # a client that leaves does not end it
         return self.present
 
     def proof_of(self, segments: tuple[str, ...]) -> bool | None:
-        """Tell whether what has this path never changes under it.
+        """Tell whether the file at this path never changes.
 
-        None: its name carries a fingerprint that no manifest has named yet. When it is time a
-        look is begun, whose outcome the next call sees.
+        None: its name carries a fingerprint that no manifest has named yet. If a check is due it
+        is started in a thread, and the next call sees its outcome.
         """
         self._begin_look()
         if self.present.proves(segments):
@@ -113,7 +114,7 @@ class Manifests:
         return None if segments and _is_fingerprinted(segments[-1]) else False
 
     def _begin_look(self) -> asyncio.Future[None] | None:
-        """Look in a thread, if it is time; one at a time, however long a disk takes."""
+        """Start a check in a thread if one is due; one at a time, however slow the disk is."""
         if not self._paths or self._monotonic() < self._next_look:
             return None
         self._next_look = inf
@@ -133,15 +134,15 @@ class Manifests:
                 self._seen, self._complaint = seen, ""
         except SettingsError as error:
             if str(error) != self._complaint:
-                logger.warning("still with the manifest as it was: %s", error)
+                logger.warning("the manifest stays as it was: %s", error)
             self._complaint = str(error)
 
 
 def _identities(root: str, paths: tuple[str, ...]) -> tuple[Identity, ...] | None:
-    """What is to be compared; None while a file may still be written within one tick.
+    """Return the identities of manifests; None while one may be rewritten within a clock tick.
 
     Raises:
-        SettingsError: one is missing.
+        SettingsError: a manifest is missing.
     """
     try:
         found = tuple(identity_of(os.stat(os.path.join(root, path))) for path in paths)
@@ -152,12 +153,12 @@ def _identities(root: str, paths: tuple[str, ...]) -> tuple[Identity, ...] | Non
 
 
 def read_manifests(root: str, paths: Iterable[str]) -> Manifest:
-    """Read manifests below a root; of a name in several the first counts.
+    """Read manifests below a root; if several hold a name, the first counts.
 
     Scripts and stylesheets that are proven get an integrity value, made from their content.
 
     Raises:
-        SettingsError: a manifest is missing, is no manifest, or names a file that is.
+        SettingsError: a manifest is missing or malformed, or names a file that is missing.
     """
     entries: dict[str, _Entry] = {}
     for path in paths:
@@ -200,13 +201,15 @@ def _read(path: str) -> dict[str, _Entry]:
     except OSError as error:
         raise _unreadable(path, error) from None
     except ValueError as error:
-        raise SettingsError(f"manifest {path}: no JSON: {error}") from None
+        raise SettingsError(f"manifest {path}: not JSON: {error}") from None
     if isinstance(data, dict) and isinstance(data.get("paths"), dict):
         data = data["paths"]
     try:
         return {_name(logical): _entry(value) for logical, value in data.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SettingsError(f"manifest {path}: neither Vite's nor name -> file: {error}") from None
+        raise SettingsError(
+            f"manifest {path}: the form is neither Vite's nor name -> file: {error}"
+        ) from None
 
 
 def _unreadable(path: str, error: OSError) -> SettingsError:
@@ -214,7 +217,7 @@ def _unreadable(path: str, error: OSError) -> SettingsError:
 
 
 def _entry(value: Any) -> _Entry:
-    """One entry: a file name, Vite's object with "file", or webpack's with "src"."""
+    """Read one entry: a file name, Vite's object with "file", or webpack's with "src"."""
     if isinstance(value, str):
         return _Entry(_name(value))
     file = value["file"] if "file" in value else value["src"]
@@ -232,10 +235,10 @@ def _entry(value: Any) -> _Entry:
 
 
 def _name(text: str) -> str:
-    """Check a name, without a slash in front: it becomes part of URLs and of patterns."""
+    """Check a name, and drop a leading slash: the name becomes part of URLs and patterns."""
     name = text.removeprefix("./").lstrip("/")
     if not name or "\\" in name or "\0" in name or "://" in name:
-        raise ValueError(f"no file below the root: {text!r}")
+        raise ValueError(f"not a file below the root: {text!r}")
     return name
 
 
@@ -249,16 +252,14 @@ def _integrity_of(root: str, name: str) -> str:
         with open(os.path.join(root, name), "rb") as file:
             digest = hashlib.file_digest(file, "sha384").digest()
     except OSError as error:
-        raise SettingsError(
-            f"manifest: {name}: {error.strerror}; build the site once more"
-        ) from None
+        raise SettingsError(f"manifest: {name}: {error.strerror}; build the site again") from None
     return "sha384-" + base64.b64encode(digest).decode("ascii")
 
 
 def _collect(entries: Mapping[str, _Entry], logical: str, what: str) -> tuple[str, ...]:
-    """Collect from an entry and all it imports, each once, what is deepest first.
+    """Collect from an entry and all its imports, each once, the deepest first.
 
-    Vite's documented order: the stylesheets of an import come before those of its importer.
+    This is Vite's documented order: the stylesheets of an import come before those of its importer.
     An entry's own file is not among its imports.
     """
     found: dict[str, None] = {}

@@ -1,11 +1,10 @@
-"""Content in pieces, for hosts that take octets: as large as is cheap, as small as must be.
+"""Large content in chunks, for hosts that send bytes.
 
-A piece costs 40 us wherever it goes, so large ones are cheaper: 16 KiB at a time, 10 MiB cost four
-times what they do 256 KiB at a time. But the piece a client does not take stays in memory, and no
-host tells before whether it will: a client that never reads takes megabytes into its socket, as
-fast as any. So the more pieces are under way, the smaller the next. A thousand clients that do not
-read hold 16 KiB each, and a few MiB more together; and what the transport gathers before it says
-stop.
+A chunk costs 40 us on every host, so large chunks are cheaper: in chunks of 16 KiB, 10 MiB cost
+four times as much as in chunks of 256 KiB. But a chunk that the client does not read stays in
+memory. No host can tell a slow client early, because its socket accepts megabytes as fast as any
+other. So the more chunks wait, the smaller is the next. A thousand clients that do not read hold
+16 KiB each and a few MiB more together, and the bytes in the transports' own buffers.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from asyncstatic.serve.cut import TransferAborted
 
 LARGEST = 256 * 1024
 SMALLEST = 16 * 1024
-HALVED_EVERY = 8  # pieces under way
-_under_way: set[Pieces] = set()  # of this process, as memory is: read, and not yet taken
+HALVED_EVERY = 8  # waiting chunks, after which the size of the next is halved
+_under_way: set[Pieces] = set()  # of this process: a chunk was read and not yet sent
 
 
 class Pieces:
-    """The content of a plan, piece by piece.
+    """The content of a plan, chunk by chunk.
 
     Args:
-        plan: what is sent.
-        handle: where its ranges come from; not closed here.
+        plan: the response.
+        handle: the file that its ranges are read from; not closed here.
     """
 
     def __init__(self, plan: ResponsePlan, handle: Handle) -> None:
@@ -38,12 +37,13 @@ class Pieces:
         self._handle = handle
 
     async def __aiter__(self) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Yield pieces, each with whether more follow; the last only if the file is unchanged.
+        """Yield chunks, each with whether more follow; the last only if the file is unchanged.
 
-        The next is read only when the one before has been taken, and the loop has turned.
+        The next chunk is read only after the host took the one before, and the event loop ran
+        other work.
 
         Raises:
-            OSError, PoolBusyError, DecodingError, TransferAborted: there is no more to send.
+            OSError, PoolBusyError, DecodingError, TransferAborted: the content cannot be finished.
         """
         try:
             await self._handle.sample()
@@ -57,8 +57,8 @@ class Pieces:
         finally:
             _under_way.discard(self)
 
-    def _octets(self) -> int:
-        """How large the next piece of the file shall be; it is under way from now on."""
+    def _next_size(self) -> int:
+        """Return the size of the next chunk in bytes, which counts as waiting from now on."""
         _under_way.add(self)
         return max(LARGEST >> len(_under_way) // HALVED_EVERY, SMALLEST)
 
@@ -72,7 +72,7 @@ class Pieces:
     async def _part(
         self, part: bytes | ByteRange | Decoded
     ) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Yield the pieces of a part, each with whether the part ends with it."""
+        """Yield the chunks of a part, each with whether the part ends with it."""
         if isinstance(part, bytes):
             yield part, True
         elif isinstance(part, ByteRange):
@@ -80,7 +80,7 @@ class Pieces:
                 async for piece, offset in pieces:
                     yield piece, offset > part.last
         else:
-            held = b""  # where it ends is known only then
+            held = b""  # the last chunk is known only when the next is not there
             async with aclosing(self._decoded(part)) as pieces_decoded:
                 async for piece in pieces_decoded:
                     if held:
@@ -89,10 +89,10 @@ class Pieces:
             yield held, True
 
     async def _range(self, part: ByteRange) -> AsyncGenerator[tuple[bytes, int], None]:
-        """Yield pieces of the file, each with the offset behind it."""
+        """Yield chunks of the file, each with the offset of its end."""
         offset = part.first
         while offset <= part.last:
-            piece = await self._handle.read(offset, min(self._octets(), part.last + 1 - offset))
+            piece = await self._handle.read(offset, min(self._next_size(), part.last + 1 - offset))
             if not piece:
                 raise TransferAborted("the file became shorter while it was sent")
             offset += len(piece)

@@ -1,14 +1,14 @@
-"""The portable lane: carry a plan out with ASGI messages, on any server.
+"""The portable entry: send a plan by ASGI messages, on any server.
 
-What is small leaves as one message. What is large leaves in pieces (`Pieces`), with one turn of the
-loop between them: `send` of common servers never raises after a disconnect, so a watcher listens
-on `receive` and needs its turn to be heard. Where the server offers to send from our handle itself,
-it is told what to send (see `offload`).
+Small content leaves as one message. Large content leaves in chunks (`Pieces`), and the event loop
+runs once between them: `send` of common servers never raises after a disconnect, so a watcher
+listens on `receive` and needs time to run. Where the server offers to send from our file itself, it
+is told what to send (`offload`).
 
-A transfer that cannot be finished - the file changed, the disk failed, the client stalls -
-is never ended cleanly, and is reported (`cut`). Over HTTP/1.1 the exception lets the server close the connection inside
-the content; over HTTP/2 and 3, where servers would not reset the stream, it ends short of
-its Content-Length, which clients must treat as malformed (RFC 9113 §8.1.1).
+A transfer that cannot be finished - the file changed, the disk failed, the client stalls - never
+ends cleanly, and is reported (`cut`). Over HTTP/1.1 an exception makes the server close the
+connection inside the content. Over HTTP/2 and 3 servers would not reset the stream, so the content
+ends short of its Content-Length, which clients must treat as malformed (RFC 9113 §8.1.1).
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ from asyncstatic.serve.scope import Message, Receive, Scope, Send
 
 __all__ = ["UNFINISHED", "TransferAborted", "in_memory", "may_abort", "send_plan"]
 
-# Seconds for the end of a transfer that is given up.
-_LAST_WORD = 1.0
-ONE_MESSAGE = 64 * 1024  # octets of a file that leave in one message, when the kernel has them
-# Why content may end before its end.
+_LAST_WORD = 1.0  # seconds for the last message of an aborted transfer
+ONE_MESSAGE = 64 * 1024  # bytes of a file that leave in one message, if they are in the page cache
+# The errors that interrupt content.
 UNFINISHED = (OSError, PoolBusyError, DecodingError, TimeoutError, TransferAborted)
 
 
 class _ClientGoneError(Exception):
-    """Nobody is listening any more."""
+    """The client has disconnected."""
 
 
 async def send_plan(
@@ -51,16 +50,16 @@ async def send_plan(
     """Send a response.
 
     Args:
-        plan: what to send.
-        opened: where its byte ranges come from; not closed here.
+        plan: the response.
+        opened: the representation of its byte ranges; not closed here.
         scope: of the request; its HTTP version decides how a transfer is aborted.
-        receive: listened on for a disconnect, while large content is sent.
+        receive: ASGI receive; it tells of a disconnect while large content is sent.
         send: ASGI send.
         send_timeout: seconds without progress after which the client is dropped.
         unchanging_root: the root's path, where the server may open files below it by name.
 
     Raises:
-        TransferAborted: over HTTP/1.1, when the content could not be finished.
+        TransferAborted: over HTTP/1.1, when the content cannot be finished.
     """
     start: Message = {
         "type": "http.response.start",
@@ -95,10 +94,10 @@ async def send_plan(
 
 
 def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
-    """Return the content if all its octets are in memory, else None.
+    """Return the content if all its bytes are in memory, else None.
 
-    That is literal octets, content the source holds, and a little of a file whose pages the
-    kernel holds - while the file is still what it was.
+    Such content is literal bytes, content that the source holds, or a small range of an unchanged
+    file that is in the page cache.
     """
     if opened is not None and opened.handle is not None and is_of_file(plan, opened):
         return _read_at_once(plan, opened.handle)
@@ -115,7 +114,7 @@ def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
 
 
 def is_of_file(plan: ResponsePlan, opened: Opened | None) -> bool:
-    """Tell whether a plan sends octets that the source does not hold in memory."""
+    """Tell whether a plan sends bytes that the source does not hold in memory."""
     return (
         opened is not None
         and opened.content is None
@@ -155,7 +154,7 @@ async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
 async def _abort(scope: Scope, send: Send, reason: str) -> None:
     if may_abort(scope):
         raise TransferAborted(reason)
-    # The stream may be gone already, or be one that its client keeps shut; short is what we want.
+    # The stream may be closed already, or its window may be; ending short is the intention anyway.
     with suppress(Exception):
         async with asyncio.timeout(_LAST_WORD):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -165,7 +164,7 @@ class _Sender:
     """Sends messages to one client, each within the deadline.
 
     Attributes:
-        sent_bytes: of content, that the server took.
+        sent_bytes: bytes of content that the server accepted.
     """
 
     def __init__(self, send: Send, timeout: float) -> None:
@@ -176,7 +175,7 @@ class _Sender:
         self._client_gone = False
 
     def client_has_gone(self) -> None:
-        """Wait no more: some servers leave a send to a closed connection waiting for ever."""
+        """Stop waiting: on some servers a send to a closed connection never returns."""
         self._client_gone = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
@@ -191,7 +190,7 @@ class _Sender:
         """Send a message.
 
         Raises:
-            _ClientGoneError: nobody is there any more.
+            _ClientGoneError: the client has disconnected.
             TimeoutError: no progress within the deadline.
         """
         try:
@@ -202,7 +201,7 @@ class _Sender:
         except TimeoutError:
             if not self._client_gone:
                 raise
-        except OSError as error:  # says that the client has gone, in ASGI 2.4 and later
+        except OSError as error:  # means that the client has gone, in ASGI 2.4 and later
             if "file" in message and not isinstance(error, ConnectionError):
                 raise  # from the disk
             self._client_gone = True

@@ -1,12 +1,13 @@
-"""Hypercorn's TCPServer, with requests handed to the app as they were sent.
+"""Hypercorn's TCPServer, with a few corrections.
 
-Hypercorn upper-cases every method, so that an app takes `get` for GET; methods are case-sensitive
-(RFC 9110 §9.1). Over HTTP/2 some requests end the whole connection with an error of Hypercorn's
-own, and every other stream with it: those without a path, those with octets outside ASCII, and
-content that still comes when the answer is complete, as of an upload that was refused.
+Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
+case-sensitive (RFC 9110 §9.1). Over HTTP/2 some requests raise an error in Hypercorn that ends the
+whole connection with all its streams: requests without a path, requests with bytes outside ASCII,
+and content that arrives after the response is complete, as of an upload that was refused.
 
-Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, which
-Chromium still sends with every request: the tree would grow with each, and with each PRIORITY frame.
+Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but
+Chromium still sends it with every request: the tree would grow with each request and each PRIORITY
+frame.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _method: ContextVar[str] = ContextVar("method")
 
 
 def with_method_as_sent(app: AppWrapper) -> AppWrapper:
-    """Wrap an app, as Hypercorn calls it, to see the method of a `Server`'s request as sent."""
+    """Wrap an app, in the form that Hypercorn calls, so that it gets the method as it was sent."""
 
     async def wrapped(
         scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
@@ -50,11 +51,11 @@ def with_method_as_sent(app: AppWrapper) -> AppWrapper:
 
 
 class Server(TCPServer):
-    """One connection of Hypercorn's; its app is wrapped by `with_method_as_sent`."""
+    """One Hypercorn connection; its app is wrapped by `with_method_as_sent`."""
 
     @property
     def protocol(self) -> ProtocolWrapper:
-        """What Hypercorn chose for this connection, of the protocols below."""
+        """The protocol that Hypercorn chose for this connection, of those below."""
         return self._protocol
 
     @protocol.setter
@@ -63,15 +64,15 @@ class Server(TCPServer):
         self._protocol = _Protocols(*_arguments(made), alpn)
 
     async def _read_data(self) -> None:
-        """Read until the client ends, and then wait for no further request of it.
+        """Read until the client ends, and then wait for no further request.
 
-        Hypercorn would hold the connection, and its place, until it has been idle for long enough.
+        Hypercorn by itself would keep the connection until it has been idle for long enough.
         """
         await super()._read_data()
         await self.idle_task.stop()
 
     async def run(self) -> None:
-        """Serve the connection; log what its end cuts short."""
+        """Serve the connection; log the requests that its end interrupts."""
         try:
             await super().run()
         finally:
@@ -87,7 +88,7 @@ class Server(TCPServer):
 
 
 class _Protocols(ProtocolWrapper):
-    """Whatever protocol Hypercorn chooses, and at whatever time: ours in its place."""
+    """Replaces every protocol that Hypercorn chooses by ours, whenever it chooses."""
 
     @property
     def protocol(self) -> H11Protocol | H2Protocol:
@@ -100,7 +101,7 @@ class _Protocols(ProtocolWrapper):
 
 
 def _arguments(of: ProtocolWrapper) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
-    """What all of Hypercorn's protocols are made of."""
+    """Return the arguments of the constructors of Hypercorn's protocols."""
     serving = of.app, of.config, of.context, of.task_group
     return (*serving, of.state, of.ssl, of.client, of.server, of.send)
 
@@ -146,14 +147,14 @@ class _Http1(H11Protocol):
         await super()._close_stream()
 
     def log_incomplete_head(self, status: int) -> None:
-        """Log a head that is no more waited for, if its beginning is there."""
+        """Log a head that will not become complete, if some of it was received."""
         if self._requests is not None and self.connection.their_state is h11.IDLE:
             octets = _unread(self.connection)
             if octets is not None and octets.strip(b"\r\n"):
                 self._requests.refuse(first_line(octets), status)
 
     def end_log(self) -> None:
-        """Log what the end of the connection cuts short."""
+        """Log the requests that the end of the connection interrupts."""
         if self._requests is not None:
             self._requests.end_all()
 
@@ -173,7 +174,7 @@ class _Connection(h11.Connection):
             raise
 
     def take_unread(self) -> bytes | None:
-        """Return the head that was refused, or is incomplete; None when that was asked before."""
+        """Return the head that was refused or is incomplete; None from the second call on."""
         if self._is_taken:
             return None
         self._is_taken = True
@@ -187,7 +188,7 @@ def _unread(connection: object) -> bytes | None:
 async def _sent(
     requests: Requests | None, event: StreamEvent, send: Callable[[StreamEvent], Awaitable[None]]
 ) -> None:
-    """Send a part of a response, and log the response behind its last."""
+    """Send a part of a response, and log the response after its last part."""
     if requests is None:
         await send(event)
         return
@@ -218,7 +219,7 @@ class _Http2(H2Protocol):
             self._refuse(request)
 
     def _refuse(self, request: RequestReceived) -> None:
-        """Answer 400 to what has no place in an ASGI scope."""
+        """Answer 400 to a request that an ASGI scope cannot express."""
         fields = [(b":status", b"400"), (b"content-length", b"0"), (b"cache-control", b"no-store")]
         fields += self.config.response_headers("h2")
         self.keep_alive_requests += 1
@@ -227,7 +228,7 @@ class _Http2(H2Protocol):
             self.connection.send_headers(request.stream_id, fields, end_stream=True)
 
     async def _priority_updated(self, event: PriorityUpdated) -> None:
-        """Ignore a priority: all streams have the same (RFC 9113 §5.3.2)."""
+        """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
 
     async def _handle_events(self, events: list[Event]) -> None:
         reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
@@ -243,15 +244,15 @@ class _Http2(H2Protocol):
         await self._flush()
 
     def _is_void(self, request: RequestReceived, reset: set[int]) -> bool:
-        """Tell whether nobody waits for an answer: the client has reset the stream since.
+        """Tell whether a request gets no answer.
 
-        Or the connection has had its last request, and another came with that.
+        The client has reset the stream, or the connection already had its last request.
         """
         most = self.config.keep_alive_max_requests
         return request.stream_id in reset or self.keep_alive_requests > most
 
     def _ignore(self, request: RequestReceived, status: int) -> None:
-        """Count and log a request that gets no answer, so that it cannot come without end."""
+        """Count and log a request that gets no answer; the count bounds them."""
         self._log_refusal(request, status)
         self.keep_alive_requests += 1
         is_open = self.connection.state_machine.state is not ConnectionState.CLOSED
@@ -259,7 +260,7 @@ class _Http2(H2Protocol):
             self.connection.close_connection()
 
     def _drop(self, event: DataReceived) -> None:
-        """Take content that nobody waits for, so that its client gets to read the answer."""
+        """Discard content of an answered request, so that its client gets to read the answer."""
         self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
 
     # -- the access log --------------------------------------------------------------------
@@ -280,12 +281,12 @@ class _Http2(H2Protocol):
             self._requests.refuse(_line(request), status)
 
     def end_log(self) -> None:
-        """Log what the end of the connection cuts short."""
+        """Log the requests that the end of the connection interrupts."""
         if self._requests is not None:
             self._requests.end_all()
 
 
 def _line(request: RequestReceived) -> bytes:
-    """Write the pseudo-fields as a request line, as nginx does."""
+    """Format the pseudo-fields as a request line, as nginx does."""
     pseudo = dict(request.headers or ())
     return b"%b %b HTTP/2.0" % (pseudo.get(b":method", b"-"), pseudo.get(b":path", b"-"))

@@ -1,10 +1,10 @@
 """`asyncstatic serve --reload`: documents reload themselves when a served file changes.
 
-For development only, as an ASGI app around another. A document gets a script at its end. The
-script asks for the version of the tree twice a second and reloads the document when that is
-another one. Such a request ends at once: no tab holds one of the six connections that browsers
-open to a host, so any number of tabs works. Every other response stays as it is - ranges, codings,
-conditions - but is never reused without asking.
+For development only: an ASGI app around another. A document gets a script at its end. The script
+requests the version of the tree twice a second, and reloads the document when the version has
+changed. Such a request ends at once, so no tab occupies one of the six connections that browsers
+open to a host, and any number of tabs works. Every other response stays the same - ranges, codings,
+conditions - but a browser must revalidate it before each use.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from asyncstatic.serve.watch import Watch
 VERSION = "/.asyncstatic/version"
 SCRIPT = "/.asyncstatic/reload.js"
 
-# A version that the document was reloaded for once does not reload it again. Otherwise a document
-# that a service worker keeps would reload for ever, and a prompt of `beforeunload` would return.
+# A document is reloaded once for each version. Otherwise a document that a service worker stores
+# would reload without end, and a prompt of `beforeunload` would return.
 _JAVASCRIPT = """(() => {
   const shown = new URL(document.currentScript.src).search.slice(1);
   const key = "asyncstatic " + location.pathname;
@@ -49,7 +49,7 @@ _JAVASCRIPT = """(() => {
 """.replace("VERSION", VERSION).encode()
 
 _DOCUMENTS = frozenset({b"document", b"iframe", b"frame"})
-# Request fields that ask for something else than the whole content as it is.
+# Request fields that ask for other content than the whole, uncoded file.
 _PARTIAL = frozenset(
     {
         *(b"accept-encoding", b"range", b"if-range", b"if-match", b"if-none-match"),
@@ -72,7 +72,7 @@ class Reloading:
 
     Args:
         app: serves the files.
-        root: the directory that is watched, with everything below it.
+        root: the directory to watch, with everything below it.
 
     Raises:
         SettingsError: watchfiles is not installed.
@@ -101,7 +101,7 @@ class Reloading:
             await self._app(scope, receive, partial(_send_revalidated, send))
 
     def stop(self) -> None:
-        """End the watch, so that it does not hold up a shutdown."""
+        """End the watch, so that it does not delay a shutdown."""
         self._watch.stop()
 
     @property
@@ -112,7 +112,7 @@ class Reloading:
         self._changes += 1
 
     async def _serve_document(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve HTML whole and with the script, and anything else as it is asked for."""
+        """Serve HTML whole and with the script, and any other file unchanged."""
         headers = [field for field in scope["headers"] if field[0] not in _PARTIAL]
         # The script is added to body messages; no extension may send the file another way.
         whole = {**scope, "headers": headers, "extensions": {}}
@@ -123,7 +123,7 @@ class Reloading:
         await self._app(whole, receive, _Page(send, scope["method"], script).send)
 
     async def _is_html(self, scope: Scope) -> bool:
-        """Ask the app by HEAD."""
+        """Find out by a HEAD request to the app."""
         starts: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -135,7 +135,7 @@ class Reloading:
 
 
 class _Page:
-    """Passes a response on, with the script at its end if it is HTML."""
+    """Forwards a response, with the script at its end if it is HTML."""
 
     def __init__(self, send: Send, method: str, script: bytes) -> None:
         self._send = send
@@ -166,11 +166,11 @@ class _Page:
 
 
 def _asks_for_document(scope: Scope) -> bool:
-    """Tell whether a response would be shown as a document of its own.
+    """Tell whether the browser would show the response as a document.
 
-    Sec-Fetch-Dest says so (Fetch Metadata, W3C). Browsers leave it out where the origin is
-    not trustworthy, such as http://192.168.1.2. There fetch() and <img> have a Referer and
-    an Accept without text/html; curl has no Referer.
+    Sec-Fetch-Dest tells (Fetch Metadata, W3C). Browsers omit it where the origin is not
+    trustworthy, such as http://192.168.1.2. There fetch() and <img> send a Referer, and an Accept
+    without text/html; curl sends no Referer.
     """
     if scope["method"] not in ("GET", "HEAD"):
         return False
@@ -191,7 +191,7 @@ def _takes_script(start: Message) -> bool:
 
 
 async def _send_revalidated(send: Send, message: Message) -> None:
-    """Send a message; a response is stored at most to be asked about (RFC 9111 §5.2.2.4)."""
+    """Send a message; caches must revalidate the response before each use (RFC 9111 §5.2.2.4)."""
     if message["type"] == "http.response.start":
         kept = [field for field in message["headers"] if field[0] != b"cache-control"]
         old = dict(message["headers"]).get(b"cache-control", b"")
@@ -213,7 +213,7 @@ async def _answer(scope: Scope, send: Send, content_type: bytes, content: bytes)
 
 
 def _receive_nothing() -> Receive:
-    """Return a `receive` of a request without content, whose client never disconnects."""
+    """Return a `receive` for a request without content, whose client never disconnects."""
     messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""`run`: what `asyncstatic serve` does - here, or in worker processes under a supervisor."""
+"""`run` is the command `asyncstatic serve`: in this process, or in workers under a supervisor."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from asyncstatic.settings import Settings, SettingsError
 
 Build = Callable[[Settings], Any]
 
-# A request makes no cycles, so looking for them after every 700 new objects is wasted.
+# A request makes no reference cycles, so a collection after every 700 new objects is wasted.
 _YOUNG_OBJECTS = 20_000
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, besides what to serve. Times in seconds."""
+    """The options of the command that do not belong to a root. Times are in seconds."""
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
     socket_mode: int | None = None
@@ -51,7 +51,7 @@ class Options:
     reload: bool = False
 
     def config(self) -> Config:
-        """Say the same to Hypercorn."""
+        """Return the same options as a configuration of Hypercorn."""
         config = Config()
         config.bind = list(self.bind)
         config.workers = self.workers
@@ -71,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Started:
-    """What a start-up line says."""
+    """The facts for the start-up line."""
 
     places: tuple[Place, ...]
     root: str
@@ -86,21 +86,23 @@ def run(
 
     Args:
         build: makes the app, in each process; must be picklable.
-        settings: what to serve.
-        options: how.
-        on_start: told once, when the sockets listen.
+        settings: of the root.
+        options: the other options.
+        on_start: called once, when the sockets listen.
 
     Returns:
         The exit status.
 
     Raises:
-        SettingsError: the root cannot be served, options contradict each other, or what they
-            need is missing.
-        OSError: an address cannot be bound.
+        SettingsError: the root cannot be served, options contradict each other, or a package or
+            kernel feature that they need is missing.
+        OSError: the server cannot listen on an address.
     """
     loop_factory = _loop_factory(options.uvloop)
     if options.sandbox and (options.reload or not landlock_version()):
-        raise SettingsError("--sandbox needs Linux 5.13 with Landlock, and goes without --reload")
+        raise SettingsError(
+            "--sandbox needs Linux 5.13 with Landlock, and cannot be combined with --reload"
+        )
     probe = StaticFiles(settings)
     root, resolver = probe.root, probe.resolver_name
     probe.close()
@@ -115,7 +117,7 @@ def run(
 
 
 def _check(options: Options) -> None:
-    """Find out now, in one line, what would else end each worker."""
+    """Report in one line, before workers start, a problem that would end each of them."""
     if options.reload and options.workers > 1:
         raise SettingsError("--reload is for development: leave --workers out")
     if options.reload and find_spec("watchfiles") is None:
@@ -123,7 +125,7 @@ def _check(options: Options) -> None:
     if options.socket_mode is not None and not any(map(_is_unix, options.bind)):
         raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
     if bool(options.certfile) != bool(options.keyfile):
-        raise SettingsError("--certfile and --keyfile come together: name both")
+        raise SettingsError("--certfile and --keyfile need each other: name both")
     _check_certificate(options)
     _check_log(options.access_logfile)
 
@@ -146,7 +148,7 @@ def _check_certificate(options: Options) -> None:
 
 
 def _check_log(path: str | None) -> None:
-    """Open the access log as it will be opened again; a FIFO would wait for its reader."""
+    """Try to open the access log; not a FIFO, which would wait for its reader."""
     if path in (None, "-") or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
         return
     try:
@@ -198,7 +200,7 @@ def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) 
     if options.sandbox:
         _enter_sandbox(settings, options)
     gc.collect()
-    gc.freeze()  # what is there now stays: collections need not look at it again
+    gc.freeze()  # present objects stay alive, so collections need not examine them again
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
         runner.run(main())
@@ -208,7 +210,7 @@ def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) 
 
 
 def _enter_sandbox(settings: Settings, options: Options) -> None:
-    """Give up all files but those served, the log, and the TLS key that is read later."""
+    """Give up all files but those served, the log, and the TLS files that are read later."""
     reads = [file for file in (options.certfile, options.keyfile) if file is not None]
     log = options.access_logfile
     restrict([settings.root], reads=reads, logs=[] if log in (None, "-") else [str(log)])

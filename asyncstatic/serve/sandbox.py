@@ -1,16 +1,16 @@
 """`restrict`: the process gives up all files but those it serves (Linux Landlock, landlock(7)).
 
-A second wall behind the resolver: should any code in this process ever be made to open another
-path, the kernel refuses (EACCES). What stays allowed is reading below the roots, and below the
+The sandbox is a second barrier behind the resolver: if a bug makes any code in this process open
+another path, the kernel refuses (EACCES). The process may still read below the roots, and below the
 directories that Python and its libraries are loaded from: the interpreter loads some modules only
-when they are needed, and they hold published code, no data of anybody. Nothing may be written,
-created, removed or executed, except that log files may be written; no TCP connection may be made;
-and no signal reaches a process outside.
+when they are needed, and these directories hold published code, no private data. Nothing may be
+written, created, removed or executed, except that log files may be written. No TCP connection may
+be made, and no signal reaches a process outside.
 
-The rules hold for directories, not for names: they are tied to what a path leads to when `restrict`
-is called. A root that is a symbolic link (``current -> releases/42``) is meant to be swapped, so
-for it all of the directory that holds its target is readable. A root that is a plain directory and
-is renamed away is not: its successor is refused until the server is started anew.
+The rules hold for directories, not for names: each belongs to the directory that its path leads to
+when `restrict` is called. A root that is a symbolic link (``current -> releases/42``) is meant to
+be swapped, so the whole directory that holds its target is readable. A root that is a plain
+directory and is renamed has no such rule: its successor is refused until the server is restarted.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11  # since version 6
 
 
 class SandboxError(SettingsError):
-    """The process could not be restricted; the message is one line that says why."""
+    """The process cannot be restricted; the message, one line, tells the reason."""
 
 
 class _Ruleset(ctypes.Structure):
-    """``struct landlock_ruleset_attr``: what is forbidden unless a rule allows it."""
+    """``struct landlock_ruleset_attr``: the rights that are refused unless a rule allows them."""
 
     _fields_ = (
         ("handled_access_fs", ctypes.c_uint64),
@@ -54,15 +54,15 @@ class _Ruleset(ctypes.Structure):
 
 
 class _Beneath(ctypes.Structure):
-    """``struct landlock_path_beneath_attr``: what is allowed below an open directory."""
+    """``struct landlock_path_beneath_attr``: the rights that are allowed below a directory."""
 
     _pack_ = 1
-    _layout_ = "ms"  # what _pack_ means; Python 3.14 wants to be told
+    _layout_ = "ms"  # the layout that _pack_ implies; Python 3.14 requires it
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
 def version() -> int:
-    """Return the version of Landlock's interface here; 0 where there is none."""
+    """Return the version of the kernel's Landlock interface; 0 where there is none."""
     if not _HAS_NUMBERS:
         return 0
     with suppress(OSError):
@@ -73,13 +73,13 @@ def version() -> int:
 def restrict(roots: Iterable[str], *, reads: Iterable[str] = (), logs: Iterable[str] = ()) -> int:
     """Give up every file that is not needed to serve, for good.
 
-    Call it when the sockets are bound and before a second thread runs: a thread that runs already
-    would stay outside. Handles that are open stay open. Children inherit the restriction.
+    Call it after the sockets are bound and before a second thread starts: the restriction would
+    not hold for that thread. Open files stay open. Child processes inherit the restriction.
 
     Args:
         roots: directories to serve, or symbolic links to them.
-        reads: files read later, such as a TLS key.
-        logs: files written to; created if they are missing.
+        reads: files to read later, such as a TLS key.
+        logs: files to write; created if they are missing.
 
     Returns:
         The version of Landlock's interface that the kernel has.
@@ -128,33 +128,33 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def _enter(ruleset: int) -> None:
-    """A process may restrict itself once it cannot gain privileges by an exec any more."""
+    """Restrict this process; before that it must give up gaining privileges by exec (prctl(2))."""
     if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _call(_RESTRICT_SELF, ruleset, 0)
 
 
 def _swappable(root: str) -> str:
-    """Return the directory below which a root is, now and after its link is swapped."""
+    """Return the directory that holds a root, now and after its link is swapped."""
     return os.path.dirname(os.path.realpath(root)) if os.path.islink(root) else root
 
 
 def _import_directories() -> Iterator[str]:
-    """Where modules come from; not the working directory, which may be anybody's."""
+    """Yield the directories of modules; not the working directory, which any user may own."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     paths.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return filter(os.path.isdir, sorted(paths | _library_directories()))
 
 
 def _library_directories() -> set[str]:
-    """Where the shared libraries in use were loaded from (proc(5), maps): modules need more."""
+    """Return the directories of the loaded shared libraries: modules may load more (proc(5))."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         mapped = {line.rstrip("\n").partition("/")[2] for line in maps}
     return {"/" + os.path.dirname(path) for path in mapped if ".so" in os.path.basename(path)}
 
 
 def _time_zone() -> Iterator[str]:
-    """What local times in a log are computed from (tzset(3))."""
+    """Yield the file that local times in a log are computed from (tzset(3))."""
     return filter(os.path.isfile, ("/etc/localtime",))
 
 

@@ -1,4 +1,4 @@
-"""ASGI scope -> Request: which part of the path is ours, as the client spelled it."""
+"""Read a `Request` from an ASGI scope: the target below the mount, as the client spelled it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-# A target that is well-formed and names nothing (an empty segment): answered 404.
+# A well-formed target that names no file (an empty segment): answered 404.
 _NOT_OURS = b"//"
 
 
 def read_request(scope: Scope) -> Request:
     """Read method, target, query and fields from an ``http`` scope.
 
-    The target is taken from ``raw_path``, because ``path`` cannot tell ``%2F`` from "/". Where
-    a middleware rewrote ``path`` only, that is taken as already decoded. What ``root_path``
-    names is stripped segment by segment, and never as a prefix of a string: an app mounted
-    at ``/static`` does not answer for ``/staticfoo``. The mount point without its slash has
-    an empty target.
+    The target is taken from ``raw_path``, because ``path`` cannot tell ``%2F`` from "/". Where a
+    middleware rewrote only ``path``, that counts, as already decoded. ``root_path`` is stripped
+    segment by segment, never as a prefix of a string: an app mounted at ``/static`` does not answer
+    for ``/staticfoo``. The mount point without its slash has an empty target.
 
-    A proxy may strip the beginning of ``root_path`` from the path. Starlette leaves that
-    beginning in ``app_root_path``; without it, all of ``root_path`` is taken for stripped.
-    Old Starlette (before 0.33) cuts a mount off ``path``, but not off ``raw_path``.
+    A proxy may strip the beginning of ``root_path`` from the path. Starlette leaves that beginning
+    in ``app_root_path``; without it, all of ``root_path`` may have been stripped. Old Starlette
+    (before 0.33) cuts a mount off ``path``, but not off ``raw_path``.
     """
     fields = Fields.read(scope["headers"])
     path: str = scope["path"]
@@ -84,17 +83,17 @@ def below_prefix(request: Request, prefix: str) -> Request | None:
 
 
 def _mounted(request: Request, mount: bytes, target: bytes) -> Request:
-    """Return the request below a mount. Of a mount point without its slash the name is kept."""
+    """Return the request below a mount; the mount point itself, without slash, stays the mount."""
     if not target:
         return request._replace(target=b"", mount=request.target)
     return request._replace(target=target, mount=_quoted(mount) if request.decoded else mount)
 
 
 def _rewritten(request: Request, path: str, root: str, above: str) -> Request:
-    """Read a ``path`` that is not what the client sent: cut by a mount, or made by a middleware.
+    """Read a ``path`` that the client did not send: a mount cut it, or a middleware made it.
 
-    Litestar cuts its mount point off ``path`` without naming it in ``root_path``, at any
-    character, and adds a slash. What the client wrote is the end of ``raw_path`` then.
+    Litestar cuts its mount point off ``path`` without naming it in ``root_path``, at any character,
+    and adds a slash. Then the client's spelling is the end of ``raw_path``.
     """
     raw = request.target
     if path[:1] != "/":
@@ -109,13 +108,13 @@ def _rewritten(request: Request, path: str, root: str, above: str) -> Request:
 
 
 def _behind(request: Request, wanted: str) -> Request:
-    """Take the segments of the raw target that decode to `wanted`, its end."""
+    """Return the request for the last segments of the raw target, which decode to `wanted`."""
     mount, *names = request.target.rsplit(b"/", wanted.count("/"))
     target = b"".join(b"/" + name for name in names)
     if mount[-1:] == b"/":
         return request._replace(target=_NOT_OURS)
     if _decoded(target) != wanted:
-        return request  # an encoded slash: refused, as it is everywhere
+        return request  # an encoded slash: it is refused later, as everywhere
     return request._replace(target=target, mount=mount)
 
 
@@ -133,11 +132,10 @@ def _as_text(octets: bytes) -> str:
 
 
 def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes, bytes]:
-    """Cut a path behind the segments of its mount point.
+    """Split a path after the segments of its mount point.
 
-    A path that does not begin with the mount point is returned whole, behind no mount. Of the
-    mount point itself, without a slash, nothing is left: both parts are empty, and only a
-    relative redirect can answer it.
+    A path that does not begin with the mount point is returned whole, with an empty mount. For the
+    mount point itself, without a slash, both parts are empty: only a relative redirect can answer.
     """
     if not root:
         return b"", path
@@ -148,7 +146,7 @@ def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes
     if reading(head) == root:
         return (head, path[len(head) :]) if len(head) < len(path) else (b"", b"")
     if reading(path).startswith(root):
-        return b"", _NOT_OURS  # shares the mount's beginning, not its segments: never ours
+        return b"", _NOT_OURS  # begins with the characters of the mount, not with its segments
     return b"", path
 
 

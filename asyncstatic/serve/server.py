@@ -1,9 +1,8 @@
-"""Hypercorn with the direct lane in front: workers, sockets, signals, shutdown.
+"""Hypercorn with the direct entry in front: one worker, its sockets, signals and shutdown.
 
-Everything but the first look at a connection is Hypercorn's own: its configuration, lifespan,
-sockets, and the TCPServer that every connection is handed to which is not plain HTTP/1.1 for a
-static root. `serve_app` has the shape of `hypercorn.asyncio.serve`, so an app gets the lane by
-changing one import.
+Configuration, lifespan and sockets are Hypercorn's own. Every connection starts in the direct entry;
+a request that is not plain HTTP/1.1 for a static root hands it to Hypercorn's TCPServer. `serve_app`
+has the shape of `hypercorn.asyncio.serve`, so an app gets the direct entry by changing one import.
 """
 
 from __future__ import annotations
@@ -39,22 +38,23 @@ async def serve_app(
     limit_concurrency: int | None = None,
     sockets: Sockets | None = None,
 ) -> None:
-    """Serve an ASGI app, its static roots by the direct lane.
+    """Serve an ASGI app, its static roots by the direct entry.
 
-    Static roots are found where `StaticFiles`, `StaticMiddleware` or `create_app` put them in
-    front of the app. Without one this is what `hypercorn.asyncio.serve` does.
+    Static roots are found where `StaticFiles`, `StaticMiddleware` or `create_app` put them in front
+    of the app. Without a root this does the same as `hypercorn.asyncio.serve`.
 
     Args:
         app: the ASGI app.
-        config: Hypercorn's; of QUIC binds nothing is served here.
+        config: Hypercorn's; QUIC binds are ignored here.
         shutdown_trigger: returns to begin a graceful shutdown; SIGINT and SIGTERM if None.
         direct: False hands every connection to Hypercorn at once.
-        limit_concurrency: connections at the same time; more are answered 503. None: no limit.
-        sockets: already bound; made from the config if None.
+        limit_concurrency: the most connections at the same time; one more is answered 503. None:
+            no limit.
+        sockets: bound sockets; made from the config if None.
 
     Raises:
-        hypercorn.utils.LifespanFailureError: the app would not start.
-        OSError: an address cannot be bound, or a certificate not be read.
+        hypercorn.utils.LifespanFailureError: the app failed to start.
+        OSError: an address cannot be bound, or a certificate cannot be read.
     """
     worker = _Worker(app, config)
     async with worker.lifespan():
@@ -69,7 +69,7 @@ async def serve_app(
 
 
 async def _first(*triggers: Trigger) -> None:
-    """Wait until one of them returns."""
+    """Wait until one trigger returns."""
     tasks = [asyncio.ensure_future(trigger()) for trigger in triggers]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -82,9 +82,9 @@ async def _first(*triggers: Trigger) -> None:
 
 
 async def signalled() -> None:
-    """Wait for SIGINT or SIGTERM. The next one, while we shut down, does what it always does.
+    """Wait for SIGINT or SIGTERM. A second signal, during the shutdown, has its default effect.
 
-    A signal that our parent had us ignore stays ignored.
+    A signal that the parent process set to be ignored stays ignored.
     """
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ async def signalled() -> None:
 
 
 class _Worker:
-    """One process's share: Hypercorn's parts, put together around our protocol."""
+    """Hypercorn's parts in one process, assembled around our protocol."""
 
     def __init__(self, app: Any, config: Config) -> None:
         config.set_statsd_logger_class(StatsdLogger)
@@ -121,7 +121,7 @@ class _Worker:
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Start the app up, and shut it down at the end."""
+        """Start the app, and shut it down at the end."""
         lifespan = Lifespan(self._wrapped, self._config, self._loop, self._state)
         task = self._loop.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
@@ -136,7 +136,7 @@ class _Worker:
                 await task
 
     def hypercorn(self, direct: bool, limit_concurrency: int | None) -> Hypercorn:
-        """Put Hypercorn behind a lane for the app's roots."""
+        """Put Hypercorn behind a direct entry for the app's roots."""
         mounts = list(find_mounts(self._app))
         return Hypercorn(
             self._wrapped,

@@ -1,8 +1,8 @@
-"""Signed URLs: a link that lets whoever has it read one file, until it expires.
+"""Signed URLs: everyone who has the link may read one file, until the link expires.
 
-The signature covers the root's name (`salt`), the path below the root and the time of expiry:
-nothing of it can be changed, and it is worth nothing for another file or another root.
-Signing is itsdangerous' (HMAC, constant-time comparison): ``pip install asyncstatic[sign]``.
+The signature covers the root's name (`salt`), the path below the root and the time of expiry. So no
+part can be changed, and a signature is not valid for another file or another root. Signing uses
+itsdangerous (HMAC, constant-time comparison): ``pip install asyncstatic[sign]``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Keys: TypeAlias = str | bytes | Sequence[str] | Sequence[bytes]
 _FORBIDDEN, _GONE = 403, 410
 _LONGEST_TIME = 11  # digits of POSIX seconds: until the year 5138
 _MOST_FIELDS = 64  # of a query; trackers add a few to ours
-_LEAST_KEY = 16  # octets; a shorter one can be guessed
+_LEAST_KEY = 16  # bytes; a shorter key can be guessed
 
 
 class SignedURLs:
@@ -37,13 +37,13 @@ class SignedURLs:
         links.sign("reports/2026.pdf", expires_in=3600)
 
     Args:
-        key: the secret; a list of them to rotate: the last signs, all verify.
-        prefix: the path the root is mounted at, as clients see it.
-        salt: what this root's links are called; roots that share a key and differ in salt
-            do not accept each other's links.
+        key: the secret; for rotation a list: the last signs, all verify.
+        prefix: the path that the root is mounted at, as clients see it.
+        salt: a name for this root's links. Roots that share a key and differ in salt do not accept
+            each other's links.
 
     Raises:
-        SettingsError: there is no key, it is too short, or itsdangerous is not installed.
+        SettingsError: the key is missing or too short, or itsdangerous is not installed.
     """
 
     def __init__(self, key: Keys, *, prefix: str = "", salt: str = "asyncstatic") -> None:
@@ -51,10 +51,10 @@ class SignedURLs:
         self._prefix = prefix.rstrip("/")
 
     def sign(self, path: str, *, expires_in: float | timedelta) -> str:
-        """Return the URL, as a path with its query, that reads `path` until it expires.
+        """Return a URL for `path`, as a path with a query.
 
         Args:
-            path: below the root, decoded; the one spelling the root serves.
+            path: the path below the root: decoded, in the one spelling that the root serves.
             expires_in: seconds from now.
         """
         seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
@@ -70,7 +70,7 @@ class SignedURLs:
         signatures = [value for name, value in given if name == "signature"]
         if len(expires) != 1 or len(signatures) != 1 or not _is_time(expires[0]):
             return _FORBIDDEN
-        # The signature comes first: what has none is not told whether it would have expired.
+        # The signature is checked first: without a valid one, the expiry is not revealed.
         signature = signatures[0].encode("utf-8")
         if not self._signer.verify_signature(_signed(path, expires[0]), signature):
             return _FORBIDDEN
@@ -113,5 +113,5 @@ def _is_time(text: str) -> bool:
 
 
 def _signed(path: str, expires: str) -> bytes:
-    """What is signed. The digits come first and end at the space: no two pairs are alike."""
+    """Return the bytes to sign. The digits come first and end at a space, so each pair is unique."""
     return f"{expires} {path}".encode("utf-8", "surrogatepass")

@@ -17,11 +17,11 @@ from asyncstatic.settings import Settings, SettingsError
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
 
-# Answers that Starlette's class, or an app's own code in its place, gives by HTTPException.
+# Statuses that Starlette's class, or an app's own code in its place, raises as HTTPException.
 _RAISED = frozenset({400, 403, 404, 405, 410, 414})
 _OF_OUR_PAGE = frozenset({b"content-type", b"content-length"})
 _FRAMEWORKS = ("starlette", "fastapi")
-# Methods that subclasses of Starlette's class override, and what to do here instead.
+# Methods that subclasses of Starlette's class override, each with its replacement here.
 _MIDDLEWARE = "wrap StaticFiles in an ASGI middleware, or put StaticMiddleware in front of an app"
 _DIRECTORIES = "name the directories: StaticFiles(directory, packages=[...])"
 _FIELDS = "use the settings cache_control, immutable, media_types and etag, or an ASGI middleware"
@@ -69,7 +69,7 @@ def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, t
 
 
 def _roots(root: Path | None, options: dict[str, Any]) -> list[Path | None]:
-    """What was named as root, then the folders of packages; at least one, which may be None."""
+    """Return the named root, then the folders of packages; at least one item, perhaps None."""
     directory = options.pop("directory", None)
     if root is not None and directory is not None:
         raise SettingsError("directory= is Starlette's name of the root: leave one of them out")
@@ -79,7 +79,7 @@ def _roots(root: Path | None, options: dict[str, Any]) -> list[Path | None]:
 
 
 def _folder_of(package: str | Sequence[str]) -> str:
-    """Find a folder of an installed package; "statics" where none is named."""
+    """Find a folder of an installed package; "statics" if none is named."""
     name, folder = (package, _PACKAGE_FOLDER) if isinstance(package, str) else package
     try:
         spec = find_spec(name)
@@ -91,10 +91,10 @@ def _folder_of(package: str | Sequence[str]) -> str:
 
 
 def refuse_methods(cls: type) -> None:
-    """Refuse a subclass that overrides a method of Starlette's class, which nothing here calls.
+    """Refuse a subclass that overrides a method of Starlette's class: nothing here calls it.
 
     Raises:
-        SettingsError: it names the method, and what to do instead.
+        SettingsError: the message names the method and its replacement.
     """
     for name, instead in _INSTEAD.items():
         if hasattr(cls, name):
@@ -102,13 +102,13 @@ def refuse_methods(cls: type) -> None:
 
 
 def raise_for_handler(plan: ResponsePlan, scope: Scope) -> None:
-    """Raise what Starlette's class raises, if the app has a handler of its own for it.
+    """Raise the exception of Starlette's class, if the app has its own handler for it.
 
-    Starlette notes the handlers of the innermost app in the scope. Where that app has only
-    the handler of its framework our own page is sent.
+    Starlette puts the handlers of the innermost app into the scope. If that app has only the
+    handler of its framework, our own page is sent.
 
     Raises:
-        starlette.exceptions.HTTPException: with the fields of `plan`, but for those of its page.
+        starlette.exceptions.HTTPException: with the fields of `plan`, except those of its page.
     """
     handlers = scope.get("starlette.exception_handlers")
     if handlers is None or plan.status not in _RAISED:

@@ -1,4 +1,4 @@
-"""Refusing to start: the reasons, and how each server is told in one line."""
+"""Refusing to start: the reason is reported in one line, under every server."""
 
 # ruff: noqa: SLF001 - Hypercorn does not tell an app about the event that stops its workers
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-# Servers that print a traceback for `lifespan.startup.failed`. Hypercorn also loses the status.
+# These servers print a traceback for `lifespan.startup.failed`. Hypercorn also loses the status.
 _COMMANDS = frozenset({"hypercorn", "anycorn"})
 
 
@@ -26,7 +26,7 @@ def asyncio_problem() -> str:
 
 
 async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
-    """Answer the lifespan protocol that the app cannot start."""
+    """Tell the server, by the lifespan protocol, that the app cannot start."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": problem})
 
@@ -34,13 +34,13 @@ async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
 def end_command(problem: str, *names: str) -> None:
     """End the command ``hypercorn asyncstatic:app`` with one line and a status other than 0.
 
-    `hypercorn.run.run` returns 0 when its only worker has failed, so the worker ends its parent,
-    by SIGUSR1. This returns, having done nothing, in every other process: under another server,
-    or where an application of somebody else runs Hypercorn.
+    `hypercorn.run.run` returns 0 when its only worker has failed, so the worker ends its parent by
+    SIGUSR1. In every other process - under another server, or in another application that runs
+    Hypercorn - this function does nothing and returns.
 
     Args:
         problem: the line.
-        *names: of the application; the command line must contain one of them.
+        *names: names of the application; the command line must contain one of them.
     """
     if not _is_command_of(names):
         return
@@ -61,16 +61,16 @@ def _end_supervisor() -> None:
         _unlink(event)
         os.kill(supervisor.pid, getattr(signal, "SIGUSR1", signal.SIGTERM))
     elif event is not None:
-        # The first process of a container ignores every signal that it has no handler for
-        # (pid_namespaces(7)). So let its handler of SIGTERM fail, in `Event.set`: status 1.
+        # The first process of a container ignores every signal without a handler
+        # (pid_namespaces(7)). So make its SIGTERM handler fail, in `Event.set`: status 1.
         event._cond._wait_semaphore.release()
         os.kill(supervisor.pid, signal.SIGTERM)
 
 
 def _is_command_of(names: tuple[str, ...]) -> bool:
-    """Tell whether this process is the command, or a worker that it has started.
+    """Tell whether this process is the command, or a worker that the command has started.
 
-    A worker is started by "spawn", which gives it the arguments of the command.
+    Workers are started by "spawn", which gives them the arguments of the command.
     """
     command = PurePath(sys.argv[0]) if sys.argv else PurePath()
     name = command.parent.name if command.name == "__main__.py" else command.stem
@@ -86,7 +86,7 @@ def _shutdown_event() -> Any:
 
 
 def _is_first_to_report() -> bool:
-    """Have the other workers stop; False if one of them has reported the problem already."""
+    """Make the other workers stop; False if one of them has already reported the problem."""
     event = _shutdown_event()
     if event is None:
         return True
@@ -99,9 +99,9 @@ def _is_first_to_report() -> bool:
 
 
 def _unlink(event: Any) -> None:
-    """Unlink the semaphores of an event: its owner, who would do it, is about to be ended.
+    """Unlink the semaphores of an event, because its owner is about to be ended.
 
-    Else the resource tracker of `multiprocessing` does, with a warning.
+    Otherwise the resource tracker of `multiprocessing` does it, with a warning.
     """
     if event is None:
         return

@@ -1,4 +1,4 @@
-"""Worker processes: started, replaced when they have done their share, and ended together."""
+"""The supervisor starts worker processes, replaces those that end, and stops all together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-# Seconds beyond the graceful timeout, before a worker is killed: lifespan, logs, interpreter.
+# Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter.
 _GRACE = 5.0
 
 
@@ -19,8 +19,8 @@ def supervise(work: Callable[[], None], workers: int, graceful_timeout: float) -
     """Keep worker processes alive until a signal comes or one of them fails.
 
     Args:
-        work: what each of them does, in a process of its own; must be picklable.
-        workers: how many.
+        work: runs in each worker process; must be picklable.
+        workers: the number of processes.
         graceful_timeout: seconds that each may take to end.
 
     Returns:
@@ -36,10 +36,10 @@ def supervise(work: Callable[[], None], workers: int, graceful_timeout: float) -
 
 @contextmanager
 def _interrupt_ignored_by_children() -> Iterator[None]:
-    """A Ctrl-C reaches all of a terminal's group: our children hear of it from us.
+    """Let children ignore SIGINT: Ctrl-C reaches the whole group, but the supervisor stops them.
 
-    What is ignored is inherited. One that comes to us meanwhile is held back, not lost: what is
-    blocked stays pending, also while it is ignored (signal(7), Linux).
+    Children inherit an ignored signal. A SIGINT that arrives here meanwhile is not lost: a blocked
+    signal stays pending, also while it is ignored (signal(7), Linux).
     """
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is not None:
@@ -62,7 +62,7 @@ class _Supervisor:
         self._deadline: float | None = None
 
     def start(self) -> None:
-        """Start a worker, and end it at once if the end was asked for meanwhile."""
+        """Start a worker, and stop it at once if a stop was requested meanwhile."""
         process = self._context.Process(target=self._work)
         with _interrupt_ignored_by_children():
             process.start()
@@ -71,14 +71,14 @@ class _Supervisor:
             process.terminate()
 
     def stop(self, *_: Any) -> None:
-        """Ask all workers to end."""
+        """Send SIGTERM to all workers."""
         if self._deadline is None:
             self._deadline = time.monotonic() + self._patience
         for process in self._processes:
             process.terminate()
 
     def watch(self) -> int:
-        """Wait until all are gone; the exit status."""
+        """Wait until all workers have ended; return the exit status."""
         status = 0
         while self._processes:
             wait([process.sentinel for process in self._processes], self._time_left())
@@ -95,7 +95,7 @@ class _Supervisor:
         return status
 
     def _time_left(self) -> float | None:
-        """Seconds until workers are killed that should have ended; None while they serve."""
+        """Return the seconds until workers are killed; None before a stop."""
         if self._deadline is None:
             return None
         left = self._deadline - time.monotonic()

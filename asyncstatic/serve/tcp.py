@@ -1,4 +1,4 @@
-"""What the system tells of a connection, and is told, that no event loop offers (tcp(7))."""
+"""Socket facts and options that no event loop offers (tcp(7), unix(7))."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 
 
 def duplicate(original: socket.socket) -> socket.socket:
-    """Return another handle of a connection, which does not block (dup(2)).
+    """Return a non-blocking duplicate of a socket (dup(2)).
 
     Raises:
-        OSError: there are no more handles.
+        OSError: the process is out of file descriptors.
     """
     family, kind, protocol = original.family, original.type, original.proto
     again = socket.socket(family, kind, protocol, kernel.dup(original.fileno()))
@@ -39,7 +39,7 @@ def duplicate(original: socket.socket) -> socket.socket:
 
 
 def unsent(out: socket.socket) -> float:
-    """Return how many octets in a TCP socket have not left yet; infinity where that is not told."""
+    """Return the number of bytes in a TCP socket that were not sent yet; infinity if unknown."""
     if _SIOCOUTQNSD is not None:
         with suppress(OSError):  # no TCP socket
             return int.from_bytes(fcntl.ioctl(out, _SIOCOUTQNSD, bytes(4)), sys.byteorder)
@@ -47,9 +47,9 @@ def unsent(out: socket.socket) -> float:
 
 
 def be_writable_when(out: socket.socket, *, unsent_below: int) -> None:
-    """Say when a TCP socket is writable: when so few octets in it wait to be sent; 0 is as usual.
+    """Report a TCP socket as writable only while fewer bytes than this are unsent; 0: the default.
 
-    Where the system has no TCP_NOTSENT_LOWAT (tcp(7)), it stays as usual.
+    Where the system has no TCP_NOTSENT_LOWAT (tcp(7)), nothing changes.
     """
     if _NOTSENT_LOWAT is not None:
         with suppress(OSError):  # no TCP socket
@@ -57,14 +57,14 @@ def be_writable_when(out: socket.socket, *, unsent_below: int) -> None:
 
 
 def taken(transport: asyncio.Transport) -> tuple[int, int]:
-    """Return a value that differs from the last one if a client has taken something since.
+    """Return a value that changes when the client has received something since the last call.
 
-    Over TCP that is how many bytes its system has acknowledged (tcp(7), TCP_INFO): of a slow client
-    it grows long before there is so much room that the socket is writable again. For any other
-    socket, a unix one say, it is how many bytes wait: in the transport, and in the socket for the
-    client to read them (unix(7), SIOCOUTQ; in buffers of up to 32 KiB). Both numbers stand still
-    while a client takes nothing, once both buffers are full. They may also be equal by chance: so
-    the caller treats as progress that there was room to write, too.
+    Over TCP it is the number of bytes that the client's system has acknowledged (tcp(7), TCP_INFO).
+    With a slow client it grows long before the socket is writable again. For any other socket, such
+    as a Unix socket, it is the number of bytes that wait: in the transport, and in the socket until
+    the client reads them (unix(7), SIOCOUTQ; in buffers of up to 32 KiB). Once both buffers are
+    full, both numbers stay equal while a client reads nothing. They may also be equal by chance, so
+    the caller also counts room to write as progress.
     """
     sock = transport.get_extra_info("socket")
     if _INFO is not None:
@@ -75,7 +75,7 @@ def taken(transport: asyncio.Transport) -> tuple[int, int]:
 
 
 def _unread(sock: socket.socket) -> int:
-    """Return how many bytes in a socket its peer has not read yet; 0 where that is not told."""
+    """Return the number of bytes in a socket that its peer has not read yet; 0 if unknown."""
     if _SIOCOUTQ is not None:
         with suppress(OSError, ValueError, AttributeError):  # closed; `waiting`
             octets = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
@@ -84,10 +84,10 @@ def _unread(sock: socket.socket) -> int:
 
 
 def waiting(transport: asyncio.Transport) -> int:
-    """Return how many octets a transport has still to write.
+    """Return the number of bytes that a transport still has to write.
 
-    asyncio's for TLS knows nothing any more once it was closed twice, as Hypercorn does. What it
-    has still to write then has a deadline of its own (ssl_shutdown_timeout).
+    asyncio's TLS transport does not know it after it was closed twice, as Hypercorn does. Then the
+    rest has its own deadline (ssl_shutdown_timeout).
     """
     with suppress(AttributeError):
         return transport.get_write_buffer_size()
@@ -95,9 +95,9 @@ def waiting(transport: asyncio.Transport) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close at once, and for a client that takes nothing: with RST.
+    """Close at once, by RST; for a client that reads nothing.
 
-    Else the system would keep what waits for it, megabytes, for as long as it hopes (tcp(7),
+    Otherwise the system would hold the unsent data, megabytes, until its retries end (tcp(7),
     tcp_orphan_retries).
     """
     if sys.platform != "win32":

@@ -2,9 +2,9 @@
 
     uvicorn --http asyncstatic.serve.uvicorn:DirectHttpProtocol app:app
 
-Static roots are found as in `asyncstatic serve`. Whatever is not plain HTTP/1.1 for one of them
-goes on, on the same connection, with the protocol that Uvicorn would have chosen itself. Limits,
-logs, default fields and the shutdown are Uvicorn's.
+Static roots are found as in `asyncstatic serve`. At a request that is not plain HTTP/1.1 for one of
+them the connection goes on in the protocol that Uvicorn would have chosen itself. Limits, logs,
+default fields and the shutdown are Uvicorn's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _access_log = logging.getLogger("uvicorn.access")
 
 
 class DirectHttpProtocol(DirectProtocol):
-    """One connection, as Uvicorn makes it: its ``http`` option names this class."""
+    """One connection; Uvicorn's ``http`` option names this class."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class DirectHttpProtocol(DirectProtocol):
         super()._leave()
 
     def shutdown(self) -> None:
-        """End, when what is being answered is answered."""
+        """Close when idle, or else after the response in progress."""
         self._entry.registry.closing = True
         self.finish()
 
@@ -67,7 +67,7 @@ _entries: WeakKeyDictionary[ServerState, DirectEntry] = WeakKeyDictionary()
 
 
 def _entry_of(config: Config, state: ServerState, app_state: dict[str, Any]) -> DirectEntry:
-    """The entry of a server, made for its first connection."""
+    """Return the direct entry of a server; it is made for the first connection."""
     entry = _entries.get(state)
     if entry is None:
         if not config.loaded:
@@ -78,19 +78,19 @@ def _entry_of(config: Config, state: ServerState, app_state: dict[str, Any]) -> 
 
 
 def _unwrapped(app: Any) -> Any:
-    """The app without what Uvicorn itself puts around it."""
+    """Return the app without the middleware that Uvicorn itself adds."""
     while isinstance(app, ProxyHeadersMiddleware | MessageLoggerMiddleware):
         app = app.app
     return app
 
 
 class Uvicorn:
-    """The full server behind the entry.
+    """Uvicorn as the full server behind the direct entry.
 
     Args:
-        config: for both.
-        state: what Uvicorn knows of its connections.
-        app_state: what the app's lifespan keeps for its requests.
+        config: holds for both.
+        state: Uvicorn's record of its connections.
+        app_state: the state that the app's lifespan hands to its requests.
     """
 
     def __init__(self, config: Config, state: ServerState, app_state: dict[str, Any]) -> None:
@@ -107,15 +107,15 @@ class Uvicorn:
         )
 
     def is_full(self, connections: int) -> bool:
-        """Tell whether as many connections are there as there may be, the new one among them."""
+        """Tell whether the connections, with the new one, exceed the limit."""
         return len(self._state.connections) > self._limit
 
     def fields(self) -> Iterable[tuple[bytes, bytes]]:
-        """Date, Server and configured fields; Uvicorn renews them every second."""
+        """Return Date, Server and configured fields; Uvicorn renews them every second."""
         return self._state.default_headers
 
     def observe(self, exchange: Exchange) -> None:
-        """Count towards ``limit_max_requests``, and log in Uvicorn's format."""
+        """Count an exchange towards ``limit_max_requests``, and log it in Uvicorn's format."""
         self._state.total_requests += 1
         if not self._logs:
             return
@@ -136,7 +136,7 @@ class Uvicorn:
         _access_log.info('%s - "%s %s HTTP/%s" %d', client, method, path, "1.1", status)
 
     def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
-        """Go on with Uvicorn's own protocol."""
+        """Let Uvicorn's own protocol go on with a connection."""
         protocol: Any = AutoHTTPProtocol(
             config=self._config,  # type: ignore[call-arg] # declared as any asyncio.Protocol
             server_state=self._state,
@@ -153,7 +153,7 @@ class Uvicorn:
 
 
 class _EscapingLogger(logging.LoggerAdapter[logging.Logger]):
-    """Escapes quotes and controls in Uvicorn's own lines: it writes queries as they were sent."""
+    """Escapes quotes and controls in Uvicorn's own lines, which hold queries as they were sent."""
 
     def info(self, msg: object, *args: object, **_: Any) -> None:
         escaped = (escape(arg.encode()) if isinstance(arg, str) else arg for arg in args)

@@ -12,21 +12,20 @@ from typing import Any
 from asyncstatic.files.source import logger
 from asyncstatic.settings import SettingsError
 
-_CHECK = 250  # ms between two checks whether the path leads to another directory
-_DEBOUNCE = 100  # ms for which changes are collected into one
+_CHECK = 250  # ms between two checks of where the path leads
+_DEBOUNCE = 100  # ms in which changes count as one burst
 _REPOSITORIES = (".git", ".hg", ".svn")
 
 
 class Watch:
     """Calls a function after changes below a directory.
 
-    The system reports changes of a directory that it knows by inode. A build may remove the
-    directory and create it again, rename another one over it, or swap a symbolic link, here or
-    in a parent. So the path is also looked up four times a second, and the directory that it
-    leads to now is watched from then on.
+    The system reports changes of a directory by its inode. But a build may remove the directory
+    and create it again, rename another one over it, or swap a symbolic link, here or in a parent.
+    So the path is also resolved four times a second, and a new directory is watched from then on.
 
     Args:
-        path: of the directory; it may be missing for a while.
+        path: the path of the directory; it may be missing for a while.
         changed: called on the event loop, after each burst of changes.
 
     Raises:
@@ -46,8 +45,8 @@ class Watch:
         self._failure = ""
         self._changes: Callable[[str], AsyncGenerator[set[Any], None]] = partial(
             awatch,
-            # Editors' temporary files are ignored. The filter sees absolute paths, so names
-            # that could be part of the root's own path (node_modules) are not.
+            # Editors' temporary files are ignored. The filter gets absolute paths, so it must not
+            # ignore names that could be part of the root's own path (node_modules).
             watch_filter=DefaultFilter(ignore_dirs=_REPOSITORIES),
             debounce=_DEBOUNCE,
             stop_event=self._stop,
@@ -71,17 +70,17 @@ class Watch:
             except FileNotFoundError:
                 pass  # between removal and creation
             except Exception as error:
-                # Such as no more inotify watches; watchfiles has exceptions of its own.
+                # For example no more inotify watches; watchfiles has its own exceptions.
                 self._report(error)
             is_new = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _CHECK / 1000)
 
     async def _watch(self, directory: _Directory, is_new: bool) -> None:
-        """Watch one directory, as long as the path leads to it and no link below it changes.
+        """Watch one directory while the path leads to it and no link below it changes.
 
-        A new directory is a change. It counts once more after the first quiet period, because
-        the server may have opened its files below the old one until then (`RootHandle`).
+        A new directory counts as a change, and again after the first quiet period, because until
+        then the server may have opened its files below the old one (`RootHandle`).
         """
         async with aclosing(self._changes(self._path)) as bursts:
             async for burst in bursts:
@@ -94,19 +93,19 @@ class Watch:
                     return
 
     def _report(self, error: Exception) -> None:
-        """Log a failure once, although it is tried again."""
+        """Log a failure once, although the watch tries again."""
         if str(error) != self._failure:
             self._failure = str(error)
             logger.warning("--reload cannot watch %s: %s", self._path, error)
 
 
 def _is_complete(directory: _Directory, changed: list[str]) -> bool:
-    """Tell whether all is watched still; the target of a new link is not."""
+    """Tell whether everything is still watched; the target of a new link is not."""
     return directory.is_current() and not any(map(os.path.islink, changed))
 
 
 class _Directory:
-    """The directory that a path leads to; its inode number is not reused before `close`.
+    """The directory that a path leads to. Its inode number is not reused before `close`.
 
     Raises:
         OSError: the path does not lead to a directory.
@@ -117,7 +116,7 @@ class _Directory:
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Let the inode go."""
+        """Close the directory."""
         os.close(self._fd)
 
     def is_current(self) -> bool:

@@ -318,7 +318,7 @@ def test_a_file_that_is_no_socket_is_never_removed(folder: Path, kind: str) -> N
         path.symlink_to("site")
     status, error = refused(folder, "--bind", "unix:s")
     assert status == 1
-    assert "cannot listen on unix:s: a file that is no socket is there; choose another" in error
+    assert "cannot listen on unix:s: a file that is not a socket is there; choose another" in error
     assert path.is_symlink() if kind == "link" else path.exists()
 
 

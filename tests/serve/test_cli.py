@@ -105,7 +105,7 @@ def folder(tmp_path: Path) -> Path:
             id="log is a directory",
         ),
         pytest.param(
-            ["site", "--certfile", "file"], {}, "--keyfile come together", id="no --keyfile"
+            ["site", "--certfile", "file"], {}, "--keyfile need each other", id="no --keyfile"
         ),
         pytest.param(
             ["site", "--certfile", "file", "--keyfile", "file"],

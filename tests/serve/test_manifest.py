@@ -100,7 +100,7 @@ def test_an_integrity_value_of_the_bundler_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "help_"),
     [
-        pytest.param("{", "no JSON", id="cut off"),
+        pytest.param("{", "not JSON", id="cut off"),
         pytest.param("[]", "neither", id="a list"),
         pytest.param({"a": 5}, "neither", id="a number"),
         pytest.param({"a": {"name": "x"}}, "neither", id="no file"),
@@ -109,7 +109,7 @@ def test_an_integrity_value_of_the_bundler_is_kept(tmp_path: Path) -> None:
         pytest.param(
             {"a": {"src": "b", "integrity": '"><script>'}}, "integrity", id="no integrity value"
         ),
-        pytest.param({"a.js": "a.3f2a1b9c.js"}, "build the site once more", id="file is missing"),
+        pytest.param({"a.js": "a.3f2a1b9c.js"}, "build the site again", id="file is missing"),
     ],
 )
 def test_a_manifest_that_is_wrong_says_so(tmp_path: Path, data: Any, help_: str) -> None:

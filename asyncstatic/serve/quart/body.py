@@ -20,17 +20,17 @@ from asyncstatic.serve.scope import Scope
 
 
 class PlanBody(ResponseBody):
-    """Streams a file through Quart as the portable lane does without it.
+    """Streams a file through Quart, as the portable entry does without Quart.
 
-    The same pieces, the same deadline for progress instead of one for the whole, the same
-    abort when the content cannot be finished. With `AsyncStatic` it is not asked for pieces:
-    a `FileConnection` sends `plan` from `opened`.
+    It has the same chunks, the same deadline for progress instead of one for the whole, and the
+    same abort when the content cannot be finished. With `AsyncStatic` Quart does not iterate it: a
+    `FileConnection` sends `plan` from `opened`.
 
     Args:
-        plan: what to send.
-        opened: where it comes from; closed by this, also if nobody ever asks for content.
+        plan: the response.
+        opened: the representation; closed by this object, also if its content is never read.
         scope: of the request.
-        static: the root it comes from, if it comes from one.
+        static: the root of the file, if it has one.
 
     Attributes:
         plan: as above.
@@ -51,7 +51,7 @@ class PlanBody(ResponseBody):
         self._deadline = asyncio.timeout(None)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self.opened.close()
 
     async def __aenter__(self) -> AsyncGenerator[bytes, None]:
@@ -69,7 +69,7 @@ class PlanBody(ResponseBody):
             await self._content.aclose()
             await self._deadline.__aexit__(kind, error, traceback)
         except TimeoutError:
-            # Quart takes a TimeoutError for its own and would end the response cleanly.
+            # Quart would treat a TimeoutError as its own and end the response cleanly.
             raise TransferAborted(f"no progress in {self.timeout} s") from None
         finally:
             self.close()

@@ -1,4 +1,4 @@
-"""How a Quart app with `AsyncStatic` sends what its views return."""
+"""The ASGI connection of a Quart app with `AsyncStatic`: it sends the files that views return."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from asyncstatic.serve.scope import Message, Scope
 
 
 class FileConnection(ASGIHTTPConnection):
-    """Sends the file of a view as the portable lane sends that of a mounted root.
+    """Sends the file of a view as the portable entry sends that of a mounted root.
 
-    Quart itself knows nothing but body messages; here zerocopysend and pathsend are used where
-    the server offers them. Status and fields are the response's own, with all that the app's
-    after_request functions and sessions did to it. Every other response, and a body that the
-    app put around ours, is sent by Quart.
+    Quart itself sends body messages only; this class uses zerocopysend and pathsend where the
+    server offers them. Status and fields are those of the response, with all changes by the app's
+    after_request functions and sessions. Quart sends every other response, and a body that the app
+    wrapped around ours.
     """
 
     async def _send_response(self, send: Any, response: Any) -> None:
@@ -41,6 +41,6 @@ class FileConnection(ASGIHTTPConnection):
 
 
 async def _nothing() -> Message:
-    """Receive nothing: Quart listens for the disconnect itself, and cancels what is sent then."""
+    """Receive nothing: Quart itself listens for a disconnect, and then cancels the sending."""
     nothing: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
     return await nothing

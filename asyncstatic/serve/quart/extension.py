@@ -28,7 +28,7 @@ __all__ = ["AsyncStatic", "static_tag", "static_url"]
 _EXTENSION = "asyncstatic"
 _DEFAULT_PREFIX = "/static"
 _STYLES = ".css"
-_CHECKED_NAMES = 1000  # names come from the app's templates; this bounds a mistake
+_CHECKED_NAMES = 1000  # names come from the app's templates; the bound guards against a mistake
 
 
 class AsyncStatic:
@@ -39,19 +39,19 @@ class AsyncStatic:
         app = Quart(__name__, static_folder=None)
         static = AsyncStatic(app, "ui/dist", manifest=".vite/manifest.json")
 
-    GET and HEAD below the prefix are answered before Quart sees them: no RESPONSE_TIMEOUT, no
-    per-request work of the app. What the root does not have goes to the app's own routes.
-    The app's static route, if it has one at this prefix, answers through this root as well,
-    and so do the static folders of its blueprints; ``static_folder=None`` avoids the route.
-    In an app that matches hosts all goes through the route.
+    GET and HEAD below the prefix are answered before Quart gets them: no RESPONSE_TIMEOUT, no
+    per-request work of the app. A request for a missing file goes on to the app's own routes. The
+    app's static route, if it has one at this prefix, answers through this root as well, and so do
+    the static folders of its blueprints; ``static_folder=None`` avoids the route. In an app that
+    matches hosts every request goes through the route.
 
     Args:
         app: the app; None to call `init_app` later, as in an app factory.
-        root: the directory, relative to the app's `root_path`, also out of it; from
+        root: the directory, relative to the app's `root_path`, also outside of it; from
             ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None.
-        prefix: where it is mounted; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
+        prefix: the path of the mount; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
             app's static URL path or "/static", if None.
-        endpoint: the name for `url_for`; another one for each further root.
+        endpoint: the name for `url_for`; give each further root another one.
         **settings: fields of `Settings` and `authorize`; they override
             ``app.config["ASYNCSTATIC_*"]``.
 
@@ -60,7 +60,7 @@ class AsyncStatic:
 
     Attributes:
         static: the root.
-        prefix: where it is mounted.
+        prefix: the path of the mount.
     """
 
     static: StaticFiles
@@ -92,11 +92,11 @@ class AsyncStatic:
         self.static = StaticFiles(**_options(app, self._root, self._settings))
         self.prefix = _prefix(app, self._prefix)
         middleware = StaticMiddleware(app.asgi_app, self.static, self.prefix)
-        if not app.url_map.host_matching:  # else which host a file is for only its route knows
+        if not app.url_map.host_matching:  # otherwise only the route knows the host
             app.asgi_app = middleware  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         self.prefix = middleware.prefix
         self._take_route(app)
-        if app.asgi_http_class is ASGIHTTPConnection:  # else the app's own: derive it from ours
+        if app.asgi_http_class is ASGIHTTPConnection:  # an app's own class may derive from ours
             app.asgi_http_class = FileConnection
         if self.static.settings.manifest:
             app.before_request(self._renew_manifest)
@@ -109,13 +109,13 @@ class AsyncStatic:
         app.before_serving(lambda: _adopt_blueprints(app))
 
     def url(self, filename: str) -> str:
-        """Return the URL of a file: the fingerprinted one where the manifest has one.
+        """Return the URL of a file: the fingerprinted one if the manifest has one.
 
-        In a request it is `url_for`'s, mount point of the app included; elsewhere a plain path.
+        In a request it is `url_for`'s, with the app's mount point; elsewhere a plain path.
 
         Raises:
             LookupError: neither the manifest nor the root has the name, and the app runs with
-                `debug` or `testing`. Otherwise that is logged once for each name.
+                `debug` or `testing`. Otherwise the problem is logged once for each name.
         """
         self._check_name(filename)
         return self._url(filename)
@@ -128,7 +128,7 @@ class AsyncStatic:
     def tag(self, filename: str, **attributes: str | bool) -> Markup:
         """Return the HTML element that loads a script or stylesheet, with its integrity value.
 
-        Of a Vite entry also the stylesheets it needs come first, then its imports as preloads.
+        For a Vite entry, elements for its stylesheets and preloads for its imports come first.
 
         Args:
             filename: the logical name, as in the manifest.
@@ -149,19 +149,19 @@ class AsyncStatic:
         return Markup("\n").join([*parts, Markup("<script{}></script>").format(source)])
 
     def sign_url(self, filename: str, *, expires_in: float | timedelta) -> str:
-        """Return a URL that expires; the root needs ``authorize=`` a `SignedURLs` with this key.
+        """Return a URL that expires; the root needs ``authorize=SignedURLs(...)`` with this key.
 
         Raises:
-            SettingsError: the app has no `secret_key`, or it is too short.
+            SettingsError: the app's `secret_key` is missing or too short.
         """
         key = current_app.secret_key or ""
         return SignedURLs(key, prefix=self.prefix).sign(filename, expires_in=expires_in)
 
     def _check_name(self, filename: str) -> None:
-        """Report a name that the manifest lacks, and that is no other file of the root either.
+        """Report a name that is neither in the manifest nor a file of the root.
 
-        A developer gets an exception at once, even if that waits for the disk. In production
-        each name is looked for once, in a thread.
+        A developer gets an exception at once, even if the check waits for the disk. In production
+        each name is checked once, in a thread.
         """
         manifest = self.static.manifest
         if not self.static.settings.manifest or filename in manifest.files:
@@ -182,7 +182,7 @@ class AsyncStatic:
         if filename in files.values() or os.path.isfile(path):
             return ""
         close = difflib.get_close_matches(filename, files, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "mend the name, or build the site again"
+        hint = f"did you mean {close[0]!r}?" if close else "fix the name, or build the site again"
         return f"static file {filename!r} is not in the manifest: {hint}"
 
     def _log_problem(self, filename: str) -> None:
@@ -207,7 +207,7 @@ class AsyncStatic:
         )
 
     def _take_route(self, app: Quart) -> None:
-        """Have an endpoint for `url_for`, whose view answers through this root."""
+        """Give `url_for` an endpoint, whose view answers through this root."""
         rule = f"{self.prefix}/<path:filename>"
         present = [
             rule.rule for rule in app.url_map.iter_rules() if rule.endpoint == self._endpoint
@@ -232,7 +232,7 @@ class AsyncStatic:
         return await send_from_directory(self.static, filename)
 
     async def _renew_manifest(self) -> None:
-        """See to it that a view writes no URL of a build that a deploy has replaced."""
+        """Read a new manifest, so that no view writes URLs of a build that a deploy has replaced."""
         await self.static.fresh_manifest()
 
     def _fingerprint(self, endpoint: str, values: dict[str, Any]) -> None:
@@ -263,7 +263,7 @@ def _extension(endpoint: str) -> AsyncStatic:
 def _options(
     app: Quart, root: str | os.PathLike[str] | None, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """All settings: keywords, then the app's config, then what the app says of static files."""
+    """Return all settings: keywords, then the app's config, then Quart's own static options."""
     options = {**options_of(app.config, ("PREFIX",)), **settings}
     if root is None:
         root = options.get("root") or app.static_folder
@@ -285,7 +285,7 @@ def _prefix(app: Quart, prefix: str | None) -> str:
 
 
 def _attribute(name: str, value: str | bool) -> Markup:
-    """Render one attribute; Python's ``class_`` and ``data_x`` are HTML's class and data-x."""
+    """Render one attribute; Python's ``class_`` and ``data_x`` become class and data-x."""
     name = name.rstrip("_").replace("_", "-")
     if value is False:
         return Markup("")

@@ -1,7 +1,7 @@
-"""What a view may send: a path the developer chose, octets, or an open file.
+"""The things that a view can send: a path that the developer chose, bytes, or an open file.
 
-Each becomes an `Opened`, as a source would have made it, so that the decision core and the
-lanes need not know where it came from. A path is opened once, and only the handle is used.
+Each becomes an `Opened`, as from a source, so the decision core and the senders treat all alike. A
+path is opened once, and from then on only the handle is used.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from asyncstatic.http.model import Absence, Identity, Representation
 
 Sendable: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
 
-_IN_MEMORY = 64 * 1024  # octets; larger files are read while they are sent
+_IN_MEMORY = 64 * 1024  # bytes; larger files are read while they are sent
 _pool = Pool(threads=8, timeout=30.0)
 _dating = Dating()
 _digests = Digests()
 
 
 async def open_path(path: str) -> Opened | Absence:
-    """Open a regular file by its path, links and all: on the loop if nothing has to be waited for.
+    """Open a regular file by its path, and follow links; on the loop if nothing has to wait.
 
     Outcomes: MISSING also for a directory or a device; FORBIDDEN; OVERLOADED; BROKEN.
     """
     try:
         return _open(path, nowait=True)
     except (OSError, ValueError):
-        pass  # it would wait, or this kernel cannot tell; what is really wrong a thread finds out
+        pass  # it would wait, or this kernel cannot tell; a thread finds real errors again
     try:
         return await _pool.run(_open, path, False, discard=Opened.close)
     except PoolBusyError:
@@ -49,20 +49,20 @@ async def open_path(path: str) -> Opened | Absence:
 
 
 def open_octets(octets: bytes, name: str) -> Opened:
-    """Take octets as they are. `name` gives the media type."""
+    """Wrap bytes. `name` gives the media type."""
     identity = Identity(0, 0, len(octets), 0, 0)
     digest = hashlib.sha256(octets).digest()
     return Opened(Representation((name,), identity, digest=digest), octets)
 
 
 async def open_file(file: Any, name: str) -> Opened:
-    """Take over a binary file object, from its beginning to its end; it is closed.
+    """Take over a binary file object: its whole content is sent, and it is closed.
 
-    A file on disk is sent from a duplicate of its descriptor. What is only in memory, or
-    unpacks what it reads, is read whole, in a thread.
+    A file on disk is sent from a duplicate of its descriptor. A file in memory, or one that decodes
+    the bytes that it reads, is read whole in a thread.
 
     Raises:
-        TypeError: it is no binary file.
+        TypeError: the object is not a binary file.
     """
     if isinstance(file, io.BytesIO):
         octets = file.getvalue()
@@ -91,7 +91,7 @@ def _open(path: str, nowait: bool) -> Opened:
 
 
 def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
-    """Make an answer of a descriptor, which belongs to it from then on."""
+    """Make an `Opened` of a descriptor, and own the descriptor from then on."""
     status = kernel.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(2, "no regular file")
@@ -114,9 +114,9 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
 
 
 def _with_digest(fd: int, facts: Representation, path: str, nowait: bool) -> Representation:
-    """Add what the entity-tag of a large file is made from, as `Directory` does.
+    """Add the digest that the entity-tag of a large file is made from, as `Directory` does.
 
-    A file object has no path under which another version of it could be noticed.
+    A file object has no path, so an earlier version of it cannot be noticed.
     """
     if facts.identity.size <= HASHED:
         return facts._replace(digest=_digests.content(fd, facts.identity, nowait=nowait))
@@ -126,13 +126,13 @@ def _with_digest(fd: int, facts: Representation, path: str, nowait: bool) -> Rep
 
 
 def _is_readable(file: Any) -> bool:
-    """Tell whether it reads at once, as aiofiles' files do not: of those the path is needed."""
+    """Tell whether `read` is a plain function; aiofiles' is not, so those files need a path."""
     read = getattr(file, "read", None)
     return callable(read) and not iscoroutinefunction(read)
 
 
 def _is_plain_file(file: Any) -> bool:
-    """Tell whether reading gives the descriptor's own octets; gzip's and zipfile's do not."""
+    """Tell whether reading returns the descriptor's own bytes; gzip's and zipfile's do not."""
     inner = getattr(file, "file", file)  # of tempfile.NamedTemporaryFile
     return isinstance(getattr(inner, "raw", inner), io.FileIO)
 

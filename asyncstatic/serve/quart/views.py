@@ -1,8 +1,8 @@
 """`send_file` and `send_from_directory`: what a Quart view returns to send a file.
 
-Drop-in for Quart's own, with the parameter names of Quart and of Flask. The answer is decided
-by the same core as that of a mounted root; Quart's machinery - sessions, after_request, error
-handlers - sees it as any response, and its content is streamed past RESPONSE_TIMEOUT.
+They replace Quart's own, and accept the parameter names of Quart and of Flask. The same core decides
+the answer as for a mounted root. Quart's machinery - sessions, after_request, error handlers -
+treats it as any response, but RESPONSE_TIMEOUT does not cut its content.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 def _for_async_views(
     function: Callable[Parameters, Coroutine[Any, Any, Result]],
 ) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Say what to do when a view that is not async calls this: no loop runs in its thread."""
+    """Raise a helpful error if a view that is not async calls this: its thread has no loop."""
     name = function.__name__
 
     @wraps(function)
@@ -67,20 +67,20 @@ async def send_file(
     cache_control: str | None = None,
     **quart_names: Unpack[QuartNames],
 ) -> Response:
-    """Answer with a file that the *developer* chose; for a name from a user see below.
+    """Answer with a file that the *developer* chose.
 
     Args:
         path_or_file: a path, relative to the app's `root_path`; bytes; or a binary file object,
-            which is taken over, sent from its beginning and closed.
+            which is sent from its beginning and then closed.
         mimetype: the media type; from the name, if None.
-        as_attachment: ask the client to save it.
+        as_attachment: ask the client to save the file.
         download_name: the name to save under; the file's own, if None.
         conditional: honour Range, If-Range and the If-* fields.
         etag: send an entity-tag; a str: send this one, which must change with the content.
-        last_modified: when the content changed, if you know better; a number in POSIX seconds.
-            UTC, if it has no time zone.
-        max_age: seconds it may be used without asking; or a function of its name (not its
-            path; None if it has none) that returns them.
+        last_modified: when the content changed, instead of the file's time; a number is in POSIX
+            seconds; a time without a zone is UTC.
+        max_age: seconds for which clients may use the file without revalidation; or a function of
+            its name (not its path; None if it has none) that returns them.
         cache_control: the whole Cache-Control value, such as "private, no-store".
         **quart_names: `QuartNames`.
 
@@ -90,12 +90,12 @@ async def send_file(
     Raises:
         NotFound: there is no such file. Forbidden, ServiceUnavailable, InternalServerError:
             it cannot be read, for now or at all.
-        ValueError: nothing tells the media type of bytes: name `mimetype` or `download_name`;
-            or a value cannot be sent in a field.
-        TypeError: this cannot be sent.
+        ValueError: the media type of bytes is unknown: name `mimetype` or `download_name`; or a
+            value cannot be sent in a field.
+        TypeError: this object cannot be sent.
         RuntimeError: the view is not async.
 
-    Danger: never pass a path with anything from a request in it; `send_from_directory` is safe.
+    Danger: never pass a path that contains a part of the request. `send_from_directory` is safe.
     """
     options = Options(
         mimetype, as_attachment, download_name, conditional, etag, last_modified, max_age,
@@ -122,13 +122,13 @@ async def send_from_directory(  # noqa: D417 - the other parameters are describe
     cache_control: str | None = None,
     **quart_names: Unpack[QuartNames],
 ) -> Response:
-    """Answer with a file below a directory; `path` may be anything a user sent.
+    """Answer with a file below a directory; `path` may come from a user.
 
     Args:
-        directory: a configured path, relative to the app's `root_path`, also out of it
-            ("../../ui/dist"); or a `StaticFiles`, whose settings hold then.
-        path: below it, decoded, with "/" between names. Never trusted: nothing outside the
-            directory, no hidden name and no second spelling of a name is found.
+        directory: a configured path, relative to the app's `root_path`, also outside of it
+            ("../../ui/dist"); or a `StaticFiles`, whose settings then hold.
+        path: the path below it, decoded, with "/" between names. It is not trusted: no file outside
+            the directory, no hidden name and no second spelling of a name is found.
         **quart_names: as in `send_file`, like all parameters that are not named here.
 
     Raises:
@@ -151,7 +151,7 @@ async def send_from_directory(  # noqa: D417 - the other parameters are describe
 
 
 async def _found(static: StaticFiles, name: str) -> Opened:
-    """Open what a name is below a root, or raise what Quart's error handlers know."""
+    """Open a file below a root, or raise an exception for Quart's error handlers."""
     accepts = Fields(accept_encoding=request.headers.get("Accept-Encoding"))
     target = "/" + name
     asked = Request("GET", target.encode("utf-8", "surrogatepass"), fields=accepts, decoded=True)
@@ -165,10 +165,10 @@ async def _found(static: StaticFiles, name: str) -> Opened:
 
 
 async def _root(directory: str | os.PathLike[str]) -> StaticFiles:
-    """Open a directory once; the least recently opened is let go when there are too many.
+    """Open a directory once; the older half is dropped when there are too many.
 
-    Without a cache of its own: a mounted root is for what is asked all the time. It is not
-    closed when it is let go, because answers may still be sent from it; its handles go with it.
+    It has no cache of its own: mount a root for files that are requested all the time. A dropped
+    root is not closed, because answers may still be sent from it; its handles close with it.
     """
     path = _configured(directory)
     static = _roots.get(path)
@@ -179,7 +179,7 @@ async def _root(directory: str | os.PathLike[str]) -> StaticFiles:
 
 
 def _refuse(status: int) -> NoReturn:
-    """Raise what Quart's error handlers know; a redirect would need to know our mount point."""
+    """Raise an exception for Quart's error handlers; a redirect would need our mount point."""
     if status < 400:
         raise NotFound
     abort(status)
@@ -212,5 +212,5 @@ def _name_of(file: Any) -> str:
 
 
 def _configured(path: str | os.PathLike[str]) -> str:
-    """Bind a path the developer wrote to the app's own place."""
+    """Make a path that the developer wrote absolute, relative to the app's `root_path`."""
     return os.path.normpath(os.path.join(current_app.root_path, os.fspath(path)))
