@@ -129,7 +129,7 @@ EXPECTED = (
     # -- conditions and ranges
     Row("A `Range` is for GET only", "result", "206", "200", ".*; HEAD with a range"),
     Row("`If-Range` has to name exactly", "result", "206", "200", ".*; If-Range with a later date"),
-    Row("is evaluated before a range is looked at", "result", "206", "304", ".*; If-None-Match with a range"),
+    Row("is evaluated before the range", "result", "206", "304", ".*; If-None-Match with a range"),
     Row("`If-Unmodified-Since` is honoured", "result", "200", "412", ".*; If-Unmod.*"),
     Row("`If-Match: *` holds for every file", "result", "412", "200", r".*; If-Match \*"),
     Row(RANGES, "result", "416", "200", ".*; (another unit|a malformed range|a reversed range)"),
