@@ -1,7 +1,7 @@
 """The content of files: held in memory or by an open handle, with the facts that describe it.
 
-One object per root knows what was learned about contents: digests, proofs of sidecars, and which
-bytes a modification time stood for. All trees of the root share it.
+One object per root holds the facts about contents: digests, proofs of sidecars, and modification
+times. All trees of the root share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from asyncstatic.settings import Settings
 
 
 class Contents:
-    """Opens content, and holds what is known about it.
+    """Opens content, and holds the facts about it.
 
     Args:
         settings: etag and cache_file_bytes are used.
@@ -46,7 +46,7 @@ class Contents:
     def open(
         self, candidates: Candidates, chosen: File, facts: Representation, *, nowait: bool
     ) -> Opened | None:
-        """Make the answer from a file, whose handle it may take; None while it is being written."""
+        """Make the result from a file, and perhaps take its handle; None while it is written."""
         witnesses = candidates.witnesses(chosen)
         if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
             return self._in_memory(chosen, facts, witnesses, nowait)
@@ -96,7 +96,7 @@ class Contents:
     def is_fresh(
         self, tree: TreeReader, segments: Segments, original: File | None, sidecar: File
     ) -> bool | None:
-        """Tell whether a sidecar holds the original's content; None while that is not known."""
+        """Tell whether a sidecar holds the original's content; None while that is unknown."""
         pair = Pair(sidecar.coding, sidecar.identity, original.identity if original else None)
         name = "/".join(sidecar_of(segments, sidecar.coding))
         prove_anew = partial(self._prove, tree, segments, pair)
@@ -104,7 +104,7 @@ class Contents:
         return self._proofs.verdict(pair, name, *fds, prove_anew, nowait=tree.nowait)
 
     def _prove(self, tree: TreeReader, segments: Segments, pair: Pair) -> None:
-        """Prove a pair in the background, by handles of its own: the request's are closed soon."""
+        """Prove a pair in the background, with its own handles: the request's are closed soon."""
         tree, named = tree.waiting(), sidecar_of(segments, pair.coding)
         original = tree.open_file(segments)
         try:

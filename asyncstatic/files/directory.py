@@ -23,8 +23,8 @@ from asyncstatic.files.witness import DirectoryWitnesses
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.settings import Settings
 
-_RENEWALS = 10  # deploys, one right after another, that a lookup may meet
-_READ_TAKES = (0.0003, 0.001)  # seconds: flash, and a busy one
+_RENEWALS = 10  # deploys, one right after another, during one lookup
+_READ_TAKES = (0.0003, 0.001)  # seconds: a flash disk, and a busy one
 
 
 class Directory:
@@ -77,7 +77,7 @@ class Directory:
         return None
 
     async def open(self, lookup: Lookup) -> Found:
-        """Answer in the pool, which may wait for the disk.
+        """Look a file up, and wait for the disk in the pool.
 
         If the kernel has begun to read the file, this first waits a moment on the event loop: a hop
         to a thread and back costs more than a small read.
@@ -94,9 +94,9 @@ class Directory:
             return Absence.OVERLOADED
 
     async def open_previous(self, lookup: Lookup) -> Found:
-        """Answer from the tree that a deploy has replaced, as long as it is kept.
+        """Look a file up in the tree that a deploy has replaced, while its grace lasts.
 
-        The lookup holds the tree until it ends.
+        The lookup keeps the tree open until it ends.
         """
         tree = self._resolver.root.previous()
         if tree is None:
@@ -107,7 +107,7 @@ class Directory:
             return Absence.OVERLOADED
 
     def has_previous(self) -> bool:
-        """Tell whether the tree that a deploy has replaced is still kept."""
+        """Tell whether the grace of a replaced tree lasts."""
         return self._resolver.root.previous() is not None
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The names in the directories of a tree.
 
 A directory is read once for each identity it has: adding or removing a name changes its times
-(inode(7)). Its names tell which sidecars there are, and that a name is missing, without asking the
-kernel for names that are not there. RESOLVE_CACHED cannot answer for those: a thread would have to.
+(inode(7)). Its names tell which sidecars exist, and that a name is missing, without a look-up in the
+kernel. (With RESOLVE_CACHED the kernel cannot answer for a missing name: a thread would have to ask.)
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Listing(NamedTuple):
 
     Attributes:
         identity: of the directory when it was read.
-        names: None when the directory is too large: then every name has to be asked for.
-        complete: whether a name that is not in `names` cannot be opened: not where the file
+        names: None when the directory is too large: then every name has to be looked up.
+        complete: whether a name that is not in `names` cannot be opened; False where the file
             system ignores case.
-        read_at: seconds (`time.monotonic`).
+        read_at: when it was read, in seconds (`time.monotonic`).
     """
 
     identity: Identity
@@ -53,8 +53,8 @@ class DirectoryNames:
 
     Args:
         resolver: opens the directories.
-        stamps: examines directories by their paths; None for a tree whose path leads elsewhere, of
-            which no name can be told missing.
+        stamps: examines directories by their paths; None for a tree whose path leads elsewhere:
+            there no name can be proven missing.
     """
 
     def __init__(self, resolver: Resolver, stamps: DirectoryWitnesses | None = None) -> None:
@@ -98,15 +98,15 @@ class DirectoryNames:
                     return
 
     def of(self, directory: Segments, identity: Identity, *, nowait: bool) -> frozenset[str] | None:
-        """Return the names in a directory; None when every name has to be asked for.
+        """Return the names in a directory; None when every name has to be looked up.
 
         Args:
-            directory: below the root.
-            identity: of the directory, looked up just now.
+            directory: its names below the root.
+            identity: of the directory, from a stat made just now.
             nowait: raise BlockingIOError rather than read the directory.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the directory cannot be read.
         """
         listing = self._listings.get(directory)
         if listing is not None and listing.identity == identity:
@@ -123,7 +123,7 @@ class DirectoryNames:
         return listing.names
 
     def _read(self, directory: Segments, identity: Identity) -> Listing | None:
-        """Read a directory; None when it is not the one that was looked up."""
+        """Read a directory; None when its identity has changed meanwhile."""
         fd = self._resolver.open(directory)
         try:
             if identity_of(kernel.fstat(fd)) != identity:

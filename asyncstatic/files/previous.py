@@ -1,8 +1,8 @@
 """Files of the tree that a deploy has replaced, for a while.
 
-A page that was loaded just before a deploy asks just after it for scripts and pictures by names
-(``app.3f2a1b9c.js``) that the new release may not have. A missing name is looked for in the
-previous tree, beneath the handle that is still held of it, by the same resolver and the same rules.
+A page that was loaded just before a deploy requests scripts and images just after it, by names
+(``app.3f2a1b9c.js``) that the new release may not have. A missing name is looked up in the previous
+tree, beneath its handle that is still open, by the same resolver and the same rules.
 
 Only files are served, by their own names: no index and no redirect to a directory, since a new page
 must not be built from old ones. Such an answer has no stamps, so it is never cached.
@@ -26,7 +26,7 @@ class WithPrevious:
         self._present = present
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Answer without waiting for a disk, else None."""
+        """Look a file up without waiting for the disk; None when that is impossible."""
         found = self._present.open_nowait(lookup)
         return None if self._may_be_previous(lookup, found) else found
 
@@ -47,7 +47,7 @@ class WithPrevious:
 
 
 def _file(found: Found) -> Found:
-    """Return a file without its stamps, and nothing else that the previous tree has."""
+    """Return a file of the previous tree without its stamps; every other result is missing."""
     if isinstance(found, Folder):
         return Absence.MISSING
     if isinstance(found, Opened):

@@ -1,4 +1,4 @@
-"""Selection: which of a tree's files represents a resource.
+"""The selection chooses the file of a tree that represents a resource.
 
 A directory is represented by its index. A file is represented by itself, or by the preferred of
 its sidecars (``app.js.br`` beside ``app.js``). A sidecar is used once it is proven to decode to the
@@ -19,7 +19,7 @@ from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
-# Any sidecar may be the one that is decoded for a client that accepts none.
+# For a client that accepts no coding any sidecar may be decoded.
 _EACH_CODING = tuple((coding,) for coding in SUFFIXES)
 
 
@@ -46,10 +46,10 @@ class Selection:
         self._contents = contents
 
     def find(self, lookup: Lookup) -> Found:
-        """Select and open what represents a resource.
+        """Select and open the file that represents a resource.
 
         Raises:
-            BlockingIOError: the disk would have to be asked, and the tree does not wait.
+            BlockingIOError: the lookup would have to wait, and the tree does not wait.
             OSError: there is no such file, or the disk failed.
         """
         try:
@@ -66,8 +66,8 @@ class Selection:
         return self._represent(lookup, original)
 
     def _index(self, lookup: Lookup) -> Found:
-        """Return the first index that is there; without the slash, only that there is one."""
-        is_certain = True  # no earlier index is there in any form
+        """Return the first index that exists; without the slash, only that there is one."""
+        is_certain = True  # no earlier index exists in any form
         for name in self._settings.index:
             segments = (*lookup.segments, name)
             if not self._allowed(segments):

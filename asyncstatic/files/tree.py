@@ -1,7 +1,7 @@
-"""A directory tree, as the selection sees it: open a file, stamp a directory, list its names.
+"""A directory tree, as the selection needs it: open a file, stamp a directory, list its names.
 
-A tree has two modes. The one without waiting is for the event loop: it raises BlockingIOError
-wherever the kernel would have to ask the disk. The other one is for threads.
+A tree has two modes. The mode without waiting is for the event loop: it raises BlockingIOError
+where the kernel would have to read from the disk. The other mode is for threads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TreeReader(Protocol):
     and `nowait` is set.
 
     Attributes:
-        nowait: whether this reader never waits for a disk.
+        nowait: whether this reader never waits for the disk.
     """
 
     @property
@@ -53,7 +53,7 @@ class TreeReader(Protocol):
         """Examine a directory: a new or removed name in it changes its stamp."""
 
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
-        """Return all names in a directory; None when each name has to be asked for."""
+        """Return all names in a directory; None when each name has to be looked up."""
 
     def path_of(self, segments: Segments) -> str:
         """Return the path of a name, for its stamp."""
@@ -125,5 +125,5 @@ class DirectoryTree:
             release(fd)
 
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
-        """Return all names in a directory; None when each name has to be asked for."""
+        """Return all names in a directory; None when each name has to be looked up."""
         return self._names.of(directory, identity, nowait=self.nowait)

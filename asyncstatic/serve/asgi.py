@@ -33,7 +33,7 @@ from asyncstatic.serve.startup import asyncio_problem, refuse_startup
 from asyncstatic.settings import Settings, SettingsError, refuse_options
 from asyncstatic.values import printable
 
-# An upload is read this far, and this long, so that its client gets to read the answer.
+# Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
 
@@ -43,20 +43,20 @@ class Answer(NamedTuple):
 
     Attributes:
         plan: the response to send.
-        opened: where the plan's byte ranges come from; whoever sends the plan closes it.
+        opened: the representation of the plan's byte ranges. The sender of the plan closes it.
     """
 
     plan: ResponsePlan
     opened: Opened | None = None
 
     def close(self) -> None:
-        """Close the representation, if there is one; harmless when it is closed."""
+        """Close the representation, if there is one; harmless when it is closed already."""
         if self.opened is not None:
             self.opened.close()
 
 
 class Pending(NamedTuple):
-    """A request that has to wait, for a disk or a hook, before it can be answered.
+    """A request that has to wait for the disk or a hook before it can be answered.
 
     Attributes:
         request: the request.
@@ -75,18 +75,18 @@ _ROOT = Lookup((), True, ())
 class StaticFiles:
     """Serve the files below a directory.
 
-    A plain ASGI app: run it by itself, or mount it in Quart, Starlette, FastAPI or any other.
-    It answers GET, HEAD and OPTIONS as RFC 9110 says, with conditional and range requests,
-    negotiated codings and validators that do not lie. Nothing outside the root is ever read.
+    It is a plain ASGI app: run it by itself, or mount it in Quart, Starlette, FastAPI or any other
+    framework. It answers GET, HEAD and OPTIONS by RFC 9110, with conditional and range requests,
+    negotiated codings and reliable validators. No file outside the root is ever read.
 
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
             be a symbolic link that a deploy replaces while this runs. Or a `Settings` object,
             beside which no other setting may be given.
-        authorize: asked before the disk is, with the scope and the path below the root -
-            decoded, canonical, beginning with "/". Sync (and then it must not block) or async;
-            returns True, False for 403 (404 with `hide_forbidden`), or the status 403, 404
-            or 410. What it lets through is `private`: no shared cache may keep it.
+        authorize: a hook that is called before the disk is asked, with the scope and the path
+            below the root - decoded, canonical, beginning with "/". It may be async; otherwise it
+            must not block. It returns True, False for 403 (404 with `hide_forbidden`), or the
+            status 403, 404 or 410. An allowed answer is `private`: no shared cache may store it.
         **settings: any field of `Settings`; of Starlette's StaticFiles `directory`,
             `packages`, `html`, `check_dir` and `follow_symlink` are understood as well.
 
@@ -98,12 +98,12 @@ class StaticFiles:
     this process can read.
 
     Attributes:
-        settings: how the root is served.
+        settings: the settings of the root.
         policy: decides the metadata of its answers.
-        source: where its representations come from; closed where `authorize` must be asked.
-        cache: holds content, open files, absences and prepared answers.
-        needs_scope: an answer depends on more than the request's own octets, so only a lane
-            that has the ASGI scope may answer.
+        source: finds representations; closed to callers where `authorize` must be asked first.
+        cache: holds content, open files and prepared answers.
+        needs_scope: whether an answer depends on more than the request's own bytes, so that only
+            an entry with the ASGI scope can answer.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -146,11 +146,11 @@ class StaticFiles:
 
     @property
     def manifest(self) -> Manifest:
-        """What `Settings.manifest` names, as last read; empty without one."""
+        """The manifests that `Settings.manifest` names, as last read; empty without one."""
         return self._manifests.present
 
     async def fresh_manifest(self) -> Manifest:
-        """Return the manifest as it is now: a deploy may have replaced it."""
+        """Return the manifest, read again if a deploy has replaced it."""
         return await self._manifests.renewed()
 
     def proves(self, segments: tuple[str, ...]) -> bool | None:
@@ -159,7 +159,7 @@ class StaticFiles:
 
     @property
     def resolver_name(self) -> str:
-        """Which path resolver the kernel allows here: "openat2" or "walk"."""
+        """The path resolver in use: "openat2" or "walk"."""
         return self._directory.resolver_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,18 +176,18 @@ class StaticFiles:
             await send({"type": "websocket.close", "code": 1000})
 
     def close(self) -> None:
-        """Give back root handle, threads and memory."""
+        """Close the root handle, end the threads, and empty the cache."""
         self.source.close()
 
     def begin(self, request: Request, scope: Scope | None = None) -> Answer | Pending:
-        """Decide the answer to a request, if nothing has to be waited for.
+        """Decide the answer to a request, if that is possible without waiting.
 
         Args:
             request: the request.
-            scope: for the hook; needed where `needs_scope` is true.
+            scope: the ASGI scope, for the hook; required where `needs_scope` is true.
 
         Returns:
-            The answer, which the caller closes; or what `finish` goes on with.
+            The answer, which the caller closes; or a `Pending`, which `finish` completes.
         """
         admitted = admit(request, self.settings)
         if isinstance(admitted, ResponsePlan):
@@ -206,8 +206,8 @@ class StaticFiles:
             return await self._to_mount_point(request, scope)
         if self._guard is None:
             return self._answer(request, await self._source.open(lookup))
-        # Hidden and denied names are asked about too, because missing ones are. A path that is
-        # no canonical spelling of a name has no segments, and no hook could judge it.
+        # The hook is called for hidden and denied names as for missing ones. A path that is not the
+        # canonical spelling of a name has no segments, so a hook could not judge it.
         if lookup.available or lookup.segments:
             refusal = await self._guard.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
@@ -219,12 +219,12 @@ class StaticFiles:
         return self._answer(request, found)
 
     async def find(self, request: Request, scope: Scope | None = None) -> Answer:
-        """Decide the answer to a request: `begin`, and `finish` where that is needed."""
+        """Decide the answer to a request: `begin`, then `finish` if necessary."""
         answer = self.begin(request, scope)
         return await self.finish(answer) if isinstance(answer, Pending) else answer
 
     async def _to_mount_point(self, request: Request, scope: Scope | None) -> Answer:
-        """Redirect to the mount point's slash, but only if something is there, as anywhere."""
+        """Redirect to the mount point's slash, but only if an index is there, as for directories."""
         answer = await self.find(request._replace(target=b"/"), scope)
         if answer.opened is None or answer.plan.status == 404:
             return answer
@@ -234,12 +234,12 @@ class StaticFiles:
         return Answer(redirect)
 
     def _answer(self, request: Request, found: Found) -> Answer:
-        """Decide the answer from what was found."""
+        """Decide the answer from the result of a lookup."""
         if not isinstance(found, Opened):
             return Answer(respond(request, found, self.policy, time.time_ns(), ""))
         try:
             proven = self.proves(found.representation.segments)
-            if proven is None:  # the next manifest may prove it: nobody prepares this answer
+            if proven is None:  # the next manifest may prove it, so this answer is not prepared
                 found = replace(found, entry=None)
             plan = self._plan(request, found)
         except BaseException:
@@ -256,7 +256,7 @@ class StaticFiles:
         return respond(request, representation, self.policy, time.time_ns(), boundary, known)
 
     def without_condition(self, request: Request, answer: Answer) -> ResponsePlan:
-        """Return the plan that the same representation gets without If-None-Match."""
+        """Return the plan for the same representation without If-None-Match."""
         assert answer.opened is not None  # noqa: S101 - callers prepare representations only
         fields = request.fields._replace(if_none_match=None, if_modified_since=None)
         return self._plan(request._replace(fields=fields), answer.opened)
@@ -292,7 +292,7 @@ class StaticFiles:
         receive: Receive,
         send: Send,
     ) -> Coroutine[Any, Any, None]:
-        """Send what `find` decided; see `send_plan`."""
+        """Send the answer of `find`; see `send_plan`."""
         timeout = self.settings.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 
@@ -301,7 +301,7 @@ def open_directory(settings: Settings) -> Directory:
     """Open a root.
 
     Raises:
-        SettingsError: one line that says what is wrong with it and what to do.
+        SettingsError: one line that names the problem and the next step.
     """
     if not settings.root:
         raise SettingsError("no root: name the directory to serve")
@@ -319,9 +319,9 @@ def open_directory(settings: Settings) -> Directory:
 
 
 def _check_page(page: str, directories: list[Directory]) -> None:
-    """Refuse a `not_found` page that no root has; a sidecar alone is enough.
+    """Refuse a `not_found` page that no root has; a lone sidecar is enough.
 
-    Only at the start: a page that is missing later is replaced by our own.
+    The check is made only at the start: if the page is missing later, our own is sent.
     """
     for directory in directories:
         path = os.path.join(directory.path, page)
@@ -332,7 +332,7 @@ def _check_page(page: str, directories: list[Directory]) -> None:
 
 
 def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:
-    """What is asked for representations: memory before disk, the first directory on top."""
+    """Stack the sources of a root: cache before disk, the first directory on top."""
     layers: list[Source] = []
     for directory in directories:
         layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
@@ -346,7 +346,7 @@ def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -
 
 
 def _missing(settings: Settings) -> frozenset[Absence]:
-    """What the root's own page stands in for: also what must not be told from what is missing."""
+    """Return the absences that the not-found page answers: with `hide_forbidden` also FORBIDDEN."""
     hidden = {Absence.FORBIDDEN} if settings.hide_forbidden else set()
     return frozenset({Absence.MISSING} | hidden)
 
@@ -356,7 +356,7 @@ def _user() -> str:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read a request's content, within bounds: a client that still sends cannot read."""
+    """Read a request's content, within bounds: a client cannot read while it still sends."""
     left = _DRAIN_OCTETS
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):

@@ -1,4 +1,4 @@
-"""Authorization: a hook is asked before the disk is, and what it lets through is private."""
+"""Authorization: a hook is called before the disk is asked, and allowed answers are private."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UNASKED = "a root with authorize= is asked through StaticFiles.find, with the r
 
 
 class Guard:
-    """Asks a hook whether a request may have what it names.
+    """Asks a hook whether a request is allowed.
 
     Args:
-        authorize: the hook; one that is not async must not block.
+        authorize: the hook; if it is not async it must not block.
         settings: of the root; `hide_forbidden` makes False a 404 instead of a 403.
     """
 
@@ -37,13 +37,13 @@ class Guard:
     async def refusal(
         self, request: Request, lookup: Lookup, scope: Scope | None
     ) -> ResponsePlan | Absence | None:
-        """Return what a request is refused with, None when it is allowed.
+        """Return the answer that refuses a request; None when it is allowed.
 
-        `Absence.MISSING` stands for 404: the source has the answer that a missing name gets.
+        `Absence.MISSING` means 404: the source then gives the answer of a missing name.
 
         Raises:
-            TypeError: there is no scope to judge by, or the hook returned something else
-                than a verdict. Nothing is served then.
+            TypeError: the scope is missing, or the hook returned something that is not a verdict.
+                Nothing is served then.
         """
         if scope is None:
             raise TypeError(_UNASKED)
@@ -60,10 +60,10 @@ class Guard:
 
 
 class Unasked:
-    """The source of a guarded root, as others see it: closed, so that no lane forgets to ask.
+    """The public source of a root with a hook: it refuses, so that no caller can skip the hook.
 
     Args:
-        source: the real one, which only the root itself uses.
+        source: the real source, which only the root itself uses.
     """
 
     def __init__(self, source: Source) -> None:
@@ -86,11 +86,11 @@ class Unasked:
         raise TypeError(_UNASKED)
 
     def close(self) -> None:
-        """Give back what the real one holds."""
+        """Close the real source."""
         self._source.close()
 
 
 def path_of(lookup: Lookup) -> str:
-    """Return the one spelling of what is looked up, decoded, below the root."""
+    """Return the canonical path of a lookup below the root, decoded."""
     path = "/" + "/".join(lookup.segments)
     return path + "/" if lookup.directory and lookup.segments else path

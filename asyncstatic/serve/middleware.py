@@ -1,4 +1,4 @@
-"""`StaticMiddleware`: serve what exists, pass everything else on to an app."""
+"""`StaticMiddleware`: serve the files of a root, and pass every other request on to an app."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ from asyncstatic.settings import SettingsError, refuse_options
 Path: TypeAlias = str | os.PathLike[str]
 
 
-# What a root answers when it cannot know the name: an app may.
+# Statuses of a root for names that the app may know.
 PASSED_ON = frozenset({400, 404, 414})
 
 
 class StaticMiddleware:
     """Put static roots in front of an ASGI app.
 
-    A GET or HEAD for which a root has an answer is answered from there. So is the CORS preflight
-    of such a request, if the root has `cors`. All else - other methods, other paths, names the
-    root does not have, WebSockets, lifespan - reaches the app untouched, and nothing of the
-    app's answers is ever held back.
+    The root answers a GET or HEAD for a file that it has, and with `cors` also the CORS preflight
+    of such a request. Everything else - other methods, other paths, missing names, WebSockets,
+    lifespan - reaches the app unchanged, and the app's answers are never buffered.
 
     Args:
         app: the app behind.
         static: the root in front; a directory or a `StaticFiles`. Several: a mapping of
-            prefixes to them, looked at in this order; `prefix` must be "" then.
-        prefix: the path the root is mounted at, such as "/static"; "" for all paths.
-        passes_on: whether the app could answer what the root cannot; asked each time.
+            prefixes to them, tried in this order; `prefix` must be "" then.
+        prefix: the path that the root is mounted at, such as "/static"; "" for all paths.
+        passes_on: tells whether the app may have an answer that the root has not; called each time.
         **settings: fields of `Settings`, for what is named as a directory; none beside a
             `StaticFiles`.
 
@@ -83,7 +82,7 @@ class StaticMiddleware:
         await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer from the root, if it has an answer."""
+        """Answer from the root, if it can; return whether it did."""
         request = self._request(scope)
         if request is None:
             return False
@@ -123,10 +122,10 @@ def _static(root: StaticFiles | Path, settings: dict[str, Any]) -> StaticFiles:
 
 
 def _checked_prefix(prefix: str) -> str:
-    """The prefix without its last slash.
+    """Return the prefix without its last slash.
 
     Raises:
-        SettingsError: it is no path as a client would send it, decoded.
+        SettingsError: it is not a decoded path.
     """
     prefix = prefix.rstrip("/")
     if prefix and (prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix):

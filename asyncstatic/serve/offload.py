@@ -1,9 +1,9 @@
-"""Offload lanes: let somebody else send the octets.
+"""Offload: another program sends the content.
 
-Three ways, from near to far. A server that offers ``http.response.zerocopysend`` sends from
-our open handle: same bytes, same checks, no copy. One that offers ``http.response.pathsend``
-opens the file once more by its name, so only a tree that does not change may be sent like
-this. And a server in front of ours, told by X-Accel-Redirect or X-Sendfile, opens it too.
+There are three ways. A server that offers ``http.response.zerocopysend`` sends from our open file:
+same bytes, same checks, no copy. A server that offers ``http.response.pathsend`` opens the file
+again by its name, so the tree must not change. A server in front of ours opens the file by the name
+in X-Accel-Redirect or X-Sendfile.
 
 The first two are detected in each request's ``scope["extensions"]``, never by server name.
 """
@@ -23,7 +23,7 @@ from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message
 from asyncstatic.settings import Settings
 
-# What one message asks the server to send, in octets: the clock of the send timeout.
+# Bytes per message. Each message must be sent within the send timeout.
 _WINDOW = 1024 * 1024
 
 
@@ -31,26 +31,26 @@ _WINDOW = 1024 * 1024
 
 
 class _File:
-    """What ASGI calls a file: something with a `fileno`."""
+    """A file in the sense of ASGI: an object with a `fileno`."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
 
     def fileno(self) -> int:
-        """Return the descriptor; it is the handle's, and closed by its owner."""
+        """Return the descriptor; the owner of the handle closes it."""
         return self._handle.fd
 
 
 def takes_handles(extensions: Mapping[str, Any], plan: ResponsePlan) -> bool:
-    """Tell whether the server sends this plan from an open handle."""
+    """Tell whether the server can send this plan from an open file."""
     return "http.response.zerocopysend" in extensions and plan.length is not None
 
 
 async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[Message]:
     """Yield the messages that send a plan from a handle, window by window.
 
-    Each window is in the page cache before it is asked for, since sendfile(2) would make the
-    server's loop wait for the disk.
+    Each window is loaded into the page cache first; otherwise sendfile(2) would make the server's
+    event loop wait for the disk.
 
     Raises:
         OSError, PoolBusyError: the disk failed.
@@ -94,13 +94,13 @@ async def _refuse_changed(handle: Handle) -> None:
 def by_name(
     extensions: Mapping[str, Any], plan: ResponsePlan, opened: Opened, root: str | None
 ) -> str | None:
-    """Return the path of the file whose whole content the plan is, if the server may open it.
+    """Return the path of the file, if the plan is its whole content and the server may open it.
 
     Args:
         extensions: of the request.
-        plan: what is to be sent.
-        opened: what its content comes from.
-        root: the path of a root that does not change; None: of one that may.
+        plan: the response.
+        opened: the representation.
+        root: the path of the root; None if the root may change.
     """
     if root is None or "http.response.pathsend" not in extensions:
         return None
@@ -116,15 +116,15 @@ def by_name(
 def handed_over(
     plan: ResponsePlan, opened: Opened | None, settings: Settings, root: str
 ) -> ResponsePlan:
-    """Return the plan that makes the server in front send a file, where it can.
+    """Return the plan that makes the server in front send a file, if it can.
 
-    It answers ranges and conditions itself, with validators of its own, and drops our
-    Content-Encoding. So it is given whole files as they are; all else stays with us: what is
-    in memory, precompressed, an error or a 304, or has a name that servers read differently.
+    That server answers ranges and conditions itself, with its own validators, and drops our
+    Content-Encoding. So it gets only whole, uncoded files. We send the others: content in memory,
+    precompressed files, errors, a 304, and names that servers read differently.
 
     Args:
         plan: our own answer.
-        opened: what its content comes from.
+        opened: the representation.
         settings: `offload` and `offload_prefix` are used.
         root: the path of the root.
     """
@@ -144,10 +144,10 @@ def handed_over(
 
 
 def _location(facts: Representation, settings: Settings, root: str) -> bytes | None:
-    """Name the file as the server in front reads names; None where that cannot be said.
+    """Return the name of the file in the syntax of the server in front; None if there is none.
 
-    nginx decodes percent-encoding (since 1.5.9). Of the two that take X-Sendfile, lighttpd does
-    and Apache's mod_xsendfile 0.12 does not: to both, octets without "%" mean the same.
+    nginx decodes percent-encoding (since 1.5.9). With X-Sendfile, lighttpd decodes it and Apache's
+    mod_xsendfile 0.12 does not; a name without "%" means the same to both.
     """
     prefix = settings.offload_prefix or root
     path = "/".join((prefix.rstrip("/"), *facts.segments))

@@ -20,12 +20,12 @@ from asyncstatic.serve.scope import Scope
 
 
 def answer(opened: Opened, options: Options, static: StaticFiles | None = None) -> Response:
-    """Answer the present request with what was opened, which belongs to the response then.
+    """Answer the present request with a representation, which the response owns from then on.
 
     Args:
-        opened: what is sent; closed also if this fails.
-        options: what the view asks for.
-        static: the root it comes from, if it comes from one.
+        opened: the representation; closed also if this fails.
+        options: the options of the view.
+        static: the root of the file, if it has one.
 
     Raises:
         ValueError: an option cannot be sent in a field.
@@ -65,7 +65,7 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
 
 
 def _request(options: Options) -> Request:
-    """Read Quart's request; conditions and ranges are for GET and HEAD alone."""
+    """Read Quart's request; conditions and ranges hold only for GET and HEAD."""
     method = request.method if request.method in ("GET", "HEAD") else "GET"
     fields = Fields.read(request.scope["headers"])
     if not _is_conditional(options):
@@ -81,7 +81,7 @@ def _is_conditional(options: Options) -> bool:
 
 
 def _response(plan: ResponsePlan, opened: Opened, static: StaticFiles | None) -> Response:
-    """Make the app's own kind of response; its headers are the plan's and no default."""
+    """Make a response of the app's own class, with the plan's fields and no default ones."""
     content = in_memory(plan, opened)
     if content is None:
         body: Any = PlanBody(plan, opened, present_scope(), static)
@@ -94,5 +94,5 @@ def _response(plan: ResponsePlan, opened: Opened, static: StaticFiles | None) ->
     for name, value in plan.fields:
         # Quart encodes it as UTF-8 again: the name of a file in X-Sendfile.
         response.headers[name.decode("ascii").title()] = value.decode(errors="replace")
-    response.timeout = None  # the body has a deadline of its own, for progress
+    response.timeout = None  # the body has its own deadline, for progress
     return response

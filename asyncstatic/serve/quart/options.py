@@ -28,7 +28,7 @@ MaxAge = int | Callable[[str | None], int | None] | None
 
 
 class QuartNames(TypedDict, total=False):
-    """What Quart calls the parameters that Flask, and so we, call otherwise."""
+    """Quart's names of parameters that have other names in Flask and here."""
 
     filename_or_io: Sendable
     file_name: str | PathLike[str]
@@ -58,7 +58,7 @@ class Options:
     cache_control: str | None = None
 
     def named(self, names: QuartNames) -> Options:
-        """Return the options with what came under Quart's names.
+        """Return the options with the values that were given under Quart's names.
 
         Raises:
             TypeError: a name is neither Quart's nor Flask's.
@@ -121,7 +121,7 @@ class Options:
 
 @lru_cache(maxsize=1)
 def default_settings() -> Settings:
-    """Return the settings of what belongs to no root."""
+    """Return the settings for files that belong to no root."""
     return Settings()
 
 
@@ -132,8 +132,8 @@ def default_policy() -> ResponsePolicy:
 
 
 def age_of_app(app: Quart, name: str | None) -> int | None:
-    """Return the seconds an app says files may be kept; None where it says what Quart says."""
-    # __class__, since type() would be that of Quart's proxy
+    """Return the max-age that an app sets for files, in seconds; None for Quart's own default."""
+    # __class__, because type() returns the class of Quart's proxy
     is_own = app.__class__.get_send_file_max_age is not Quart.get_send_file_max_age
     if not is_own and app.config[_APP_AGE] == app.default_config[_APP_AGE]:
         return None
@@ -168,7 +168,7 @@ def _with_charset(mimetype: str) -> str:
 
 def _checked_tag(tag: str) -> str:
     if not _TAG.fullmatch(tag):
-        raise ValueError(f"etag={tag!r}: name visible ASCII without quotes; they are added")
+        raise ValueError(f"etag={tag!r}: use visible ASCII without quotes; the quotes are added")
     return tag
 
 
