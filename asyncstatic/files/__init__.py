@@ -26,6 +26,7 @@ sidecar     the suffixes of codings
 digests     hashes for the entity-tag
 handle      an open file: reading, page cache, "is it unchanged?"
 samples     blocks that tell a file that grew from one that was rewritten
+memfd       a copy of content in an anonymous file, for sendfile(2)
 pool        threads that wait for the disk
 rootnames   absolute links that name the root
 memory      a bounded dict, and the memory of modification times

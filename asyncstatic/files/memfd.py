@@ -1,9 +1,9 @@
-"""Content in an anonymous file: sendfile(2) finds it there, and nobody can change it.
+"""Content in an anonymous file: sendfile(2) can send it, and no other program can change it.
 
 From a file on disk, sendfile(2) sends the pages of that file: a program that rewrites the file
-rewrites bytes that the client has not taken yet. A copy for each response would be safe, but it
-goes into memory that another processor used last, which costs as much as everything else. A copy
-in an anonymous file (memfd_create(2)) is made once, and sent without another.
+rewrites bytes that the client has not received yet. A copy for each response is safe, but it fills
+memory that another processor used last, which costs as much as the rest of the response. A copy in
+an anonymous file (memfd_create(2)) is made once, and sent without a further copy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar
 from asyncstatic.files import kernel
 from asyncstatic.files.root import release
 
-LEAST = 32 * 1024  # bytes of content from which sendfile(2) costs less than a copy
+LEAST = 32 * 1024  # bytes; from this size on sendfile(2) costs less than a copy
 _MOST = 256  # anonymous files
 _SHARE = 8  # they may use this fraction of the descriptors that the process may have
 
