@@ -26,7 +26,7 @@ class DecodingError(Exception):
 class Decoder(Protocol):
     """Takes stored bytes, yields decoded bytes, at most `STEP` at a time."""
 
-    def feed(self, octets: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what these bytes complete."""
 
     def finish(self) -> None:
@@ -50,15 +50,15 @@ class _Gzip:
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    def feed(self, octets: bytes) -> Iterator[bytes]:
-        while octets:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
             if self._inner.eof:  # a file may hold several members (RFC 1952 §2.2)
                 self._inner = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
-                decoded = self._inner.decompress(octets, STEP)
+                decoded = self._inner.decompress(data, STEP)
             except zlib.error as error:
                 raise DecodingError(f"is not gzip: {error}") from error
-            octets = self._inner.unconsumed_tail or self._inner.unused_data
+            data = self._inner.unconsumed_tail or self._inner.unused_data
             if decoded:
                 yield decoded
 
@@ -72,22 +72,22 @@ class _Zstd:
         self._new = zstandard.ZstdDecompressor(max_window_size=window).decompressobj
         self._inner = self._new(write_size=STEP)
 
-    def feed(self, octets: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         # The library decodes its whole input at once, so the input is kept small: a block of four
         # bytes may stand for many, but for 128 KiB at most (RFC 8878 §3.1.1.2.4).
-        for start in range(0, len(octets), _ZSTD_INPUT):
-            yield from _in_steps(self._decode(octets[start : start + _ZSTD_INPUT]))
+        for start in range(0, len(data), _ZSTD_INPUT):
+            yield from _in_steps(self._decode(data[start : start + _ZSTD_INPUT]))
 
-    def _decode(self, octets: bytes) -> bytes:
+    def _decode(self, data: bytes) -> bytes:
         decoded = []
-        while octets:
+        while data:
             if self._inner.eof:  # a file may hold several frames (RFC 8878 §3.1)
                 self._inner = self._new(write_size=STEP)
             try:
-                decoded.append(self._inner.decompress(octets))
+                decoded.append(self._inner.decompress(data))
             except zstandard.ZstdError as error:
                 raise DecodingError(f"is not zstd: {error}") from error
-            octets = self._inner.unused_data if self._inner.eof else b""
+            data = self._inner.unused_data if self._inner.eof else b""
         return b"".join(decoded)
 
     def finish(self) -> None:
@@ -99,19 +99,19 @@ class _Brotli:
     def __init__(self) -> None:
         self._inner = brotli.Decompressor()
 
-    def feed(self, octets: bytes) -> Iterator[bytes]:
-        if self._inner.is_finished() and octets:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._inner.is_finished() and data:
             raise DecodingError("goes on behind its end")
         while True:
             try:
-                decoded = self._inner.process(octets, output_buffer_limit=STEP)
+                decoded = self._inner.process(data, output_buffer_limit=STEP)
             except brotli.error as error:
                 raise DecodingError("is not br") from error
             yield from _in_steps(decoded)
             # The library asks for input while it still holds output: ask until it is empty.
             if self._inner.is_finished() or not decoded:
                 return
-            octets = b""
+            data = b""
 
     def finish(self) -> None:
         if not self._inner.is_finished():

@@ -107,10 +107,10 @@ class Handle:
             OSError: the disk failed.
             PoolBusyError: it did not answer in time.
         """
-        octets = self.read_nowait(offset, count)
-        if octets is None:
-            octets = await self._in_pool(_read_and_close, offset, count)
-        return octets
+        data = self.read_nowait(offset, count)
+        if data is None:
+            data = await self._in_pool(_read_and_close, offset, count)
+        return data
 
     def is_warm(self, offset: int, count: int) -> bool:
         """Tell whether bytes are in the page cache, as far as the kernel tells.
@@ -268,14 +268,14 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
     """
     if nowait:
         return _read_nowait(fd, offset, count)
-    octets = kernel.pread(fd, count, offset)
-    if len(octets) == count:
-        return octets
-    parts = [octets]
-    while octets:
-        offset, count = offset + len(octets), count - len(octets)
-        octets = kernel.pread(fd, count, offset) if count else b""
-        parts.append(octets)
+    data = kernel.pread(fd, count, offset)
+    if len(data) == count:
+        return data
+    parts = [data]
+    while data:
+        offset, count = offset + len(data), count - len(data)
+        data = kernel.pread(fd, count, offset) if count else b""
+        parts.append(data)
     return b"".join(parts)
 
 
@@ -313,7 +313,7 @@ class ReadBegunError(BlockingIOError):
 
 
 def _read_nowait(fd: int, offset: int, count: int) -> bytes:
-    octets = kernel.pread_nowait(fd, count, offset)
-    if octets is None:
+    data = kernel.pread_nowait(fd, count, offset)
+    if data is None:
         raise ReadBegunError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    return octets
+    return data

@@ -41,10 +41,10 @@ def relative_path(segments: Segments) -> bytes:
     path = "/".join(segments)
     if not _NEVER_A_NAME.isdisjoint(segments) or path.count("/") != len(segments) - 1:
         raise ValueError("a segment is empty, a dot segment, or holds a slash")
-    octets = path.encode("utf-8", "surrogateescape")
-    if len(octets) >= _PATH_MAX:
+    data = path.encode("utf-8", "surrogateescape")
+    if len(data) >= _PATH_MAX:
         raise fault(errno.ENAMETOOLONG)
-    return octets
+    return data
 
 
 def release(fd: int) -> None:
@@ -153,7 +153,7 @@ class RootHandle:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = os.path.join(os.getcwd(), path)
-        self._octets = os.fsencode(self.path)
+        self._path_bytes = os.fsencode(self.path)
         self._recheck = recheck
         self._grace = grace
         self._monotonic = monotonic
@@ -240,7 +240,7 @@ class RootHandle:
         if not cached_only:
             return kernel.open_path(self.path, directory=True)
         flags = kernel.DIRECTORY_FLAGS
-        return kernel.openat2(kernel.AT_FDCWD, self._octets, flags, kernel.RESOLVE_CACHED)
+        return kernel.openat2(kernel.AT_FDCWD, self._path_bytes, flags, kernel.RESOLVE_CACHED)
 
     def _miss(self, code: int) -> None:
         if self._failed:

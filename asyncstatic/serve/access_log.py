@@ -129,9 +129,9 @@ def field(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return next((value for key, value in headers if key.lower() == name), None)
 
 
-def first_line(octets: bytes) -> bytes:
+def first_line(data: bytes) -> bytes:
     """Return the request line of received bytes, perhaps incomplete; b"-" without one."""
-    return octets.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r") or _DASH
+    return data.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r") or _DASH
 
 
 def client_of(peer: Any) -> str:

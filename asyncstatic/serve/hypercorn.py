@@ -105,15 +105,15 @@ class Hypercorn:
         scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
         self._log.write(Entry(access, headers, response, address, scheme))
 
-    def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
+    def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = _HandedOver(self.entry, transport, reader, self._serve)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the reader is fed, because that may pause it again
-        if octets:
-            reader.feed_data(octets)
+        if data:
+            reader.feed_data(data)
         if eof:
             reader.feed_eof()
 

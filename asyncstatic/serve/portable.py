@@ -129,10 +129,10 @@ def _read_at_once(plan: ResponsePlan, handle: Handle) -> bytes | None:
     parts = []
     for part in plan.content:
         if isinstance(part, ByteRange):
-            octets = handle.read_nowait(part.first, part.length)
-            if octets is None:
+            data = handle.read_nowait(part.first, part.length)
+            if data is None:
                 return None
-            parts.append(octets)
+            parts.append(data)
         elif isinstance(part, bytes):
             parts.append(part)
     content = b"".join(parts)

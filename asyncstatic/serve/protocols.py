@@ -149,9 +149,9 @@ class _Http1(H11Protocol):
     def log_incomplete_head(self, status: int) -> None:
         """Log a head that will not become complete, if some of it was received."""
         if self._requests is not None and self.connection.their_state is h11.IDLE:
-            octets = _unread(self.connection)
-            if octets is not None and octets.strip(b"\r\n"):
-                self._requests.refuse(first_line(octets), status)
+            data = _unread(self.connection)
+            if data is not None and data.strip(b"\r\n"):
+                self._requests.refuse(first_line(data), status)
 
     def end_log(self) -> None:
         """Log the requests that the end of the connection interrupts."""
@@ -166,11 +166,11 @@ class _Connection(h11.Connection):
     _is_taken = False
 
     def next_event(self) -> Any:
-        octets = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        data = self.trailing_data[0] if self.their_state is h11.IDLE else b""
         try:
             return super().next_event()
         except h11.RemoteProtocolError:
-            self._refused = octets
+            self._refused = data
             raise
 
     def take_unread(self) -> bytes | None:

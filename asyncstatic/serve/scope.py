@@ -118,8 +118,8 @@ def _behind(request: Request, wanted: str) -> Request:
     return request._replace(target=target, mount=mount)
 
 
-def _quoted(octets: bytes) -> bytes:
-    return quote(octets).encode("ascii")
+def _quoted(data: bytes) -> bytes:
+    return quote(data).encode("ascii")
 
 
 def _decoded(raw: bytes) -> str:
@@ -127,8 +127,8 @@ def _decoded(raw: bytes) -> str:
     return unquote(text) if "%" in text else text
 
 
-def _as_text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogatepass")
+def _as_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes, bytes]:

@@ -124,10 +124,10 @@ class Uvicorn:
         path = quote(unquote(path)) + separator + escape(query.encode("ascii"))
         self._write(exchange.transport, method, path, exchange.status)
 
-    def observe_refusal(self, transport: asyncio.Transport, octets: bytes, status: int) -> None:
+    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
         """Log a request that was refused before it was read."""
         if self._logs:
-            method, _, path = escape(first_line(octets)).partition(" ")
+            method, _, path = escape(first_line(data)).partition(" ")
             self._write(transport, method, path.removesuffix(" HTTP/1.1") or "-", status)
 
     def _write(self, transport: asyncio.Transport, method: str, path: str, status: int) -> None:
@@ -135,7 +135,7 @@ class Uvicorn:
         client = f"{peer[0]}:{peer[1]}" if peer else ""
         _access_log.info('%s - "%s %s HTTP/%s" %d', client, method, path, "1.1", status)
 
-    def take_over(self, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
+    def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Uvicorn's own protocol go on with a connection."""
         protocol: Any = AutoHTTPProtocol(
             config=self._config,  # type: ignore[call-arg] # declared as any asyncio.Protocol
@@ -146,8 +146,8 @@ class Uvicorn:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()
-        if octets:
-            protocol.data_received(octets)
+        if data:
+            protocol.data_received(data)
         if eof:
             protocol.eof_received()
 

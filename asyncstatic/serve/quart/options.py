@@ -84,8 +84,8 @@ class Options:
     def overrides(self, name: str, *, proven: bool, ranges: bool) -> Overrides:
         """Return what the view asks for, in the words of the decision core.
 
-        Quart's own default age of 12 hours is nobody's wish: with it a browser shows the old file
-        for half a day after a deploy.
+        Quart's own default age of 12 hours is ignored: after a deploy a browser would show the old
+        file for half a day.
 
         Args:
             name: the file's own name.
