@@ -6,14 +6,20 @@ entry only while all stamps are unchanged. An entry is never stale, not even for
 
 Eviction is second-chance (CLOCK): the oldest entry goes first, but an entry that was used since
 the clock hand last passed it stays for one more round. A hit moves nothing.
+
+All roots of a process share one cache (`shared_cache`). Each has its own keys: tuples that begin
+with an object of its own, the owner.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
+from weakref import WeakValueDictionary
 
+from asyncstatic.files.open_files import OpenFiles
 from asyncstatic.files.witness import Witness, are_unchanged
 
 # Bytes that an entry takes besides its value and its key: the entry itself, its stamps, its place
@@ -54,21 +60,32 @@ class CacheEntry:
 class Cache:
     """A dictionary of values, bounded in bytes.
 
+    A cache belongs to the thread that made it: only there may entries be found and held. Another
+    thread may evict the entries of an owner that it closes.
+
     Args:
         capacity: bytes of all values, keys and book-keeping together; 0 holds nothing.
 
     Attributes:
         size: bytes in use.
+        open_files: the entries that hold a file open.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
+        self.open_files = OpenFiles(self)
+        self._thread = threading.get_ident()
+        self._lock = threading.RLock()  # `put` evicts
         self._entries: OrderedDict[Hashable, CacheEntry] = OrderedDict()
         self.find = self._entries.get
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def is_of_this_thread(self) -> bool:
+        """Tell whether the running thread may use the cache."""
+        return self._thread == threading.get_ident()
 
     def get(self, key: Hashable) -> CacheEntry | None:
         """Return the entry of a key if it is fresh; evict it if it is not."""
@@ -86,41 +103,54 @@ class Cache:
         Returns:
             The new entry; None when the value alone exceeds the bound.
         """
-        before = self._entries.get(key)
-        if before is not None:
-            self.evict(before)
         entry = CacheEntry(key, value, size + ENTRY_BYTES, dependencies)
-        if entry.size > self.capacity:
-            return None
-        self._entries[key] = entry
-        self.size += entry.size
-        while self.size > self.capacity:
-            self._advance()
+        with self._lock:
+            before = self._entries.get(key)
+            if before is not None:
+                self.evict(before)
+            if entry.size > self.capacity:
+                return None
+            self._entries[key] = entry
+            self.size += entry.size
+            while self.size > self.capacity:
+                self._advance()
         return entry if entry.value is not None else None
 
     def grow(self, entry: CacheEntry, size: int) -> None:
         """Charge an entry for `size` more bytes that its value takes now."""
-        if self._entries.get(entry.key) is entry:
-            entry.size += size
-            self.size += size
-            while self.size > self.capacity:
-                self._advance()
+        with self._lock:
+            if self._entries.get(entry.key) is entry:
+                entry.size += size
+                self.size += size
+                while self.size > self.capacity:
+                    self._advance()
 
     def evict(self, entry: CacheEntry) -> None:
         """Drop an entry, and close its value if that is open; harmless when the entry is gone."""
-        if self._entries.get(entry.key) is not entry:
-            return
-        del self._entries[entry.key]
-        self.size -= entry.size
-        value, entry.value = entry.value, None
+        with self._lock:
+            if self._entries.get(entry.key) is not entry:
+                return
+            del self._entries[entry.key]
+            self.size -= entry.size
+            value, entry.value = entry.value, None
         close = getattr(value, "close", None)
         if close is not None:
             close()
 
     def clear(self) -> None:
         """Drop all entries."""
-        for entry in tuple(self._entries.values()):
+        for entry in self._all():
             self.evict(entry)
+
+    def evict_all(self, owner: Hashable) -> None:
+        """Drop the entries of one owner. Any thread may call this."""
+        for entry in self._all():
+            if isinstance(entry.key, tuple) and entry.key[0] == owner:
+                self.evict(entry)
+
+    def _all(self) -> tuple[CacheEntry, ...]:
+        with self._lock:
+            return tuple(self._entries.values())
 
     def _advance(self) -> None:
         """Move the hand by one entry: evict it, or give it its second chance."""
@@ -130,3 +160,25 @@ class Cache:
             self._entries.move_to_end(key)
         else:
             self.evict(entry)
+
+
+class _Shared(threading.local):
+    """The caches of one thread by capacity, as long as a root uses them."""
+
+    def __init__(self) -> None:
+        self.by_capacity: WeakValueDictionary[int, Cache] = WeakValueDictionary()
+
+
+_shared = _Shared()
+
+
+def shared_cache(capacity: int) -> Cache:
+    """Return the cache of this capacity that all roots of the running thread share.
+
+    A server answers in one thread, so its roots share one. Event loops in several threads of a
+    process do not: what one of them reads from an entry, another one would evict meanwhile.
+    """
+    cache = _shared.by_capacity.get(capacity)
+    if cache is None:
+        cache = _shared.by_capacity[capacity] = Cache(capacity)
+    return cache

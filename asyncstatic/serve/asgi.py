@@ -8,10 +8,10 @@ import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from asyncstatic.files.cache import Cache
+from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
 from asyncstatic.files.overlay import Overlay
@@ -135,9 +135,25 @@ class StaticFiles:
         others = [open_directory(replace(chosen, root=other)) for other in more]
         if names_page and chosen.not_found:
             _check_page(chosen.not_found, [self._directory, *others])
-        self.cache = Cache(chosen.cache_bytes)
-        self._source = _source_of([self._directory, *others], chosen, self.cache)
-        self.source = self._source if authorize is None else Unasked(self._source)
+        self._directories = [self._directory, *others]
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Content, open files and prepared answers.
+
+        The roots with the same `cache_bytes` share it, in the thread that asks first: that of the
+        server.
+        """
+        return shared_cache(self.settings.cache_bytes)
+
+    @cached_property
+    def _source(self) -> Source:
+        return _source_of(self._directories, self.settings, self.cache)
+
+    @cached_property
+    def source(self) -> Source:
+        """The representations; refuses to answer where `authorize` must be asked."""
+        return self._source if self._guard is None else Unasked(self._source)
 
     @property
     def root(self) -> str:
@@ -337,7 +353,7 @@ def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -
     for directory in directories:
         layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
         if settings.cache_bytes:
-            layer = CachedSource(layer, cache, directory.path)
+            layer = CachedSource(layer, cache)
         layers.append(layer)
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.not_found:

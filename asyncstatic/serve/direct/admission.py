@@ -15,6 +15,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_bytes
 
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.memfd import MemoryFile
@@ -30,7 +31,7 @@ from asyncstatic.serve.direct.server import Terms
 from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.scope import below_prefix, below_root
 
-Key = tuple[bytes, ...]
+Key = tuple[bytes, ...]  # owner, method, path, deciding lines
 _LONGEST_KEY = 1024  # bytes; a longer request is not worth an entry
 _HYPHEN = ord("-")
 _ONE_TAG = re.compile(rb'"[^",*]*+"')  # one strong tag, without characters that need a parser
@@ -100,13 +101,20 @@ class Admission:
         self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
         self._cache = mounts[0].static.cache
         self._find = self._cache.find
+        self._owner = token_bytes(
+            8
+        )  # begins all keys: other servers of the process share the cache
+
+    def close(self) -> None:
+        """Evict the prepared answers."""
+        self._cache.evict_all(self._owner)
 
     # -- prepared answers ------------------------------------------------------------------
 
     def prepared(self, head: re.Match[bytes]) -> PreparedAnswer | None:
         """Return the prepared answer to a request, proven fresh; None if there is none."""
         lines = deciding_lines(head.string, head.end(2), head.end())
-        entry = self._find((head[1], head[2], *lines))
+        entry = self._find((self._owner, head[1], head[2], *lines))
         if entry is None:
             return self._prepared_for_condition(head, lines)
         return self._fresh(entry)
@@ -127,7 +135,7 @@ class Admission:
         value, others = _split_condition(lines)
         if value is None:
             return None
-        entry = self._find((head[1], head[2], *others))
+        entry = self._find((self._owner, head[1], head[2], *others))
         answer = None if entry is None else self._fresh(entry)
         if answer is None or not answer.tag:
             return None
@@ -142,7 +150,7 @@ class Admission:
             return
         lines = deciding_lines(match.string, match.end(2), match.end())
         value, others = _split_condition(lines)
-        key = (match[1], match[2], *others)
+        key = (self._owner, match[1], match[2], *others)
         if any(line[:3].lower() == b"if-" for line in others) or sum(map(len, key)) > _LONGEST_KEY:
             return
         if not is_lasting(request, opened.representation, time.time_ns()):

@@ -55,6 +55,8 @@ class DirectEntry:
         """Begin a graceful shutdown."""
         self.keep_alive_requests = 0  # the next answer of a connection is its last
         self.registry.close()
+        if self.admission is not None:
+            self.admission.close()
 
     def refusal_of(self, data: bytes) -> bytes | None:
         """Return the 414 for a request line without an end, where a root answers all paths.
