@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +40,7 @@ MAY_IMPORT = {
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
-        *("asyncstatic.settings", "asyncstatic.values"),
+        *("asyncstatic.settings", "asyncstatic.values", "asyncstatic.options"),
     ),
 }
 LONGEST_MODULE = 400
@@ -176,6 +178,74 @@ def test_importing_the_package_is_light(name: str, loaded: set[str]) -> None:
 
 def test_importing_the_package_is_measured_at_all(loaded: set[str]) -> None:
     assert {"asyncstatic", "asyncstatic.application"} <= loaded
+
+
+MOUNT = """
+import sys
+from asyncstatic import Settings, StaticFiles, StaticMiddleware
+app = StaticMiddleware(StaticFiles(sys.argv[1]), {"/static": sys.argv[1]})
+print(*sorted(sys.modules))
+"""
+#: What a mounted root needs besides the standard library; docs/frameworks.md says the same.
+NEEDED_BY_A_MOUNT = {"aiofiles", "brotli", "zstandard"}
+
+
+@pytest.fixture(scope="module")
+def loaded_by_a_mount(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Top-level modules that are there once a new process has made a root and a middleware."""
+    arguments = [sys.executable, "-c", MOUNT, str(tmp_path_factory.mktemp("site"))]
+    output = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=60)
+    return {name.partition(".")[0] for name in output.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("quart", "flask", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous"),
+        *("hypercorn", "h11", "h2", "uvloop", "uvicorn", "starlette", "watchfiles"),
+    ],
+)
+def test_a_mounted_root_loads_no_framework_and_no_server(
+    name: str, loaded_by_a_mount: set[str]
+) -> None:
+    assert name not in loaded_by_a_mount
+
+
+def test_a_mounted_root_loads_what_the_documentation_says(loaded_by_a_mount: set[str]) -> None:
+    assert loaded_by_a_mount >= NEEDED_BY_A_MOUNT
+    if DOCUMENTED.exists():
+        assert f"pip install {' '.join(sorted(NEEDED_BY_A_MOUNT))}" in DOCUMENTED.read_text()
+
+
+# -- what is declared ------------------------------------------------------------------------
+
+PROJECT = PACKAGE.parent / "pyproject.toml"
+DOCUMENTED = PACKAGE.parent / "docs" / "frameworks.md"
+#: Imported only where a host, who has it, calls us.
+BROUGHT_BY_THE_HOST = {"starlette", "uvicorn"}
+
+
+def declared(extra: str | None = None) -> set[str]:
+    """Names that pyproject.toml requires, as modules are called."""
+    project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
+    listed = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
+    return {re.split(r"[^\w-]", line)[0].lower().replace("-", "_") for line in listed}
+
+
+@pytest.mark.skipif(not PROJECT.exists(), reason="tested without the source tree")
+def test_every_package_that_is_imported_is_declared_and_no_other() -> None:
+    roots = {name.partition(".")[0] for tree in TREES.values() for name in imported(tree)}
+    foreign = roots - sys.stdlib_module_names - {"asyncstatic", "_multiprocessing", "msvcrt"}
+    optional = declared("sign") | declared("reload") | BROUGHT_BY_THE_HOST
+    assert foreign - optional == declared()
+
+
+@pytest.mark.skipif(not PROJECT.exists(), reason="tested without the source tree")
+@pytest.mark.parametrize("name", ["hypercorn", "quart"])
+def test_a_package_whose_private_parts_are_used_has_an_upper_bound(name: str) -> None:
+    lines = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["dependencies"]
+    (line,) = (line for line in lines if line.startswith(name))
+    assert ",<" in line
 
 
 # -- public names ----------------------------------------------------------------------------
