@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     )
     from asyncstatic.serve.server import serve_app
     from asyncstatic.serve.signing import SignedURLs, sign_url
-    from asyncstatic.settings import Settings, SettingsError
+    from asyncstatic.settings import Limits, Settings, SettingsError
 
 __all__ = [
     "AsyncStatic",
+    "Limits",
     "Settings",
     "SettingsError",
     "SignedURLs",
@@ -45,6 +46,7 @@ __all__ = [
 
 _HOME = {
     "AsyncStatic": "asyncstatic.serve.quart",
+    "Limits": "asyncstatic.settings",
     "Settings": "asyncstatic.settings",
     "SettingsError": "asyncstatic.settings",
     "SignedURLs": "asyncstatic.serve.signing",

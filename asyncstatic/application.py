@@ -12,9 +12,12 @@ from collections.abc import Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from quart import Quart
 
-    from asyncstatic.settings import Settings
+    from asyncstatic.options import Options
+    from asyncstatic.settings import Path, Settings
 
 Message = MutableMapping[str, Any]
 
@@ -92,15 +95,22 @@ class Application:
             await send({"type": "websocket.close", "code": 1011})
 
 
-def create_app(settings: Settings | None = None, **options: Any) -> Quart:
+def create_app(
+    settings: Settings | Path | None = None,
+    *,
+    root: Path | None = None,
+    **options: Unpack[Options],
+) -> Quart:
     """Build a Quart app whose root is the static root.
 
     What is below the root is served first; every other request goes through the app's own
     routing, so views may be added to what this returns.
 
     Args:
-        settings: how to serve; from keyword options, or else from the environment, if None.
-        **options: fields of `Settings`; none beside `settings`.
+        settings: the root, or a `Settings` object that names it and beside which no other setting
+            may be given.
+        root: the same root, by keyword.
+        **options: fields of `Settings`. Without any argument the environment is read.
 
     Raises:
         SettingsError: the root cannot be served or a setting is wrong.
@@ -109,13 +119,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
 
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
-    from asyncstatic.settings import Settings, refuse_options
 
-    if settings is None:
-        settings = Settings.of(**options) if options else Settings.from_environment(os.environ)
-    else:
-        refuse_options(options, "Settings")
-    static = StaticFiles(settings)
+    static = StaticFiles(_settings_of(settings, root, options))
     quart = Quart("asyncstatic", static_folder=None)
     quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         quart.asgi_app,
@@ -123,6 +128,20 @@ def create_app(settings: Settings | None = None, **options: Any) -> Quart:
         passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,
     )
     return quart
+
+
+def _settings_of(named: Settings | Path | None, root: Path | None, options: Options) -> Settings:
+    from asyncstatic.settings import Settings, SettingsError, refuse_options
+
+    if isinstance(named, Settings):
+        refuse_options([*(["root"] if root is not None else []), *options], "Settings")
+        return named
+    if named is not None and root is not None:
+        raise SettingsError(f"root={root!r}: the root is named twice, leave one of them out")
+    named = root if named is None else named
+    if named is None and not options:
+        return Settings.from_environment(os.environ)
+    return Settings(named, **options)
 
 
 app = Application(create_app)

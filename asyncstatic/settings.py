@@ -1,7 +1,12 @@
-"""Settings: what can be said about a root, checked once, before the first request.
+"""Settings, checked once, before the first request.
 
-They come from keyword arguments (`StaticFiles("site", dotfiles=True)`) or from the
-environment (``ASYNCSTATIC_DOTFILES=1``); every name below is both.
+There are two kinds. `Settings` says how one root is served. `Limits` says how much memory, how many
+threads and how much time the roots of a process may take. (A third kind, the site, would say which
+root is served at which prefix; today a mapping of prefixes does.)
+
+A user need not know the kinds. Settings come from keyword arguments
+(``StaticFiles("site", dotfiles=True, cache_bytes="64MiB")``) or from the environment
+(``ASYNCSTATIC_DOTFILES=1``); every name below is both.
 """
 
 from __future__ import annotations
@@ -11,9 +16,14 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, TypeAlias, Unpack, get_type_hints
 
+from asyncstatic.options import LimitOptions, Options
+from asyncstatic.options import Offload as Offload
+from asyncstatic.options import ResolverChoice as ResolverChoice
+from asyncstatic.options import Symlinks as Symlinks
+from asyncstatic.options import TagPolicy as TagPolicy
 from asyncstatic.values import coerce, from_text, printable, problem_with
 
 PREFIX = "ASYNCSTATIC_"
@@ -29,19 +39,59 @@ _SERVICE_VARIABLE = re.compile(
 )
 DEFAULT_ROOTS = ("static", "public")
 
-Symlinks = Literal["within_root", "deny", "follow"]
-ResolverChoice = Literal["auto", "openat2", "walk"]
-TagPolicy = Literal["auto", "content", "off"]
-Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
+Path: TypeAlias = str | os.PathLike[str]
 
 
 class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says what and how to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
+class Limits:
+    """What the roots of a process may take: memory, threads and time.
+
+    Args:
+        **options: the fields, in the forms that `Settings` takes.
+
+    Raises:
+        SettingsError: an unknown name or an unusable value.
+
+    Attributes:
+        cache_bytes: memory for small files and prepared answers, in bytes
+            or as "64MiB"; 0 switches the cache off. Roots with the same number share one cache of
+            this size; a root with another number has its own.
+        cache_file_bytes: the largest file held in memory, in bytes.
+        pool_threads: threads that wait for the disk, for each root: a disk that does not answer
+            must not stop the roots on other disks. A thread is started when it is needed.
+        pool_timeout: seconds a request waits for the disk before it is answered 503.
+        send_timeout: seconds without progress after which a client is dropped. A server with the
+            direct entry uses the largest of all roots.
+    """
+
+    cache_bytes: int = 128 * 1024 * 1024
+    cache_file_bytes: int = 64 * 1024
+    pool_threads: int = 8
+    pool_timeout: float = 30.0
+    send_timeout: float = 60.0
+
+    def __init__(self, **options: Unpack[LimitOptions]) -> None:
+        _refuse_unknown(options, _LIMITS)
+        _assign(self, _LIMITS, dict(options))
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Settings:
     """How one root is served.
+
+    Lists are taken where a tuple is meant, one string where it would be a tuple of one, an int
+    for a float, and a size such as "64MiB" for a number of bytes.
+
+    Args:
+        root: the directory; found at the start if it is not named.
+        **options: the other fields. A field of `Limits` may be named as if it were one of these.
+
+    Raises:
+        SettingsError: an unknown name or an unusable value.
 
     Attributes:
         root: the directory; relative to the working directory; may be a symbolic link.
@@ -70,12 +120,6 @@ class Settings:
             none.
         cors: origins that may read from scripts, as browsers send them in Origin fields, such as
             "https://example.com"; ``("*",)`` for all.
-        cache_bytes: memory for small files and prepared answers, in bytes or as "64MiB"; 0
-            switches the cache off.
-        cache_file_bytes: the largest file held in memory, in octets.
-        pool_threads: threads that wait for the disk.
-        pool_timeout: seconds a request waits for the disk before it is answered 503.
-        send_timeout: seconds without progress after which a client is dropped.
         resolver: which path resolver; "auto" asks the kernel.
         manifest: JSON files below the root, as bundlers write them (``.vite/manifest.json``);
             the fingerprinted names in them are immutable. Read at the start.
@@ -88,6 +132,7 @@ class Settings:
             file by its name once more (ASGI's pathsend).
         previous_root_grace: seconds for which, after the root was replaced by a deploy, files
             that only the tree before has are still served from it; 0 switches that off.
+        limits: what the root may take; those that the process has by default, if not named.
     """
 
     root: str = ""
@@ -104,11 +149,6 @@ class Settings:
     precompressed: bool = True
     etag: TagPolicy = "auto"
     cors: tuple[str, ...] = ()
-    cache_bytes: int = 128 * 1024 * 1024
-    cache_file_bytes: int = 64 * 1024
-    pool_threads: int = 8
-    pool_timeout: float = 30.0
-    send_timeout: float = 60.0
     resolver: ResolverChoice = "auto"
     manifest: tuple[str, ...] = ()
     offload: Offload = "off"
@@ -116,15 +156,20 @@ class Settings:
     unchanging: bool = False
     previous_root_grace: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name, hint in _HINTS.items():
-            value = coerce(name, hint, getattr(self, name))
-            if name == "root":
-                value = _path(value)
-            problem = problem_with(name, hint, value)
-            if problem:
-                raise SettingsError(f"{name}={value!r}: {problem}")
-            object.__setattr__(self, name, value)
+    limits: Limits = field(default_factory=Limits)
+
+    def __init__(self, root: Path | None = None, **options: Unpack[Options]) -> None:
+        given: dict[str, Any] = dict(options)
+        limits = given.pop("limits", None)
+        _refuse_unknown(given, _ALL)
+        given["root"] = "" if root is None else _path(root)
+        _assign(self, _OF_ROOT, given)
+        of_limits = {name: given[name] for name in _LIMITS if name in given}
+        object.__setattr__(self, "limits", _limits(limits, of_limits))
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse settings that do not go together."""
         if self.offload == "x-accel-redirect" and not self.offload_prefix.startswith("/"):
             raise SettingsError(
                 f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
@@ -137,21 +182,9 @@ class Settings:
             )
 
     @classmethod
-    def of(cls, root: str | os.PathLike[str] | None = None, **options: Any) -> Settings:
-        """Build settings from keyword arguments.
-
-        Lists are taken where a tuple is meant, one string where it would be a tuple of one,
-        an int for a float, and a size such as "64MiB" for a number of bytes.
-
-        Raises:
-            SettingsError: an unknown name or an unusable value.
-        """
-        if root is not None:
-            options["root"] = root
-        for name in options:
-            if name not in _HINTS:
-                raise SettingsError(f"unknown setting {name}: {_nearest(name)}")
-        return cls(**options)
+    def of(cls, root: Path | None = None, **options: Unpack[Options]) -> Settings:
+        """Do the same as the constructor, which came later."""
+        return cls(root, **options)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
@@ -172,7 +205,7 @@ class Settings:
         options = {**_known_options(environ), **overrides}
         if "root" not in overrides and not options.get("root"):
             options["root"] = _default_root()
-        return cls.of(**options)
+        return cls(**options)
 
 
 def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
@@ -208,7 +241,7 @@ def option_of_assignment(assignment: str) -> tuple[str, Any]:
         raise SettingsError(f"{label}: say NAME=VALUE")
     if name == "root":
         raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
-    if name not in _HINTS:
+    if name not in _ALL:
         raise SettingsError(f"{label}: unknown setting, {_nearest(name)}")
     return name, _read(label, name, text)
 
@@ -229,8 +262,47 @@ def refuse_options(options: Iterable[str], beside: str) -> None:
 
 
 _logger = logging.getLogger("asyncstatic")
-_HINTS: dict[str, Any] = get_type_hints(Settings)
-_VARIABLES = frozenset(name.upper() for name in _HINTS)
+
+
+def _fields(cls: type) -> dict[str, Field[Any]]:
+    return {found.name: found for found in fields(cls) if found.name != "limits"}
+
+
+_LIMITS = _fields(Limits)
+_OF_ROOT = _fields(Settings)
+_ALL = _OF_ROOT | _LIMITS
+_HINTS: dict[str, Any] = {**get_type_hints(Settings), **get_type_hints(Limits)}
+_VARIABLES = frozenset(name.upper() for name in _ALL)
+
+
+def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[str, Any]) -> None:
+    """Set each field of a frozen object: the option, converted and checked, or the default."""
+    for name, of_field in known.items():
+        value = coerce(name, _HINTS[name], options.get(name, _default(of_field)))
+        problem = problem_with(name, _HINTS[name], value)
+        if problem:
+            raise SettingsError(f"{name}={value!r}: {problem}")
+        object.__setattr__(target, name, value)
+
+
+def _default(of_field: Field[Any]) -> Any:
+    factory = of_field.default_factory
+    return of_field.default if factory is MISSING else factory()
+
+
+def _limits(limits: Any, options: Any) -> Limits:
+    """Return limits with the options that were named beside them."""
+    if limits is None:
+        return Limits(**options)
+    if not isinstance(limits, Limits):
+        raise SettingsError(f"limits={limits!r}: an object is needed, Limits(cache_bytes=...)")
+    return replace(limits, **options) if options else limits
+
+
+def _refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise SettingsError(f"unknown setting {name}: {_nearest(name)}")
 
 
 def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[str]:
@@ -254,7 +326,7 @@ def _is_of_service(name: str, value: Any) -> bool:
 
 def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name in _HINTS:
+    for name in _ALL:
         variable = PREFIX + name.upper()
         if variable in variables:
             value = variables[variable]
@@ -304,6 +376,6 @@ def _nearest(name: str, prefix: str = "") -> str:
     def spelled(name: str) -> str:
         return prefix + name.upper() if prefix else name
 
-    close = difflib.get_close_matches(name, _HINTS, n=1)
-    others = ", ".join(spelled(other) for other in sorted(_HINTS))
+    close = difflib.get_close_matches(name, _ALL, n=1)
+    others = ", ".join(spelled(other) for other in sorted(_ALL))
     return f"did you mean {spelled(close[0])}?" if close else f"known are {others}"

@@ -13,7 +13,7 @@ SITE = Path(__file__).with_name("site")
 
 app = FastAPI()
 app.mount("/static", StaticFiles(SITE))
-app.add_middleware(StaticMiddleware, static={"/site": SITE, "/docs/files": SITE})
+app.add_middleware(StaticMiddleware, root={"/site": SITE, "/docs/files": SITE})
 
 
 @app.get("/hello")

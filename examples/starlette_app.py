@@ -21,5 +21,5 @@ async def hello(request):
 
 app = Starlette(
     routes=[Route("/hello", hello), Mount("/static", StaticFiles(directory=SITE))],
-    middleware=[Middleware(StaticMiddleware, static=SITE, prefix="/site")],
+    middleware=[Middleware(StaticMiddleware, root=SITE, prefix="/site")],
 )

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.settings import Settings, SettingsError, option_of_assignment, options_of
+from asyncstatic import options
+from asyncstatic.settings import Limits, Settings, SettingsError, option_of_assignment, options_of
+from asyncstatic.values import SIZES
+
+ROOT_NAMES = [field.name for field in fields(Settings) if field.name != "limits"]
+LIMIT_NAMES = [field.name for field in fields(Limits)]
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """Return the value of a setting, whichever kind it is."""
+    return getattr(settings.limits if name in LIMIT_NAMES else settings, name)
+
 
 # -- keyword arguments -----------------------------------------------------------------------
 
@@ -42,8 +54,8 @@ def test_the_defaults_are_safe() -> None:
         pytest.param("media_types", {".foo": "text/x-foo"}, {".foo": "text/x-foo"}, id="a mapping"),
     ],
 )
-def test_keywords_are_taken_in_their_natural_form(name: str, given_: object, kept: object) -> None:
-    value = getattr(Settings.of("x", **{name: given_}), name)
+def test_keywords_are_taken_in_their_natural_form(name: str, given_: Any, kept: object) -> None:
+    value = value_of(Settings.of("x", **{name: given_}), name)
     assert value == kept
     assert type(value) is type(kept) or name == "media_types"
 
@@ -73,8 +85,60 @@ def test_a_mapping_that_is_changed_later_changes_no_settings() -> None:
     ],
 )
 def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: object) -> None:
-    value = getattr(Settings(**{name: given_}), name)
+    value = value_of(Settings(**{name: given_}), name)
     assert (value, type(value)) == (kept, type(kept))
+
+
+# What a caller may write for a field of a type, in the words of `asyncstatic.options`.
+WRITTEN: dict[Any, Any] = {tuple[str, ...]: options.Names}
+KINDS = [
+    pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),
+    pytest.param(Limits, options.LimitOptions, set(), id="of the process"),
+]
+
+
+@pytest.mark.parametrize(("kind", "keywords", "others"), KINDS)
+def test_the_keywords_that_mypy_knows_are_the_fields(
+    kind: Any, keywords: Any, others: set[str]
+) -> None:
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name not in others}
+    known = get_type_hints(keywords)
+    assert list(known) == list(hints)
+    for name, hint in hints.items():
+        assert known[name] == (options.Size if name in SIZES else WRITTEN.get(hint, hint)), name
+
+
+def test_both_kinds_may_be_named_together() -> None:
+    both = options.RootOptions.__annotations__ | options.LimitOptions.__annotations__
+    assert options.Options.__annotations__.keys() == {*both, "limits"}
+    settings = Settings("x", dotfiles=True, pool_threads=2)
+    assert settings == Settings("x", dotfiles=True, limits=Limits(pool_threads=2))
+
+
+def test_a_limit_counts_more_than_the_limits_beside_it() -> None:
+    limits = Limits(cache_bytes=5, pool_threads=2)
+    assert Settings("x", limits=limits).limits is limits
+    assert Settings("x", limits=limits, pool_threads=3).limits == Limits(
+        cache_bytes=5, pool_threads=3
+    )
+
+
+def test_the_older_way_to_build_settings_is_the_constructor() -> None:
+    given_: dict[str, Any] = {"index": ["a"], "cache_bytes": "1MiB", "deny": "*.bak"}
+    assert Settings.of("x", **given_) == Settings("x", **given_) == Settings(root="x", **given_)
+
+
+def test_a_limit_is_named_alike_on_the_command_line_and_in_the_environment() -> None:
+    variables = {"ASYNCSTATIC_ROOT": "x", "ASYNCSTATIC_POOL_THREADS": "3"}
+    overrides = dict([option_of_assignment("cache_bytes=1MiB")])
+    settings = Settings.from_environment(variables, **overrides)
+    assert settings == Settings("x", limits=Limits(pool_threads=3, cache_bytes="1MiB"))
+
+
+@pytest.mark.parametrize("kind", [Settings, Limits])
+def test_settings_survive_a_copy_for_another_process(kind: Any) -> None:
+    settings = kind(cache_bytes="1MiB")
+    assert pickle.loads(pickle.dumps(settings)) == settings == replace(settings)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +235,7 @@ WRONG: list[Any] = [
     pytest.param({"media_types": {1: "a/b"}}, "media_types", id="suffix is a number"),
     pytest.param({"media_types": {".f": 1}}, "media_types", id="type is a number"),
     pytest.param({"media_types": ".f"}, "media_types", id="text for a mapping"),
+    pytest.param({"limits": {"cache_bytes": 1}}, "Limits(cache_bytes=...)", id="no Limits"),
     pytest.param({"previous_root_grace": -1}, "a number from 0 up", id="a past that lasts"),
     pytest.param(
         {"previous_root_grace": 5, "unchanging": True}, "by their names", id="grace and pathsend"
@@ -191,9 +256,10 @@ def test_a_wrong_setting_is_one_line_that_helps(options: dict[str, Any], help_: 
     assert next(iter(options)) in message
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-def test_every_setting_is_documented(name: str) -> None:
-    assert f"\n        {name}: " in (Settings.__doc__ or "")
+@pytest.mark.parametrize("kind", [Settings, Limits])
+def test_every_setting_is_documented(kind: type[Settings] | type[Limits]) -> None:
+    for field in fields(kind):
+        assert f"\n        {field.name}: " in (kind.__doc__ or "")
 
 
 @pytest.mark.parametrize("suffix", [".FOO", ".Foo"])
@@ -261,7 +327,7 @@ def test_every_kind_of_setting_can_come_from_the_environment(
     name: str, text: str, kept: object
 ) -> None:
     settings = from_environment(ROOT="x", **{name.upper(): text})
-    assert getattr(settings, name) == kept
+    assert value_of(settings, name) == kept
 
 
 @pytest.mark.parametrize(
@@ -383,7 +449,7 @@ def test_without_any_root_both_names_are_told(
 
 # -- invariants ------------------------------------------------------------------------------
 
-names = st.sampled_from([field.name for field in fields(Settings)])
+names = st.sampled_from([*ROOT_NAMES, *LIMIT_NAMES])
 anything = st.one_of(
     st.none(),
     st.booleans(),

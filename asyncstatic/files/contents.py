@@ -28,7 +28,7 @@ class Contents:
     """Opens content, and holds the facts about it.
 
     Args:
-        settings: etag and cache_file_bytes are used.
+        settings: etag and limits are used.
         pool: reads from the disk.
     """
 
@@ -48,7 +48,10 @@ class Contents:
     ) -> Opened | None:
         """Make the result from a file, and perhaps take its handle; None while it is written."""
         witnesses = candidates.witnesses(chosen)
-        if chosen.identity.size <= self._settings.cache_file_bytes and facts.decoding is None:
+        if (
+            chosen.identity.size <= self._settings.limits.cache_file_bytes
+            and facts.decoding is None
+        ):
             return self._in_memory(chosen, facts, witnesses, nowait)
         handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
         identity = handle.identity

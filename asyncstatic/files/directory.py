@@ -31,8 +31,8 @@ class Directory:
     """Serves the files below one directory.
 
     Args:
-        settings: root, symlinks, index, precompressed, etag, cache_bytes, cache_file_bytes,
-            pool_threads, pool_timeout, resolver and previous_root_grace are used.
+        settings: root, symlinks, index, precompressed, etag, resolver, previous_root_grace and
+            limits are used.
         allowed: the name policy; asked about names that the request did not name itself: targets of
             links, index files, sidecars.
 
@@ -52,7 +52,7 @@ class Directory:
             grace=settings.previous_root_grace,
         )
         self.path = os.path.abspath(settings.root)
-        self._pool = Pool(settings.pool_threads, settings.pool_timeout)
+        self._pool = Pool(settings.limits.pool_threads, settings.limits.pool_timeout)
         self._contents = Contents(settings, self._pool)
         self._stamps = DirectoryWitnesses(self.path)
         self._names = DirectoryNames(self._resolver, self._stamps)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.cached import CachedSource
@@ -28,9 +28,14 @@ from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
-from asyncstatic.serve.starlette import raise_for_handler, refuse_methods, settings_of
+from asyncstatic.serve.starlette import (
+    StarletteOptions,
+    raise_for_handler,
+    refuse_methods,
+    settings_of,
+)
 from asyncstatic.serve.startup import asyncio_problem, refuse_startup
-from asyncstatic.settings import Settings, SettingsError, refuse_options
+from asyncstatic.settings import Path, Settings, SettingsError, refuse_options
 from asyncstatic.values import printable
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
@@ -112,10 +117,10 @@ class StaticFiles:
 
     def __init__(
         self,
-        root: str | os.PathLike[str] | Settings | None = None,
+        root: Path | Settings | None = None,
         *,
         authorize: Authorize | None = None,
-        **settings: Any,
+        **settings: Unpack[StarletteOptions],
     ) -> None:
         more: tuple[str, ...] = ()
         names_page = isinstance(root, Settings) or "not_found" in settings
@@ -123,7 +128,7 @@ class StaticFiles:
             refuse_options(settings, "Settings")
             chosen = root
         else:
-            chosen, more = settings_of(root, settings)
+            chosen, more = settings_of(root, dict(settings))
         self._directory = open_directory(chosen)
         self._manifests = Manifests(self._directory.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
@@ -144,7 +149,7 @@ class StaticFiles:
         The roots with the same `cache_bytes` share it, in the thread that asks first: that of the
         server.
         """
-        return shared_cache(self.settings.cache_bytes)
+        return shared_cache(self.settings.limits.cache_bytes)
 
     @cached_property
     def _source(self) -> Source:
@@ -308,8 +313,8 @@ class StaticFiles:
         receive: Receive,
         send: Send,
     ) -> Coroutine[Any, Any, None]:
-        """Send the answer of `find`; see `send_plan`."""
-        timeout = self.settings.send_timeout
+        """Send what `find` decided; see `send_plan`."""
+        timeout = self.settings.limits.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 
 
@@ -352,7 +357,7 @@ def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -
     layers: list[Source] = []
     for directory in directories:
         layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
-        if settings.cache_bytes:
+        if settings.limits.cache_bytes:
             layer = CachedSource(layer, cache)
         layers.append(layer)
     source = layers[0] if len(layers) == 1 else Overlay(layers)

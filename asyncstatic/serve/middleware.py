@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.guard import Authorize
 from asyncstatic.serve.scope import (
     Receive,
     Scope,
@@ -17,14 +17,22 @@ from asyncstatic.serve.scope import (
     has_content,
     read_request,
 )
+from asyncstatic.serve.starlette import StarletteOptions
 from asyncstatic.serve.startup import asyncio_problem, refuse_startup
-from asyncstatic.settings import SettingsError, refuse_options
+from asyncstatic.settings import Path, Settings, SettingsError, refuse_options
 
-Path: TypeAlias = str | os.PathLike[str]
+Root: TypeAlias = StaticFiles | Settings | Path
+NamedRoot = TypeVar("NamedRoot")
 
 
 # Statuses of a root for names that the app may know.
 PASSED_ON = frozenset({400, 404, 414})
+
+
+class MountOptions(StarletteOptions, total=False):
+    """Keyword arguments of `StaticFiles`, for a root that is named as a directory."""
+
+    authorize: Authorize | None
 
 
 class StaticMiddleware:
@@ -36,39 +44,46 @@ class StaticMiddleware:
 
     Args:
         app: the app behind.
-        static: the root in front; a directory or a `StaticFiles`. Several: a mapping of
-            prefixes to them, tried in this order; `prefix` must be "" then.
-        prefix: the path that the root is mounted at, such as "/static"; "" for all paths.
-        passes_on: tells whether the app may have an answer that the root has not; called each time.
-        **settings: fields of `Settings`, for what is named as a directory; none beside a
+        root: the root in front; a directory, a `Settings` or a `StaticFiles`. Several: a mapping
+            of prefixes to them, looked at in this order; `prefix` must be "" then.
+        prefix: the path the root is mounted at, such as "/static"; "" for all paths.
+        passes_on: whether the app could answer what the root cannot; asked each time.
+        static: an older name of `root`.
+        **settings: what `StaticFiles` takes, for what is named as a directory; none beside a
             `StaticFiles`.
 
     Raises:
         SettingsError: a root cannot be served or a setting is wrong.
+
+    Attributes:
+        static: the root, the first one of several.
+        prefix: the path it is mounted at.
+        app: the app behind it; the next root of several.
     """
 
     def __init__(
         self,
         app: Callable[..., Any],
-        static: StaticFiles | Path | Mapping[str, StaticFiles | Path],
+        root: Root | Mapping[str, Root] | None = None,
         prefix: str = "",
         *,
         passes_on: Callable[[], bool] = lambda: True,
-        **settings: Any,
+        static: Root | Mapping[str, Root] | None = None,
+        **settings: Unpack[MountOptions],
     ) -> None:
-        named = list(static.values()) if isinstance(static, Mapping) else [static]
-        if named and all(isinstance(root, StaticFiles) for root in named):
+        if static is not None:
+            if root is not None:
+                raise SettingsError("static= is another name of the root: leave one of them out")
+            root = static
+        named = list(root.values()) if isinstance(root, Mapping) else [root]
+        if named and all(isinstance(each, StaticFiles) for each in named):
             refuse_options(settings, "StaticFiles")
-        if isinstance(static, Mapping):
-            if not static:
-                raise SettingsError("no root: name at least one directory to serve")
-            if prefix:
-                raise SettingsError(f"prefix={prefix!r}: not beside a mapping, which has its own")
-            (prefix, static), *others = static.items()
-            for other, root in reversed(others):
-                app = StaticMiddleware(app, _static(root, settings), other, passes_on=passes_on)
+        if isinstance(root, Mapping):
+            (prefix, root), *others = mounts_of(root, prefix)
+            for other, its_root in reversed(others):
+                app = StaticMiddleware(app, _static(its_root, settings), other, passes_on=passes_on)
         self.app = app
-        self.static = _static(static, settings)
+        self.static = _static(root, settings)
         self.prefix = _checked_prefix(prefix)
         self.passes_on = passes_on
 
@@ -117,7 +132,20 @@ class StaticMiddleware:
         return below_prefix(read_request(scope), self.prefix)
 
 
-def _static(root: StaticFiles | Path, settings: dict[str, Any]) -> StaticFiles:
+def mounts_of(roots: Mapping[str, NamedRoot], prefix: str | None) -> list[tuple[str, NamedRoot]]:
+    """Return the prefixes and roots of a mapping, in their order.
+
+    Raises:
+        SettingsError: it is empty, or a prefix is named beside it.
+    """
+    if not roots:
+        raise SettingsError("no root: name at least one directory to serve")
+    if prefix:
+        raise SettingsError(f"prefix={prefix!r}: not beside a mapping, which has its own")
+    return list(roots.items())
+
+
+def _static(root: Root | None, settings: MountOptions) -> StaticFiles:
     return root if isinstance(root, StaticFiles) else StaticFiles(root, **settings)
 
 

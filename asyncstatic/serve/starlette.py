@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.options import Options
 from asyncstatic.serve.scope import Scope
-from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.settings import Path, Settings, SettingsError
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
@@ -36,7 +37,14 @@ _INSTEAD = {
 }
 
 
-Path: TypeAlias = str | os.PathLike[str]
+class StarletteOptions(Options, total=False):
+    """Keyword arguments of `StaticFiles`: our settings, and Starlette's names (`settings_of`)."""
+
+    directory: Path | None
+    packages: Sequence[str | tuple[str, str]] | None
+    html: bool
+    check_dir: bool
+    follow_symlink: bool
 
 
 def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, tuple[str, ...]]:
@@ -62,7 +70,7 @@ def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, t
         options.setdefault("index", ())
     if options.pop("follow_symlink", False):
         options.setdefault("symlinks", "follow")
-    settings = Settings.of(first, **options)
+    settings = Settings(first, **options)
     if more and (settings.unchanging or settings.offload != "off"):
         raise SettingsError("several roots: not together with offload or unchanging, of one root")
     return settings, tuple(map(str, more))

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,7 +240,7 @@ def test_nothing_outside_is_opened_for_an_absolute_link(
 # -- through a whole directory ---------------------------------------------------------------------
 
 
-async def directory(root: Path, kind: str, **settings: object) -> Directory:
+async def directory(root: Path, kind: Any, **settings: Any) -> Directory:
     chosen = Settings.of(root, resolver=kind, **settings)
     return await asyncio.to_thread(Directory, chosen, is_visible)
 

@@ -546,7 +546,7 @@ def test_a_root_that_is_no_directory_is_an_error(
         opened_on(site / name)
 
 
-async def test_a_closed_directory_opens_nothing(site: Path, kind: str) -> None:
+async def test_a_closed_directory_opens_nothing(site: Path, kind: Any) -> None:
     directory = start(Settings.of(site, resolver=kind))
     directory.close()
     found = directory.open_nowait(lookup("a.txt"))

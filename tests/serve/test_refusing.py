@@ -279,7 +279,7 @@ IGNORED: list[Any] = [
         id="StaticFiles",
     ),
     pytest.param(
-        lambda site: StaticFiles(settings_of(site), nonsense=3, html=True),
+        lambda site: StaticFiles(settings_of(site), nonsense=3, html=True),  # type: ignore[call-arg]
         "nonsense=, html= is ignored beside a Settings object",
         id="StaticFiles, unknown",
     ),
@@ -289,7 +289,7 @@ IGNORED: list[Any] = [
         id="StaticFiles, another root",
     ),
     pytest.param(
-        lambda site: create_app(settings_of(site), nonsense=3),
+        lambda site: create_app(settings_of(site), nonsense=3),  # type: ignore[call-arg]
         "nonsense= is ignored beside a Settings object",
         id="create_app, unknown",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asyncstatic import StaticFiles
+from asyncstatic import Limits, StaticFiles
 from asyncstatic.files import open_files
 from asyncstatic.files.cache import shared_cache
 from asyncstatic.files.source import Opened
@@ -82,6 +82,7 @@ SHARING = [
     pytest.param({}, {}, True, id="by default"),
     pytest.param({}, {"pool_threads": 2, "dotfiles": True}, True, id="whatever else is set"),
     pytest.param({"cache_bytes": "1MiB"}, {"cache_bytes": 1 << 20}, True, id="the same number"),
+    pytest.param({}, {"limits": Limits(pool_timeout=1)}, True, id="limits with the same number"),
     pytest.param({}, {"cache_bytes": "1MiB"}, False, id="a number of its own"),
 ]
 

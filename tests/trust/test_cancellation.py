@@ -261,7 +261,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Step:
 @pytest.mark.parametrize(("target", "lines"), DIRECT)
 @pytest.mark.usefixtures("_page_cache")
 def test_a_connection_of_the_direct_lane_lost_anywhere_closes_each_handle_once(
-    root: Path, ledger: Ledger, step: Step, target: str, lines: tuple[str, ...], resolver: str
+    root: Path, ledger: Ledger, step: Step, target: str, lines: tuple[str, ...], resolver: Any
 ) -> None:
     static = unchecked(StaticFiles(root, cache_bytes=0, resolver=resolver))
     with serving_inside(static, direct=True) as port:

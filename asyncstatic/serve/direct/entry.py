@@ -43,7 +43,7 @@ class DirectEntry:
         self.head_end = HeadEnd(server.fields)
         self.keep_alive_requests = server.terms.keep_alive_requests
         self.send_timeout = max(
-            (mount.static.settings.send_timeout for mount in mounts), default=_SEND_TIMEOUT
+            (mount.static.settings.limits.send_timeout for mount in mounts), default=_SEND_TIMEOUT
         )
         self._mounts = mounts
 

@@ -45,7 +45,7 @@ class PlanBody(ResponseBody):
         settings = static.settings if static is not None else default_settings()
         self.plan = plan
         self.opened = opened
-        self.timeout = settings.send_timeout
+        self.timeout = settings.limits.send_timeout
         self.unchanging_root = static.root if static is not None and settings.unchanging else None
         self._may_abort = may_abort(scope)
         self._deadline = asyncio.timeout(None)

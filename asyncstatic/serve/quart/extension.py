@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -16,19 +16,27 @@ from quart.asgi import ASGIHTTPConnection
 
 from asyncstatic.files.source import logger
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.middleware import StaticMiddleware
+from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
 from asyncstatic.serve.quart.connection import FileConnection
 from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
-from asyncstatic.settings import SettingsError, options_of
+from asyncstatic.settings import Path, SettingsError, options_of
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
 
 _EXTENSION = "asyncstatic"
 _DEFAULT_PREFIX = "/static"
+_DEFAULT_ENDPOINT = "static"  # Quart's own endpoint
 _STYLES = ".css"
 _CHECKED_NAMES = 1000  # names come from the app's templates; the bound guards against a mistake
+
+
+class QuartOptions(MountOptions, total=False):
+    """Keyword arguments of `AsyncStatic`: those of `StaticFiles`, and Quart's names."""
+
+    static_folder: Path | None
+    static_url_path: str | None
 
 
 class AsyncStatic:
@@ -47,20 +55,22 @@ class AsyncStatic:
 
     Args:
         app: the app; None to call `init_app` later, as in an app factory.
-        root: the directory, relative to the app's `root_path`, also outside of it; from
-            ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None.
-        prefix: the path of the mount; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
-            app's static URL path or "/static", if None.
-        endpoint: the name for `url_for`; give each further root another one.
-        **settings: fields of `Settings` and `authorize`; they override
-            ``app.config["ASYNCSTATIC_*"]``.
+        root: the directory, relative to the app's `root_path`, also out of it; from
+            ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None. Several: a
+            mapping of prefixes to them, looked at in this order. Quart's `static_folder` is
+            another name.
+        prefix: where it is mounted; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
+            app's static URL path or "/static", if None. Quart's `static_url_path` is another name.
+        endpoint: the name for `url_for`; another one for each further root. "static" if None; for
+            each root of a mapping its prefix, "media" for "/media" and "a_b" for "/a/b".
+        **settings: what `StaticFiles` takes; it overrides ``app.config["ASYNCSTATIC_*"]``.
 
     Raises:
         SettingsError: the root cannot be served, or a setting or config key is wrong.
 
     Attributes:
-        static: the root.
-        prefix: the path of the mount.
+        static: the root, the first one of several.
+        prefix: where it is mounted.
     """
 
     static: StaticFiles
@@ -69,16 +79,29 @@ class AsyncStatic:
     def __init__(
         self,
         app: Quart | None = None,
-        root: str | os.PathLike[str] | None = None,
+        root: Path | Mapping[str, Path] | None = None,
         prefix: str | None = None,
         *,
-        endpoint: str = "static",
-        **settings: Any,
+        endpoint: str | None = None,
+        **settings: Unpack[QuartOptions],
     ) -> None:
+        root = _one_of(root, "static_folder", settings.pop("static_folder", None))
+        prefix = _one_of(prefix, "static_url_path", settings.pop("static_url_path", None))
+        self._others: list[AsyncStatic] = []
+        if isinstance(root, Mapping):
+            if endpoint is not None:
+                raise SettingsError(f"endpoint={endpoint!r}: not beside a mapping of several roots")
+            (prefix, root), *others = mounts_of(root, prefix)
+            endpoint = _endpoint_of(prefix)
+            for other, its_root in others:
+                further = AsyncStatic(
+                    None, its_root, other, endpoint=_endpoint_of(other), **settings
+                )
+                self._others.append(further)
         self._root = root
         self._prefix = prefix
-        self._endpoint = endpoint
-        self._settings = settings
+        self._endpoint = _DEFAULT_ENDPOINT if endpoint is None else endpoint
+        self._settings = dict(settings)
         self._checked: set[str] = set()
         if app is not None:
             self.init_app(app)
@@ -89,6 +112,8 @@ class AsyncStatic:
         Raises:
             SettingsError: as the class.
         """
+        for other in reversed(self._others):  # what is put in front last is asked first
+            other.init_app(app)
         self.static = StaticFiles(**_options(app, self._root, self._settings))
         self.prefix = _prefix(app, self._prefix)
         middleware = StaticMiddleware(app.asgi_app, self.static, self.prefix)
@@ -225,7 +250,7 @@ class AsyncStatic:
                 )
             app.add_url_rule(rule, self._endpoint, self._send)
         app.view_functions[self._endpoint] = self._send
-        if self._endpoint == "static":
+        if self._endpoint == _DEFAULT_ENDPOINT:
             app.send_static_file = self._send  # type: ignore[method-assign] # apps call it for their own pages
 
     async def _send(self, filename: str) -> Response:
@@ -260,10 +285,19 @@ def _extension(endpoint: str) -> AsyncStatic:
     return found
 
 
-def _options(
-    app: Quart, root: str | os.PathLike[str] | None, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Return all settings: keywords, then the app's config, then Quart's own static options."""
+def _one_of(ours: Any, name: str, quarts: Any) -> Any:
+    """Return what was named by our name or by Quart's."""
+    if ours is not None and quarts is not None:
+        raise SettingsError(f"{name}= says the same in Quart's words: leave one of them out")
+    return quarts if ours is None else ours
+
+
+def _endpoint_of(prefix: str) -> str:
+    return prefix.strip("/").replace("/", "_") or "root"
+
+
+def _options(app: Quart, root: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings: keywords, then the app's config, then what the app says of static files."""
     options = {**options_of(app.config, ("PREFIX",)), **settings}
     if root is None:
         root = options.get("root") or app.static_folder
