@@ -16,6 +16,8 @@ from tests.support.servers import LANES, Server, serving
 from tests.support.site import write_site
 from tests.support.tls import make_certificate
 
+pytest_plugins = ("tests.support.selection",)
+
 StartServer = Callable[..., Server]
 
 

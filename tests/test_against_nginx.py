@@ -28,6 +28,8 @@ from tests.support.raw import Answer, Connection, EndedError
 from tests.support.servers import free_port, serving
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid(lane="serve")
+
 SEED, GENERATED = 9110, 700
 MODIFIED = 1_600_000_000  # Sun, 13 Sep 2020 12:26:40 GMT
 DATES = {

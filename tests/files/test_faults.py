@@ -18,6 +18,7 @@ from tests.files.conftest import Outcome, is_visible, outcome
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX trees"),
     pytest.mark.usefixtures("no_handle_leaks"),
+    pytest.mark.grid,
 ]
 
 E = errno

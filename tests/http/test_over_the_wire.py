@@ -23,6 +23,8 @@ from tests.support.raw import Answer, Connection
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid(lane="serve")
+
 CODED = brotli.compress(STORED)  # a sidecar is served only if it decodes to its original
 SITE = {"a.txt": STORED, "empty.txt": b"", "b.txt": STORED, "b.txt.br": CODED}
 #: Where the site has what the rows are about: a path, and the codings to ask for.

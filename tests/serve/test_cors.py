@@ -21,6 +21,8 @@ from tests.support.raw import fetch
 from tests.support.servers import serving
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid
+
 SITE = {"a.txt": STORED, "b.txt": STORED, "b.txt.br": STORED, "docs/index.html": b"<p>docs"}
 SERVERS = ["serve", "serve-no-direct", "hypercorn"]
 #: Below a mount, and in front of an app.

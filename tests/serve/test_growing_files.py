@@ -26,6 +26,8 @@ from tests.support.raw import HOST, Answer, Connection, head
 from tests.support.servers import Server, environment, free_port, running
 from tests.support.tls import over_tls
 
+pytestmark = pytest.mark.grid
+
 SIZE = 8 * 1024 * 1024 + 5  # more than the socket buffers of both ends hold
 OLD = random.Random(1).randbytes(SIZE)
 NEW = random.Random(2).randbytes(SIZE)

@@ -12,6 +12,8 @@ from tests.support.raw import HOST
 from tests.support.servers import Server, running
 from tests.support.site import SMALL_SITE
 
+pytestmark = pytest.mark.grid
+
 _APP = "tests.support.mounts:app"
 _BIND = f"{HOST}:{{port}}"
 _QUIET = ("--no-access-log", "--log-level", "warning")

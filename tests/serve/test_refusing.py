@@ -21,6 +21,8 @@ from asyncstatic.settings import Settings
 from tests.asgi import ask
 from tests.support.servers import environment, running
 
+pytestmark = pytest.mark.grid
+
 HOST = "127.0.0.1"
 MISSING = "root missing: does not exist; create it or name another"
 NEEDS_ASYNCIO = "asyncstatic needs asyncio: start hypercorn with -k asyncio or -k uvloop"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartServer
 from tests.support.raw import Answer, head
-from tests.support.servers import Server
+from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-SIZE = 64 * 1024 * 1024
+pytestmark = pytest.mark.grid(lane="serve")
+
+SIZE = 16 * 1024 * 1024  # more than the socket buffers of both ends hold
 OLD = b"A" * SIZE
 NEW = b"B" * SIZE
 
@@ -83,11 +84,23 @@ CHANGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_site(tmp_path_factory.mktemp("streaming") / "site", {"index.html": b"home"})
+
+
+@pytest.fixture(scope="module")
+def server(lane: str, root: Path) -> Iterator[Server]:
+    with serving(lane, root) as server:
+        yield server
+
+
 @pytest.fixture
-def huge(start: StartServer, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
-    root = write_site(tmp_path / "site", {"huge.bin": OLD, "index.html": b"home"})
-    yield start(root), root / "huge.bin"
-    (root / "huge.bin").unlink(missing_ok=True)  # pytest keeps what is left
+def huge(server: Server, root: Path) -> Iterator[tuple[Server, Path]]:
+    path = root / "huge.bin"
+    path.write_bytes(OLD)
+    yield server, path
+    path.unlink(missing_ok=True)  # pytest keeps what is left
 
 
 @pytest.mark.parametrize(("change", "allowed"), CHANGES)

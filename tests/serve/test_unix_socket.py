@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,20 +59,6 @@ SERVERS = {
 }
 
 
-@contextmanager
-def _serving(name: str, root: Path, certificate: tuple[str, str]) -> Iterator[str]:
-    """Serve with a `send_timeout` of a second; yields the path of the socket, which is short."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/s"
-        values = {"root": str(root), "path": path, "chain": certificate[0], "key": certificate[1]}
-        command = list(SERVERS[name])
-        for word, value in values.items():
-            command = [part.replace(f"{{{word}}}", value) for part in command]
-        variables = {"ASYNCSTATIC_ROOT": str(root), "ASYNCSTATIC_SEND_TIMEOUT": "1"}
-        with running(command, variables):
-            yield path
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("root")
@@ -81,28 +66,48 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_curl_gets_all_of_a_file_at_any_rate(
-    name: str, root: Path, certificate: tuple[str, str]
-) -> None:
-    curl = require("curl", apt="curl")
-    scheme = "https" if "TLS" in name else "http"
-    with _serving(name, root, certificate) as path:
-        for rate in ("12M", "2M"):
-            command = [curl, "--silent", "--insecure", "--http1.1", "--limit-rate", rate]
-            command += ["--unix-socket", path, f"{scheme}://localhost/big.bin"]
-            done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-            assert (done.returncode, len(done.stdout)) == (0, _OCTETS), rate
-            assert done.stdout == (root / "big.bin").read_bytes()
+@pytest.fixture(scope="module")
+def served(
+    request: pytest.FixtureRequest, root: Path, certificate: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Start one of the `SERVERS` with a `send_timeout` of 2 s: its scheme, and its socket's path."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/s"
+        values = {"root": str(root), "path": path, "chain": certificate[0], "key": certificate[1]}
+        command = list(SERVERS[request.param])
+        for word, value in values.items():
+            command = [part.replace(f"{{{word}}}", value) for part in command]
+        variables = {"ASYNCSTATIC_ROOT": str(root), "ASYNCSTATIC_SEND_TIMEOUT": "2"}
+        with running(command, variables):
+            yield "https" if "TLS" in request.param else "http", path
 
 
-@pytest.mark.parametrize("name", ["serve", "uvicorn"])
-def test_reading_less_than_the_socket_holds_is_progress(
-    name: str, root: Path, certificate: tuple[str, str]
-) -> None:
+def servers(*names: str) -> pytest.MarkDecorator:
+    """Run a test with these servers; by default with one of each kind."""
+    kinds = ("serve", "serve --no-direct", "uvicorn")
+    values = [
+        pytest.param(name, marks=[] if name in kinds else [pytest.mark.slow]) for name in names
+    ]
+    return pytest.mark.parametrize("served", values, indirect=True, scope="module")
+
+
+@servers(*SERVERS)
+def test_curl_gets_all_of_a_file_at_any_rate(served: tuple[str, str], root: Path) -> None:
+    """The slower of the two transfers takes longer than `send_timeout`."""
+    (scheme, path), curl = served, require("curl", apt="curl")
+    for rate in ("12M", "2500k"):
+        command = [curl, "--silent", "--insecure", "--http1.1", "--limit-rate", rate]
+        command += ["--unix-socket", path, f"{scheme}://localhost/big.bin"]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        assert (done.returncode, len(done.stdout)) == (0, _OCTETS), rate
+        assert done.stdout == (root / "big.bin").read_bytes()
+
+
+@servers("serve", "uvicorn")
+def test_reading_less_than_the_socket_holds_is_progress(served: tuple[str, str]) -> None:
     """Linux reports room in a unix socket only when three quarters of it are empty."""
-    with _serving(name, root, certificate) as path, socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(served[1])
         client.settimeout(10)
         client.sendall(head("/big.bin", "Range: bytes=0-399999", "Connection: close"))
         received = bytearray()
@@ -112,12 +117,10 @@ def test_reading_less_than_the_socket_holds_is_progress(
         assert len(received) == received.index(b"\r\n\r\n") + 4 + 400_000
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if "TLS" not in name])
-def test_a_client_that_takes_nothing_is_dropped(
-    name: str, root: Path, certificate: tuple[str, str]
-) -> None:
-    with _serving(name, root, certificate) as path, socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
+@servers(*(name for name in SERVERS if "TLS" not in name))
+def test_a_client_that_takes_nothing_is_dropped(served: tuple[str, str]) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(served[1])
         client.sendall(head("/big.bin"))
         poll = select.poll()
         poll.register(client, 0)  # only POLLHUP: the other end is closed

@@ -19,6 +19,8 @@ from tests.support.raw import Answer, head
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid(lane="serve")
+
 SMALL, LARGE, HUGE = 1000, 300_000, 9_000_000  # held in memory; hashed; not hashed
 LONG_AGO_NS = 1_500_000_000_000_000_000
 

@@ -26,6 +26,8 @@ from tests.trust.inside import (
     settled_handles,
 )
 
+pytestmark = pytest.mark.grid
+
 CODES = (
     errno.EIO,
     errno.ESTALE,

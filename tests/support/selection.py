@@ -1,0 +1,82 @@
+"""Which tests a plain ``pytest`` runs: one row and one column of each grid, and none that is slow.
+
+``pytest --all``, or ``ASYNCSTATIC_TEST_ALL=1`` in the environment, runs every test. So does naming
+a test by its id (``pytest tests/test_x.py::test_y``), and ``-m`` selects as it always does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+_SLOW_TESTS = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--all``."""
+    parser.addoption("--all", action="store_true", help="run the slow tests too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the markers."""
+    config.addinivalue_line("markers", "slow: a plain pytest leaves it out")
+    config.addinivalue_line(
+        "markers",
+        "grid(**homes): slow, if two or more parameters differ from their homes. "
+        "The home of a parameter is its first value, or the one that is named here.",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is slow in grids; leave out what is slow, unless all tests are wanted."""
+    homes: dict[tuple[object, str], dict[str, Any]] = {}
+    for item in items:
+        grid, call = item.get_closest_marker("grid"), getattr(item, "callspec", None)
+        if grid is not None and call is not None:
+            name = getattr(item, "originalname", item.name)
+            first = homes.setdefault((item.parent, name), call.params | grid.kwargs)
+            if _differing(item, call.params, first) > 1:
+                item.add_marker("slow")
+    if _all_are_wanted(config):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.stash[_SLOW_TESTS] = len(slow)
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how to run the rest."""
+    if slow := config.stash.get(_SLOW_TESTS, 0):
+        terminalreporter.write_line(f"{slow} slow tests were left out; run them too: pytest --all")
+
+
+def _all_are_wanted(config: pytest.Config) -> bool:
+    return (
+        config.getoption("--all")
+        or os.environ.get("ASYNCSTATIC_TEST_ALL") == "1"
+        or bool(config.option.markexpr)
+        or any("::" in argument for argument in config.args)
+    )
+
+
+def _differing(item: pytest.Item, params: dict[str, Any], homes: dict[str, Any]) -> int:
+    """Count the parameters that differ from their homes; those of one row are one."""
+    away = {name for name, value in params.items() if value != homes[name]}
+    rows = list(_names_of_rows(item))
+    single = away.difference(*rows)
+    return len(single) + sum(not names.isdisjoint(away) for names in rows)
+
+
+def _names_of_rows(item: pytest.Item) -> Iterator[set[str]]:
+    """Yield the parameters that one `parametrize` gives together: they are one parameter."""
+    for marker in item.iter_markers("parametrize"):
+        names = marker.args[0] if marker.args else marker.kwargs["argnames"]
+        words = names.split(",") if isinstance(names, str) else names
+        yield {word.strip() for word in words}
