@@ -26,6 +26,8 @@ from tests.support.raw import head
 from tests.support.servers import Server, running
 from tests.support.tls import over_tls
 
+pytestmark = pytest.mark.grid
+
 LARGE = 24 * 1024 * 1024
 CSS = b"body { color: #123 }\n"
 

@@ -21,6 +21,8 @@ from asyncstatic.serve.bind import checked_bind, listening
 from asyncstatic.settings import SettingsError
 from tests.support.servers import environment
 
+pytestmark = pytest.mark.grid
+
 HOST = "127.0.0.1"
 _CHOOSE = "choose another address with --bind"
 _SERVE = (sys.executable, "-m", "asyncstatic", "serve", "site")

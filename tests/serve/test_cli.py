@@ -19,6 +19,8 @@ from tests.support.raw import HOST
 from tests.support.servers import LANES, environment, running
 from tests.support.site import SMALL_SITE
 
+pytestmark = pytest.mark.grid
+
 _SERVE = ("-m", "asyncstatic", "serve")
 _BIND = ("--bind", f"{HOST}:{{port}}")
 

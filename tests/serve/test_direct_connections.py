@@ -19,6 +19,8 @@ from tests.serve.inside import LOOPS, Inside, eventually, open_handles, serving_
 from tests.support.raw import Answer, Connection, head
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid
+
 Serve = Callable[..., Inside]
 
 _REQUEST = head("/css/app.css", "Accept: */*", "User-Agent: pieces/1.0")

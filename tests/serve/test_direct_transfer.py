@@ -20,6 +20,8 @@ from asyncstatic.files import kernel
 from tests.serve.inside import LOOPS, Inside, eventually, open_handles, serving_inside
 from tests.support.raw import head
 
+pytestmark = pytest.mark.grid
+
 SIZE = 24 * 1024 * 1024 + 5
 CONTENT = random.Random(4).randbytes(SIZE)
 

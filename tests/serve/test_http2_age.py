@@ -22,6 +22,8 @@ from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import HOST
 from tests.support.servers import Server, serving
 
+pytestmark = pytest.mark.grid
+
 #: What Hypercorn and its libraries make for a stream; none may outlive it for long.
 _OF_A_STREAM = (priority.Stream, h2.stream.H2Stream, HTTPStream, StreamBuffer)
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames.SettingsFrame(0).serialize()

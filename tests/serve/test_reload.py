@@ -18,6 +18,8 @@ from asyncstatic.serve.watch import Watch
 from tests.support.raw import HOST, Answer
 from tests.support.servers import Server, running
 
+pytestmark = pytest.mark.grid
+
 PAGE = b"<!doctype html><title>a page</title>" + b"<p>text</p>" * 40
 VIDEO = bytes(range(256)) * 2000
 SCRIPT = re.compile(rb'<script src="/\.asyncstatic/reload\.js\?[0-9a-f]+-\d+" async></script>\n')

@@ -14,6 +14,8 @@ from asyncstatic import StaticFiles
 from tests.serve.inside import Inside, serving_inside
 from tests.support.raw import head
 
+pytestmark = pytest.mark.grid
+
 MIB = 1024 * 1024
 _FILES = 40
 _SMALL_FILES = 260  # as many as fit into 1 MiB, with what each takes besides

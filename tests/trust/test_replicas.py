@@ -15,6 +15,8 @@ import pytest
 from tests.support.raw import Answer
 from tests.support.servers import Server, serving
 
+pytestmark = pytest.mark.grid
+
 THEN = 1_600_000_000 * 10**9 + 123_456_789
 #: Held in memory; hashed from the file; hashed, of some MiB; too large to be hashed.
 SIZES = {"1 KiB": 1 << 10, "100 KiB": 100 << 10, "5 MiB": 5 << 20, "9 MiB": 9 << 20}

@@ -14,6 +14,8 @@ import pytest
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
+pytestmark = pytest.mark.grid
+
 TIB = 1 << 40
 MARK = b"the octets in the middle of a hole"
 MARK_AT = TIB - 100
