@@ -138,6 +138,11 @@ def write_silence(path: Path) -> None:
     os.truncate(path, 44 + SECONDS * 44_100 * 2)
 
 
+@pytest.fixture(scope="module", params=["serve", pytest.param("hypercorn", marks=pytest.mark.slow)])
+def lane(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, lane: str) -> Path:
     root = tmp_path_factory.mktemp(f"browser-{lane}")

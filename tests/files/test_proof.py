@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event
+from typing import Any
 
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
@@ -81,6 +82,20 @@ class Files:
         finally:
             os.close(sidecar_fd)
             os.close(original_fd)
+
+    def remembers(self, coding: str, pair: Pair | None = None) -> bool:
+        """Tell whether a verdict comes without reading the files."""
+        read, calls = kernel.pread, 0
+
+        def counted(fd: int, count: int, offset: int) -> bytes:
+            nonlocal calls
+            calls += 1
+            return read(fd, count, offset)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernel, "pread", counted)
+            self.prove(coding, pair)
+        return calls == 0
 
 
 @pytest.fixture
@@ -233,7 +248,7 @@ def test_a_pair_is_decoded_once(files: Files, monkeypatch: pytest.MonkeyPatch) -
     files.write(TEXT, gz(TEXT))
     time.sleep(A_TICK)
     assert files.prove("gzip") is True
-    monkeypatch.setattr(kernel, "pread", None)  # a second reading would fail
+    assert files.remembers("gzip")
     assert files.prove("gzip") is True
 
 
@@ -243,14 +258,14 @@ def test_threads_that_ask_together_share_one_proof(
     files.write(TEXT, gz(TEXT))
     time.sleep(A_TICK)
     together, decoded = Barrier(4), []
-    compare = proof._decode_and_compare
+    make = proof.decoder
 
-    def counted(*args: object) -> None:
+    def counted(*args: Any, **options: Any) -> Any:
         decoded.append(1)
         time.sleep(0.01)
-        compare(*args)  # type: ignore[arg-type]
+        return make(*args, **options)
 
-    monkeypatch.setattr(proof, "_decode_and_compare", counted)
+    monkeypatch.setattr(proof, "decoder", counted)
 
     def ask(_: int) -> bool | None:
         together.wait(10)
@@ -287,8 +302,8 @@ def test_what_is_proven_within_a_tick_of_the_clock_is_neither_remembered_nor_log
     pair = files.pair("gzip")
     monkeypatch.setattr(time, "time_ns", lambda: pair.sidecar.ctime_ns + 1)
     assert files.prove("gzip") is (content == TEXT)
-    assert files.proofs._verdicts.get(pair) is None
     assert not caplog.records
+    assert not files.remembers("gzip")
 
 
 # -- files that change meanwhile -----------------------------------------------------------------
@@ -318,15 +333,23 @@ def test_a_change_during_the_proof_leaves_nothing_proven(
     files.write(TEXT, gz(TEXT))
     time.sleep(A_TICK)
     pair = files.pair("gzip")
-    finish = proof._decode_and_compare
+    make = proof.decoder
 
-    def overtaken(*args: object) -> None:
-        finish(*args)  # type: ignore[arg-type]
-        change(files)
+    def overtaken(*args: Any, **options: Any) -> Any:
+        decoding = make(*args, **options)
+        finish = decoding.finish
 
-    monkeypatch.setattr(proof, "_decode_and_compare", overtaken)
+        def finish_late() -> None:
+            finish()
+            change(files)
+
+        decoding.finish = finish_late
+        return decoding
+
+    monkeypatch.setattr(proof, "decoder", overtaken)
     assert files.prove("gzip", pair) is None
-    assert files.proofs._verdicts.get(pair) is None
+    monkeypatch.undo()
+    assert not files.remembers("gzip", pair)
 
 
 # -- large files: checksums and times ------------------------------------------------------------

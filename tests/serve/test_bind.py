@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -19,6 +18,7 @@ import pytest
 
 from asyncstatic.serve.bind import checked_bind, listening
 from asyncstatic.settings import SettingsError
+from tests.support.programs import require
 from tests.support.servers import environment
 
 pytestmark = pytest.mark.grid
@@ -254,9 +254,7 @@ def test_a_second_server_never_shares_a_port(folder: Path, workers: str) -> None
 def test_a_port_that_needs_a_privilege_is_one_line(folder: Path) -> None:
     before: tuple[str, ...] = ()
     if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("setpriv is not here: apt-get install util-linux")
+        setpriv = require("setpriv", apt="util-linux")
         dropped = "-net_bind_service"
         before = (setpriv, f"--bounding-set={dropped}", f"--inh-caps={dropped}")
     first_free = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")

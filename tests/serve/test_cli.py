@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import require
 from tests.support.raw import HOST
 from tests.support.servers import LANES, environment, running
 from tests.support.site import SMALL_SITE
@@ -163,9 +163,7 @@ def test_an_unknown_variable_is_one_warning(folder: Path) -> None:
 
 def key_pair(folder: Path, name: str, *options: str) -> list[str]:
     """Make a certificate; return the options that name it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not here: apt-get install openssl")
+    openssl = require("openssl", apt="openssl")
     certificate, key = f"{name}.crt", f"{name}.key"
     subprocess.run(
         [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -249,11 +247,9 @@ def test_a_wrong_option_shows_the_usage_and_exit_code_2(folder: Path, option: st
 
 
 def test_an_unreadable_root_is_one_line(folder: Path) -> None:
-    setpriv = shutil.which("setpriv")
     before = []
     if os.geteuid() == 0:  # then modes only count without these capabilities
-        if setpriv is None:
-            pytest.skip("setpriv is not here: apt-get install util-linux")
+        setpriv = require("setpriv", apt="util-linux")
         dropped = "-dac_override,-dac_read_search"
         before = [setpriv, f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
     (folder / "site").chmod(0)

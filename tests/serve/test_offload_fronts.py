@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.programs import require, require_path
 from tests.support.raw import fetch
-from tests.support.servers import Server, _wait_until_it_answers, free_port, running
+from tests.support.servers import Server, free_port, running, wait_until_it_answers
 from tests.support.site import write_site
 
 BIG = bytes(range(256)) * 10_000
@@ -143,7 +143,7 @@ def before(front: Front, upstream: Server, root: Path, scratch: Path) -> Iterato
     command = [program, *(argument.format(**places) for argument in front.arguments)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            _wait_until_it_answers(Server(process, port, scratch / "error.log"))
+            wait_until_it_answers(Server(process, port, scratch / "error.log"))
             yield port
         finally:
             process.terminate()

@@ -6,7 +6,6 @@ Another server's command and somebody else's process are told by the lifespan pr
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from asyncstatic import SettingsError, StaticFiles, StaticMiddleware, create_app
 from asyncstatic.application import Application
 from asyncstatic.settings import Settings
 from tests.asgi import ask
+from tests.support.programs import require
 from tests.support.servers import environment, running
 
 pytestmark = pytest.mark.grid
@@ -74,13 +74,10 @@ def test_a_missing_root_is_one_line_and_a_status(
 
 def test_the_first_process_of_a_container_ends_with_a_status_too(tmp_path: Path) -> None:
     """It ignores signals without a handler, so Hypercorn's traceback is the price."""
-    unshare = shutil.which("unshare") or "unshare"
+    unshare = require("unshare", apt="util-linux")
     first = (unshare, "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m")
     probe = [*first[:-2], "true"]
-    if (
-        not Path(unshare).exists()
-        or subprocess.run(probe, check=False, capture_output=True).returncode
-    ):
+    if subprocess.run(probe, check=False, capture_output=True).returncode:
         pytest.skip("no new process namespace can be made here")
     arguments = ("hypercorn", "--bind", f"{HOST}:0", "asyncstatic:app")
     done = run(*arguments, cwd=tmp_path, command=first, ASYNCSTATIC_ROOT="missing")

@@ -178,13 +178,19 @@ def running(
             )
         server = Server(process, port, log)
         try:
-            _wait_until_it_answers(server)
+            wait_until_it_answers(server)
             yield server
         finally:
             server.stop()
 
 
-def _wait_until_it_answers(server: Server) -> None:
+def wait_until_it_answers(server: Server) -> None:
+    """Ask until it answers.
+
+    Raises:
+        StartError: it ended, or it took too long.
+
+    """
     deadline = time.monotonic() + _PATIENCE
     while server.alive() and time.monotonic() < deadline:
         with suppress(OSError, EndedError), server.connect() as connection:

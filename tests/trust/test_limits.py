@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
-from asyncstatic.files.pool import Pool, PoolBusyError
+from asyncstatic.files.pool import QUEUE_PER_THREAD, Pool, PoolBusyError
 from tests.support.http2 import Connection2
 from tests.support.meanwhile import meanwhile
 from tests.support.raw import HOST, Connection, EndedError, head
@@ -94,19 +95,23 @@ def test_without_a_free_handle_the_processor_is_not_kept_busy(cramped: Server) -
     assert answers_again(cramped)
 
 
-async def test_a_full_pool_takes_no_handle(tmp_path: Path) -> None:
+async def test_a_full_pool_takes_no_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_site(tmp_path, {"a": b"a"}) / "a"
-    pool = Pool(1, 0.01)
-    pool._places = 0
-    file = path.open("rb")
-    handle = Handle(os.dup(file.fileno()), identity_of(path.stat()), pool)
-    before = open_handles()
-    for _ in range(5):
-        with pytest.raises(PoolBusyError):
-            await handle._in_pool(lambda *_: None, 0, 1)
-    assert open_handles() == before
-    handle.close()
-    file.close()
+    monkeypatch.setattr(kernel, "pread_nowait", lambda *_: None)  # every read needs a thread
+    pool, go = Pool(1, 30), threading.Event()
+    calls = [asyncio.ensure_future(pool.run(go.wait)) for _ in range(1 + QUEUE_PER_THREAD)]
+    await asyncio.sleep(0)  # they take every place
+    with path.open("rb") as file:
+        handle = Handle(os.dup(file.fileno()), identity_of(path.stat()), pool)
+        before = open_handles()
+        for _ in range(5):
+            with pytest.raises(PoolBusyError):
+                await handle.read(0, 1)
+        assert open_handles() == before
+        go.set()
+        await asyncio.gather(*calls)
+        assert await handle.read(0, 1) == b"a"
+        handle.close()
     pool.close()
     await asyncio.sleep(0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import random
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 import zstandard
 
+from tests.support.programs import require
 from tests.support.raw import Answer
 from tests.support.servers import Server, serving
 
@@ -54,8 +54,7 @@ def test_while_a_compressor_runs_every_answer_is_whole(
     server: Server, lane: str, root: Path, command: tuple[str, ...]
 ) -> None:
     """Compressors create their output at once, empty, and fill it later."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"install {command[0]}")
+    require(command[0], apt=command[0])
     name = f"{lane}-{command[0]}.js"
     (root / name).write_bytes(SCRIPT)
     with server.connect() as connection:
