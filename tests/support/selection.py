@@ -2,6 +2,9 @@
 
 ``pytest --all``, or ``ASYNCSTATIC_TEST_ALL=1`` in the environment, runs every test. So does naming
 a test by its id (``pytest tests/test_x.py::test_y``), and ``-m`` selects as it always does.
+
+A run of the whole suite uses two processes (pytest-xdist); a file's tests stay in one of them, in
+their order. ``-n 0`` uses one process.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+_PROCESSES = 2
 _SLOW_TESTS = pytest.StashKey[int]()
 
 
@@ -47,6 +51,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_SLOW_TESTS] = len(slow)
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use two processes for the whole suite, if nothing else is said; xdist is asked after this."""
+    options = config.option
+    is_first = "PYTEST_XDIST_WORKER" not in os.environ
+    is_free = getattr(options, "numprocesses", 0) is None and not options.usepdb
+    if is_first and is_free and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        options.numprocesses, options.dist = _PROCESSES, "loadfile"
+
+
+@pytest.hookimpl
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the first process how many tests were left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["slow"] = session.config.stash.get(_SLOW_TESTS, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take that number from a process that ends (pytest-xdist)."""
+    node.config.stash[_SLOW_TESTS] = getattr(node, "workeroutput", {}).get("slow", 0)
 
 
 def pytest_terminal_summary(
