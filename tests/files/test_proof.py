@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncstatic.files import kernel, proof
+from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.proof import Pair, Proofs
 
@@ -258,14 +259,13 @@ def test_threads_that_ask_together_share_one_proof(
     files.write(TEXT, gz(TEXT))
     time.sleep(A_TICK)
     together, decoded = Barrier(4), []
-    make = proof.decoder
 
     def counted(*args: Any, **options: Any) -> Any:
         decoded.append(1)
         time.sleep(0.01)
-        return make(*args, **options)
+        return decoder(*args, **options)
 
-    monkeypatch.setattr(proof, "decoder", counted)
+    monkeypatch.setattr("asyncstatic.files.proof.decoder", counted)
 
     def ask(_: int) -> bool | None:
         together.wait(10)
@@ -333,10 +333,9 @@ def test_a_change_during_the_proof_leaves_nothing_proven(
     files.write(TEXT, gz(TEXT))
     time.sleep(A_TICK)
     pair = files.pair("gzip")
-    make = proof.decoder
 
     def overtaken(*args: Any, **options: Any) -> Any:
-        decoding = make(*args, **options)
+        decoding: Any = decoder(*args, **options)
         finish = decoding.finish
 
         def finish_late() -> None:
@@ -346,7 +345,7 @@ def test_a_change_during_the_proof_leaves_nothing_proven(
         decoding.finish = finish_late
         return decoding
 
-    monkeypatch.setattr(proof, "decoder", overtaken)
+    monkeypatch.setattr("asyncstatic.files.proof.decoder", overtaken)
     assert files.prove("gzip", pair) is None
     monkeypatch.undo()
     assert not files.remembers("gzip", pair)
