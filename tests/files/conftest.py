@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 import time
@@ -28,8 +29,14 @@ def open_handles() -> Callable[[], int]:
     return _open_handles
 
 
+@pytest.fixture(scope="module")
+def _nothing_left_of_other_modules() -> None:
+    """What their tests dropped, with its handles, waits for the collector no longer."""
+    gc.collect()
+
+
 @pytest.fixture
-def no_handle_leaks() -> Iterator[None]:
+def no_handle_leaks(_nothing_left_of_other_modules: None) -> Iterator[None]:
     """Whatever the test does, as many handles are open after it as before."""
     before = _open_handles()
     yield
