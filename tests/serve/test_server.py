@@ -226,7 +226,7 @@ def test_a_format_of_hypercorns_own_atoms_is_honoured(large_site: Path) -> None:
             connection.send(head("/large.bin?a=b", "X-A: c"))
             connection.take(1000)
             time.sleep(0.2)
-            connection.take(LARGE)
+            connection.take(LARGE - 1000)  # the rest is less than its buffers hold
             assert eventually(lambda: " /large.bin" in server.log)
             lines += re.findall("GET /large.bin.*", server.log)
     times = [line.split()[-6:-4] for line in lines]
