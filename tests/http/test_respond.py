@@ -760,7 +760,11 @@ methods = st.sampled_from(["GET", "GET", "GET", "HEAD", "OPTIONS", "POST"])
 targets = st.sampled_from([b"/a.txt", b"/", b"/./a", b"/%", b"//"]) | st.binary(max_size=20)
 #: A query that a server may hand on: HTTP/2 has no line ends, so some let them through.
 queries = st.sampled_from([b"", b"x=1"]) | st.binary(max_size=10)
-requests = st.builds(Request, methods, targets, queries, all_fields, st.sampled_from([b"", b"/m"]))
+requests = st.builds(
+    Request,
+    *(methods, targets, queries, all_fields, st.sampled_from([b"", b"/m"])),
+    stripped=st.sampled_from([b"", b"/p", b"/%09"]),  # it is percent-encoded where it is made
+)
 lengths = st.integers(0, 110)
 representations = st.builds(
     lambda length, coding, negotiable, digest, age, dated: stored(b"x" * length)._replace(

@@ -89,7 +89,8 @@ class Served(NamedTuple):
 
     def lines(self, mark: str) -> list[dict[str, Any]]:
         """The lines of requests whose line has a mark."""
-        lines = map(json.loads, self.log.read_text().splitlines())
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last may be under way
+        lines = map(json.loads, whole.splitlines())
         return [line for line in lines if mark in line["request"]]
 
     def line(self, mark: str) -> dict[str, Any]:
