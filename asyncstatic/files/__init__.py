@@ -2,35 +2,35 @@
 
 The path of a lookup, from the top:
 
-cached      the cache in front of a source: content of small files, open large files
-overlay     several sources as one
-standin     the site's own page for missing names
-previous    files that only the release before a deploy has
-directory   one directory as a source: on the event loop first, then in the pool
-select      chooses the file that represents a resource: index, sidecar, original
-candidates  the stored codings of one file, and the stamps that the choice depends on
-contents    opens the chosen file: its bytes in memory, or a handle; digests, proofs
-tree        opens files, stamps and lists directories of one tree (`TreeReader`)
-resolver    a name below the root -> an open file; by `openat2`, `walk` or `windows`
-root        the directory handle of the root, renewed when a deploy swaps its link
+cached         the cache in front of a source: content of small files, open large files
+overlay        several sources as one
+not_found      the site's own page for missing names
+previous_root  files that only the release before a deploy has
+directory      one directory as a source: on the event loop first, then in the pool
+select         chooses the file that represents a resource: index, sidecar, original
+candidates     the stored codings of one file, and the stamps that the choice depends on
+contents       opens the chosen file: its bytes in memory, or a handle; digests, proofs
+tree           opens files, stamps and lists directories of one tree (`TreeReader`)
+resolver       a name below the root -> an open file; by `openat2`, `walk` or `windows`
+root           the directory handle of the root, renewed when a deploy swaps its link
 
 What these use:
 
-source      the protocol of all sources, and what they return
-cache       the store itself: entries, bound in bytes, eviction
-witness     stamps: what must be unchanged for a cached answer to hold
-listing     the names in directories: which sidecars exist, which names are missing
-proof       the proof that a sidecar decodes to its original
-decoding    gzip, zstd and br, decoded in bounded steps
-sidecar     the suffixes of codings
-digests     hashes for the entity-tag
-handle      an open file: reading, page cache, "is it unchanged?"
-samples     blocks that tell a file that grew from one that was rewritten
-memfd       a copy of content in an anonymous file, for sendfile(2)
-pool        threads that wait for the disk
-rootnames   absolute links that name the root
-memory      a bounded dict, and the memory of modification times
-kernel      every system call; tests inject faults here
+source         the protocol of all sources, and what they return
+cache          the store itself: entries, bound in bytes, eviction
+dependency     stamps: what must be unchanged for a cached answer to hold
+listing        the names in directories: which sidecars exist, which names are missing
+proof          the proof that a sidecar decodes to its original
+decoding       gzip, zstd and br, decoded in bounded steps
+sidecar        the suffixes of codings
+digests        hashes for the entity-tag
+handle         an open file: reading, page cache, "is it unchanged?"
+samples        blocks that tell a file that grew from one that was rewritten
+memfd          a copy of content in an anonymous file, for sendfile(2)
+pool           threads that wait for the disk
+rootnames      absolute links that name the root
+bounded        a bounded dict, and the modification times that were seen
+kernel         every system call; tests inject faults here
 
 docs/design.md follows a request through this room.
 """

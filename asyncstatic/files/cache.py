@@ -1,7 +1,7 @@
 """The cache: one store, bounded in bytes, in which every hit is proven by stat(2).
 
 An entry holds a value, its size in bytes, and its dependencies: the stamps of every file and
-directory that was examined to make the value (`asyncstatic.files.witness`). `Cache.get` returns an
+directory that was examined to make the value (`asyncstatic.files.dependency`). `Cache.get` returns an
 entry only while all stamps are unchanged. An entry is never stale, not even for a moment.
 
 Eviction is second-chance (CLOCK): the oldest entry goes first, but an entry that was used since
@@ -19,8 +19,8 @@ from collections.abc import Hashable
 from typing import Any
 from weakref import WeakValueDictionary
 
+from asyncstatic.files.dependency import FileStamp, are_unchanged
 from asyncstatic.files.open_files import OpenFiles
-from asyncstatic.files.witness import Witness, are_unchanged
 
 # Bytes that an entry takes besides its value and its key: the entry itself, its stamps, its place
 # in both dictionaries (measured with tracemalloc, rounded up).
@@ -41,7 +41,7 @@ class CacheEntry:
     __slots__ = ("dependencies", "key", "size", "used", "value")
 
     def __init__(
-        self, key: Hashable, value: Any, size: int, dependencies: tuple[Witness, ...]
+        self, key: Hashable, value: Any, size: int, dependencies: tuple[FileStamp, ...]
     ) -> None:
         self.key = key
         self.value = value
@@ -96,7 +96,7 @@ class Cache:
         return None
 
     def put(
-        self, key: Hashable, value: Any, size: int, dependencies: tuple[Witness, ...] = ()
+        self, key: Hashable, value: Any, size: int, dependencies: tuple[FileStamp, ...] = ()
     ) -> CacheEntry | None:
         """Store a value, and evict others while the bound is exceeded.
 

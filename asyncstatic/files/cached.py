@@ -69,12 +69,12 @@ class CachedSource:
         return get((owner, lookup)) or get((owner, lookup._replace(codings=_ANY)))
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
-        if not isinstance(found, Opened) or not found.witnesses:
+        if not isinstance(found, Opened) or not found.dependencies:
             return found
         if not found.representation.negotiable:
             lookup = lookup._replace(codings=_ANY)
         size = len(found.content or b"") + _FACTS_BYTES
-        entry = self.cache.put((self.owner, lookup), found.shared(), size, found.witnesses)
+        entry = self.cache.put((self.owner, lookup), found.shared(), size, found.dependencies)
         if entry is None:
             return found
         entry.value.entry = found.entry = entry

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from asyncstatic.files import kernel
+from asyncstatic.files.dependency import FileStamp, lasting
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import release
 from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.tree import File
-from asyncstatic.files.witness import Witness, lasting
 from asyncstatic.http.model import Identity
 
 
@@ -38,9 +38,9 @@ class Candidates:
         files: the original, if there is one. The caller appends the sidecars that it opens.
     """
 
-    def __init__(self, directory: Witness, name: str, files: list[File]) -> None:
+    def __init__(self, directory: FileStamp, name: str, files: list[File]) -> None:
         self._path = f"{directory.path}/{name}"
-        self._witnesses = {directory.path: directory}
+        self._dependencies = {directory.path: directory}
         self._is_certain = True
         self.files = files
 
@@ -88,12 +88,12 @@ class Candidates:
         """Give a file away: it stays open, and its new owner closes it."""
         self.files.remove(file)
 
-    def witnesses(self, chosen: File) -> tuple[Witness, ...]:
+    def dependencies(self, chosen: File) -> tuple[FileStamp, ...]:
         """Return the stamps that the answer depends on; none where they cannot prove it."""
         for file in self.files:
             if file is chosen or file.coding == "identity":
                 self._depend_on(self._path_of(file.coding), file.identity)
-        return lasting(tuple(self._witnesses.values())) if self._is_certain else ()
+        return lasting(tuple(self._dependencies.values())) if self._is_certain else ()
 
     def close(self) -> None:
         """Close the files that were not given away."""
@@ -104,4 +104,4 @@ class Candidates:
         return self._path + SUFFIXES.get(coding, "")
 
     def _depend_on(self, path: str, identity: Identity) -> None:
-        self._witnesses[path] = Witness(path, identity)
+        self._dependencies[path] = FileStamp(path, identity)

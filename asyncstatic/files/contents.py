@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
+from asyncstatic.files.bounded import Dating
 from asyncstatic.files.candidates import Candidates
+from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import open_handle, read_version
-from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.proof import Pair, Proofs
 from asyncstatic.files.root import Segments, release
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Opened
 from asyncstatic.files.tree import File, TreeReader
-from asyncstatic.files.witness import Witness
 from asyncstatic.http.model import Representation
 from asyncstatic.settings import Settings
 
@@ -47,12 +47,12 @@ class Contents:
         self, candidates: Candidates, chosen: File, facts: Representation, *, nowait: bool
     ) -> Opened | None:
         """Make the result from a file, and perhaps take its handle; None while it is written."""
-        witnesses = candidates.witnesses(chosen)
+        dependencies = candidates.dependencies(chosen)
         if (
             chosen.identity.size <= self._settings.limits.cache_file_bytes
             and facts.decoding is None
         ):
-            return self._in_memory(chosen, facts, witnesses, nowait)
+            return self._in_memory(chosen, facts, dependencies, nowait)
         handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
         identity = handle.identity
         if facts.coding != "identity" and identity != chosen.identity:
@@ -60,11 +60,11 @@ class Contents:
         now = chosen._replace(identity=identity)
         facts = self._with_digest(now, facts._replace(identity=identity), nowait)
         candidates.take(chosen)
-        witnesses = witnesses if identity == chosen.identity else ()
-        return Opened(facts, handle=handle, witnesses=witnesses)
+        dependencies = dependencies if identity == chosen.identity else ()
+        return Opened(facts, handle=handle, dependencies=dependencies)
 
     def _in_memory(
-        self, chosen: File, facts: Representation, witnesses: tuple[Witness, ...], nowait: bool
+        self, chosen: File, facts: Representation, dependencies: tuple[FileStamp, ...], nowait: bool
     ) -> Opened | None:
         """Read all bytes of one version."""
         version = read_version(chosen.fd, chosen.identity, nowait=nowait)
@@ -75,7 +75,9 @@ class Contents:
             return None  # the proof was about other bytes
         digest = None if self._settings.etag == "off" else hashlib.sha256(content).digest()
         facts = facts._replace(identity=identity, digest=digest)
-        return Opened(facts, content, witnesses=witnesses if identity == chosen.identity else ())
+        return Opened(
+            facts, content, dependencies=dependencies if identity == chosen.identity else ()
+        )
 
     def _with_digest(self, file: File, facts: Representation, nowait: bool) -> Representation:
         """Add the digest that the entity-tag of a large file is made from, once per identity."""

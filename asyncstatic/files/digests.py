@@ -15,8 +15,8 @@ from threading import Lock
 from typing import Any, Generic
 
 from asyncstatic.files import kernel
+from asyncstatic.files.bounded import BoundedDict, Key, Value
 from asyncstatic.files.handle import identity_of, read_fully
-from asyncstatic.files.memory import BoundedDict, Key, Value
 from asyncstatic.files.root import fault
 from asyncstatic.http.model import Identity
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from asyncstatic.files.contents import Contents
+from asyncstatic.files.dependency import DirectoryStamps
 from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.pool import Pool, PoolBusyError
@@ -19,7 +20,6 @@ from asyncstatic.files.root import OneTree, Segments, Tree
 from asyncstatic.files.select import Selection
 from asyncstatic.files.source import Found, Opened, absence_of, is_missing
 from asyncstatic.files.tree import DirectoryTree
-from asyncstatic.files.witness import DirectoryWitnesses
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.settings import Settings
 
@@ -54,7 +54,7 @@ class Directory:
         self.path = os.path.abspath(settings.root)
         self._pool = Pool(settings.limits.pool_threads, settings.limits.pool_timeout)
         self._contents = Contents(settings, self._pool)
-        self._stamps = DirectoryWitnesses(self.path)
+        self._stamps = DirectoryStamps(self.path)
         self._names = DirectoryNames(self._resolver, self._stamps)
         self._at_once = self._selection(self._resolver, self._names, nowait=True)
         self._in_pool = self._selection(self._resolver, self._names, nowait=False)

@@ -16,11 +16,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
+from asyncstatic.files.dependency import DirectoryStamps
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.sidecar import SUFFIXES
-from asyncstatic.files.witness import DirectoryWitnesses
 from asyncstatic.http.model import Identity
 
 _LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
@@ -57,7 +57,7 @@ class DirectoryNames:
             there no name can be proven missing.
     """
 
-    def __init__(self, resolver: Resolver, stamps: DirectoryWitnesses | None = None) -> None:
+    def __init__(self, resolver: Resolver, stamps: DirectoryStamps | None = None) -> None:
         self._resolver = resolver
         self._stamps = stamps
         self._listings: dict[Segments, Listing] = {}

@@ -81,7 +81,7 @@ class Selection:
                 found.close()
                 return Folder(lookup.segments[-1]) if lookup.segments else Absence.MISSING
             if isinstance(found, Opened):
-                found.witnesses = found.witnesses if is_certain else ()
+                found.dependencies = found.dependencies if is_certain else ()
                 return found
             is_certain = is_certain and not is_stored(self._tree.path_of(segments))
         return Absence.MISSING
@@ -106,7 +106,7 @@ class Selection:
                 facts = facts._replace(identity=original.identity, coding=original.coding)
                 opened = self._open(candidates, original, facts)
                 if opened is not None:
-                    opened.witnesses = ()
+                    opened.dependencies = ()
             return opened or Absence.OVERLOADED
         finally:
             candidates.close()

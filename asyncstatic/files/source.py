@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from asyncstatic.files.cache import CacheEntry
+from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import Handle
-from asyncstatic.files.witness import Witness
 from asyncstatic.http.model import Absence, Folder, Lookup, Representation
 
 logger = logging.getLogger("asyncstatic")
@@ -23,7 +23,7 @@ class Opened:
         representation: its facts.
         content: all its bytes, when it is small enough to be held in memory.
         handle: the open file otherwise. The receiver of this object closes it.
-        witnesses: the stamps that must be unchanged when this is used again; empty when it must
+        dependencies: the stamps that must be unchanged when this is used again; empty when it must
             not be cached.
         entry: the cache entry that holds the same representation, if there is one.
     """
@@ -31,7 +31,7 @@ class Opened:
     representation: Representation
     content: bytes | None = None
     handle: Handle | None = None
-    witnesses: tuple[Witness, ...] = ()
+    dependencies: tuple[FileStamp, ...] = ()
     entry: CacheEntry | None = None
 
     def close(self) -> None:

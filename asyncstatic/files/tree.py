@@ -12,11 +12,11 @@ import stat
 from typing import NamedTuple, Protocol
 
 from asyncstatic.files import kernel
+from asyncstatic.files.dependency import DirectoryStamps, FileStamp
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import Segments, fault, release
-from asyncstatic.files.witness import DirectoryWitnesses, Witness
 from asyncstatic.http.model import Identity
 
 _NOBODY_MAY_READ = 0o444
@@ -49,7 +49,7 @@ class TreeReader(Protocol):
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
         """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
 
-    def stamp(self, directory: Segments) -> Witness:
+    def stamp(self, directory: Segments) -> FileStamp:
         """Examine a directory: a new or removed name in it changes its stamp."""
 
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
@@ -74,7 +74,7 @@ class DirectoryTree:
     def __init__(
         self,
         resolver: Resolver,
-        stamps: DirectoryWitnesses,
+        stamps: DirectoryStamps,
         names: DirectoryNames,
         *,
         nowait: bool,
@@ -111,7 +111,7 @@ class DirectoryTree:
             raise
         return File(fd, identity_of(status), coding)
 
-    def stamp(self, directory: Segments) -> Witness:
+    def stamp(self, directory: Segments) -> FileStamp:
         """Examine a directory: a new or removed name in it changes its stamp."""
         if self._follows_path:
             try:
@@ -120,7 +120,7 @@ class DirectoryTree:
                 pass
         fd = self._resolver.open(directory, cached_only=self.nowait)
         try:
-            return Witness(self.path_of(directory), identity_of(kernel.fstat(fd)))
+            return FileStamp(self.path_of(directory), identity_of(kernel.fstat(fd)))
         finally:
             release(fd)
 

@@ -141,7 +141,7 @@ class Representation(NamedTuple):
         modified_ns: modification time of the original, in ns since the epoch.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
-        stands_in: this is the root's `not_found` page, sent with 404.
+        is_not_found_page: this is the root's `not_found` page, sent with 404.
         tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
     """
 
@@ -153,7 +153,7 @@ class Representation(NamedTuple):
     digest: bytes | None = None
     modified_ns: int = 0
     dated: bool = True
-    stands_in: bool = False
+    is_not_found_page: bool = False
     tag: str | None = None
     summary: bytes | None = None
 

@@ -151,7 +151,7 @@ class ResponsePolicy:
 
     def _value_of_cache_control(self, chosen: Representation, overrides: Overrides) -> bytes:
         """Apply the precedence that the module states."""
-        if chosen.stands_in:
+        if chosen.is_not_found_page:
             return NO_STORE[1]
         if overrides.cache_control is not None:
             return overrides.cache_control.encode("ascii")

@@ -177,7 +177,7 @@ def _represent(
     boundary: str,
     overrides: Overrides,
 ) -> ResponsePlan:
-    if chosen.stands_in:
+    if chosen.is_not_found_page:
         return _not_found_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
     now = now_ns // SECOND

@@ -2,34 +2,34 @@
 
 The path of a request:
 
-scope       ASGI scope -> `Request`: method, target below the mount, fields
-asgi        `StaticFiles`: `begin` decides, or says that it must wait; `finish` waits and decides
-portable    sends a plan by ASGI messages, on any server
-pieces      large content in chunks, at the client's pace
-offload     zerocopysend, pathsend, X-Accel-Redirect: another program sends the content
-cut         reports a transfer that cannot be finished
+scope          ASGI scope -> `Request`: method, target below the mount, fields
+asgi           `StaticFiles`: `begin` decides, or says that it must wait; `finish` waits and decides
+portable       sends a plan by ASGI messages, on any server
+chunks         large content in chunks, at the client's pace
+offload        zerocopysend, pathsend, X-Accel-Redirect: another program sends the content
+cut            reports a transfer that cannot be finished
 
 What surrounds that path:
 
-middleware  static roots in front of an app
-guard       the `authorize=` hook; `signing` makes and checks signed URLs
-manifest    bundlers' manifests: which names never change their content
-starlette   Starlette's names for our settings, and its exception handlers
-quart/      `AsyncStatic`, `send_file`, `send_from_directory`
-direct/     the direct entry: plain HTTP/1.1, answered without ASGI
+middleware     static roots in front of an app
+authorization  the `authorize=` hook; `signing` makes and checks signed URLs
+manifest       bundlers' manifests: which names never change their content
+starlette      Starlette's names for our settings, and its exception handlers
+quart/         `AsyncStatic`, `send_file`, `send_from_directory`
+direct/        the direct entry: plain HTTP/1.1, answered without ASGI
 
 Servers:
 
-run         `asyncstatic serve`; `supervisor` starts its worker processes
-bind        the forms of ``--bind``, and the sockets they make
-server      Hypercorn with the direct entry in front; `hypercorn` joins the two
-protocols   Hypercorn's TCPServer with a few corrections
-uvicorn     the direct entry in front of Uvicorn
-access_log  one line per request; `hypercorn_log` writes it beside Hypercorn
-tcp         facts about a socket that no event loop offers
-startup     refuses to start, in one line, under every server
-sandbox     gives up all files but those served (Landlock)
-reload      ``--reload``: documents reload themselves; `watch` notices changes
+run            `asyncstatic serve`; `supervisor` starts its worker processes
+bind           the forms of ``--bind``, and the sockets they make
+server         Hypercorn with the direct entry in front; `hypercorn` joins the two
+protocols      Hypercorn's TCPServer with a few corrections
+uvicorn        the direct entry in front of Uvicorn
+access_log     one line per request; `hypercorn_log` writes it beside Hypercorn
+tcp            facts about a socket that no event loop offers
+startup        refuses to start, in one line, under every server
+sandbox        gives up all files but those served (Landlock)
+reload         ``--reload``: documents reload themselves; `watch` notices changes
 
 docs/design.md follows a request through these modules.
 """

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, Unpack
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
+from asyncstatic.files.not_found import NotFoundPage
 from asyncstatic.files.overlay import Overlay
-from asyncstatic.files.previous import WithPrevious
+from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.files.standin import StandIn
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.http.target import is_public_behind_link
-from asyncstatic.serve.guard import Authorize, Guard, Unasked
+from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
@@ -132,7 +132,7 @@ class StaticFiles:
         self._directory = open_directory(chosen)
         self._manifests = Manifests(self._directory.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
-        self._guard = Guard(authorize, chosen) if authorize is not None else None
+        self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self.settings = chosen
         self.policy = ResponsePolicy(chosen, private=authorize is not None)
         self.needs_scope = authorize is not None or chosen.offload != "off"
@@ -158,7 +158,7 @@ class StaticFiles:
     @cached_property
     def source(self) -> Source:
         """The representations; refuses to answer where `authorize` must be asked."""
-        return self._source if self._guard is None else Unasked(self._source)
+        return self._source if self._authorization is None else ClosedSource(self._source)
 
     @property
     def root(self) -> str:
@@ -215,7 +215,7 @@ class StaticFiles:
             if admitted.status == 301:  # the mount point without its slash
                 return Pending(request, _ROOT, scope)
             return Answer(admitted)
-        if self._guard is not None:
+        if self._authorization is not None:
             return Pending(request, admitted, scope)
         found = self._source.open_nowait(admitted)
         return Pending(request, admitted, scope) if found is None else self._answer(request, found)
@@ -225,12 +225,12 @@ class StaticFiles:
         request, lookup, scope = pending
         if not request.target:
             return await self._to_mount_point(request, scope)
-        if self._guard is None:
+        if self._authorization is None:
             return self._answer(request, await self._source.open(lookup))
         # The hook is called for hidden and denied names as for missing ones. A path that is not the
         # canonical spelling of a name has no segments, so a hook could not judge it.
         if lookup.available or lookup.segments:
-            refusal = await self._guard.refusal(request, lookup, scope)
+            refusal = await self._authorization.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
                 return Answer(refusal)
             lookup = lookup._replace(available=lookup.available and refusal is None)
@@ -362,7 +362,7 @@ def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -
         layers.append(layer)
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.not_found:
-        source = StandIn(source, settings.not_found, _missing(settings))
+        source = NotFoundPage(source, settings.not_found, _missing(settings))
     return source
 
 

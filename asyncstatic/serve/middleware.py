@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, Unpack
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.guard import Authorize
+from asyncstatic.serve.authorization import Authorize
 from asyncstatic.serve.scope import (
     Receive,
     Scope,

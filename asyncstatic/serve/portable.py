@@ -1,6 +1,6 @@
 """The portable entry: send a plan by ASGI messages, on any server.
 
-Small content leaves as one message. Large content leaves in chunks (`Pieces`), and the event loop
+Small content leaves as one message. Large content leaves in chunks (`Chunks`), and the event loop
 runs once between them: `send` of common servers never raises after a disconnect, so a watcher
 listens on `receive` and needs time to run. Where the server offers to send from our file itself, it
 is told what to send (`offload`).
@@ -21,9 +21,9 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
+from asyncstatic.serve.chunks import Chunks
 from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.offload import by_name, handle_messages, takes_handles
-from asyncstatic.serve.pieces import Pieces
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
 
 __all__ = ["UNFINISHED", "TransferAborted", "in_memory", "may_abort", "send_plan"]
@@ -182,7 +182,7 @@ class _Sender:
 
     async def send_content(self, plan: ResponsePlan, handle: Handle) -> None:
         """Send all parts as body messages."""
-        async with aclosing(aiter(Pieces(plan, handle))) as pieces:
+        async with aclosing(aiter(Chunks(plan, handle))) as pieces:
             async for piece, more in pieces:
                 await self.send({"type": "http.response.body", "body": piece, "more_body": more})
 

@@ -16,7 +16,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
-from asyncstatic.files.previous import WithPrevious
+from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.settings import Settings

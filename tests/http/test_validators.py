@@ -218,7 +218,7 @@ representations = st.builds(
     digest=st.none() | st.binary(min_size=32, max_size=32),
     modified_ns=times,
     dated=st.booleans(),
-    stands_in=st.just(False),
+    is_not_found_page=st.just(False),
     tag=st.none(),
     summary=st.none() | st.binary(min_size=32, max_size=32),
 )

@@ -1,13 +1,25 @@
-"""The direct lane: plain HTTP/1.1 GET and HEAD of static roots, without a server between.
+"""The direct entry: plain HTTP/1.1 GET and HEAD of static roots, answered without ASGI.
 
-head        octets -> what they ask, or None: not ours
-lane        what connections share: roots, memories, clock, limits; the full server behind
-connection  one connection: requests in order, then handed over, for good
-delivery    how a response leaves: in one write, without a copy, or by a transfer
-deadline    until when it has to make progress
-response    what was answered before, and its content, ready to be sent again
-outlet      where octets leave: by the transport, or past it
-outgoing    what is left of a response, and how it gets into the socket without waiting
-transfer    content that is too large for one write, at the client's pace
-refusal     what is answered at the door
+The path of a request:
+
+connection     reads bytes, answers requests in order, hands everything else over
+head           checks a request head, and picks the lines that can decide its answer
+admission      finds the prepared answer to a request, or the root that decides
+response       serializes heads
+writer         writes through the transport, or by system calls on the socket
+transfer       large content, at the client's pace; `sendfile` makes the system calls
+
+What the connections of a worker share:
+
+entry          everything below, in one object
+mounts         which root answers for which path
+registry       the open connections: deadlines, shutdown
+server         the full server behind: Hypercorn or Uvicorn, as far as it is needed here
+
+What belongs to one connection:
+
+deadline       the time until which it must make progress
+observation    reports each request for the access log, however it ends
+
+docs/design.md follows a request through this room.
 """

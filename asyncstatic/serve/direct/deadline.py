@@ -1,4 +1,4 @@
-"""Until when a connection has to make progress: the next head complete, or content moved."""
+"""The deadline of a connection: the next head must be complete, or content must have moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LINGER_SECONDS = 1.0  # for a refused client to read why
 
 
 class Deadline:
-    """The deadline of one connection; none while we are the ones who wait.
+    """The deadline of one connection; there is none while the server waits for the disk.
 
     Args:
-        loop: whose clock counts.
-        idle_seconds: that a client may take for its next request head.
-        stalled_seconds: that it may take without taking any content.
+        loop: the event loop; its clock counts.
+        idle_seconds: seconds that a client may take for its next request head.
+        stalled_seconds: seconds that it may take no content.
     """
 
     __slots__ = ("_at", "_idle_seconds", "_loop", "_stalled_seconds", "_taken")
@@ -49,7 +49,7 @@ class Deadline:
     def has_passed(self, now: float, transport: asyncio.Transport, *, answers: bool) -> bool:
         """Tell whether there was no progress in time (`loop.time`).
 
-        Of one that answers it is progress, too, when the client takes of what was written long ago.
+        While a response is under way, newly taken bytes count as progress.
         """
         if answers and self._at < inf:
             before, self._taken = self._taken, taken(transport)

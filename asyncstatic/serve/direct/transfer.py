@@ -17,11 +17,11 @@ from typing import Any, Protocol, cast
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
+from asyncstatic.serve.chunks import Chunks
 from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.sendfile import SendfileCursor, Waits
 from asyncstatic.serve.direct.writer import SocketWriter
-from asyncstatic.serve.pieces import Pieces
 
 
 class Client(Protocol):
@@ -209,7 +209,7 @@ class Transfer:
         """Send all through the transport, in pieces."""
         self._client.transport.write(self._head)
         self._client.deadline.hold()  # while the disk is asked
-        async with aclosing(aiter(Pieces(self._plan, self._handle))) as pieces:
+        async with aclosing(aiter(Chunks(self._plan, self._handle))) as pieces:
             async for piece, _ in pieces:
                 self._client.transport.write(piece)
                 self._passed += len(piece)

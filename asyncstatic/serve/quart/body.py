@@ -12,8 +12,8 @@ from quart.wrappers.response import ResponseBody
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.chunks import Chunks
 from asyncstatic.serve.cut import TransferAborted, report_cut
-from asyncstatic.serve.pieces import Pieces
 from asyncstatic.serve.portable import UNFINISHED, may_abort
 from asyncstatic.serve.quart.options import default_settings
 from asyncstatic.serve.scope import Scope
@@ -84,7 +84,7 @@ class PlanBody(ResponseBody):
         loop = asyncio.get_running_loop()
         sent = 0
         try:
-            async with aclosing(aiter(Pieces(self.plan, handle))) as pieces:
+            async with aclosing(aiter(Chunks(self.plan, handle))) as pieces:
                 async for piece, _ in pieces:
                     self._deadline.reschedule(loop.time() + self.timeout)
                     yield piece

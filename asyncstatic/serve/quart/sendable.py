@@ -14,9 +14,9 @@ from inspect import iscoroutinefunction
 from typing import IO, Any, TypeAlias
 
 from asyncstatic.files import kernel
+from asyncstatic.files.bounded import Dating
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import identity_of, open_handle, read_version
-from asyncstatic.files.memory import Dating
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.source import Opened, absence_of
 from asyncstatic.http.model import Absence, Identity, Representation

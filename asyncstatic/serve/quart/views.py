@@ -17,7 +17,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 from quart import Response, current_app, request
 from werkzeug.exceptions import NotFound, abort
 
-from asyncstatic.files.memory import BoundedDict
+from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Fields, Request
 from asyncstatic.serve.asgi import StaticFiles

@@ -16,7 +16,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import Directory
-from asyncstatic.files.previous import WithPrevious
+from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Folder, Lookup
 from asyncstatic.settings import Settings
@@ -274,7 +274,7 @@ async def test_an_answer_from_the_tree_before_is_never_kept_in_memory(
     deploy("new")
     found = await asked(cached, "/app.111.js")
     assert isinstance(found, Opened)
-    assert found.witnesses == ()
+    assert found.dependencies == ()
     clock.advance(GRACE)
     assert await came(cached, "/app.111.js") is MISSING
 

@@ -21,7 +21,7 @@ Authorize: TypeAlias = Callable[[Scope, str], Verdict | Awaitable[Verdict]]
 _UNASKED = "a root with authorize= is asked through StaticFiles.find, with the request's scope"
 
 
-class Guard:
+class Authorization:
     """Asks a hook whether a request is allowed.
 
     Args:
@@ -59,7 +59,7 @@ class Guard:
         raise TypeError(f"authorize returned {verdict!r}; True, False, 403, 404 or 410 is needed")
 
 
-class Unasked:
+class ClosedSource:
     """The public source of a root with a hook: it refuses, so that no caller can skip the hook.
 
     Args:

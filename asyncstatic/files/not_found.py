@@ -8,7 +8,7 @@ from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
 
-class StandIn:
+class NotFoundPage:
     """A source that returns the not-found page for names that another source does not have.
 
     The page is looked up like any file, with its codings, so it follows a deploy. If the root does
@@ -57,5 +57,5 @@ def _standing_in(page: Found) -> Found:
     """Mark the page as the not-found page, without its cache entry: that is for the page itself."""
     if not isinstance(page, Opened):
         return Absence.MISSING
-    facts = page.representation._replace(stands_in=True)
+    facts = page.representation._replace(is_not_found_page=True)
     return replace(page, representation=facts, entry=None)

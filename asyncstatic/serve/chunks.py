@@ -21,10 +21,10 @@ from asyncstatic.serve.cut import TransferAborted
 LARGEST = 256 * 1024
 SMALLEST = 16 * 1024
 HALVED_EVERY = 8  # waiting chunks, after which the size of the next is halved
-_under_way: set[Pieces] = set()  # of this process: a chunk was read and not yet sent
+_under_way: set[Chunks] = set()  # of this process: a chunk was read and not yet sent
 
 
-class Pieces:
+class Chunks:
     """The content of a plan, chunk by chunk.
 
     Args:

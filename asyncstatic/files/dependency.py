@@ -7,24 +7,24 @@ import time
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
+from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.memory import BoundedDict
 from asyncstatic.http.model import Identity
 
 _DIRECTORIES = 1024  # stamps that are held
 
 
-class Witness(NamedTuple):
+class FileStamp(NamedTuple):
     """A stamp: a path, and the identity of the file or directory that was found there."""
 
     path: str
     identity: Identity
 
 
-def are_unchanged(witnesses: tuple[Witness, ...]) -> bool:
+def are_unchanged(dependencies: tuple[FileStamp, ...]) -> bool:
     """Check each path by stat(2): by name, as the next lookup would."""
     stat = kernel.stat
-    for path, identity in witnesses:
+    for path, identity in dependencies:
         try:
             now = stat(path)
         except OSError:
@@ -39,13 +39,13 @@ def _is_same(identity: Identity, now: os.stat_result) -> bool:
     return identity == (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
-def lasting(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:
+def lasting(dependencies: tuple[FileStamp, ...]) -> tuple[FileStamp, ...]:
     """Return the stamps, or none if a file could still change without a change of its stamp."""
     now_ns = time.time_ns()
-    return () if any(witness.identity.racy(now_ns) for witness in witnesses) else witnesses
+    return () if any(stamp.identity.racy(now_ns) for stamp in dependencies) else dependencies
 
 
-class DirectoryWitnesses:
+class DirectoryStamps:
     """The stamps of a tree's directories, which a new or removed sidecar or index would change.
 
     All files of a directory share one stamp object, so the processor's caches stay warm.
@@ -56,13 +56,13 @@ class DirectoryWitnesses:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._known: BoundedDict[tuple[str, ...], Witness] = BoundedDict(_DIRECTORIES)
+        self._known: BoundedDict[tuple[str, ...], FileStamp] = BoundedDict(_DIRECTORIES)
 
     def path_of(self, directory: tuple[str, ...]) -> str:
         """Return the path of a directory below the tree."""
         return "/".join((self._path, *directory))
 
-    def of(self, directory: tuple[str, ...]) -> Witness:
+    def of(self, directory: tuple[str, ...]) -> FileStamp:
         """Return the present stamp of a directory below the tree.
 
         Raises:
@@ -73,6 +73,6 @@ class DirectoryWitnesses:
         now = kernel.stat(path)
         if known is not None and _is_same(known.identity, now):
             return known
-        witness = Witness(path, identity_of(now))
-        self._known.put(directory, witness)
-        return witness
+        stamp = FileStamp(path, identity_of(now))
+        self._known.put(directory, stamp)
+        return stamp

@@ -51,5 +51,5 @@ def _file(found: Found) -> Found:
     if isinstance(found, Folder):
         return Absence.MISSING
     if isinstance(found, Opened):
-        found.witnesses = ()
+        found.dependencies = ()
     return found

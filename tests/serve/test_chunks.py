@@ -12,8 +12,8 @@ import pytest
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool
 from asyncstatic.http.model import ByteRange, ResponsePlan
-from asyncstatic.serve import pieces
-from asyncstatic.serve.pieces import LARGEST, SMALLEST, Pieces
+from asyncstatic.serve import chunks
+from asyncstatic.serve.chunks import LARGEST, SMALLEST, Chunks
 
 SIZE = 4 * 1024 * 1024
 MIB = 1024 * 1024
@@ -33,7 +33,7 @@ def handle(tmp_path: Path) -> Iterator[Handle]:
 
 
 def content(handle: Handle) -> Content:
-    return aiter(Pieces(WHOLE, handle))
+    return aiter(Chunks(WHOLE, handle))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_pieces_of_one_size_would_hold_much(
     handle: Handle, waiting: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the test above would prove nothing."""
-    monkeypatch.setattr(pieces, "SMALLEST", LARGEST)
+    monkeypatch.setattr(chunks, "SMALLEST", LARGEST)
     assert sum(await held_by(handle, 1000, waiting)) > 128 * MIB
 
 
