@@ -4,6 +4,7 @@ The path of a request:
 
 scope          ASGI scope -> `Request`: method, target below the mount, fields
 asgi           `StaticFiles`: `begin` decides, or says that it must wait; `finish` waits and decides
+roots          opens the directories of a root, and stacks its sources
 portable       sends a plan by ASGI messages, on any server
 chunks         large content in chunks, at the client's pace
 offload        zerocopysend, pathsend, X-Accel-Redirect: another program sends the content

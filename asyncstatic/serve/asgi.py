@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
 from asyncstatic.files.cache import Cache, shared_cache
-from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
-from asyncstatic.files.not_found import NotFoundPage
-from asyncstatic.files.overlay import Overlay
-from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
+from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.respond import admit, respond
-from asyncstatic.http.target import is_public_behind_link
 from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
+from asyncstatic.serve.roots import check_page, open_directory, source_of
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
 from asyncstatic.serve.starlette import (
     StarletteOptions,
@@ -35,8 +29,7 @@ from asyncstatic.serve.starlette import (
     settings_of,
 )
 from asyncstatic.serve.startup import asyncio_problem, refuse_startup
-from asyncstatic.settings import Path, Settings, SettingsError, refuse_options
-from asyncstatic.values import printable
+from asyncstatic.settings import Path, Settings, refuse_options
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
@@ -139,7 +132,7 @@ class StaticFiles:
         self._unchanging_root = self._directory.path if chosen.unchanging else None
         others = [open_directory(replace(chosen, root=other)) for other in more]
         if names_page and chosen.not_found:
-            _check_page(chosen.not_found, [self._directory, *others])
+            check_page(chosen.not_found, [self._directory, *others])
         self._directories = [self._directory, *others]
 
     @cached_property
@@ -153,7 +146,7 @@ class StaticFiles:
 
     @cached_property
     def _source(self) -> Source:
-        return _source_of(self._directories, self.settings, self.cache)
+        return source_of(self._directories, self.settings, self.cache)
 
     @cached_property
     def source(self) -> Source:
@@ -316,64 +309,6 @@ class StaticFiles:
         """Send what `find` decided; see `send_plan`."""
         timeout = self.settings.limits.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
-
-
-def open_directory(settings: Settings) -> Directory:
-    """Open a root.
-
-    Raises:
-        SettingsError: one line that names the problem and the next step.
-    """
-    if not settings.root:
-        raise SettingsError("no root: name the directory to serve")
-    try:
-        return Directory(settings, partial(is_public_behind_link, settings=settings))
-    except FileNotFoundError:
-        problem = "does not exist; create it or name another"
-    except NotADirectoryError:
-        problem = "is not a directory; name the directory that holds the files"
-    except PermissionError:
-        problem = f"may not be read by user {_user()}; change its permissions"
-    except (OSError, ValueError) as error:
-        problem = f"cannot be opened: {error}"
-    raise SettingsError(f"root {printable(settings.root)}: {problem}")
-
-
-def _check_page(page: str, directories: list[Directory]) -> None:
-    """Refuse a `not_found` page that no root has; a lone sidecar is enough.
-
-    The check is made only at the start: if the page is missing later, our own is sent.
-    """
-    for directory in directories:
-        path = os.path.join(directory.path, page)
-        if any(os.path.isfile(path + suffix) for suffix in ("", ".br", ".zst", ".gz")):
-            return
-    root = printable(directories[0].path)
-    raise SettingsError(f"not_found={page!r}: {root} has no such page; create it, or name another")
-
-
-def _source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:
-    """Stack the sources of a root: cache before disk, the first directory on top."""
-    layers: list[Source] = []
-    for directory in directories:
-        layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
-        if settings.limits.cache_bytes:
-            layer = CachedSource(layer, cache)
-        layers.append(layer)
-    source = layers[0] if len(layers) == 1 else Overlay(layers)
-    if settings.not_found:
-        source = NotFoundPage(source, settings.not_found, _missing(settings))
-    return source
-
-
-def _missing(settings: Settings) -> frozenset[Absence]:
-    """Return the absences that the not-found page answers: with `hide_forbidden` also FORBIDDEN."""
-    hidden = {Absence.FORBIDDEN} if settings.hide_forbidden else set()
-    return frozenset({Absence.MISSING} | hidden)
-
-
-def _user() -> str:
-    return str(os.geteuid()) if hasattr(os, "geteuid") else os.environ.get("USERNAME", "?")
 
 
 async def _drain(receive: Receive) -> None:

@@ -1,0 +1,76 @@
+"""Roots: open the directories of a root, and stack its sources."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from asyncstatic.files.cache import Cache
+from asyncstatic.files.cached import CachedSource
+from asyncstatic.files.directory import Directory
+from asyncstatic.files.not_found import NotFoundPage
+from asyncstatic.files.overlay import Overlay
+from asyncstatic.files.previous_root import WithPrevious
+from asyncstatic.files.source import Source
+from asyncstatic.http.model import Absence
+from asyncstatic.http.target import is_public_behind_link
+from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.values import printable
+
+
+def open_directory(settings: Settings) -> Directory:
+    """Open a root.
+
+    Raises:
+        SettingsError: one line that names the problem and the next step.
+    """
+    if not settings.root:
+        raise SettingsError("no root: name the directory to serve")
+    try:
+        return Directory(settings, partial(is_public_behind_link, settings=settings))
+    except FileNotFoundError:
+        problem = "does not exist; create it or name another"
+    except NotADirectoryError:
+        problem = "is not a directory; name the directory that holds the files"
+    except PermissionError:
+        problem = f"may not be read by user {_user()}; change its permissions"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be opened: {error}"
+    raise SettingsError(f"root {printable(settings.root)}: {problem}")
+
+
+def check_page(page: str, directories: list[Directory]) -> None:
+    """Refuse a `not_found` page that no root has; a lone sidecar is enough.
+
+    The check is made only at the start: if the page is missing later, our own is sent.
+    """
+    for directory in directories:
+        path = os.path.join(directory.path, page)
+        if any(os.path.isfile(path + suffix) for suffix in ("", ".br", ".zst", ".gz")):
+            return
+    root = printable(directories[0].path)
+    raise SettingsError(f"not_found={page!r}: {root} has no such page; create it, or name another")
+
+
+def source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:
+    """Stack the sources of a root: cache before disk, the first directory on top."""
+    layers: list[Source] = []
+    for directory in directories:
+        layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
+        if settings.limits.cache_bytes:
+            layer = CachedSource(layer, cache)
+        layers.append(layer)
+    source = layers[0] if len(layers) == 1 else Overlay(layers)
+    if settings.not_found:
+        source = NotFoundPage(source, settings.not_found, _missing(settings))
+    return source
+
+
+def _missing(settings: Settings) -> frozenset[Absence]:
+    """Return the absences that the not-found page answers: with `hide_forbidden` also FORBIDDEN."""
+    hidden = {Absence.FORBIDDEN} if settings.hide_forbidden else set()
+    return frozenset({Absence.MISSING} | hidden)
+
+
+def _user() -> str:
+    return str(os.geteuid()) if hasattr(os, "geteuid") else os.environ.get("USERNAME", "?")
