@@ -4,8 +4,8 @@ A prepared answer is found by method, path and deciding lines (`head`), and used
 entry of its representation is fresh. Everything else goes the long way: read the fields, find the
 mount, ask `StaticFiles`. Where that answer lasts it is prepared for the next request.
 
-If-None-Match and If-Range hold values of clients, without end. They are no part of a key:
-If-None-Match is compared with the entity-tag of the prepared answer, and a request with
+If-None-Match and If-Range hold values that clients choose, in any number. So they are no part of
+a key: If-None-Match is compared with the entity-tag of the prepared answer, and a request with
 If-Range or another condition goes the long way.
 """
 
@@ -101,9 +101,8 @@ class Admission:
         self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
         self._cache = mounts[0].static.cache
         self._find = self._cache.find
-        self._owner = token_bytes(
-            8
-        )  # begins all keys: other servers of the process share the cache
+        # Begins all keys: other servers of the process share the cache.
+        self._owner = token_bytes(8)
 
     def close(self) -> None:
         """Evict the prepared answers."""
@@ -243,10 +242,8 @@ def _names(value: bytes, tag: bytes) -> bool:
         return True
     if _ONE_TAG.fullmatch(value) and tag[:1] == b'"':
         return False
-    tags, current = (
-        EntityTags.parse(value.decode("latin-1")),
-        EntityTag.parse(tag.decode("latin-1")),
-    )
+    tags = EntityTags.parse(value.decode("latin-1"))
+    current = EntityTag.parse(tag.decode("latin-1"))
     return tags is not None and tags.matches_weak(current)
 
 
