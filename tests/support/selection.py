@@ -3,7 +3,7 @@
 ``pytest --all``, or ``ASYNCSTATIC_TEST_ALL=1`` in the environment, runs every test. So does naming
 a test by its id (``pytest tests/test_x.py::test_y``), and ``-m`` selects as it always does.
 
-A run of the whole suite uses two processes (pytest-xdist); a file's tests stay in one of them, in
+A run of the whole suite uses three processes (pytest-xdist); a file's tests stay in one of them, in
 their order. ``-n 0`` uses one process.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-_PROCESSES = 2
+_PROCESSES = 3  # on two cores: tests wait for clocks and servers as long as they compute
 _SLOW_TESTS = pytest.StashKey[int]()
 
 
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Use two processes for the whole suite, if nothing else is said; xdist is asked after this."""
+    """Use several processes for the whole suite, if nothing else is said; xdist is asked after this."""
     options = config.option
     is_first = "PYTEST_XDIST_WORKER" not in os.environ
     is_free = getattr(options, "numprocesses", 0) is None and not options.usepdb
@@ -73,7 +73,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take that number from a process that ends (pytest-xdist)."""
+    """Take that number from a process that ends (pytest-xdist); each leaves out the same tests."""
     node.config.stash[_SLOW_TESTS] = getattr(node, "workeroutput", {}).get("slow", 0)
 
 
