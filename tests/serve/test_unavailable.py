@@ -347,6 +347,7 @@ def present_path(directory: str, path: str) -> str:
 def ignoring_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every directory ignores case: a stand-in for macOS, Windows, FAT and ext4's casefold."""
     openat2, openat, stat = kernel.openat2, kernel.openat, kernel.stat
+    lstat_at = kernel.lstat_at
 
     def folded(dir_fd: int, path: bytes) -> bytes:
         return os.fsencode(present_path(os.readlink(f"/proc/self/fd/{dir_fd}"), path.decode()))
@@ -362,6 +363,10 @@ def ignoring_case(monkeypatch: pytest.MonkeyPatch) -> None:
     def stat_(path: Any) -> os.stat_result:
         return stat("/" + present_path("/", os.fspath(path)[1:]) if str(path)[:1] == "/" else path)
 
+    def lstat_at_(dir_fd: int, name: str) -> os.stat_result:
+        return lstat_at(dir_fd, os.fsdecode(folded(dir_fd, os.fsencode(name))))
+
+    monkeypatch.setattr(kernel, "lstat_at", lstat_at_)
     monkeypatch.setattr(kernel, "openat2", openat2_)
     monkeypatch.setattr(kernel, "openat", openat_)
     monkeypatch.setattr(kernel, "stat", stat_)
