@@ -26,7 +26,7 @@ README_CONTENDERS = (
 README_WORKS = (
     "200+new", "200+new+query", "tags+new", "misses+new", "200+browser+paced", "200+new+paced",
     "64k+browser+paced", "first+browser", "second+browser",
-    "1k", "1k+browser", "1k+visitors",  # the last stands in older results
+    "1k", "1k+browser",
     "64k", "64k+browser", "10m", "100m", "304", "range", "precompressed", "miss", "files",
 )  # fmt: skip
 
