@@ -100,6 +100,8 @@ class Cache:
     ) -> CacheEntry | None:
         """Store a value, and evict others while the bound is exceeded.
 
+        The cache owns the value from now on: it closes a value that it does not hold any more.
+
         Returns:
             The new entry; None when the value alone exceeds the bound.
         """
@@ -108,12 +110,14 @@ class Cache:
             before = self._entries.get(key)
             if before is not None:
                 self.evict(before)
-            if entry.size > self.capacity:
-                return None
-            self._entries[key] = entry
-            self.size += entry.size
+            if entry.size <= self.capacity:
+                self._entries[key] = entry
+                self.size += entry.size
             while self.size > self.capacity:
                 self._advance()
+        if entry.size > self.capacity:
+            _close(value)
+            return None
         return entry if entry.value is not None else None
 
     def grow(self, entry: CacheEntry, size: int) -> None:
@@ -133,9 +137,7 @@ class Cache:
             del self._entries[entry.key]
             self.size -= entry.size
             value, entry.value = entry.value, None
-        close = getattr(value, "close", None)
-        if close is not None:
-            close()
+        _close(value)
 
     def clear(self) -> None:
         """Drop all entries."""
@@ -160,6 +162,12 @@ class Cache:
             self._entries.move_to_end(key)
         else:
             self.evict(entry)
+
+
+def _close(value: Any) -> None:
+    close = getattr(value, "close", None)
+    if close is not None:
+        close()
 
 
 class _Shared(threading.local):

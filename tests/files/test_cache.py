@@ -357,6 +357,29 @@ def test_the_cache_never_exceeds_its_bound(size: int) -> None:
     assert cache.size == len(cache) == 0
 
 
+@pytest.mark.parametrize("size", [0, 100_000], ids=["held and evicted", "too large to be held"])
+def test_a_value_that_is_not_held_is_closed(size: int) -> None:
+    closed: list[int] = []
+
+    class Value:
+        def close(self) -> None:
+            closed.append(1)
+
+    cache = Cache(ENTRY_BYTES + 100)
+    cache.put("key", Value(), size)
+    cache.put("other", b"", 0)
+    assert closed == [1]
+
+
+async def test_a_large_file_that_no_cache_can_hold_is_closed_with_its_answer(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, capacity=100, cache_file_bytes=0)
+    for _ in range(5):
+        assert await _ask_handle(site.cached, FILE) == OLD
+    site.cached.close()
+
+
 def test_an_entry_that_takes_the_place_of_another_is_counted_once() -> None:
     cache = Cache(64 * 1024)
     for _ in range(10):
