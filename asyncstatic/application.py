@@ -103,7 +103,7 @@ def create_app(
 ) -> Quart:
     """Build a Quart app whose root is the static root.
 
-    What is below the root is served first; every other request goes through the app's own
+    Files below the root are served first; every other request goes through the app's own
     routing, so views may be added to what this returns.
 
     Args:

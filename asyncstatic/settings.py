@@ -48,7 +48,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Limits:
-    """What the roots of a process may take: memory, threads and time.
+    """The limits of all roots of a process: memory, threads and time.
 
     Args:
         **options: the fields, in the forms that `Settings` takes.

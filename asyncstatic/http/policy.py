@@ -58,7 +58,7 @@ _DEFAULT_CACHE_CONTROL: Final = Settings().cache_control
 
 
 class Overrides(NamedTuple):
-    """What a host or a view knows or wants of one answer, beyond the settings of the root.
+    """Facts and wishes of a host or a view about one answer, beyond the settings of the root.
 
     Values must be valid field values: a caller that takes them from a user checks them first.
 

@@ -31,7 +31,7 @@ class Deadline:
         self._taken = (0, 0)
 
     def rest(self) -> None:
-        """Wait for the next request, but not for ever."""
+        """Give the client `idle_seconds` for its next request head."""
         self._at = self._loop.time() + self._idle_seconds
 
     def progress(self) -> None:

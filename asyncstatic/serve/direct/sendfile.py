@@ -1,6 +1,6 @@
 """The unsent rest of one response, sent by system calls that never wait.
 
-Up to 1 MiB of a file is copied, and leaves with its head in one call. Of a longer range the head
+Up to 1 MiB of a file is copied, and leaves with its head in one call. The head of a longer range
 leaves first, by itself: it wakes the client, which then takes and acknowledges the content on its
 own core while it is sent. (MSG_MORE would save a packet and cost a third more CPU for 10 MiB.) The
 file follows by sendfile(2), without a copy.
@@ -141,7 +141,7 @@ class SendfileCursor:
                 out.fileno(), self._handle.fd, self._position, until - self._position
             )
         except BlockingIOError:
-            # Of a writable socket: then it is not the socket that would block.
+            # The socket was writable, so the file would block.
             return self._send_copy(out, room) if room == TURN else room
         if not sent:
             raise ContentChangedError("the file became shorter")
