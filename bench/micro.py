@@ -168,7 +168,7 @@ def test_an_empty_turn_of_the_loop(benchmark: Benchmark) -> None:
 def test_cache_hit_in_a_new_turn_of_the_loop(
     benchmark: Benchmark, files: StaticFiles, opened: Opened
 ) -> None:
-    """Every turn looks at the file again; within one turn a look lasts."""
+    """Every hit is proven by stat(2)."""
     loop = asyncio.new_event_loop()
     lookup = Lookup(NAME, directory=False, codings=(("identity",),))
     assert benchmark(_turn, loop, lambda: files.source.open_nowait(lookup)) is opened
