@@ -27,8 +27,27 @@ from asyncstatic.options import TagPolicy as TagPolicy
 from asyncstatic.values import coerce, from_text, printable, problem_with
 
 PREFIX = "ASYNCSTATIC_"
-#: Names after `PREFIX` of variables that other parts of asyncstatic read.
-OTHER_VARIABLES = frozenset({"LOG_FORMAT"})
+#: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
+OTHER_VARIABLES = frozenset(
+    [
+        "ACCESS_LOGFILE",
+        "BIND",
+        "CERTFILE",
+        "DIRECT",
+        "GRACEFUL_TIMEOUT",
+        "KEEP_ALIVE",
+        "KEYFILE",
+        "LIMIT_CONCURRENCY",
+        "LOG_FORMAT",
+        "MAX_REQUESTS",
+        "OPEN",
+        "RELOAD",
+        "SANDBOX",
+        "SOCKET_MODE",
+        "UVLOOP",
+        "WORKERS",
+    ]
+)
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 # Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
 # and Docker beside a linked container of such a name.

@@ -21,16 +21,14 @@ direct/        the direct entry: plain HTTP/1.1, answered without ASGI
 
 Servers:
 
-run            `asyncstatic serve`; `supervisor` starts its worker processes
-bind           the forms of ``--bind``, and the sockets they make
 server         Hypercorn with the direct entry in front; `hypercorn` joins the two
 protocols      Hypercorn's TCPServer with a few corrections
 uvicorn        the direct entry in front of Uvicorn
 access_log     one line per request; `hypercorn_log` writes it beside Hypercorn
 tcp            facts about a socket that no event loop offers
 startup        refuses to start, in one line, under every server
-sandbox        gives up all files but those served (Landlock)
 reload         ``--reload``: documents reload themselves; `watch` notices changes
+process/       `asyncstatic serve`: options, addresses, workers, signals, sandbox
 
 docs/design.md follows a request through these modules.
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.serve.bind import checked_bind, listening
+from asyncstatic.serve.process.bind import checked_bind, listening
 from asyncstatic.settings import SettingsError
 from tests.support.programs import require
 from tests.support.servers import environment

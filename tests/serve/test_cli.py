@@ -12,8 +12,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import click
 import pytest
 
+from asyncstatic.cli import serve
+from asyncstatic.settings import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
 from tests.support.servers import LANES, environment, running
@@ -374,3 +377,30 @@ def test_the_access_log_has_one_line_for_each_request(site: Path) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     assert "--bind" in run(*_SERVE, "--help", cwd=tmp_path).stdout
     assert re.search(r"\d+\.\d+", run("-m", "asyncstatic", "--version", cwd=tmp_path).stdout)
+
+
+# -- environment variables -------------------------------------------------------------------
+
+
+def test_every_option_has_a_variable_that_the_settings_know() -> None:
+    variables = {
+        str(option.envvar).removeprefix(PREFIX)
+        for option in serve.params
+        if isinstance(option, click.Option) and not option.hidden and option.name != "assignments"
+    }
+    assert variables == OTHER_VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        pytest.param({"BIND": "{port},[::1]:x"}, "--bind \\[::1\\]:x: say HOST:PORT", id="several"),
+        pytest.param({"WORKERS": "none"}, "ASYNCSTATIC_WORKERS", id="a number"),
+        pytest.param({"CERTFILE": "missing"}, "ASYNCSTATIC_CERTFILE", id="a file"),
+    ],
+)
+def test_a_wrong_variable_is_reported(folder: Path, variables: dict[str, str], says: str) -> None:
+    named = {f"ASYNCSTATIC_{name}": value for name, value in variables.items()}
+    ended = run(*_SERVE, "site", cwd=folder, **named)
+    assert ended.returncode == 2
+    assert re.search(says, ended.stderr), ended.stderr

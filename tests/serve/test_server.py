@@ -299,7 +299,7 @@ _SIGNALLED_WHILE_STARTING = """
 import os, sys, time
 from functools import partial
 from multiprocessing.context import SpawnProcess
-from asyncstatic.serve.supervisor import supervise
+from asyncstatic.serve.process.supervisor import supervise
 
 start, started = SpawnProcess.start, []
 

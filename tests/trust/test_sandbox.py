@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.serve import sandbox
+from asyncstatic.serve.process import sandbox
 from tests.support.servers import environment, running
 from tests.support.site import write_site
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not sandbox.version(), reason="this kernel has n
 # Enter, then try; report each attempt as "done" or the name of its error.
 INSIDE = """
 import errno, json, os, signal, socket, subprocess, sys, threading
-from asyncstatic.serve.sandbox import restrict
+from asyncstatic.serve.process.sandbox import restrict
 
 root, secret, key, log, parent, attempts = json.loads(sys.argv[1])
 restrict([root], reads=[key], logs=[log])
@@ -116,7 +116,7 @@ def test_a_swapped_release_is_readable_and_what_is_beside_the_releases_is_not(
 
 def test_a_second_thread_that_would_stay_outside_is_an_error() -> None:
     code = (
-        "import threading; from asyncstatic.serve.sandbox import restrict\n"
+        "import threading; from asyncstatic.serve.process.sandbox import restrict\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "restrict(['.'])"
     )
@@ -138,7 +138,7 @@ def test_where_the_kernel_has_no_landlock_one_line_says_so(monkeypatch: pytest.M
 def test_every_version_of_the_interface_is_asked_for_what_it_knows(abi: int) -> None:
     """A newer kernel takes the shorter structures of the older ones."""
     code = (
-        "import sys; from asyncstatic.serve import sandbox\n"
+        "import sys; from asyncstatic.serve.process import sandbox\n"
         f"sandbox.version = lambda: {abi}\n"
         "sandbox.restrict(['.'])"
     )
@@ -150,7 +150,7 @@ SERVING = """
 import asyncio, sys, uvloop
 from hypercorn.config import Config
 from asyncstatic import StaticFiles, serve_app
-from asyncstatic.serve.sandbox import restrict
+from asyncstatic.serve.process.sandbox import restrict
 
 root, log, bind, lane = sys.argv[1:]
 config = Config()

@@ -4,69 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
-from hypercorn.config import Config, Sockets
+from hypercorn.config import Sockets
 
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.bind import BACKLOG, Place, listening
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.process.bind import Place, listening
+from asyncstatic.serve.process.options import Options
+from asyncstatic.serve.process.sandbox import restrict
+from asyncstatic.serve.process.sandbox import version as landlock_version
+from asyncstatic.serve.process.supervisor import supervise
 from asyncstatic.serve.reload import Reloading
-from asyncstatic.serve.sandbox import restrict
-from asyncstatic.serve.sandbox import version as landlock_version
 from asyncstatic.serve.server import serve_app, signalled
-from asyncstatic.serve.supervisor import supervise
 from asyncstatic.settings import Settings, SettingsError
 
 Build = Callable[[Settings], Any]
 
 # A request makes no reference cycles, so a collection after every 700 new objects is wasted.
 _YOUNG_OBJECTS = 20_000
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of the command that do not belong to a root. Times are in seconds."""
-
-    bind: tuple[str, ...] = ("127.0.0.1:8000",)
-    socket_mode: int | None = None
-    workers: int = 1
-    direct: bool = True
-    uvloop: bool | None = None
-    limit_concurrency: int | None = None
-    access_logfile: str | None = None
-    log_format: str = "combined"
-    certfile: str | None = None
-    keyfile: str | None = None
-    keep_alive: float = 5.0
-    graceful_timeout: float = 3.0
-    max_requests: int | None = None
-    sandbox: bool = False
-    reload: bool = False
-
-    def config(self) -> Config:
-        """Return the same options as a configuration of Hypercorn."""
-        config = Config()
-        config.bind = list(self.bind)
-        config.workers = self.workers
-        config.accesslog = self.access_logfile
-        config.access_log_format = self.log_format
-        config.errorlog = "-"
-        config.loglevel = "INFO" if self.access_logfile else "WARNING"
-        config.certfile, config.keyfile = self.certfile, self.keyfile
-        config.keyfile_password = ""  # else OpenSSL asks the terminal for it
-        config.keep_alive_timeout = self.keep_alive
-        config.graceful_timeout = self.graceful_timeout
-        config.max_requests = self.max_requests
-        config.backlog = BACKLOG
-        config.include_server_header = False
-        return config
 
 
 @dataclass(frozen=True)
@@ -106,7 +65,7 @@ def run(
     probe = StaticFiles(settings)
     root, resolver = probe.root, probe.resolver_name
     probe.close()
-    _check(options)
+    options.check()
     tls = options.certfile is not None
     with listening(options.bind, tls=tls, mode=options.socket_mode) as there:
         on_start(Started(tuple(there.places), root, resolver, _loop_name(loop_factory)))
@@ -114,51 +73,6 @@ def run(
             return _work(build, settings, options, there.sockets)
         work = partial(_work_and_exit, build, settings, options, there.sockets)
         return supervise(work, options.workers, options.graceful_timeout)
-
-
-def _check(options: Options) -> None:
-    """Report in one line, before workers start, a problem that would end each of them."""
-    if options.reload and options.workers > 1:
-        raise SettingsError("--reload is for development: leave --workers out")
-    if options.reload and find_spec("watchfiles") is None:
-        raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
-    if options.socket_mode is not None and not any(map(_is_unix, options.bind)):
-        raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
-    if bool(options.certfile) != bool(options.keyfile):
-        raise SettingsError("--certfile and --keyfile need each other: name both")
-    _check_certificate(options)
-    _check_log(options.access_logfile)
-
-
-def _is_unix(bind: str) -> bool:
-    return bind.startswith("unix:")
-
-
-def _check_certificate(options: Options) -> None:
-    try:
-        options.config().create_ssl_context()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or ""
-        problem = "no PEM chain and its unencrypted key"
-        if "MISMATCH" in reason:
-            problem = "the key is that of another certificate"
-        raise SettingsError(
-            f"--certfile {options.certfile}, --keyfile {options.keyfile}: {problem} ({error})"
-        ) from None
-
-
-def _check_log(path: str | None) -> None:
-    """Try to open the access log; not a FIFO, which would wait for its reader."""
-    if path in (None, "-") or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
-        return
-    try:
-        with open(path, "ab"):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(
-            f"--access-logfile {path}: {reason}; name a file that can be written"
-        ) from None
 
 
 def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,0 +1,126 @@
+"""The options of ``asyncstatic serve``: for each, a flag and an environment variable.
+
+``--log-format`` is also ``ASYNCSTATIC_LOG_FORMAT``. A flag counts more than a variable. A variable of
+an option that may be repeated holds several values, separated by commas or spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from asyncstatic.settings import PREFIX
+
+_ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class WrongSettingError(click.ClickException):
+    """Said in one line, with the exit code of wrong usage."""
+
+    exit_code = 2
+
+
+class _Option(click.Option):
+    """An option with an environment variable."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        if not self.hidden and self.envvar is None:
+            flag = max(self.opts, key=len)
+            self.envvar = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Name the variable where the value came from it."""
+        if ctx is not None and ctx.get_parameter_source(self.name or "") is _ENVIRONMENT:
+            return f"'{self.envvar}'"
+        return super().get_error_hint(ctx)
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        text = self.resolve_envvar_value(ctx)
+        if self.multiple and text is not None:
+            return [part for part in re.split(r"[,\s]+", text) if part]
+        return super().value_from_envvar(ctx)
+
+
+def _option(*flags: str, **keywords: Any) -> Callable[[Command], Command]:
+    return click.option(*flags, cls=_Option, **keywords)
+
+
+def _mode(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """Read permissions as chmod(1) takes them: 660."""
+    if value is None:
+        return None
+    digits = value.removeprefix("0o")
+    if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
+        raise WrongSettingError(f"--socket-mode {value}: say an octal mode, such as 660")
+    return int(digits, 8)
+
+
+_POSITIVE = click.IntRange(1)
+_SECONDS = click.FloatRange(0)
+_PEM = click.Path(exists=True, dir_okay=False)
+
+# The last two are hints for users of other servers.
+_LISTENING = (
+    _option("--bind", "-b", multiple=True, metavar="HOST:PORT",
+            help="Where to listen: HOST:PORT, [IPV6]:PORT, PORT (of 127.0.0.1), "
+            ":PORT (of all interfaces), unix:PATH or fd://NUMBER; repeatable.  "
+            "[default: 127.0.0.1:8000]"),
+    _option("--socket-mode", metavar="MODE", callback=_mode,
+            help="Permissions of a Unix socket, such as 660."),
+    _option("--host", hidden=True),
+    _option("--port", "-p", hidden=True),
+)  # fmt: skip
+
+_WORKERS = (
+    _option("--workers", "-w", default=1, type=_POSITIVE, show_default=True,
+            help="Worker processes."),
+    _option("--max-requests", type=_POSITIVE,
+            help="Requests after which a worker is replaced."),
+    _option("--graceful-timeout", type=_SECONDS, default=3.0, show_default=True,
+            help="Seconds to finish at a shutdown."),
+)  # fmt: skip
+
+_CONNECTIONS = (
+    _option("--limit-concurrency", type=_POSITIVE,
+            help="Connections per worker; more are answered 503."),
+    _option("--keep-alive", type=_SECONDS, default=5.0, show_default=True,
+            help="Seconds that an idle connection is kept."),
+    _option("--direct/--no-direct", default=True, show_default=True,
+            help="The direct entry in front of Hypercorn."),
+    _option("--uvloop/--no-uvloop", "uvloop", default=None,
+            help="The event loop.  [default: uvloop where installed]"),
+)  # fmt: skip
+
+_TLS = (
+    _option("--certfile", type=_PEM, help="TLS certificate chain, PEM."),
+    _option("--keyfile", type=_PEM, help="TLS private key, PEM."),
+)  # fmt: skip
+
+_LOGS = (
+    _option("--access-logfile", metavar="FILE", help="Access log; - for standard output."),
+    _option("--log-format", default="combined", show_default=True,
+            type=click.Choice(["common", "combined", "json"]), help="Format of the access log."),
+)  # fmt: skip
+
+_OTHERS = (
+    _option("--sandbox", is_flag=True, help="Give up all files but those served (Landlock)."),
+    _option("--open", "open_browser", is_flag=True, help="Open a browser."),
+    _option("--reload", is_flag=True,
+            help="Development: pages reload when a served file changes."),
+    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                 help="Any setting, as ASYNCSTATIC_NAME would; repeatable."),
+)  # fmt: skip
+
+
+def serve_options(command: Command) -> Command:
+    """Add the options of ``serve``, in the order of its help."""
+    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _LOGS, _OTHERS
+    for option in reversed([option for group in groups for option in group]):
+        command = option(command)
+    return command

@@ -1,0 +1,105 @@
+"""The options of ``asyncstatic serve`` that belong to no root: sockets, workers, TLS, logs, times."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from hypercorn.config import Config
+
+from asyncstatic.serve.process.bind import BACKLOG
+from asyncstatic.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command that do not belong to a root. Times are in seconds."""
+
+    bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    socket_mode: int | None = None
+    workers: int = 1
+    direct: bool = True
+    uvloop: bool | None = None
+    limit_concurrency: int | None = None
+    access_logfile: str | None = None
+    log_format: str = "combined"
+    certfile: str | None = None
+    keyfile: str | None = None
+    keep_alive: float = 5.0
+    graceful_timeout: float = 3.0
+    max_requests: int | None = None
+    sandbox: bool = False
+    reload: bool = False
+
+    def config(self) -> Config:
+        """Return the same options as a configuration of Hypercorn."""
+        config = Config()
+        config.bind = list(self.bind)
+        config.workers = self.workers
+        config.accesslog = self.access_logfile
+        config.access_log_format = self.log_format
+        config.errorlog = "-"
+        config.loglevel = "INFO" if self.access_logfile else "WARNING"
+        config.certfile, config.keyfile = self.certfile, self.keyfile
+        config.keyfile_password = ""  # else OpenSSL asks the terminal for it
+        config.keep_alive_timeout = self.keep_alive
+        config.graceful_timeout = self.graceful_timeout
+        config.max_requests = self.max_requests
+        config.backlog = BACKLOG
+        config.include_server_header = False
+        return config
+
+    def check(self) -> None:
+        """Find, before workers start, a problem that would end each of them.
+
+        Raises:
+            SettingsError: options contradict each other, a package is missing, or a file cannot be
+                used.
+        """
+        _check_together(self)
+        _check_certificate(self)
+        _check_log(self.access_logfile)
+
+
+def _check_together(options: Options) -> None:
+    if options.reload and options.workers > 1:
+        raise SettingsError("--reload is for development: leave --workers out")
+    if options.reload and find_spec("watchfiles") is None:
+        raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
+    if options.socket_mode is not None and not any(map(_is_unix, options.bind)):
+        raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
+    if bool(options.certfile) != bool(options.keyfile):
+        raise SettingsError("--certfile and --keyfile need each other: name both")
+
+
+def _is_unix(bind: str) -> bool:
+    return bind.startswith("unix:")
+
+
+def _check_certificate(options: Options) -> None:
+    try:
+        options.config().create_ssl_context()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or ""
+        problem = "no PEM chain and its unencrypted key"
+        if "MISMATCH" in reason:
+            problem = "the key is that of another certificate"
+        raise SettingsError(
+            f"--certfile {options.certfile}, --keyfile {options.keyfile}: {problem} ({error})"
+        ) from None
+
+
+def _check_log(path: str | None) -> None:
+    """Try to open the access log; not a FIFO, which would wait for its reader."""
+    if path in (None, "-") or (os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)):
+        return
+    try:
+        with open(path, "ab"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"--access-logfile {path}: {reason}; name a file that can be written"
+        ) from None
