@@ -8,7 +8,7 @@ protocol, when the first request comes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,43 +96,48 @@ class Application:
 
 
 def create_app(
-    settings: Settings | Path | None = None,
+    settings: Settings | Path | Mapping[str, Settings | Path] | None = None,
     *,
     root: Path | None = None,
     **options: Unpack[Options],
 ) -> Quart:
-    """Build a Quart app whose root is the static root.
+    """Build a Quart app with a static root in front, or several.
 
-    Files below the root are served first; every other request goes through the app's own
+    Files below a root are served first; every other request goes through the app's own
     routing, so views may be added to what this returns.
 
     Args:
         settings: the root, or a `Settings` object that names it and beside which no other setting
-            may be given.
+            may be given. Several roots: a mapping of prefixes to them, as `StaticMiddleware` takes.
         root: the same root, by keyword.
         **options: fields of `Settings`. Without any argument the environment is read.
 
     Raises:
-        SettingsError: the root cannot be served or a setting is wrong.
+        SettingsError: a root cannot be served or a setting is wrong.
     """
     from quart import Quart
 
-    from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
 
-    static = StaticFiles(_settings_of(settings, root, options))
     quart = Quart("asyncstatic", static_folder=None)
     quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         quart.asgi_app,
-        static,
+        _roots_of(settings, root, options),
         passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,
     )
     return quart
 
 
-def _settings_of(named: Settings | Path | None, root: Path | None, options: Options) -> Settings:
+def _roots_of(
+    named: Settings | Path | Mapping[str, Settings | Path] | None,
+    root: Path | None,
+    options: Options,
+) -> Settings | Mapping[str, Settings | Path]:
     from asyncstatic.settings import Settings, SettingsError, refuse_options
 
+    if isinstance(named, Mapping):
+        refuse_options([*(["root"] if root is not None else []), *options], "mapping")
+        return named
     if isinstance(named, Settings):
         refuse_options([*(["root"] if root is not None else []), *options], "Settings")
         return named

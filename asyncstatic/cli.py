@@ -70,7 +70,7 @@ def serve(
             options["bind"] = tuple(map(checked_bind, bind))
         if open_browser and bind and all(address.startswith("unix:") for address in bind):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
-        sys.exit(run(create_app, settings, Options(**options), announce))
+        sys.exit(run(create_app, {"": settings}, Options(**options), announce))
     except SettingsError as error:
         raise WrongSettingError(str(error)) from None
     except OSError as error:

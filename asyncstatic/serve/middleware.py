@@ -29,6 +29,11 @@ NamedRoot = TypeVar("NamedRoot")
 PASSED_ON = frozenset({400, 404, 414})
 
 
+def always() -> bool:
+    """Return True: there is an app behind the root."""
+    return True
+
+
 class MountOptions(StarletteOptions, total=False):
     """Keyword arguments of `StaticFiles`, for a root that is named as a directory."""
 
@@ -67,7 +72,7 @@ class StaticMiddleware:
         root: Root | Mapping[str, Root] | None = None,
         prefix: str = "",
         *,
-        passes_on: Callable[[], bool] = lambda: True,
+        passes_on: Callable[[], bool] = always,
         static: Root | Mapping[str, Root] | None = None,
         **settings: Unpack[MountOptions],
     ) -> None:
@@ -82,6 +87,7 @@ class StaticMiddleware:
             (prefix, root), *others = mounts_of(root, prefix)
             for other, its_root in reversed(others):
                 app = StaticMiddleware(app, _static(its_root, settings), other, passes_on=passes_on)
+                passes_on = always  # the next root may have what this one has not
         self.app = app
         self.static = _static(root, settings)
         self.prefix = _checked_prefix(prefix)

@@ -72,23 +72,23 @@ class Reloading:
 
     Args:
         app: serves the files.
-        root: the directory to watch, with everything below it.
+        roots: the directories to watch, with everything below them.
 
     Raises:
         SettingsError: watchfiles is not installed.
     """
 
-    def __init__(self, app: Callable[..., Any], root: str) -> None:
+    def __init__(self, app: Callable[..., Any], roots: Iterable[str]) -> None:
         self._app = app
-        self._watch = Watch(root, self._count)
-        self._watching: asyncio.Task[None] | None = None
+        self._watches = [Watch(root, self._count) for root in roots]
+        self._watching: asyncio.Future[list[None]] | None = None
         self._start = secrets.token_hex(4)  # a restarted server has other versions
         self._changes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if self._watching is None:
-            self._watching = asyncio.ensure_future(self._watch.run())
+            self._watching = asyncio.gather(*(watch.run() for watch in self._watches))
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == VERSION:
@@ -101,8 +101,9 @@ class Reloading:
             await self._app(scope, receive, partial(_send_revalidated, send))
 
     def stop(self) -> None:
-        """End the watch, so that it does not delay a shutdown."""
-        self._watch.stop()
+        """End the watches, so that they do not delay a shutdown."""
+        for watch in self._watches:
+            watch.stop()
 
     @property
     def _version(self) -> bytes:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hypercorn.config import Sockets
 
-from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.middleware import StaticMiddleware
 from asyncstatic.serve.process.bind import Place, listening
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.sandbox import restrict
@@ -22,7 +22,8 @@ from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import serve_app, signalled
 from asyncstatic.settings import Settings, SettingsError
 
-Build = Callable[[Settings], Any]
+Mounts = Mapping[str, Settings]  # by prefix; "" for all paths
+Build = Callable[[Mounts], Any]
 
 # A request makes no reference cycles, so a collection after every 700 new objects is wasted.
 _YOUNG_OBJECTS = 20_000
@@ -30,7 +31,7 @@ _YOUNG_OBJECTS = 20_000
 
 @dataclass(frozen=True)
 class Started:
-    """The facts for the start-up line."""
+    """The facts for the start-up line; `root` names each of several roots with its prefix."""
 
     places: tuple[Place, ...]
     root: str
@@ -38,14 +39,12 @@ class Started:
     loop: str
 
 
-def run(
-    build: Build, settings: Settings, options: Options, on_start: Callable[[Started], None]
-) -> int:
+def run(build: Build, mounts: Mounts, options: Options, on_start: Callable[[Started], None]) -> int:
     """Serve until a signal comes.
 
     Args:
         build: makes the app, in each process; must be picklable.
-        settings: of the root.
+        mounts: the settings of each root; `StaticMiddleware` says in which order they are asked.
         options: the other options.
         on_start: called once, when the sockets listen.
 
@@ -53,7 +52,7 @@ def run(
         The exit status.
 
     Raises:
-        SettingsError: the root cannot be served, options contradict each other, or a package or
+        SettingsError: a root cannot be served, options contradict each other, or a package or
             kernel feature that they need is missing.
         OSError: the server cannot listen on an address.
     """
@@ -62,17 +61,25 @@ def run(
         raise SettingsError(
             "--sandbox needs Linux 5.13 with Landlock, and cannot be combined with --reload"
         )
-    probe = StaticFiles(settings)
-    root, resolver = probe.root, probe.resolver_name
-    probe.close()
+    root, resolver = _probe(mounts)
     options.check()
     tls = options.certfile is not None
     with listening(options.bind, tls=tls, mode=options.socket_mode) as there:
         on_start(Started(tuple(there.places), root, resolver, _loop_name(loop_factory)))
         if options.workers == 1 and options.max_requests is None:
-            return _work(build, settings, options, there.sockets)
-        work = partial(_work_and_exit, build, settings, options, there.sockets)
+            return _work(build, mounts, options, there.sockets)
+        work = partial(_work_and_exit, build, mounts, options, there.sockets)
         return supervise(work, options.workers, options.graceful_timeout)
+
+
+def _probe(mounts: Mounts) -> tuple[str, str]:
+    """Open each root once, before workers start; return roots and resolvers, for people."""
+    found = list(find_mounts(StaticMiddleware(lambda *_: None, mounts)))  # without an app
+    for mount in found:
+        mount.static.close()
+    several = [f"{mount.prefix or '/'}={mount.static.root}" for mount in found]
+    resolvers = dict.fromkeys(mount.static.resolver_name for mount in found)
+    return ", ".join(several[1:] and several) or found[0].static.root, ", ".join(resolvers)
 
 
 def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -91,10 +98,10 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
     return "asyncio" if factory is None else "uvloop"
 
 
-def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) -> int:
+def _work(build: Build, mounts: Mounts, options: Options, sockets: Sockets) -> int:
     """Serve in this process."""
-    app = build(settings)
-    reloading = Reloading(app, settings.root) if options.reload else None
+    app, roots = build(mounts), [settings.root for settings in mounts.values()]
+    reloading = Reloading(app, roots) if options.reload else None
 
     async def until_signalled() -> None:
         await signalled()
@@ -112,7 +119,7 @@ def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) 
         )
 
     if options.sandbox:
-        _enter_sandbox(settings, options)
+        _enter_sandbox(roots, options)
     gc.collect()
     gc.freeze()  # present objects stay alive, so collections need not examine them again
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
@@ -123,12 +130,12 @@ def _work(build: Build, settings: Settings, options: Options, sockets: Sockets) 
     return 0
 
 
-def _enter_sandbox(settings: Settings, options: Options) -> None:
+def _enter_sandbox(roots: list[str], options: Options) -> None:
     """Give up all files but those served, the log, and the TLS files that are read later."""
     reads = [file for file in (options.certfile, options.keyfile) if file is not None]
     log = options.access_logfile
-    restrict([settings.root], reads=reads, logs=[] if log in (None, "-") else [str(log)])
+    restrict(roots, reads=reads, logs=[] if log in (None, "-") else [str(log)])
 
 
-def _work_and_exit(build: Build, settings: Settings, options: Options, sockets: Sockets) -> None:
-    raise SystemExit(_work(build, settings, options, sockets))
+def _work_and_exit(build: Build, mounts: Mounts, options: Options, sockets: Sockets) -> None:
+    raise SystemExit(_work(build, mounts, options, sockets))

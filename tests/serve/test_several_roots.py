@@ -1,0 +1,103 @@
+"""One process serves several roots, each below its prefix."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncstatic import Settings, SettingsError, create_app
+from asyncstatic.serve.process.sandbox import version as landlock_version
+from tests.asgi import ask
+from tests.support.servers import Server, running
+from tests.support.site import write_site
+
+RUN = """
+import json, sys
+from asyncstatic import Settings, create_app
+from asyncstatic.serve.process.options import Options
+from asyncstatic.serve.process.run import run
+
+port, options, mounts = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+mounts = {prefix: Settings(root) for prefix, root in mounts.items()}
+run(create_app, mounts, Options(bind=("127.0.0.1:" + port,), **options), print)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return write_site(tmp_path, {"site/a.txt": b"site", "media/b.txt": b"media"})
+
+
+ORDERS = [["", "/media"], ["/media", ""]]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+@pytest.mark.parametrize("kind", [Settings, str])
+async def test_an_app_serves_each_root_below_its_prefix(
+    place: Path, order: list[str], kind: Callable[[str], Any]
+) -> None:
+    roots = {"": str(place / "site"), "/media": str(place / "media")}
+    mounts = {prefix: kind(roots[prefix]) for prefix in order}
+    app = await asyncio.to_thread(create_app, mounts)
+    assert (await ask(app, "/a.txt")).body == b"site"
+    assert (await ask(app, "/media/b.txt")).body == b"media"
+    assert (await ask(app, "/media/a.txt")).status == 404
+
+
+@contextmanager
+def process(place: Path, order: list[str], **options: bool) -> Iterator[Server]:
+    roots = {"": str(place / "site"), "/media": str(place / "media")}
+    mounts = {prefix: roots[prefix] for prefix in order}
+    with running(["-c", RUN, "{port}", json.dumps(options), json.dumps(mounts)], {}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_the_process_serves_each_root_below_its_prefix(place: Path, order: list[str]) -> None:
+    with process(place, order) as server:
+        assert server.fetch("/a.txt").content == b"site"
+        assert server.fetch("/media/b.txt").content == b"media"
+        assert server.fetch("/media/a.txt").status == 404
+        assert f"/media={place}/media" in server.log
+
+
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_a_sandbox_holds_every_root(place: Path) -> None:
+    with process(place, ["/media", ""], sandbox=True) as server:
+        assert server.fetch("/a.txt").content == b"site"
+        assert server.fetch("/media/b.txt").content == b"media"
+
+
+def test_a_change_in_any_root_reloads_the_documents(place: Path) -> None:
+    pytest.importorskip("watchfiles")
+    with process(place, ["/media", ""], reload=True) as server:
+        for changed in ("site/new.txt", "media/new.txt"):
+            before = server.fetch("/.asyncstatic/version").content
+            deadline = time.monotonic() + 30
+            while server.fetch("/.asyncstatic/version").content == before:
+                assert time.monotonic() < deadline, changed
+                (place / changed).write_text("new")
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "options", "says"),
+    [
+        ({}, {}, "name at least one directory"),
+        ({"media": "."}, {}, "a path such as /static"),
+        ({"": "."}, {"dotfiles": True}, "dotfiles= is ignored beside a mapping object"),
+        ({"": "."}, {"root": "."}, "root= is ignored beside a mapping object"),
+    ],
+)
+def test_a_wrong_mapping_is_refused(
+    mounts: dict[str, str], options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        create_app(mounts, **options)
