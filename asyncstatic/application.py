@@ -53,6 +53,7 @@ class Application:
             problem = asyncio_problem()
             if not problem:
                 self.built()
+                _warn_of_options()
         except SettingsError as error:
             return str(error)
         return problem
@@ -93,6 +94,21 @@ class Application:
             await send({"type": "http.response.body", "body": plan.content[0]})
         else:
             await send({"type": "websocket.close", "code": 1011})
+
+
+def _warn_of_options() -> None:
+    """Log a warning about options of ``asyncstatic serve``, which another server does not read."""
+    import logging
+
+    from asyncstatic.settings import OF_APPS, OTHER_VARIABLES, PREFIX
+
+    names = [PREFIX + name for name in sorted(OTHER_VARIABLES - OF_APPS)]
+    if ignored := ", ".join(name for name in names if name in os.environ):
+        logging.getLogger("asyncstatic").warning(
+            "ignored here, because only asyncstatic serve reads it: %s; "
+            "use the options of this server",
+            ignored,
+        )
 
 
 def create_app(

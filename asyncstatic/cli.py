@@ -1,20 +1,22 @@
-"""The command line: ``asyncstatic serve DIR``."""
+"""The command line: ``asyncstatic serve TARGET``."""
 
 from __future__ import annotations
 
 import os
 import sys
 import webbrowser
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncstatic.cli_options import WrongSettingError, serve_options
-from asyncstatic.settings import Settings, SettingsError, option_of_assignment
+from asyncstatic.cli_options import WrongSettingError, serve_options, with_variables
+from asyncstatic.settings import Settings, SettingsError, option_of_assignment, warn_of_unknown
 from asyncstatic.values import printable
 
 if TYPE_CHECKING:
     from asyncstatic.serve.process.run import Started
+    from asyncstatic.serve.process.target import Target
 
 _NEVER_SERVED = ("/proc", "/sys", "/dev")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - an ordinary file system; live streams are put there
@@ -36,45 +38,76 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("directory", required=False, metavar="[DIR]")
+@click.argument("target", required=False, metavar="[TARGET]")
 @serve_options
+@click.pass_context
 def serve(
-    directory: str | None,
-    bind: tuple[str, ...],
+    context: click.Context,
+    /,
+    target: str | None,
     host: str | None,
     port: str | None,
     open_browser: bool,
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Serve DIR; without it $ASYNCSTATIC_ROOT, ./static or ./public."""
-    from asyncstatic.application import create_app
-    from asyncstatic.serve.process.bind import checked_bind
+    """Serve TARGET: a directory, or an ASGI app.
+
+    A directory that exists counts more than an app of the same name; without TARGET it is
+    $ASYNCSTATIC_ROOT, ./static or ./public. An app is MODULE:APP, such as myapp:app or
+    myapp.web:site.app, or MODULE:FACTORY() for a function that returns it. Modules are looked for
+    in the working directory first.
+    """
+    from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.options import Options
     from asyncstatic.serve.process.run import run
 
-    def announce(started: Started) -> None:
-        click.echo(
-            f"{'  '.join(map(str, started.places))}  serves {printable(started.root)}  "
-            f"(resolver {started.resolver}, {started.loop}; Ctrl-C stops)"
-        )
-        urls = [place.url for place in started.places if place.url.startswith("http")]
-        if open_browser and urls:
-            webbrowser.open(urls[0])
-
     _hint_at_bind(host, port)
     try:
-        settings = _settings(directory, assignments)
-        _check_root(settings.root)
-        if bind:
-            options["bind"] = tuple(map(checked_bind, bind))
-        if open_browser and bind and all(address.startswith("unix:") for address in bind):
+        found = _target(target, assignments)
+        where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
+        if open_browser and all(address.startswith("unix:") for pair in where for address in pair):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
-        sys.exit(run(create_app, {"": settings}, Options(**options), announce))
+        announce = partial(_announce, open_browser, options["redirect_https"])
+        sys.exit(run(found, Options(*where, **options), announce))
     except SettingsError as error:
-        raise WrongSettingError(str(error)) from None
+        raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(with_variables(context, str(error))) from None
+
+
+def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
+    """Print the start-up line."""
+    facts = [started.target.answers, started.loop]
+    if redirects:
+        facts.append("http redirects to https")
+    click.echo(
+        f"{'  '.join(map(str, started.places))}  serves {printable(started.target.name)}  "
+        f"({', '.join(facts)}; Ctrl-C stops)"
+    )
+    urls = [place.url for place in started.places if place.url.startswith("http")]
+    if open_browser and urls:
+        webbrowser.open(urls[0])
+
+
+def _target(text: str | None, assignments: tuple[str, ...]) -> Target:
+    """Tell what to serve, and check a root."""
+    from asyncstatic.application import create_app
+    from asyncstatic.serve.process.target import App, Folders, hint_at_app, is_app
+
+    if text is not None and is_app(text):
+        if assignments:
+            raise SettingsError(
+                f"--set {printable(assignments[0])}: settings are for a directory; "
+                f"set it where {text} makes its root"
+            )
+        warn_of_unknown(os.environ)
+        return App(text)
+    settings = _settings(text, assignments)
+    if not os.path.isdir(settings.root) and (hint := hint_at_app(settings.root)):
+        raise SettingsError(f"root {printable(settings.root)}: is not a directory{hint}")
+    _check_root(settings.root)
+    return Folders(create_app, {"": settings})
 
 
 def _settings(directory: str | None, assignments: tuple[str, ...]) -> Settings:

@@ -31,14 +31,23 @@ class _Option(click.Option):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         if not self.hidden and self.envvar is None:
-            flag = max(self.opts, key=len)
-            self.envvar = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+            self.envvar = PREFIX + self.flag.removeprefix("--").replace("-", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        """The long form."""
+        return max(self.opts, key=len)
+
+    def variable(self, context: click.Context | None) -> str | None:
+        """Return the name of the variable that the value came from; None if it is the flag."""
+        if context is None or context.get_parameter_source(self.name or "") is not _ENVIRONMENT:
+            return None
+        return str(self.envvar)
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Name the variable where the value came from it."""
-        if ctx is not None and ctx.get_parameter_source(self.name or "") is _ENVIRONMENT:
-            return f"'{self.envvar}'"
-        return super().get_error_hint(ctx)
+        variable = self.variable(ctx)
+        return f"'{variable}'" if variable else super().get_error_hint(ctx)
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
         text = self.resolve_envvar_value(ctx)
@@ -51,13 +60,22 @@ def _option(*flags: str, **keywords: Any) -> Callable[[Command], Command]:
     return click.option(*flags, cls=_Option, **keywords)
 
 
-def _mode(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+def with_variables(context: click.Context, message: str) -> str:
+    """Return an error message that names the variable of each option whose value came from one."""
+    for option in context.command.params:
+        if isinstance(option, _Option) and (variable := option.variable(context)):
+            message = re.sub(rf"(?<![\w-]){option.flag}(?![\w-])", variable, message)
+    return message
+
+
+def _mode(context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
     """Read permissions as chmod(1) takes them: 660."""
     if value is None:
         return None
     digits = value.removeprefix("0o")
     if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
-        raise WrongSettingError(f"--socket-mode {value}: say an octal mode, such as 660")
+        message = f"--socket-mode {value}: say an octal mode, such as 660"
+        raise WrongSettingError(with_variables(context, message))
     return int(digits, 8)
 
 
@@ -69,8 +87,13 @@ _PEM = click.Path(exists=True, dir_okay=False)
 _LISTENING = (
     _option("--bind", "-b", multiple=True, metavar="HOST:PORT",
             help="Where to listen: HOST:PORT, [IPV6]:PORT, PORT (of 127.0.0.1), "
-            ":PORT (of all interfaces), unix:PATH or fd://NUMBER; repeatable.  "
-            "[default: 127.0.0.1:8000]"),
+            ":PORT (of all interfaces), unix:PATH or fd://NUMBER; repeatable. For HTTPS if a "
+            "certificate is named without --tls-bind.  "
+            "[default: sockets from systemd, :$PORT, or 127.0.0.1:8000]"),
+    _option("--tls-bind", multiple=True, metavar="HOST:PORT",
+            help="Where to listen for HTTPS, beside --bind for HTTP; repeatable."),
+    _option("--redirect-https", is_flag=True,
+            help="Redirect from --bind to the first --tls-bind."),
     _option("--socket-mode", metavar="MODE", callback=_mode,
             help="Permissions of a Unix socket, such as 660."),
     _option("--host", hidden=True),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, TypeAlias, Unpack, get_type_hints
@@ -24,7 +23,7 @@ from asyncstatic.options import Offload as Offload
 from asyncstatic.options import ResolverChoice as ResolverChoice
 from asyncstatic.options import Symlinks as Symlinks
 from asyncstatic.options import TagPolicy as TagPolicy
-from asyncstatic.values import coerce, from_text, printable, problem_with
+from asyncstatic.values import coerce, from_text, is_of_service, printable, problem_with
 
 PREFIX = "ASYNCSTATIC_"
 #: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
@@ -41,21 +40,18 @@ OTHER_VARIABLES = frozenset(
         "LOG_FORMAT",
         "MAX_REQUESTS",
         "OPEN",
+        "REDIRECT_HTTPS",
         "RELOAD",
         "SANDBOX",
         "SOCKET_MODE",
+        "TLS_BIND",
         "UVLOOP",
         "WORKERS",
     ]
 )
+#: Those of them that an app honours under every server.
+OF_APPS = frozenset(["DIRECT"])
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
-# Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
-# and Docker beside a linked container of such a name.
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_VARIABLE = re.compile(
-    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
-    r"|(?:\w+_)?ENV_\w+|(?:\w+_)?NAME"
-)
 DEFAULT_ROOTS = ("static", "public")
 
 Path: TypeAlias = str | os.PathLike[str]
@@ -219,12 +215,17 @@ class Settings:
         Raises:
             SettingsError: an unusable value, or no root.
         """
-        for name in _strangers(environ, OTHER_VARIABLES):
-            _logger.warning("%s", _warning_about(name))
+        warn_of_unknown(environ)
         options = {**_known_options(environ), **overrides}
         if "root" not in overrides and not options.get("root"):
             options["root"] = _default_root()
         return cls(**options)
+
+
+def warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Log a warning for each variable that is neither a setting nor an option."""
+    for name in _strangers(environ, OTHER_VARIABLES):
+        _logger.warning("%s", _warning_about(name))
 
 
 def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
@@ -331,16 +332,8 @@ def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[
         known = name in others or name in _VARIABLES
         if name == variable or known or variable.startswith(_SWITCHES_OF_OUR_TESTS):
             continue
-        if not _is_of_service(name, value):
+        if not is_of_service(name, value):
             yield name
-
-
-def _is_of_service(name: str, value: Any) -> bool:
-    """Tell whether Kubernetes or Docker has set a variable, and no user."""
-    if _SERVICE_VARIABLE.fullmatch(name):
-        return True
-    # ASYNCSTATIC_PORT=tcp://10.0.0.1:8000; a user would write a number.
-    return name.split("_")[-1] == "PORT" and "://" in str(value)
 
 
 def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:

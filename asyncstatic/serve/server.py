@@ -12,6 +12,8 @@ import contextlib
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import copy
+from functools import partial
 from typing import Any
 
 from hypercorn.asyncio.lifespan import Lifespan
@@ -25,6 +27,7 @@ from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.hypercorn import Hypercorn
+from asyncstatic.serve.redirect import RedirectToHTTPS
 
 Trigger = Callable[[], Awaitable[Any]]
 
@@ -37,6 +40,7 @@ async def serve_app(
     direct: bool = True,
     limit_concurrency: int | None = None,
     sockets: Sockets | None = None,
+    redirect_https: bool = False,
 ) -> None:
     """Serve an ASGI app, its static roots by the direct entry.
 
@@ -51,6 +55,7 @@ async def serve_app(
         limit_concurrency: the most connections at the same time; one more is answered 503. None:
             no limit.
         sockets: bound sockets; made from the config if None.
+        redirect_https: answer requests without TLS by a redirect to the first TLS socket.
 
     Raises:
         hypercorn.utils.LifespanFailureError: the app failed to start.
@@ -58,8 +63,11 @@ async def serve_app(
     """
     worker = _Worker(app, config)
     async with worker.lifespan():
+        sockets = sockets or config.create_sockets()
+        if redirect_https:
+            worker.redirect(sockets)
         behind = worker.hypercorn(direct, limit_concurrency)
-        servers = await worker.listen(sockets or config.create_sockets(), behind.entry)
+        servers = await worker.listen(sockets, behind.entry)
         try:
             await _first(shutdown_trigger or signalled, worker.context.terminate.wait)
         finally:
@@ -112,6 +120,7 @@ class _Worker:
         config.set_statsd_logger_class(StatsdLogger)
         self._app = app
         self._wrapped: AppWrapper = wrap_app(app, config.wsgi_max_body_size, "asgi")
+        self._redirects = False
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._state: LifespanState = {}
@@ -135,6 +144,14 @@ class _Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    def redirect(self, sockets: Sockets) -> None:
+        """Redirect requests without TLS."""
+        names = [sock.getsockname() for sock in sockets.secure_sockets]
+        port = next((name[1] for name in names if isinstance(name, tuple)), 443)
+        redirecting: Any = RedirectToHTTPS(self._app, port)
+        self._wrapped = wrap_app(redirecting, self._config.wsgi_max_body_size, "asgi")
+        self._redirects = True
+
     def hypercorn(self, direct: bool, limit_concurrency: int | None) -> Hypercorn:
         """Put Hypercorn behind a direct entry for the app's roots."""
         mounts = list(find_mounts(self._app))
@@ -157,13 +174,17 @@ class _Worker:
                 "ssl": config.create_ssl_context(),
                 "ssl_handshake_timeout": config.ssl_handshake_timeout,
             }
-        listeners = [(sock, tls, "https") for sock in sockets.secure_sockets]
-        listeners += [(sock, {}, "http") for sock in sockets.insecure_sockets]
+        plain = entry
+        if self._redirects:
+            plain = copy(entry)
+            plain.admission = None  # Hypercorn gets every request, and its app redirects
+        listeners = [(sock, tls, "https", entry) for sock in sockets.secure_sockets]
+        listeners += [(sock, {}, "http", plain) for sock in sockets.insecure_sockets]
         servers = []
-        for sock, options, scheme in listeners:
+        for sock, options, scheme, entered in listeners:
             servers.append(
                 await self._loop.create_server(
-                    lambda: DirectProtocol(entry, self._loop),
+                    partial(DirectProtocol, entered, self._loop),
                     sock=sock,
                     backlog=config.backlog,
                     **options,

@@ -349,9 +349,9 @@ def test_the_mode_of_a_unix_socket_can_be_chosen(
 def test_without_a_mode_the_umask_decides(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        with listening((f"unix:{tmp_path}/s",), tls=False):
+        with listening((f"unix:{tmp_path}/s",)):
             assert mode(tmp_path / "s") == 0o750
-        with listening((f"unix:{tmp_path}/s",), tls=False, mode=0o666):
+        with listening((f"unix:{tmp_path}/s",), mode=0o666):
             assert mode(tmp_path / "s") == 0o666
         assert os.umask(0o027) == 0o027, "and stays as it is"
     finally:
@@ -360,7 +360,7 @@ def test_without_a_mode_the_umask_decides(tmp_path: Path) -> None:
 
 def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    with listening((f"unix:{path}",), tls=False):
+    with listening((f"unix:{path}",)):
         path.unlink()
         with socket.socket(socket.AF_UNIX) as successor:
             successor.bind(str(path))
@@ -369,6 +369,6 @@ def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
 
 def test_what_was_bound_before_a_failure_is_released(tmp_path: Path) -> None:
     first = f"unix:{tmp_path}/s"
-    with pytest.raises(OSError, match="cannot listen on"), listening((first, first), tls=False):
+    with pytest.raises(OSError, match="cannot listen on"), listening((first, first)):
         pass
     assert not (tmp_path / "s").exists()

@@ -23,10 +23,11 @@ import json, sys
 from asyncstatic import Settings, create_app
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.run import run
+from asyncstatic.serve.process.target import Folders
 
 port, options, mounts = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 mounts = {prefix: Settings(root) for prefix, root in mounts.items()}
-run(create_app, mounts, Options(bind=("127.0.0.1:" + port,), **options), print)
+run(Folders(create_app, mounts), Options(bind=("127.0.0.1:" + port,), **options), print)
 """
 
 

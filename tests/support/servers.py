@@ -138,7 +138,8 @@ def free_port() -> int:
 
 def environment(**variables: str) -> dict[str, str]:
     """The environment of a child: ours without any asyncstatic setting, then `variables`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCSTATIC")}
+    ours = ("ASYNCSTATIC", "LISTEN_", "PORT")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONPATH": os.pathsep.join(_IMPORTS), "PYTHONUNBUFFERED": "1", **variables}
 
 

@@ -1,7 +1,8 @@
-"""Listening: the forms of ``--bind``, the sockets that they make, and the URLs of these.
+"""Listening: the forms of ``--bind`` and ``--tls-bind``, their sockets, and the URLs of these.
 
 =====================  ====================================================================
-``HOST:PORT``          an address or a name; ``[::1]:8000`` for IPv6; port 0 for any free one
+``HOST:PORT``          an address, or all addresses of a name; ``[::1]:8000`` for IPv6; port 0 for any
+                       free one
 ``HOST``, ``PORT``     port 8000 of the host, that port of 127.0.0.1
 ``:PORT``              that port of all IPv4 interfaces, as ``0.0.0.0:PORT``
 ``unix:PATH``          a Unix socket; a stale one is replaced, a live one is not
@@ -16,50 +17,65 @@ import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 from hypercorn.config import Sockets
 
 from asyncstatic.settings import SettingsError
 from asyncstatic.values import printable
 
+if sys.platform != "win32":
+    import fcntl
+
 _DEFAULT_PORT = "8000"
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = {"0.0.0.0": _LOOPBACK, "::": "::1"}  # noqa: S104 - a comparison
 BACKLOG = 2048  # connections that wait to be accepted; the kernel has its own limit as well
+# A name may have addresses that this machine lacks, such as ::1 where IPv6 is off.
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_ATTEMPTS = 10  # to find a port that is free on all addresses of a name
+_LOCK_SECONDS = 1.0
 
 
-def checked_bind(text: str) -> str:
-    """Return the full form of a ``--bind``: ``unix:PATH``, ``fd://NUMBER`` or ``HOST:PORT``.
+def checked_bind(text: str, option: str = "--bind") -> str:
+    """Return the full form of an address: ``unix:PATH``, ``fd://NUMBER`` or ``HOST:PORT``.
+
+    Args:
+        text: the address as the user wrote it.
+        option: where the user wrote it.
 
     Raises:
         SettingsError: the form is wrong; the message, one line, names the right one.
     """
-    label = f"--bind {printable(text)}"
+    label = f"{option} {printable(text)}"
     if text.startswith("unix:"):
         if not text.removeprefix("unix:"):
             raise SettingsError(f"{label}: say unix:PATH, such as unix:/run/site.sock")
         return text
     if text.startswith("fd:"):
-        if not _is_number(text.removeprefix("fd://")):
+        if not is_number(text.removeprefix("fd://")):
             raise SettingsError(f"{label}: say fd://NUMBER of an inherited socket, such as fd://3")
         return text
     host, port = _host_and_port(text)
-    if "://" in text or "/" in text or not _is_number(port) or int(port) > 65_535:
+    if "://" in text or "/" in text or not is_number(port) or int(port) > 65_535:
         raise SettingsError(f"{label}: say HOST:PORT, such as 127.0.0.1:8000")
     if not host or not _is_host(host):
         raise SettingsError(f"{label}: {_hint_for_host(text)}")
     return f"{host}:{port}"
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Tell whether a text is a short decimal number."""
     return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _host_and_port(text: str) -> tuple[str, str]:
-    if _is_number(text):
+    if is_number(text):
         return _LOOPBACK, text
     if text.endswith("]"):
         return text, _DEFAULT_PORT
@@ -85,7 +101,7 @@ def _is_ipv6(text: str) -> bool:
 
 def _hint_for_host(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if _is_ipv6(host) and _is_number(port):
+    if _is_ipv6(host) and is_number(port):
         return f"put an IPv6 address in brackets: [{host}]:{port}"
     if _is_ipv6(text):
         return f"put an IPv6 address in brackets: [{text}]:{_DEFAULT_PORT}"
@@ -108,75 +124,109 @@ class Place:
         return f"{self.url} (all interfaces)" if self.is_everywhere else self.url
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Listening:
     """Sockets that listen.
 
     Attributes:
         sockets: the sockets, in the form that Hypercorn takes.
-        places: the address of each.
+        places: their addresses, those without TLS first.
     """
 
     sockets: Sockets
-    places: list[Place] = field(default_factory=list)
+    places: tuple[Place, ...]
 
 
 @contextmanager
-def listening(binds: tuple[str, ...], *, tls: bool, mode: int | None = None) -> Iterator[Listening]:
+def listening(
+    plain: Sequence[str], secure: Sequence[str] = (), *, mode: int | None = None
+) -> Iterator[Listening]:
     """Listen on addresses, and remove the Unix sockets at the end.
 
     Args:
-        binds: the addresses, as `checked_bind` returns them.
-        tls: whether the sockets are for HTTPS.
+        plain: addresses without TLS, as `checked_bind` returns them.
+        secure: addresses with TLS.
         mode: permissions of Unix sockets; the umask decides if None.
 
     Raises:
         OSError: the server cannot listen on an address; the message, one line, names it.
     """
-    made: list[socket.socket] = []
-    files: list[tuple[str, tuple[int, int]]] = []
-    try:
-        for bind in binds:
-            made.append(_listener(bind, mode))
-            if bind.startswith("unix:"):
-                files.append(_identity(bind.removeprefix("unix:")))
-        sockets = Sockets(made if tls else [], [] if tls else made, [])
-        places = [_place(sock, bind, tls) for sock, bind in zip(made, binds, strict=True)]
-        yield Listening(sockets, places)
-    finally:
-        for file in files:
-            _remove(*file)
-        for sock in made:
-            sock.close()
+    with ExitStack() as stack:
+        places: dict[Place, None] = {}
+        made: dict[str, list[socket.socket]] = {"http": [], "https": []}
+        for scheme, binds in (("http", plain), ("https", secure)):
+            for bind in binds:
+                for sock in _listeners(bind, mode, stack):
+                    made[scheme].append(sock)
+                    places[_place(sock, bind, scheme)] = None
+        yield Listening(Sockets(made["https"], made["http"], []), tuple(places))
 
 
-def _listener(bind: str, mode: int | None) -> socket.socket:
+def _listeners(bind: str, mode: int | None, stack: ExitStack) -> list[socket.socket]:
+    """Listen on one address; the stack closes the sockets and removes a Unix socket's file."""
     try:
         if bind.startswith("unix:"):
-            sock = _unix_socket(bind.removeprefix("unix:"), mode)
+            sockets = [_unix_socket(bind.removeprefix("unix:"), mode)]
         elif bind.startswith("fd://"):
-            sock = _inherited_socket(int(bind.removeprefix("fd://")))
+            sockets = [_inherited_socket(int(bind.removeprefix("fd://")))]
         else:
-            sock = _tcp_socket(bind)
+            sockets = _tcp_sockets(bind)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
             f"cannot listen on {printable(bind)}: {reason}; choose another address with --bind"
         ) from error
-    sock.setblocking(False)
-    sock.set_inheritable(True)
-    return sock
+    for sock in sockets:
+        stack.callback(sock.close)
+        sock.setblocking(False)
+        sock.set_inheritable(True)
+    if bind.startswith("unix:"):
+        stack.callback(_remove, *_identity(bind.removeprefix("unix:")))
+    return sockets
 
 
-def _tcp_socket(bind: str) -> socket.socket:
+def _tcp_sockets(bind: str) -> list[socket.socket]:
+    """Listen on all addresses of a host, on one port."""
     host, _, port = bind.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    attempts = _ATTEMPTS if int(port) == 0 else 1
+    while True:
+        attempts -= 1
+        with ExitStack() as made:
+            try:
+                sockets = _on_all(addresses, made)
+            except OSError as error:  # the port that was free on one address is in use on another
+                if error.errno != errno.EADDRINUSE or not attempts:
+                    raise
+            else:
+                made.pop_all()
+                return sockets
+
+
+def _on_all(addresses: Sequence[tuple[int, Any]], made: ExitStack) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    absent = None
+    for family, (host, port, *more) in addresses:
+        port = port or (sockets[0].getsockname()[1] if sockets else 0)
+        try:
+            sockets.append(made.enter_context(_tcp_socket(family, (host, port, *more))))
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            absent = error
+    if absent is not None and not sockets:
+        raise absent
+    return sockets
+
+
+def _tcp_socket(family: int, address: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if os.name == "posix":  # elsewhere it lets two servers have one port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host.strip("[]"), int(port)))
+        sock.bind(address)
         sock.listen(BACKLOG)  # two sockets may be bound to one port; only listen(2) fails
     except BaseException:
         sock.close()
@@ -196,7 +246,12 @@ def _inherited_socket(number: int) -> socket.socket:
 def _unix_socket(path: str, mode: int | None) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
-    _make_way(path)
+    with _locked(os.path.dirname(path) or os.curdir):
+        _make_way(path)
+        return _bound_unix_socket(path, mode)
+
+
+def _bound_unix_socket(path: str, mode: int | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A socket file is created with the mode 0777 less the umask (unix(7)).
     umask = None if mode is None else os.umask(0o777 & ~mode)
@@ -210,6 +265,40 @@ def _unix_socket(path: str, mode: int | None) -> socket.socket:
         if umask is not None:
             os.umask(umask)
     return sock
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Let one server at a time examine, remove and bind a socket file in a directory (flock(2)).
+
+    Two servers that start at once would otherwise both find a stale file, and the second would
+    remove the socket of the first. The lock is released when it is closed. It is no condition for
+    the start: some file systems have none, and another program may hold it for long.
+    """
+    handle = None
+    with suppress(OSError):  # bind(2) reports a directory that is missing
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while handle is not None and not _lock(handle) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Try to lock; False while another process holds the lock."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _make_way(path: str) -> None:
@@ -248,7 +337,7 @@ def _remove(path: str, identity: tuple[int, int]) -> None:
             os.unlink(path)
 
 
-def _place(sock: socket.socket, bind: str, tls: bool) -> Place:
+def _place(sock: socket.socket, bind: str, scheme: str) -> Place:
     name = sock.getsockname()
     if not isinstance(name, tuple):
         return Place(bind if bind.startswith("unix:") else f"unix:{os.fsdecode(name)}")
@@ -256,4 +345,4 @@ def _place(sock: socket.socket, bind: str, tls: bool) -> Place:
     named = "" if bind.startswith("fd://") else bind.rpartition(":")[0].strip("[]")
     host = _EVERYWHERE.get(bound, named or bound)
     host = f"[{host}]" if ":" in host else host
-    return Place(f"{'https' if tls else 'http'}://{host}:{port}/", bound in _EVERYWHERE)
+    return Place(f"{scheme}://{host}:{port}/", bound in _EVERYWHERE)

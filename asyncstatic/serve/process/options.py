@@ -18,6 +18,8 @@ class Options:
     """The options of the command that do not belong to a root. Times are in seconds."""
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    tls_bind: tuple[str, ...] = ()
+    redirect_https: bool = False
     socket_mode: int | None = None
     workers: int = 1
     direct: bool = True
@@ -32,6 +34,16 @@ class Options:
     max_requests: int | None = None
     sandbox: bool = False
     reload: bool = False
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """Addresses without TLS; with a certificate and without ``--tls-bind`` there is none."""
+        return () if self.certfile and not self.tls_bind else self.bind
+
+    @property
+    def secure(self) -> tuple[str, ...]:
+        """Addresses with TLS."""
+        return self.tls_bind if self.tls_bind or not self.certfile else self.bind
 
     def config(self) -> Config:
         """Return the same options as a configuration of Hypercorn."""
@@ -68,10 +80,19 @@ def _check_together(options: Options) -> None:
         raise SettingsError("--reload is for development: leave --workers out")
     if options.reload and find_spec("watchfiles") is None:
         raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
-    if options.socket_mode is not None and not any(map(_is_unix, options.bind)):
+    if options.socket_mode is not None and not any(
+        map(_is_unix, (*options.bind, *options.tls_bind))
+    ):
         raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
     if bool(options.certfile) != bool(options.keyfile):
         raise SettingsError("--certfile and --keyfile need each other: name both")
+    if options.tls_bind and not options.certfile:
+        raise SettingsError("--tls-bind needs a certificate: say --certfile and --keyfile as well")
+    if options.redirect_https and not (options.plain and options.secure):
+        raise SettingsError(
+            "--redirect-https needs an address without TLS and one with it: "
+            "say --bind :80 --tls-bind :443, and --certfile and --keyfile"
+        )
 
 
 def _is_unix(bind: str) -> bool:

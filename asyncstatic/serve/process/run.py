@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from hypercorn.config import Sockets
+from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.middleware import StaticMiddleware
 from asyncstatic.serve.process.bind import Place, listening
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.sandbox import restrict
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.process.supervisor import supervise
+from asyncstatic.serve.process.target import App, Facts, Folders, Target
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import serve_app, signalled
-from asyncstatic.settings import Settings, SettingsError
-
-Mounts = Mapping[str, Settings]  # by prefix; "" for all paths
-Build = Callable[[Mounts], Any]
+from asyncstatic.settings import SettingsError
+from asyncstatic.values import printable
 
 # A request makes no reference cycles, so a collection after every 700 new objects is wasted.
 _YOUNG_OBJECTS = 20_000
@@ -31,20 +30,18 @@ _YOUNG_OBJECTS = 20_000
 
 @dataclass(frozen=True)
 class Started:
-    """The facts for the start-up line; `root` names each of several roots with its prefix."""
+    """The facts for the start-up line."""
 
     places: tuple[Place, ...]
-    root: str
-    resolver: str
+    target: Facts
     loop: str
 
 
-def run(build: Build, mounts: Mounts, options: Options, on_start: Callable[[Started], None]) -> int:
+def run(target: Target, options: Options, on_start: Callable[[Started], None]) -> int:
     """Serve until a signal comes.
 
     Args:
-        build: makes the app, in each process; must be picklable.
-        mounts: the settings of each root; `StaticMiddleware` says in which order they are asked.
+        target: makes the app, in each process.
         options: the other options.
         on_start: called once, when the sockets listen.
 
@@ -52,7 +49,7 @@ def run(build: Build, mounts: Mounts, options: Options, on_start: Callable[[Star
         The exit status.
 
     Raises:
-        SettingsError: a root cannot be served, options contradict each other, or a package or
+        SettingsError: the target cannot be served, options contradict each other, or a package or
             kernel feature that they need is missing.
         OSError: the server cannot listen on an address.
     """
@@ -61,25 +58,30 @@ def run(build: Build, mounts: Mounts, options: Options, on_start: Callable[[Star
         raise SettingsError(
             "--sandbox needs Linux 5.13 with Landlock, and cannot be combined with --reload"
         )
-    root, resolver = _probe(mounts)
+    if isinstance(target, App):
+        _refuse_for_app(target, options)
     options.check()
-    tls = options.certfile is not None
-    with listening(options.bind, tls=tls, mode=options.socket_mode) as there:
-        on_start(Started(tuple(there.places), root, resolver, _loop_name(loop_factory)))
-        if options.workers == 1 and options.max_requests is None:
-            return _work(build, mounts, options, there.sockets)
-        work = partial(_work_and_exit, build, mounts, options, there.sockets)
+    alone = options.workers == 1 and options.max_requests is None
+    facts = target.examine(here=alone, direct=options.direct)
+    with listening(options.plain, options.secure, mode=options.socket_mode) as there:
+        on_start(Started(there.places, facts, _loop_name(loop_factory)))
+        if alone:
+            return _work(target, options, there.sockets)
+        work = partial(_work_and_exit, target, options, there.sockets)
         return supervise(work, options.workers, options.graceful_timeout)
 
 
-def _probe(mounts: Mounts) -> tuple[str, str]:
-    """Open each root once, before workers start; return roots and resolvers, for people."""
-    found = list(find_mounts(StaticMiddleware(lambda *_: None, mounts)))  # without an app
-    for mount in found:
-        mount.static.close()
-    several = [f"{mount.prefix or '/'}={mount.static.root}" for mount in found]
-    resolvers = dict.fromkeys(mount.static.resolver_name for mount in found)
-    return ", ".join(several[1:] and several) or found[0].static.root, ", ".join(resolvers)
+def _refuse_for_app(target: App, options: Options) -> None:
+    """Refuse options for a directory."""
+    if options.sandbox:
+        raise SettingsError(
+            f"--sandbox is for a directory: it would keep {target.name} from its files"
+        )
+    if options.reload:
+        raise SettingsError(
+            f"--reload is for a directory: for {target.name} use the command of its framework, "
+            "such as quart run, or hypercorn --reload"
+        )
 
 
 def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -98,9 +100,10 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
     return "asyncio" if factory is None else "uvloop"
 
 
-def _work(build: Build, mounts: Mounts, options: Options, sockets: Sockets) -> int:
+def _work(target: Target, options: Options, sockets: Sockets) -> int:
     """Serve in this process."""
-    app, roots = build(mounts), [settings.root for settings in mounts.values()]
+    app = target.build()
+    roots = target.roots if isinstance(target, Folders) else []
     reloading = Reloading(app, roots) if options.reload else None
 
     async def until_signalled() -> None:
@@ -116,15 +119,21 @@ def _work(build: Build, mounts: Mounts, options: Options, sockets: Sockets) -> i
             direct=options.direct,
             limit_concurrency=options.limit_concurrency,
             sockets=sockets,
+            redirect_https=options.redirect_https,
         )
 
     if options.sandbox:
         _enter_sandbox(roots, options)
     gc.collect()
     gc.freeze()  # present objects stay alive, so collections need not examine them again
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    if isinstance(target, Folders):  # an app may make cycles
+        gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
-        runner.run(main())
+        try:
+            runner.run(main())
+        except (LifespanFailureError, LifespanTimeoutError) as error:  # the app logs the reason
+            sys.stderr.write(f"Error: {printable(target.name)}: {printable(str(error))}\n")
+            return 1
     for mount in find_mounts(app):
         mount.static.close()
     return 0
@@ -137,5 +146,9 @@ def _enter_sandbox(roots: list[str], options: Options) -> None:
     restrict(roots, reads=reads, logs=[] if log in (None, "-") else [str(log)])
 
 
-def _work_and_exit(build: Build, mounts: Mounts, options: Options, sockets: Sockets) -> None:
-    raise SystemExit(_work(build, mounts, options, sockets))
+def _work_and_exit(target: Target, options: Options, sockets: Sockets) -> None:
+    try:
+        raise SystemExit(_work(target, options, sockets))
+    except SettingsError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        raise SystemExit(2) from None

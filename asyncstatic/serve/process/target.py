@@ -1,0 +1,265 @@
+"""The target of ``asyncstatic serve``: a directory, or an app that is named as ``module:app``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.middleware import StaticMiddleware
+from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.values import printable
+
+_NAMES = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_APP = re.compile(rf"({_NAMES}):({_NAMES})(\(\))?")
+
+
+class Facts(NamedTuple):
+    """Facts about a target, for the start-up line.
+
+    Attributes:
+        name: the directories or the app.
+        answers: how it is served.
+    """
+
+    name: str
+    answers: str
+
+
+@dataclass(frozen=True)
+class Folders:
+    """One directory, or several with their prefixes.
+
+    Args:
+        create: makes the app; must be picklable.
+        mounts: the settings of each root, by prefix; "" for all paths. `StaticMiddleware` says in
+            which order they are asked.
+    """
+
+    create: Callable[[Mapping[str, Settings]], Any]
+    mounts: Mapping[str, Settings]
+
+    @property
+    def roots(self) -> list[str]:
+        """The directories."""
+        return [settings.root for settings in self.mounts.values()]
+
+    @property
+    def name(self) -> str:
+        """The directories, for people."""
+        return ", ".join(self.roots)
+
+    def examine(self, *, here: bool, direct: bool) -> Facts:
+        """Open each root once, before workers start.
+
+        Raises:
+            SettingsError: one cannot be served.
+        """
+        found = list(find_mounts(StaticMiddleware(lambda *_: None, self.mounts)))  # without an app
+        for mount in found:
+            mount.static.close()
+        several = [f"{mount.prefix or '/'}={mount.static.root}" for mount in found]
+        resolvers = dict.fromkeys(mount.static.resolver_name for mount in found)
+        name = ", ".join(several) if several[1:] else found[0].static.root
+        return Facts(name, f"resolver {', '.join(resolvers)}")
+
+    def build(self) -> Any:
+        """Make the app."""
+        return self.create(self.mounts)
+
+
+@dataclass(frozen=True)
+class App:
+    """An ASGI app, loaded in each process that serves it.
+
+    Args:
+        name: ``module:app``, ``module:app.attribute`` or ``module:factory()``.
+    """
+
+    name: str
+
+    def examine(self, *, here: bool, direct: bool) -> Facts:
+        """Load the app, and find the static roots in front of it.
+
+        Args:
+            here: load it in this process, which will serve it. Otherwise a process of its own does
+                it: a supervisor must not run the threads and connections that an app may start.
+            direct: whether the direct entry answers for these roots.
+
+        Raises:
+            SettingsError: the app cannot be loaded.
+        """
+        if here:
+            return _examine(self.name, direct)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                return pool.submit(_examine, self.name, direct).result()
+            except BrokenProcessPool:
+                raise SettingsError(f"{self.name}: the process ended while it loaded") from None
+
+    def build(self) -> Any:
+        """Load the app; a second call in the same process returns the same object.
+
+        Raises:
+            SettingsError: it cannot be loaded.
+        """
+        return _load(self.name)
+
+
+Target = Folders | App
+
+
+def is_app(text: str) -> bool:
+    """Tell whether a target names an app; a directory of that name counts more."""
+    return _APP.fullmatch(text) is not None and not os.path.isdir(text)
+
+
+def hint_at_app(text: str) -> str:
+    """Return how to name the app that a user may mean by a target that is no directory, or ""."""
+    path, _, rest = text.partition(":")
+    module = path.removesuffix(".py").replace(os.sep, ".")
+    if os.path.isfile(module.replace(".", os.sep) + ".py"):
+        return f"; to serve an app say {module}:{rest or 'app'}"
+    return ""
+
+
+def _examine(name: str, direct: bool) -> Facts:
+    mounts = list(find_mounts(_load(name)))
+    prefixes = " and ".join(dict.fromkeys(printable(mount.prefix) or "/" for mount in mounts))
+    if not direct:
+        return Facts(name, "nothing directly: --no-direct")
+    if not mounts:
+        return Facts(name, "nothing directly: no static root is around the app")
+    return Facts(name, f"static files of {prefixes} directly")
+
+
+@lru_cache(maxsize=1)
+def _load(name: str) -> Any:
+    match = _APP.fullmatch(name)
+    assert match is not None, name  # noqa: S101 - `is_app` was asked
+    module_name, path, is_factory = match.groups()
+    found: Any = _import(name, module_name)
+    for attribute in path.split("."):
+        found = _attribute(name, found, attribute)
+    app = _call(name, found) if is_factory else found
+    problem = _problem_with(name, app)
+    if problem:
+        raise SettingsError(problem)
+    return app
+
+
+def _import(name: str, module: str) -> ModuleType:
+    """Import a module; the working directory comes first, as ``python -m`` does it."""
+    directory = os.getcwd()
+    if sys.path[:1] not in ([directory], [""]):
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            step = f"; start in the directory that has it, {printable(directory)} has not"
+            raise SettingsError(
+                f"{name}: there is no module {error.name}{hint_at_app(name) or step}"
+            ) from None
+        raise _failed(name, "the import", error) from None
+    except Exception as error:
+        raise _failed(name, "the import", error) from None
+
+
+def _attribute(name: str, owner: Any, attribute: str) -> Any:
+    try:
+        return getattr(owner, attribute)
+    except AttributeError:
+        place = (
+            "module " + owner.__name__ if isinstance(owner, ModuleType) else type(owner).__name__
+        )
+        file = getattr(owner, "__file__", None)
+        where = f" ({printable(file)})" if file else ""
+        close = difflib.get_close_matches(attribute, [n for n in dir(owner) if n[:1] != "_"], n=1)
+        step = f"did you mean {close[0]}?" if close else "name the variable that holds the app"
+        raise SettingsError(f"{name}: {place}{where} has no {attribute}; {step}") from None
+
+
+def _call(name: str, factory: Any) -> Any:
+    if not callable(factory):
+        raise SettingsError(f"{name}: {_kind(factory)} cannot be called; leave () out")
+    if not _takes(factory, 0):
+        raise SettingsError(f"{name}: it needs arguments; name a function without them")
+    try:
+        return factory()
+    except Exception as error:
+        raise _failed(name, "the call", error) from None
+
+
+def _failed(name: str, step: str, error: Exception) -> SettingsError:
+    """Print the traceback, from the user's own code on, and return the error that ends the start."""
+    frames = error.__traceback__
+    while frames is not None and _is_not_of_user(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    traceback.print_exception(error.with_traceback(frames))
+    reason = (str(error).splitlines() or [""])[0]
+    kind = type(error).__name__
+    return SettingsError(
+        f"{name}: {step} failed, see above: {kind}{': ' if reason else ''}{printable(reason)}"
+    )
+
+
+def _is_not_of_user(file: str) -> bool:
+    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
+
+
+def _problem_with(name: str, app: Any) -> str:
+    """Return why an object is no ASGI app, and the next step; "" if it is one."""
+    if inspect.iscoroutine(app):
+        app.close()
+        return f"{name}: it is an async function; name a plain function that returns the app"
+    if not callable(app):
+        return f"{name}: {_kind(app)} is no ASGI app; name the app itself"
+    if isinstance(app, type) or (_takes(app, 0) and not _takes(app, 3)):
+        return f"{name}: {_kind(app)} is no ASGI app; if it makes the app, say {name}()"
+    if _takes(app, 3) or _is_async(app):
+        return ""
+    if _takes(app, 2):
+        return (
+            f"{name}: it is a WSGI app, and this is an ASGI server; wrap it: "
+            "app = hypercorn.middleware.AsyncioWSGIMiddleware(app)"
+        )
+    return f"{name}: {_kind(app)} is no ASGI app: it does not take scope, receive and send"
+
+
+def _kind(found: Any) -> str:
+    if isinstance(found, ModuleType):
+        return "a module"
+    if isinstance(found, type):
+        return "a class"
+    return "a function" if inspect.isroutine(found) else f"an object of type {type(found).__name__}"
+
+
+def _is_async(app: Any) -> bool:
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
+        getattr(app, "__call__", None)  # noqa: B004 - the method itself is meant
+    )
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Tell whether a callable takes so many positional arguments; True if nobody knows."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
