@@ -94,9 +94,10 @@ def test_deciding_lines_picked(benchmark: Benchmark) -> None:
 
 
 def test_head_read(benchmark: Benchmark) -> None:
-    match = match_head(request_bytes(80, TARGET.decode(), BROWSER_FIELDS))
+    head = request_bytes(80, TARGET.decode(), BROWSER_FIELDS)
+    match = match_head(head)
     assert match is not None
-    assert benchmark(read_head, match) is not None
+    assert benchmark(read_head, match, deciding_lines(head)) is not None
 
 
 def test_admit(benchmark: Benchmark, files: StaticFiles) -> None:

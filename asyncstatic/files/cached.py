@@ -8,7 +8,6 @@ from asyncstatic.files.cache import Cache, CacheEntry
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
-_ANY = (("*",),)  # stands for all codings; a client's list never equals it
 _FACTS_BYTES = 1536  # a representation's facts and stamps (measured, rounded up)
 
 
@@ -66,15 +65,14 @@ class CachedSource:
 
     def _find(self, lookup: Lookup) -> CacheEntry | None:
         get, owner = self.cache.get, self.owner
-        return get((owner, lookup)) or get((owner, lookup._replace(codings=_ANY)))
+        return get((owner, lookup[:2])) or get((owner, lookup))
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.dependencies:
             return found
-        if not found.representation.negotiable:
-            lookup = lookup._replace(codings=_ANY)
+        key = lookup if found.representation.negotiable else lookup[:2]  # for all codings
         size = len(found.content or b"") + _FACTS_BYTES
-        entry = self.cache.put((self.owner, lookup), found.shared(), size, found.dependencies)
+        entry = self.cache.put((self.owner, key), found.shared(), size, found.dependencies)
         if entry is None:
             return found
         entry.value.entry = found.entry = entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
@@ -21,7 +22,7 @@ class FileStamp(NamedTuple):
     identity: Identity
 
 
-def are_unchanged(dependencies: tuple[FileStamp, ...]) -> bool:
+def are_unchanged(dependencies: Sequence[FileStamp]) -> bool:
     """Check each path by stat(2): by name, as the next lookup would."""
     stat = kernel.stat
     for path, identity in dependencies:

@@ -129,12 +129,12 @@ class Directory:
             return Absence.MISSING
         try:
             found = self._find_present(lookup, nowait)
+            if found is Absence.MISSING:
+                self._names.learn_missing(lookup.segments, nowait=nowait)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
             return absence_of(error)
-        if found is Absence.MISSING and not nowait:
-            self._names.learn_missing(lookup.segments)
         return found
 
     def _find_present(self, lookup: Lookup, nowait: bool) -> Found:

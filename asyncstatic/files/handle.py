@@ -301,7 +301,7 @@ def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity
         content = read_fully(fd, 0, identity.size, nowait=nowait)
         before, identity = identity, identity_of(kernel.fstat(fd))
         if before == identity and len(content) == identity.size:
-            return identity, content
+            return before, content
         if attempt < _ATTEMPTS - 1:
             earlier, earlier_identity = content, before
     only_grew = len(earlier) == earlier_identity.size > 0 and content.startswith(earlier)

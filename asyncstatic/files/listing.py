@@ -16,7 +16,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
-from asyncstatic.files.dependency import DirectoryStamps
+from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchanged
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import Segments, fault, release
@@ -32,14 +32,14 @@ class Listing(NamedTuple):
     """The names in one directory.
 
     Attributes:
-        identity: of the directory when it was read.
+        stamp: of the directory when it was read.
         names: None when the directory is too large: then every name has to be looked up.
         complete: whether a name that is not in `names` cannot be opened; False where the file
             system ignores case.
         read_at: when it was read, in seconds (`time.monotonic`).
     """
 
-    identity: Identity
+    stamp: FileStamp
     names: frozenset[str] | None
     complete: bool
     read_at: float
@@ -67,35 +67,42 @@ class DirectoryNames:
     def tell_missing(self, segments: Segments) -> bool:
         """Prove by the directories on the way that a name and its sidecars are missing.
 
-        Each directory is proven unchanged by stat(2); no other system call is made.
+        Each directory is proven unchanged by stat(2); no other system call is made, and none for a
+        name that is there.
         """
         if self._stamps is None:
             return False
+        way = []
         for depth, name in enumerate(segments):
-            directory = segments[:depth]
-            listing = self._listings.get(directory)
+            listing = self._listings.get(segments[:depth])
             if listing is None or listing.names is None or not listing.complete:
                 return False
-            try:
-                if self._stamps.of(directory).identity != listing.identity:
-                    return False
-            except OSError:
-                return False
+            way.append(listing.stamp)
             if name not in listing.names:
                 is_last = depth == len(segments) - 1
-                return not (is_last and _has_sidecar(name, listing.names))
+                return not (is_last and _has_sidecar(name, listing.names)) and are_unchanged(way)
         return False
 
-    def learn_missing(self, segments: Segments) -> None:
-        """Read the directories on the way to a missing name, for `tell_missing`; may block."""
+    def learn_missing(self, segments: Segments, *, nowait: bool) -> None:
+        """Read the directories on the way to a missing name, for `tell_missing`.
+
+        Raises:
+            BlockingIOError: with `nowait`, a directory has to be read.
+        """
         if self._stamps is None:
             return
-        with suppress(OSError):
+        try:
             for depth, name in enumerate(segments):
                 directory = segments[:depth]
-                names = self.of(directory, self._stamps.of(directory).identity, nowait=False)
+                identity = self._stamps.of(directory).identity
+                if nowait and identity.racy(time.time_ns()):  # nothing would be held
+                    return
+                names = self.of(directory, identity, nowait=nowait)
                 if names is None or name not in names:
                     return
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
 
     def of(self, directory: Segments, identity: Identity, *, nowait: bool) -> frozenset[str] | None:
         """Return the names in a directory; None when every name has to be looked up.
@@ -109,7 +116,7 @@ class DirectoryNames:
             OSError: the directory cannot be read.
         """
         listing = self._listings.get(directory)
-        if listing is not None and listing.identity == identity:
+        if listing is not None and listing.stamp.identity == identity:
             return listing.names
         if listing is not None and time.monotonic() - listing.read_at < _READ_AGAIN_AFTER:
             return None
@@ -124,19 +131,23 @@ class DirectoryNames:
 
     def _read(self, directory: Segments, identity: Identity) -> Listing | None:
         """Read a directory; None when its identity has changed meanwhile."""
-        fd = self._resolver.open(directory)
+        stamp = FileStamp(self._stamps.path_of(directory) if self._stamps else "", identity)
         try:
-            if identity_of(kernel.fstat(fd)) != identity:
-                return None
-            with kernel.scandir_fd(fd) as entries:
-                names = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
-            complete = not _ignores_case(fd, names)
-        finally:
-            release(fd)
+            fd = self._resolver.open(directory)
+            try:
+                if identity_of(kernel.fstat(fd)) != identity:
+                    return None
+                with kernel.scandir_fd(fd) as entries:
+                    names = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
+                complete = not _ignores_case(fd, names)
+            finally:
+                release(fd)
+        except (PermissionError, NotADirectoryError):  # it may be searched only, or is a file
+            return Listing(stamp, None, complete=False, read_at=time.monotonic())
         now = time.monotonic()
         if len(names) > _LARGEST:
-            return Listing(identity, None, complete=False, read_at=now)
-        return Listing(identity, names, complete, now)
+            return Listing(stamp, None, complete=False, read_at=now)
+        return Listing(stamp, names, complete, now)
 
     def _hold(self, directory: Segments, listing: Listing) -> None:
         """Hold a listing; drop the oldest ones when there are too many names."""

@@ -36,7 +36,7 @@ def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
 
 def response_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
     """Return `access_fields` with their Vary, for answers without a representation."""
-    return (*_vary_field(vary(origins)), *access_fields(fields, origins))
+    return (*_vary_field(vary(origins)), *access_fields(fields, origins)) if origins else ()
 
 
 def is_preflight(method: str, fields: Fields) -> bool:

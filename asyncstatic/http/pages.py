@@ -60,8 +60,8 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         accept: the Accept field.
         fields: further fields of the response.
     """
-    make = _make_page if sum(len(value) for _, value in fields) > _CACHED_BYTES else _page
-    return make(status, prefers_html(accept), fields)
+    is_long = fields and sum(len(value) for _, value in fields) > _CACHED_BYTES
+    return (_make_page if is_long else _page)(status, prefers_html(accept), fields)
 
 
 @lru_cache(maxsize=256)

@@ -236,6 +236,36 @@ def test_a_missing_name_costs_one_stat_for_each_directory_on_the_way(
     assert looks == ["root", "dir", "deep"]
 
 
+def test_a_name_that_the_kernel_knows_to_be_missing_is_proven_as_well(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may have asked for it before, so that no thread has to ask."""
+    settings = Settings.of(top / "root")
+    directory = Directory(settings, partial(is_public, settings=settings))
+    assert not (top / "one/new/late.txt").exists()
+    assert find(directory, *NEW_DIR) is Absence.MISSING
+    monkeypatch.setattr(kernel, "openat2", None)  # whoever opened something would fail
+    monkeypatch.setattr(kernel, "openat", None)
+    assert find(directory, "later.txt") is Absence.MISSING
+    directory.close()
+
+
+def test_a_directory_that_may_not_be_listed_is_asked_name_by_name(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[int] = []
+
+    def refused(fd: int) -> None:
+        listings.append(fd)
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(kernel, "scandir_fd", refused)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert isinstance(find(directory, "a.txt"), Opened)
+    assert find(directory, *LATE) is Absence.MISSING
+    assert len(listings) == 1
+
+
 def test_names_take_bounded_memory(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of the directory that was read first are dropped first."""
     monkeypatch.setattr(listing, "_MOST", 100)

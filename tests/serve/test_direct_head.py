@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asyncstatic.http.model import Fields
 from asyncstatic.serve.direct.head import (
     DECIDING,
+    Head,
     deciding_lines,
     match_head,
     may_become_head,
@@ -37,6 +38,10 @@ def matched(data: bytes) -> re.Match[bytes]:
 def lines_of(data: bytes) -> list[bytes]:
     match = matched(data)
     return deciding_lines(data, match.end(2), match.end())
+
+
+def read_from(data: bytes, server_names: Collection[bytes] = ()) -> Head | None:
+    return read_head(matched(data), lines_of(data), server_names)
 
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (str.lower, str.title, str.upper, str.swapcase)
@@ -131,7 +136,7 @@ def test_a_head_with_more_than_one_reading_does_not_match(data: bytes) -> None:
 def test_a_plain_head_that_the_full_server_must_answer_is_not_read(
     lines: tuple[bytes, ...],
 ) -> None:
-    assert read_head(matched(head(*lines, b"A: b"))) is None
+    assert read_from(head(*lines, b"A: b")) is None
 
 
 @pytest.mark.parametrize(
@@ -148,14 +153,14 @@ def test_a_plain_head_that_the_full_server_must_answer_is_not_read(
 def test_connection_decides_whether_the_connection_goes_on(
     lines: tuple[bytes, ...], keep_alive: bool
 ) -> None:
-    read = read_head(matched(head(HOST, *lines)))
+    read = read_from(head(HOST, *lines))
     assert read is not None
     assert read.keep_alive is keep_alive
 
 
 def test_hosts_that_are_not_served_are_left_to_the_full_server() -> None:
-    assert read_head(matched(head(HOST)), {b"example.org"}) is not None
-    assert read_head(matched(head(HOST)), {b"example.com"}) is None
+    assert read_from(head(HOST), {b"example.org"}) is not None
+    assert read_from(head(HOST), {b"example.com"}) is None
 
 
 def test_the_log_gets_all_fields() -> None:

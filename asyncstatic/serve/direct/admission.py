@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_bytes
+from typing import NamedTuple
 
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.memfd import MemoryFile
@@ -24,7 +25,7 @@ from asyncstatic.http.entity_tag import EntityTag, EntityTags
 from asyncstatic.http.model import ByteRange, Request, ResponsePlan
 from asyncstatic.http.respond import is_lasting
 from asyncstatic.serve.asgi import Answer
-from asyncstatic.serve.direct.head import Head, deciding_lines, read_head
+from asyncstatic.serve.direct.head import Head, read_head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
@@ -72,18 +73,19 @@ class PreparedAnswer:
             self.memory_file = None
 
 
-@dataclass(slots=True, frozen=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that a static root answers.
 
     Attributes:
         request: the request, relative to the mount.
         head: its head.
+        lines: its deciding lines.
         mount: the root that answers.
     """
 
     request: Request
     head: Head
+    lines: list[bytes]
     mount: Mount
 
 
@@ -110,9 +112,8 @@ class Admission:
 
     # -- prepared answers ------------------------------------------------------------------
 
-    def prepared(self, head: re.Match[bytes]) -> PreparedAnswer | None:
+    def prepared(self, head: re.Match[bytes], lines: list[bytes]) -> PreparedAnswer | None:
         """Return the prepared answer to a request, proven fresh; None if there is none."""
-        lines = deciding_lines(head.string, head.end(2), head.end())
         entry = self._find((self._owner, head[1], head[2], *lines))
         if entry is None:
             return self._prepared_for_condition(head, lines)
@@ -147,8 +148,7 @@ class Admission:
         opened, request = answer.opened, admitted.request
         if opened is None or opened.entry is None or not admitted.head.keep_alive:
             return
-        lines = deciding_lines(match.string, match.end(2), match.end())
-        value, others = _split_condition(lines)
+        value, others = _split_condition(admitted.lines)
         key = (self._owner, match[1], match[2], *others)
         if any(line[:3].lower() == b"if-" for line in others) or sum(map(len, key)) > _LONGEST_KEY:
             return
@@ -198,9 +198,9 @@ class Admission:
 
     # -- the long way ----------------------------------------------------------------------
 
-    def admit(self, match: re.Match[bytes]) -> Admitted | None:
+    def admit(self, match: re.Match[bytes], lines: list[bytes]) -> Admitted | None:
         """Read a head, and find its root; None when the full server must have the request."""
-        head = read_head(match, self._server_names)
+        head = read_head(match, lines, self._server_names)
         if head is None:
             return None
         sent = Request(head.method, head.path, head.query, head.fields)
@@ -211,7 +211,7 @@ class Admission:
                 continue
             if not request.target or mount.static.needs_scope:
                 return None  # also the mount point without its slash
-            return Admitted(request, head, mount)
+            return Admitted(request, head, lines, mount)
         return None
 
 
@@ -220,18 +220,18 @@ def _split_condition(lines: list[bytes]) -> tuple[bytes | None, list[bytes]]:
 
     If-Modified-Since is dropped beside it (§13.1.3). A repeated field has no value.
     """
-    others, values, dates = [], [], []
+    others = [line for line in lines if line[2] != _HYPHEN]  # no "If-"
+    if len(others) == len(lines):
+        return None, lines
+    values = []
     for line in lines:
-        if line[2] != _HYPHEN:  # no "If-"
-            others.append(line)
+        if line[2] != _HYPHEN:
             continue
         name, _, value = line.partition(b":")
         name = name.lower()
         if name == b"if-none-match":
             values.append(value.strip())
-        elif name == b"if-modified-since":
-            dates.append(line)
-        else:
+        elif name != b"if-modified-since":
             others.append(line)
     return (values[0], others) if len(values) == 1 else (None, lines)
 

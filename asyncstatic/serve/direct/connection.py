@@ -27,7 +27,12 @@ from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import BUSY, DirectEntry
-from asyncstatic.serve.direct.head import match_head, may_become_head, without_empty_lines
+from asyncstatic.serve.direct.head import (
+    deciding_lines,
+    match_head,
+    may_become_head,
+    without_empty_lines,
+)
 from asyncstatic.serve.direct.observation import Observation
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
@@ -263,11 +268,12 @@ class DirectProtocol(asyncio.Protocol):
             self._observation.begin(head)
         admission = entry.admission
         assert admission is not None  # noqa: S101 - else the connection was handed over
-        prepared = admission.prepared(head)
+        lines = deciding_lines(head.string, head.end(2), head.end())
+        prepared = admission.prepared(head, lines)
         if prepared is not None and self._requests + 1 < entry.keep_alive_requests:
             self._send_prepared(prepared)
             return True
-        admitted = admission.admit(head)
+        admitted = admission.admit(head, lines)
         if admitted is None:
             return False
         answer = admitted.mount.static.begin(admitted.request)

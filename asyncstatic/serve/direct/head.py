@@ -45,10 +45,8 @@ _DECIDING_LINES = re.compile(
     rb"\n((?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept-e|origin|want)[^\n]*)"
 )
 deciding_lines = _DECIDING_LINES.findall
-# Those, and Accept: all that is read of a request which has no prepared answer.
-_READ_LINES = re.compile(
-    rb"\n((?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept[-:]|origin|want)[^\n]*)"
-)
+# Besides those, all that is read of a request which has no prepared answer.
+_ACCEPT_LINES = re.compile(rb"\n((?i:accept):[^\n]*)")
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
@@ -74,14 +72,17 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
-def read_head(match: re.Match[bytes], server_names: Collection[bytes] = ()) -> Head | None:
+def read_head(
+    match: re.Match[bytes], deciding: list[bytes], server_names: Collection[bytes] = ()
+) -> Head | None:
     """Read the fields of a head; None when the full server must answer the request.
 
     Args:
         match: of `match_head`.
+        deciding: its `deciding_lines`.
         server_names: the hosts that are served; empty for all.
     """
-    lines = tuple(_READ_LINES.findall(match.string, match.end(2), match.end()))
+    lines = (*deciding, *_ACCEPT_LINES.findall(match.string, match.end(2), match.end()))
     known = sum(map(len, lines)) <= _LONGEST_KNOWN
     read = _read_known_lines(lines) if known else _read_lines(lines)
     if read is None:

@@ -11,12 +11,13 @@ from asyncstatic.http.status import PHRASES
 _STATUS_LINES = {
     status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()
 }
+_FIELD = b"%b: %b\r\n"
 
 
 def head_of(plan: ResponsePlan) -> bytes:
     """Serialize status line and fields, without the end that `HeadEnd` gives."""
     line = _STATUS_LINES.get(plan.status) or b"HTTP/1.1 %d \r\n" % plan.status
-    return line + b"".join(b"%b: %b\r\n" % field for field in plan.fields)
+    return line + b"".join(map(_FIELD.__mod__, plan.fields))
 
 
 class HeadEnd:
@@ -35,6 +36,5 @@ class HeadEnd:
         now = int(time.time())
         if now != self._second:
             self._second = now
-            lines = [b"%b: %b\r\n" % field for field in self._fields()]
-            self._end = b"".join((*lines, b"\r\n"))
+            self._end = b"".join((*map(_FIELD.__mod__, self._fields()), b"\r\n"))
         return self._end
