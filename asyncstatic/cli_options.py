@@ -105,14 +105,14 @@ _WORKERS = (
             help="Worker processes."),
     _option("--max-requests", type=_POSITIVE,
             help="Requests after which a worker is replaced."),
-    _option("--graceful-timeout", type=_SECONDS, default=3.0, show_default=True,
-            help="Seconds to finish at a shutdown."),
+    _option("--graceful-timeout", type=_SECONDS, default=30.0, show_default=True,
+            help="Seconds for downloads to finish at a shutdown."),
 )  # fmt: skip
 
 _CONNECTIONS = (
     _option("--limit-concurrency", type=_POSITIVE,
             help="Connections per worker; more are answered 503."),
-    _option("--keep-alive", type=_SECONDS, default=5.0, show_default=True,
+    _option("--keep-alive", type=_SECONDS, default=75.0, show_default=True,
             help="Seconds that an idle connection is kept."),
     _option("--direct/--no-direct", default=True, show_default=True,
             help="The direct entry in front of Hypercorn."),

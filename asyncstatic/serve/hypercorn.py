@@ -20,6 +20,9 @@ from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quie
 from asyncstatic.serve.protocols import Server, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 
+# Seconds for an app to end by itself after its client was cut off at the graceful timeout.
+_LAST_SECONDS = 1.0
+
 
 class Hypercorn:
     """The full server of `asyncstatic serve`, for one worker.
@@ -130,11 +133,13 @@ class Hypercorn:
     async def stop(self) -> None:
         """Let requests finish for the graceful timeout, then cut them off."""
         timeout = self._config.graceful_timeout
+        end = self._loop.time() + timeout
         await self._context.terminated.set()
         self.entry.close()
         await self.entry.registry.closed(timeout)
         if self._tasks:  # apps that run on without their client
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+            left = max(end - self._loop.time(), _LAST_SECONDS)
+            _, late = await asyncio.wait(self._tasks, timeout=left)
             for task in late:
                 task.cancel()
 

@@ -12,6 +12,7 @@ frame.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from h2.connection import ConnectionState
 from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Closed
+from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
@@ -31,6 +32,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
+from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 
 # Hypercorn starts the app's task where it creates the stream, and a task copies its context.
@@ -62,6 +64,17 @@ class Server(TCPServer):
     def protocol(self, made: ProtocolWrapper) -> None:
         alpn = "h2" if isinstance(made.protocol, H2Protocol) else None
         self._protocol = _Protocols(*_arguments(made), alpn)
+        self._protocol.on_begun_head = self._begin_head
+
+    async def _begin_head(self) -> None:
+        """Replace the deadline of an idle connection by that of the request head that has begun."""
+        await self.idle_task.restart(self._task_group, self._end_late_head)
+
+    async def _end_late_head(self) -> None:
+        seconds = min(HEAD_SECONDS, self.config.keep_alive_timeout)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.context.terminated.wait(), seconds)
+        await asyncio.shield(self._initiate_server_close())
 
     async def _read_data(self) -> None:
         """Read until the client ends, and then wait for no further request.
@@ -88,10 +101,23 @@ class Server(TCPServer):
 
 
 class _Protocols(ProtocolWrapper):
-    """Replaces every protocol that Hypercorn chooses by ours, whenever it chooses."""
+    """Replaces every protocol that Hypercorn chooses by ours, whenever it chooses.
+
+    Attributes:
+        on_begun_head: called when the first part of a request head is there, and not all of it.
+    """
+
+    on_begun_head: Callable[[], Awaitable[None]]
+    _has_begun = False
+
+    async def handle(self, event: ConnectionEvent) -> None:
+        await super().handle(event)
+        had_begun, self._has_begun = self._has_begun, self.protocol.has_begun_head()
+        if self._has_begun and not had_begun and isinstance(event, RawData):
+            await self.on_begun_head()
 
     @property
-    def protocol(self) -> H11Protocol | H2Protocol:
+    def protocol(self) -> _Http1 | _Http2:
         return self._protocol
 
     @protocol.setter
@@ -140,6 +166,11 @@ class _Http1(H11Protocol):
             if unread is not None or STREAM_ID in self._requests:
                 self._requests.refuse(first_line(unread or b""), status_code, STREAM_ID)
         await super()._send_error_response(status_code)
+
+    def has_begun_head(self) -> bool:
+        """Tell whether a part of the next request head is there."""
+        is_idle = self.connection.their_state is h11.IDLE
+        return is_idle and bool(self.connection.trailing_data[0].strip(b"\r\n"))
 
     async def _close_stream(self) -> None:
         if self._requests is not None:
@@ -226,6 +257,12 @@ class _Http2(H2Protocol):
         self._log_refusal(request, 400)
         with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
             self.connection.send_headers(request.stream_id, fields, end_stream=True)
+
+    def has_begun_head(self) -> bool:
+        """Tell whether no stream is open and a frame, or a block of header fields, is incomplete."""
+        frames: Any = self.connection.incoming_buffer
+        rest = getattr(frames, "_data", b"") or getattr(frames, "data", b"")  # before h2 4.2
+        return self.idle and bool(rest or frames._headers_buffer)  # noqa: SLF001 - no public way
 
     async def _priority_updated(self, event: PriorityUpdated) -> None:
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""

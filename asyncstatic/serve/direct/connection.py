@@ -1,15 +1,14 @@
 """One connection of the direct entry: plain HTTP/1.1 GET and HEAD of static roots.
 
 As long as its requests are such as `head` accepts and a mounted root answers them, they are
-answered here: small responses by one write, large ones by a `Transfer`. At the first request that
-is anything else the connection is handed over, one way, with the bytes received so far, to the
-full server, which goes on on the same transport as if it had been there from the beginning.
+answered here: small responses by one write, large ones by a `Transfer`. At any other request the
+connection is handed over for good, with the bytes received so far: the full server goes on on the
+same transport as if it had been there from the beginning.
 
 Requests are answered strictly in order. While one is being answered - it waits for the disk, or its
 content waits for the client - later bytes are only gathered, up to a bound.
 
-A connection ends in one way: by `_leave`, when it is lost, handed over or refused. Until then it
-always has a `Deadline`, except while it waits for the disk, which has its own.
+A connection ends by `_leave`: lost, handed over or refused. Until then it has a `Deadline`.
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ class DirectProtocol(asyncio.Protocol):
         if self._requests != self._counted:
             self._counted = self._requests
             if self._answering is None:
-                self.deadline.rest()
+                self.deadline.rest(head_begun=bool(self._buffer))
         answers = self._answering is not None or waiting(self.transport) > 0
         if not self.deadline.has_passed(now, self.transport, answers=answers):
             return
@@ -251,6 +250,7 @@ class DirectProtocol(asyncio.Protocol):
             limit = self._entry.terms.head_bytes
             if head is None or head.end() - start > limit:
                 self._buffer = without_empty_lines(data[start:])
+                self.deadline.begin_head()
                 if not may_become_head(self._buffer, limit):
                     self._hand_over()
                 return

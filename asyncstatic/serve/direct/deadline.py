@@ -1,4 +1,4 @@
-"""The deadline of a connection: the next head must be complete, or content must have moved."""
+"""The deadline of a connection: for its next head, for the end of that head, for its content."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from math import inf
 
 from asyncstatic.serve.tcp import taken
 
+#: The most seconds from the first byte of a request head to its end, however long a connection may
+#: be idle: an incomplete head holds memory (slow loris).
+HEAD_SECONDS = 5.0
 _LINGER_SECONDS = 1.0  # for a refused client to read why
 
 
@@ -15,24 +18,31 @@ class Deadline:
 
     Args:
         loop: the event loop; its clock counts.
-        idle_seconds: seconds that a client may take for its next request head.
+        idle_seconds: seconds that a client may take to begin its next request head; also the most
+            that it may take to complete one, if that is less than `HEAD_SECONDS`.
         stalled_seconds: seconds that it may take no content.
     """
 
-    __slots__ = ("_at", "_idle_seconds", "_loop", "_stalled_seconds", "_taken")
+    __slots__ = ("_at", "_head_seconds", "_idle_seconds", "_loop", "_stalled_seconds", "_taken")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, idle_seconds: float, stalled_seconds: float
     ) -> None:
         self._loop = loop
         self._idle_seconds = idle_seconds
+        self._head_seconds = min(idle_seconds, HEAD_SECONDS)
         self._stalled_seconds = stalled_seconds
         self._at = inf
         self._taken = (0, 0)
 
-    def rest(self) -> None:
-        """Give the client `idle_seconds` for its next request head."""
-        self._at = self._loop.time() + self._idle_seconds
+    def rest(self, *, head_begun: bool = False) -> None:
+        """Give the client `idle_seconds` to begin its next request head, less to complete one."""
+        seconds = self._head_seconds if head_begun else self._idle_seconds
+        self._at = self._loop.time() + seconds
+
+    def begin_head(self) -> None:
+        """A part of a request head is there. Only the first part sets a deadline, no later one."""
+        self._at = min(self._at, self._loop.time() + self._head_seconds)
 
     def progress(self) -> None:
         """Content has moved: give the client another while."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 SWEEP_SECONDS = 0.5
+_LAST_SECONDS = 3.0  # for tasks to end after their connections were aborted
 
 
 class Connection(Protocol):
@@ -76,7 +77,7 @@ class Registry:
         for connection in (*self.connections, *self._lingering):
             connection.abort()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+            await asyncio.wait(self._tasks, timeout=min(seconds, _LAST_SECONDS))
         if self._sweeping is not None:
             self._sweeping.cancel()
 

@@ -40,7 +40,7 @@ class Terms:
 
     Attributes:
         head_bytes: the largest request head.
-        keep_alive_timeout: seconds that a connection may take for its next request head.
+        keep_alive_timeout: seconds that a connection may be idle.
         keep_alive_requests: requests of one connection.
         server_names: the hosts that are served; empty for all.
         root_path: the path below which the app is mounted (ASGI).

@@ -29,8 +29,8 @@ class Options:
     log_format: str = "combined"
     certfile: str | None = None
     keyfile: str | None = None
-    keep_alive: float = 5.0
-    graceful_timeout: float = 3.0
+    keep_alive: float = 75.0
+    graceful_timeout: float = 30.0
     max_requests: int | None = None
     sandbox: bool = False
     reload: bool = False
