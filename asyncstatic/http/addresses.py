@@ -1,0 +1,94 @@
+"""IP addresses in their one canonical spelling, and the networks whose proxies are believed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
+
+#: An address and a port, as in ASGI; None for a Unix socket, which has neither.
+Address: TypeAlias = tuple[str, int]
+
+UNIX = "unix"
+EVERYBODY = "*"
+
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+# No zone ("%eth0"): it has a meaning on one machine only, and `ipaddress` takes any text for one.
+_IP = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+
+
+def canonical_ip(text: str) -> str | None:
+    """Return an IPv4 or IPv6 address as RFC 5952 spells it; None if it is none.
+
+    An IPv4-mapped address (``::ffff:192.0.2.1``) is that IPv4 address.
+    """
+    if not _IP.fullmatch(text):
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+class Networks:
+    """Networks of trusted proxies.
+
+    Args:
+        names: each a network (``10.0.0.0/8``, ``fd00::/8``), an address, ``unix`` for every peer on
+            a Unix socket, or ``*`` for everybody.
+
+    Raises:
+        ValueError: a name is none of these; the message says what is needed.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        listed = list(names)
+        self._everybody = EVERYBODY in listed
+        self._unix = UNIX in listed
+        self._networks = [network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]
+        # The peers are few, and each request of a peer asks again.
+        self._trusts = lru_cache(maxsize=1024)(self._contain)
+
+    def trust(self, peer: Address | None) -> bool:
+        """Tell whether a peer is within a network; None is a peer on a Unix socket."""
+        if peer is None:
+            return self._unix or self._everybody
+        return self._trusts(peer[0])
+
+    def _contain(self, text: str) -> bool:
+        known = canonical_ip(text.partition("%")[0])  # fe80::1%eth0, from getpeername(2)
+        if known is None:
+            return False
+        address = ipaddress.ip_address(known)
+        return self._everybody or any(address in network for network in self._networks)
+
+
+def network_of(name: str) -> _Network:
+    """Read a network or an address.
+
+    Raises:
+        ValueError: it is none; the message says what is needed.
+    """
+    if "%" not in name:
+        try:
+            network = ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            pass
+        else:
+            if "/" in name and network.network_address != ipaddress.ip_address(name.split("/")[0]):
+                raise ValueError(f"{name} names an address in a network: say {network}")
+            return _without_mapping(network)
+    raise ValueError(
+        f"{name!r} is no network: say one such as 10.0.0.0/8 or fd00::/8, an address, unix or *"
+    )
+
+
+def _without_mapping(network: _Network) -> _Network:
+    """Return the IPv4 network that an IPv4-mapped one is (``::ffff:10.0.0.0/104``)."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - 96))
