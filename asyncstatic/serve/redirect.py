@@ -13,6 +13,8 @@ from asyncstatic.serve.scope import Receive, Scope, Send
 # A host name or an IP address, with or without a port (RFC 3986 §3.2.2). Stricter than the grammar
 # of Host: nothing in it can end the authority of a URL or be taken for a user name.
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+# The authority of an absolute-form target counts more than Host (RFC 9112 §3.2.2).
+_AUTHORITY = re.compile(rb"https?://([^/?]*)", re.I)
 # The token of an http-01 challenge is base64url (RFC 8555 §8.3).
 _CHALLENGE = re.compile(r"/\.well-known/acme-challenge/[A-Za-z0-9_-]+")
 
@@ -48,7 +50,8 @@ class RedirectToHTTPS:
     def _location(self, scope: Scope) -> bytes | None:
         """Return the URL; None if the request does not say which."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        absolute = _AUTHORITY.match(scope["raw_path"])
+        host = _HOST.fullmatch(absolute[1] if absolute else hosts[0]) if len(hosts) == 1 else None
         target = origin_form(scope["raw_path"])
         if host is None or target is None or not is_target_text(target):
             return None

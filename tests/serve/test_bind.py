@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import signal
@@ -10,12 +11,14 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from asyncstatic.serve.process.addresses import addresses
 from asyncstatic.serve.process.bind import checked_bind, listening
 from asyncstatic.settings import SettingsError
 from tests.support.programs import require
@@ -90,6 +93,65 @@ def test_every_mistake_is_one_line_that_says_the_form(text: str, says: str) -> N
     assert "\n" not in message
 
 
+# -- which address ---------------------------------------------------------------------------
+
+_SYSTEMD = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}
+_DEFAULT = (("127.0.0.1:8000",), ())
+
+
+@pytest.mark.parametrize(
+    ("bind", "tls_bind", "variables", "expected"),
+    [
+        pytest.param([], [], {}, _DEFAULT, id="nothing"),
+        pytest.param(["80", ":81"], [], {}, (("127.0.0.1:80", "0.0.0.0:81"), ()), id="options"),
+        pytest.param([], ["443"], {}, ((), ("127.0.0.1:443",)), id="TLS alone"),
+        pytest.param(
+            ["80"], ["443"], {}, (("127.0.0.1:80",), ("127.0.0.1:443",)), id="both options"
+        ),
+        pytest.param([], [], {"PORT": "5000"}, (("0.0.0.0:5000",), ()), id="PORT"),
+        pytest.param([], [], {"PORT": ""}, _DEFAULT, id="empty PORT"),
+        pytest.param([], [], {"PORT": "tcp://10.0.0.1:80"}, _DEFAULT, id="PORT of Kubernetes"),
+        pytest.param(["80"], [], {"PORT": "x"}, (("127.0.0.1:80",), ()), id="option before PORT"),
+        pytest.param([], ["443"], {"PORT": "5000"}, ((), ("127.0.0.1:443",)), id="TLS, PORT"),
+        pytest.param([], [], _SYSTEMD, (("fd://3", "fd://4"), ()), id="systemd"),
+        pytest.param(
+            [], [], _SYSTEMD | {"PORT": "5000"}, (("fd://3", "fd://4"), ()), id="systemd, PORT"
+        ),
+        pytest.param(
+            [],
+            [],
+            _SYSTEMD | {"LISTEN_FDNAMES": "https:web.socket"},
+            (("fd://4",), ("fd://3",)),
+            id="named by systemd",
+        ),
+        pytest.param(["80"], [], _SYSTEMD, (("127.0.0.1:80",), ()), id="option before systemd"),
+        pytest.param([], [], _SYSTEMD | {"LISTEN_FDS": "0"}, _DEFAULT, id="no socket"),
+        pytest.param([], [], _SYSTEMD | {"LISTEN_PID": "1"}, _DEFAULT, id="of another process"),
+        pytest.param([], [], {"LISTEN_FDS": "1"}, _DEFAULT, id="of no process"),
+    ],
+)
+def test_the_first_of_options_systemd_and_port_counts(
+    bind: list[str], tls_bind: list[str], variables: dict[str, str], expected: object
+) -> None:
+    environ = {"HOME": "/", **variables}
+    assert addresses(bind, tls_bind, environ) == expected
+    if environ.get("LISTEN_PID") != "1" and "LISTEN_PID" in variables:
+        assert not [name for name in environ if name.startswith("LISTEN_")], "not for children"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"PORT": "http"}, "PORT=http: the number of a port is needed, such as 8000; or name an"),
+        ({"PORT": "70000"}, "PORT=70000: the number of a port is needed"),
+        (_SYSTEMD | {"LISTEN_FDS": "x"}, "LISTEN_FDS=x: a number of sockets is needed"),
+    ],
+)
+def test_a_wrong_variable_of_the_platform_is_named(variables: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{says}"):
+        addresses([], [], dict(variables))
+
+
 # -- what is announced -----------------------------------------------------------------------
 
 
@@ -101,12 +163,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, fds: tuple[int, ...] = ()) -> Iterator[str]:
+def serving(
+    folder: Path,
+    *arguments: str,
+    fds: tuple[int, ...] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
     """Run `asyncstatic serve site`; give the line that it announces itself with."""
     process = subprocess.Popen(
         [*_SERVE, *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment(**variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -199,6 +266,74 @@ def test_several_addresses_are_all_announced(folder: Path) -> None:
             assert fetch(where) == b"home"
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
+    """Names and their addresses, as this process finds them."""
+    known: dict[str, list[str]] = {}
+
+    def find(host: str, port: int, **_: object) -> list[object]:
+        families = {True: socket.AF_INET6, False: socket.AF_INET}
+        return [
+            (families[":" in address], socket.SOCK_STREAM, 6, "", (address, port))
+            for address in known[host]
+        ]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", find)
+        yield known
+
+
+@pytest.mark.parametrize("other", ["127.0.0.2", "::1"])
+def test_a_name_listens_on_all_its_addresses_and_is_announced_once(
+    names: dict[str, list[str]], other: str
+) -> None:
+    if ":" in other and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    names["name"] = [HOST, other, other]
+    with listening(("name:0",)) as there:
+        bound = [sock.getsockname()[:2] for sock in there.sockets.insecure_sockets]
+        port = bound[0][1]
+        assert bound == [(HOST, port), (other, port)]
+        assert [place.url for place in there.places] == [f"http://name:{port}/"]
+
+
+def test_an_address_that_this_machine_lacks_is_left_out_of_a_name(
+    names: dict[str, list[str]],
+) -> None:
+    """203.0.113.1 is reserved for documentation (RFC 5737)."""
+    names.update(name=["203.0.113.1", HOST], lacking=["203.0.113.1"])
+    with listening(("name:0",)) as there:
+        assert [sock.getsockname()[0] for sock in there.sockets.insecure_sockets] == [HOST]
+    with pytest.raises(OSError, match="cannot listen on lacking:0"), listening(("lacking:0",)):
+        pass
+
+
+def test_a_name_is_refused_if_one_of_its_addresses_is_in_use(names: dict[str, list[str]]) -> None:
+    names["name"] = [HOST, "127.0.0.2"]
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match="in use"), listening((f"name:{port}",)):
+            pass
+    names["name"] = [HOST]
+    with listening((f"name:{port}",)):  # the first address was released
+        pass
+
+
+def test_an_address_with_tls_and_one_without_are_kept_apart() -> None:
+    with listening((f"{HOST}:0", f"{HOST}:0"), (f"{HOST}:0",)) as there:
+        assert len(there.sockets.insecure_sockets) == 2
+        assert len(there.sockets.secure_sockets) == 1
+        assert [place.url.partition(":")[0] for place in there.places] == ["http", "http", "https"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_port_of_a_platform_is_served_on_all_interfaces(folder: Path, workers: str) -> None:
+    with serving(folder, "--workers", workers, variables={"PORT": "0"}) as line:
+        match = re.match(rf"http://{HOST}:([0-9]+)/ \(all interfaces\)  serves ", line)
+        assert match is not None, line
+        assert fetch((HOST, int(match[1]))) == b"home"
+
+
 # -- inherited sockets -----------------------------------------------------------------------
 
 
@@ -237,6 +372,72 @@ def test_a_number_without_a_socket_is_one_line(folder: Path) -> None:
         status, line = refused(folder, "--bind", f"fd://{given.fileno()}", fds=(given.fileno(),))
     assert status == 1
     assert "not a stream socket" in line
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_request_that_makes_systemd_start_the_server_is_answered(
+    folder: Path, workers: str
+) -> None:
+    activate = require("systemd-socket-activate", apt="systemd")
+    path = folder / "activated"
+    process = subprocess.Popen(
+        [activate, "--listen", str(path), *_SERVE, "--workers", workers],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith("Listening on")
+        assert fetch(str(path)) == b"home"
+        assert process.stdout.readline().startswith(f"unix:{path}  serves ")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert path.exists(), "it belongs to systemd"
+
+
+_CHILD = """
+import os, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+sys.argv[1:] = ["serve", "inside:app", "--workers", "2"]
+sys.path.insert(0, "")
+from asyncstatic.cli import main
+main()
+"""
+_INSIDE = """
+import os
+async def app(scope, receive, send):
+    content = " ".join(name for name in os.environ if name.startswith("LISTEN_")).encode()
+    length = [(b"content-length", b"%d" % (len(content) + 2))]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": b"<" + content + b">"})
+"""
+
+
+def test_workers_do_not_inherit_the_variables_of_systemd(folder: Path) -> None:
+    (folder / "inside.py").write_text(_INSIDE)
+    with socket.create_server((HOST, 0)) as given:
+        code = f"import os\nos.dup2({given.fileno()}, 3)" + _CHILD
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env=environment(LISTEN_FDS="1", LISTEN_FDNAMES="web"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=(given.fileno(),),
+        )
+        assert process.stdout is not None
+        try:
+            assert b"serves inside:app" in process.stdout.readline()
+            assert fetch(given.getsockname()) == b"<>"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
 
 
 # -- ports -----------------------------------------------------------------------------------
@@ -372,3 +573,77 @@ def test_what_was_bound_before_a_failure_is_released(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot listen on"), listening((first, first)):
         pass
     assert not (tmp_path / "s").exists()
+
+
+# -- a start at the same moment ----------------------------------------------------------------
+
+# The pause before each unlink(2) makes the race certain.
+_RACER = """
+import os, sys, time
+from asyncstatic.serve.process.bind import listening
+unlink = os.unlink
+os.unlink = lambda path: (time.sleep(0.1), unlink(path))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with listening(("unix:s",)):
+        print("listens", flush=True)
+        sys.stdin.readline()
+except OSError as error:
+    print(error, flush=True)
+"""
+
+
+def test_only_one_of_many_servers_that_start_at_once_replaces_a_stale_socket(
+    tmp_path: Path,
+) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RACER],
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "s"))
+    try:
+        assert [_say(racer, read=True) for racer in racers] == ["ready\n"] * 4
+        for racer in racers:
+            _say(racer)
+        answers = [_say(racer, read=True) for racer in racers]
+        assert sorted("in use by a running server" in answer for answer in answers) == (
+            [False] + [True] * 3
+        )
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "s"))
+    finally:
+        for racer in racers:
+            racer.communicate("\n", timeout=20)
+    assert not (tmp_path / "s").exists()
+
+
+def _say(racer: subprocess.Popen[str], *, read: bool = False) -> str:
+    """Send a racer the next line, or read its answer."""
+    assert racer.stdin is not None
+    assert racer.stdout is not None
+    if read:
+        return racer.stdout.readline()
+    racer.stdin.write("\n")
+    racer.stdin.flush()
+    return ""
+
+
+def test_a_directory_that_another_program_has_locked_delays_no_start_for_long(
+    tmp_path: Path,
+) -> None:
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with listening((f"unix:{tmp_path}/s",)):
+            assert (tmp_path / "s").exists()
+    finally:
+        os.close(handle)
