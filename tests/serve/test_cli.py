@@ -19,7 +19,7 @@ from asyncstatic.cli import serve
 from asyncstatic.settings import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
-from tests.support.servers import LANES, environment, running
+from tests.support.servers import LANES, environment, running, serving
 from tests.support.site import SMALL_SITE
 
 pytestmark = pytest.mark.grid
@@ -142,6 +142,43 @@ def folder(tmp_path: Path) -> Path:
         ),
         pytest.param(
             ["site", "--open", "--bind", "unix:s"], {}, "--bind HOST:PORT", id="--open, unix:"
+        ),
+        pytest.param(
+            ["site", "--tls-bind", "8443"],
+            {},
+            "^Error: --tls-bind needs a certificate: say --certfile and --keyfile as well$",
+            id="TLS without a certificate",
+        ),
+        pytest.param(
+            ["site", "--tls-bind", "x:y"],
+            {},
+            "^Error: --tls-bind x:y: say HOST:PORT",
+            id="TLS bind",
+        ),
+        pytest.param(
+            ["site", "--bind", "80", "--redirect-https"],
+            {},
+            "^Error: --redirect-https needs an address without TLS and one with it",
+            id="redirect without TLS",
+        ),
+        pytest.param(["site"], {"PORT": "x"}, "^Error: PORT=x: the number of a port", id="PORT"),
+        pytest.param(
+            ["site"],
+            {"ASYNCSTATIC_SOCKET_MODE": "rw"},
+            "^Error: ASYNCSTATIC_SOCKET_MODE rw: say an octal mode",
+            id="mode in a variable",
+        ),
+        pytest.param(
+            ["site"],
+            {"ASYNCSTATIC_ACCESS_LOGFILE": "site"},
+            "^Error: ASYNCSTATIC_ACCESS_LOGFILE site: Is a directory",
+            id="log in a variable",
+        ),
+        pytest.param(
+            ["site", "--tls-bind", "8443"],
+            {"ASYNCSTATIC_REDIRECT_HTTPS": "1", "ASYNCSTATIC_TLS_BIND": "8444"},
+            "^Error: --tls-bind needs a certificate",
+            id="a flag counts more than its variable",
         ),
     ],
 )
@@ -406,3 +443,18 @@ def test_a_wrong_variable_is_reported(folder: Path, variables: dict[str, str], s
     ended = run(*_SERVE, "site", cwd=folder, **named)
     assert ended.returncode == 2
     assert re.search(says, ended.stderr), ended.stderr
+
+
+def test_a_port_in_use_names_the_variable_that_chose_it(folder: Path, taken_port: int) -> None:
+    done = run(*_SERVE, "site", cwd=folder, ASYNCSTATIC_BIND=f"{HOST}:{taken_port}")
+    assert done.stderr.endswith("in use; choose another address with ASYNCSTATIC_BIND\n")
+
+
+def test_another_server_warns_once_of_options_that_it_does_not_read(site: Path) -> None:
+    variables = {"ASYNCSTATIC_BIND": "80", "ASYNCSTATIC_WORKERS": "2", "ASYNCSTATIC_DIRECT": "1"}
+    with serving("hypercorn", site, bind="80", workers="2", direct="1") as server:
+        assert server.fetch("/css/app.css").status == 200
+        (line,) = [line for line in server.log.splitlines() if "ASYNCSTATIC" in line]
+    for name in variables:
+        assert (name in line) is (name != "ASYNCSTATIC_DIRECT"), line
+    assert "only asyncstatic serve reads" in line
