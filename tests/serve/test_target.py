@@ -138,10 +138,10 @@ def test_a_target_is_an_app_if_it_is_written_as_one_and_is_no_directory(
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("shop", "; to serve an app say shop:app"),
-        ("shop.py", "; to serve an app say shop:app"),
-        ("shop.py:web.app", "; to serve an app say shop:web.app"),
-        ("inner/web.py", "; to serve an app say inner.web:app"),
+        ("shop", "; to serve an app say asyncstatic serve shop:app"),
+        ("shop.py", "; to serve an app say asyncstatic serve shop:app"),
+        ("shop.py:web.app", "; to serve an app say asyncstatic serve shop:web.app"),
+        ("inner/web.py", "; to serve an app say asyncstatic serve inner.web:app"),
         ("site", ""),
         ("missing:app", ""),
     ],
@@ -176,7 +176,10 @@ def test_an_app_is_loaded_once(here: Path, name: str) -> None:
         ),
         ("shop.x:app", "there is no module shop.x; start in"),
         ("missing.web:app", "there is no module missing; start in"),
-        ("shop.py:app", "there is no module shop.py; to serve an app say shop:app$"),
+        (
+            "shop.py:app",
+            "there is no module shop.py; to serve an app say asyncstatic serve shop:app$",
+        ),
         ("shop:ap", r"module shop \(/.*/shop.py\) has no ap; did you mean app\?"),
         ("shop:zzz", "has no zzz; name the variable that holds the app"),
         ("shop:web.ap", r"SimpleNamespace has no ap; did you mean app\?"),
@@ -241,8 +244,8 @@ def test_an_app_that_kills_the_process_while_it_loads_is_named(folder: Path) -> 
          "--set dotfiles=1: settings are for a directory; set it where shop:app makes its root"),
         (["shop:app", "--reload"], "--reload is for a directory: for shop:app use the command of"),
         (["shop:app", "--sandbox"], "--sandbox "),
-        (["shop"], "root shop: is not a directory; to serve an app say shop:app"),
-        (["shop.py"], "root shop.py: is not a directory; to serve an app say shop:app"),
+        (["shop"], "root shop: is not a directory; to serve an app say asyncstatic serve shop:app"),
+        (["shop.py"], "root shop.py: is not a directory; to serve an app say asyncstatic serve shop:app"),
         (["./shop:app"], "root ./shop:app: does not exist; create it"),
     ],
 )  # fmt: skip
@@ -303,7 +306,7 @@ def test_each_worker_loads_the_app_and_the_supervisor_does_not(folder: Path) -> 
         server.fetch("/static/")
         assert server.interrupt() == 0
     loaded = [int(pid) for pid in (folder / "loaded").read_text().split()]
-    assert len(set(loaded)) == 3, "two workers, and the process that examined the app"
+    assert len(loaded) == len(set(loaded)) >= 2, "a process examined it, and a worker served it"
     assert server.pid not in loaded
 
 
@@ -311,6 +314,22 @@ def test_a_directory_counts_more_than_an_app_of_the_same_name(folder: Path) -> N
     (folder / "site").rename(folder / "shop:app")
     with running([*_SERVE, "shop:app", *_BIND], {}, cwd=str(folder)) as server:
         assert server.fetch("/").content == b"home"
+
+
+def test_a_wsgi_app_is_served_in_the_wrapper_that_the_error_names(folder: Path) -> None:
+    (folder / "old.py").write_text(
+        "import hypercorn.middleware\n"
+        "from asyncstatic import StaticMiddleware\n"
+        "def wsgi(environ, start_response):\n"
+        "    start_response('200 OK', [('content-length', '4')])\n"
+        "    return [b'wsgi']\n"
+        "app = hypercorn.middleware.AsyncioWSGIMiddleware(wsgi)\n"
+        "app = StaticMiddleware(app, {'/static': 'site'})\n"
+    )
+    with running([*_SERVE, "old:app", *_BIND], {}, cwd=str(folder)) as server:
+        assert "static files of /static directly" in server.log
+        assert server.fetch("/").content == b"wsgi"
+        assert server.fetch("/static/").content == b"home"
 
 
 def test_curl_gets_pages_of_the_app_and_static_files(folder: Path) -> None:

@@ -132,7 +132,7 @@ def hint_at_app(text: str) -> str:
     path, _, rest = text.partition(":")
     module = path.removesuffix(".py").replace(os.sep, ".")
     if os.path.isfile(module.replace(".", os.sep) + ".py"):
-        return f"; to serve an app say {module}:{rest or 'app'}"
+        return f"; to serve an app say asyncstatic serve {module}:{rest or 'app'}"
     return ""
 
 
