@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import random
 import signal
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import copy
-from functools import partial
 from typing import Any
 
 from hypercorn.asyncio.lifespan import Lifespan
@@ -23,6 +24,7 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
+from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
@@ -165,31 +167,41 @@ class _Worker:
             direct=direct,
         )
 
-    async def listen(self, sockets: Sockets, entry: DirectEntry) -> list[asyncio.Server]:
+    async def listen(self, sockets: Sockets, entry: DirectEntry) -> list[asyncio.Server | Listener]:
         """Accept connections."""
         config = self._config
-        tls: dict[str, Any] = {}
-        if config.ssl_enabled:
-            tls = {
-                "ssl": config.create_ssl_context(),
-                "ssl_handshake_timeout": config.ssl_handshake_timeout,
-            }
+        context = config.create_ssl_context()
         plain = entry
         if self._redirects:
             plain = copy(entry)
             plain.admission = None  # Hypercorn gets every request, and its app redirects
-        listeners = [(sock, tls, "https", entry) for sock in sockets.secure_sockets]
-        listeners += [(sock, {}, "http", plain) for sock in sockets.insecure_sockets]
+        listeners = [(sock, context, "https", entry) for sock in sockets.secure_sockets]
+        listeners += [(sock, None, "http", plain) for sock in sockets.insecure_sockets]
         servers = []
-        for sock, options, scheme, entered in listeners:
-            servers.append(
-                await self._loop.create_server(
-                    partial(DirectProtocol, entered, self._loop),
-                    sock=sock,
-                    backlog=config.backlog,
-                    **options,
-                )
-            )
+        for sock, tls, scheme, entered in listeners:
             bind = repr_socket_addr(sock.family, sock.getsockname())
+            servers.append(await self._listen_on(sock, tls, entered))
             await config.log.info(f"Running on {scheme}://{bind} (CTRL + C to quit)")
         return servers
+
+    async def _listen_on(
+        self, sock: socket.socket, context: ssl.SSLContext | None, entry: DirectEntry
+    ) -> asyncio.Server | Listener:
+        """Accept connections of one socket; with TLS by our own `Listener`."""
+
+        def make_protocol(_preface: object = None) -> DirectProtocol:
+            return DirectProtocol(entry, self._loop)
+
+        seconds = self._config.ssl_handshake_timeout
+        if context is not None:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                listener = Listener(sock, entry, make_protocol, context=context, seconds=seconds)
+                listener.start()
+                return listener
+        return await self._loop.create_server(
+            make_protocol,
+            sock=sock,
+            backlog=self._config.backlog,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else seconds,
+        )
