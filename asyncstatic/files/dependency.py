@@ -43,7 +43,10 @@ def _is_same(identity: Identity, now: os.stat_result) -> bool:
 def lasting(dependencies: tuple[FileStamp, ...]) -> tuple[FileStamp, ...]:
     """Return the stamps, or none if a file could still change without a change of its stamp."""
     now_ns = time.time_ns()
-    return () if any(stamp.identity.racy(now_ns) for stamp in dependencies) else dependencies
+    for _, identity in dependencies:
+        if identity.racy(now_ns):
+            return ()
+    return dependencies
 
 
 class DirectoryStamps:

@@ -267,7 +267,10 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
         OSError: the disk failed.
     """
     if nowait:
-        return _read_nowait(fd, offset, count)
+        found = kernel.pread_nowait(fd, count, offset)
+        if found is None:
+            raise ReadBegunError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return found
     data = kernel.pread(fd, count, offset)
     if len(data) == count:
         return data
@@ -310,10 +313,3 @@ def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity
 
 class ReadBegunError(BlockingIOError):
     """The bytes are not in the page cache, but the kernel has begun to read them."""
-
-
-def _read_nowait(fd: int, offset: int, count: int) -> bytes:
-    data = kernel.pread_nowait(fd, count, offset)
-    if data is None:
-        raise ReadBegunError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    return data

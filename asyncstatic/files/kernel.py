@@ -179,7 +179,10 @@ def scratch() -> Iterator[memoryview]:
 
 
 def _borrowed() -> memoryview:
-    return _scratch.pop() if _scratch else aligned(SCRATCH)
+    try:
+        return _scratch.pop()
+    except IndexError:
+        return aligned(SCRATCH)
 
 
 def aligned(count: int) -> memoryview:
@@ -199,25 +202,21 @@ def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
     Returns fewer bytes only where the file ends. Also returns None where the kernel or the file
     system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
     """
-    if count > SCRATCH:
-        return _pread_nowait(fd, aligned(count), offset)
-    buffer = _borrowed()  # by itself: `scratch` costs as much as reading a small file
+    # By itself: `scratch` costs as much as reading a small file.
+    buffer = _borrowed() if count <= SCRATCH else aligned(count)
     try:
-        return _pread_nowait(fd, buffer[:count], offset)
+        view, filled = buffer[:count], 0
+        while filled < count:
+            got = pread_into_nowait(fd, view[filled:] if filled else view, offset + filled)
+            if got is None:
+                return None
+            if not got:
+                break
+            filled += got
+        return bytes(view[:filled])
     finally:
-        _scratch.append(buffer)
-
-
-def _pread_nowait(fd: int, view: memoryview, offset: int) -> bytes | None:
-    filled = 0
-    while filled < len(view):
-        got = pread_into_nowait(fd, view[filled:] if filled else view, offset + filled)
-        if got is None:
-            return None
-        if not got:
-            break
-        filled += got
-    return bytes(view[:filled])
+        if count <= SCRATCH:
+            _scratch.append(buffer)
 
 
 def pread_into_nowait(fd: int, view: memoryview, offset: int) -> int | None:

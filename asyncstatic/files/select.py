@@ -89,10 +89,12 @@ class Selection:
     def _represent(self, lookup: Lookup, original: File) -> Opened | Absence:
         candidates = self._candidates(lookup.segments, [original])
         try:
-            # RFC 9110 §12.4.1: where no stored coding is acceptable the field is disregarded;
-            # the original is worth more to a client than a 406.
-            is_fresh = partial(self._contents.is_fresh, self._tree, lookup.segments, original)
-            chosen = candidates.choose(lookup.codings, is_fresh) or original
+            chosen = original
+            if len(candidates.files) > 1:
+                # RFC 9110 §12.4.1: where no stored coding is acceptable the field is disregarded;
+                # the original is worth more to a client than a 406.
+                is_fresh = partial(self._contents.is_fresh, self._tree, lookup.segments, original)
+                chosen = candidates.choose(lookup.codings, is_fresh) or original
             facts = Representation(
                 lookup.segments,
                 chosen.identity,

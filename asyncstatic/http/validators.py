@@ -7,7 +7,7 @@ validator is weak or left out.
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
+from base64 import b64encode
 from typing import NamedTuple
 
 from asyncstatic.http.entity_tag import EntityTag
@@ -77,7 +77,7 @@ def _entity_tag(representation: Representation, now_ns: int) -> EntityTag:
 
 
 def _short(digest: bytes) -> str:
-    return urlsafe_b64encode(digest[:15]).decode("ascii")
+    return b64encode(digest[:15], b"-_").decode("ascii")
 
 
 def _suffix(representation: Representation) -> str:

@@ -13,7 +13,7 @@ from asyncstatic import StaticFiles
 from asyncstatic.files import kernel
 from asyncstatic.serve.asgi import Answer
 from asyncstatic.serve.direct.admission import Admission, PreparedAnswer
-from asyncstatic.serve.direct.head import deciding_lines, match_head
+from asyncstatic.serve.direct.head import match_head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
@@ -42,7 +42,7 @@ class Visits:
         """Answer one request; return the prepared answer that it got, None without one."""
         match = match_head(head(target, *fields, method=method))
         assert match is not None
-        prepared = self.admission.prepared(match, deciding_lines(match.string))
+        prepared = self.admission.prepared(self.admission.key(match))
         if prepared is None:
             await self._decide(target, *fields, method=method)
         return prepared
@@ -50,17 +50,17 @@ class Visits:
     async def _decide(self, target: str, *fields: str, method: str = "GET") -> None:
         match = match_head(head(target, *fields, method=method))
         assert match is not None
-        admitted = self.admission.admit(match, deciding_lines(match.string))
+        admitted = self.admission.admit(match, self.admission.key(match))
         assert admitted is not None
         answer = await self.static.find(admitted.request)
-        self.admission.prepare(match, admitted, answer, head_of(answer.plan))
+        self.admission.prepare(admitted, answer, head_of(answer.plan))
         answer.close()
 
     async def decided(self, target: str, *fields: str, method: str = "GET") -> Answer:
         """Return the answer of a root that holds nothing."""
         match = match_head(head(target, *fields, method=method))
         assert match is not None
-        admitted = self.admission.admit(match, deciding_lines(match.string))
+        admitted = self.admission.admit(match, self.admission.key(match))
         assert admitted is not None
         answer = await self._forgetful.find(admitted.request)
         answer.close()

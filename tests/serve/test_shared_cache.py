@@ -20,7 +20,7 @@ from asyncstatic.files.cache import shared_cache
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup, Request
 from asyncstatic.serve.direct.admission import Admission
-from asyncstatic.serve.direct.head import deciding_lines, match_head
+from asyncstatic.serve.direct.head import match_head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
@@ -181,18 +181,17 @@ async def test_servers_of_one_process_do_not_send_each_others_prepared_answers(
 ) -> None:
     match = match_head(head("/a.txt"))
     assert match is not None
-    lines = deciding_lines(match.string)
     sent = []
     for name in ("one", "two"):
         static = root(stack, place / name)
         admission = Admission([Mount("", static, lambda: False)], Terms())
         stack.callback(admission.close)
-        assert admission.prepared(match, lines) is None
-        admitted = admission.admit(match, lines)
+        assert admission.prepared(admission.key(match)) is None
+        admitted = admission.admit(match, admission.key(match))
         assert admitted is not None
         with_entry = await static.find(admitted.request)
-        admission.prepare(match, admitted, with_entry, head_of(with_entry.plan))
-        prepared = admission.prepared(match, lines)
+        admission.prepare(admitted, with_entry, head_of(with_entry.plan))
+        prepared = admission.prepared(admission.key(match))
         assert prepared is not None
         sent.append(prepared.source.value.content)
     assert sent == [b"onea", b"twoa"]
@@ -201,17 +200,16 @@ async def test_servers_of_one_process_do_not_send_each_others_prepared_answers(
 async def test_the_prepared_answers_of_a_server_go_with_it(place: Path, stack: ExitStack) -> None:
     match = match_head(head("/a.txt"))
     assert match is not None
-    lines = deciding_lines(match.string)
     static = root(stack, place / "one")
     admission = Admission([Mount("", static, lambda: False)], Terms())
-    admitted = admission.admit(match, lines)
+    admitted = admission.admit(match, admission.key(match))
     assert admitted is not None
     answer = await static.find(admitted.request)
-    admission.prepare(match, admitted, answer, head_of(answer.plan))
+    admission.prepare(admitted, answer, head_of(answer.plan))
     held = static.cache.size
     admission.close()
     assert static.cache.size < held
-    assert admission.prepared(match, lines) is None
+    assert admission.prepared(admission.key(match)) is None
 
 
 # -- threads ---------------------------------------------------------------------------------

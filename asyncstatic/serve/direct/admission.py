@@ -25,7 +25,7 @@ from asyncstatic.http.entity_tag import EntityTag, EntityTags
 from asyncstatic.http.model import ByteRange, Request, ResponsePlan
 from asyncstatic.http.respond import is_lasting
 from asyncstatic.serve.asgi import Answer
-from asyncstatic.serve.direct.head import Head, read_head
+from asyncstatic.serve.direct.head import deciding_lines, read_head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.server import Terms
@@ -78,14 +78,14 @@ class Admitted(NamedTuple):
 
     Attributes:
         request: the request, relative to the mount.
-        head: its head.
-        lines: its deciding lines.
+        keep_alive: whether the client leaves the connection open.
+        key: of the request.
         mount: the root that answers.
     """
 
     request: Request
-    head: Head
-    lines: list[bytes]
+    keep_alive: bool
+    key: Key
     mount: Mount
 
 
@@ -112,12 +112,15 @@ class Admission:
 
     # -- prepared answers ------------------------------------------------------------------
 
-    def prepared(self, head: re.Match[bytes], lines: list[bytes]) -> PreparedAnswer | None:
+    def key(self, head: re.Match[bytes]) -> Key:
+        """Return the key of a request: equal keys get equal answers."""
+        lines = deciding_lines(head.string, head.end(2), head.end())
+        return (self._owner, head[1], head[2], *lines)
+
+    def prepared(self, key: Key) -> PreparedAnswer | None:
         """Return the prepared answer to a request, proven fresh; None if there is none."""
-        entry = self._find((self._owner, head[1], head[2], *lines))
-        if entry is None:
-            return self._prepared_for_condition(head, lines)
-        return self._fresh(entry)
+        entry = self._find(key)
+        return self._prepared_for_condition(key) if entry is None else self._fresh(entry)
 
     def _fresh(self, entry: CacheEntry) -> PreparedAnswer | None:
         answer: PreparedAnswer = entry.value
@@ -128,29 +131,22 @@ class Admission:
         self._cache.evict(answer.source)
         return None
 
-    def _prepared_for_condition(
-        self, head: re.Match[bytes], lines: list[bytes]
-    ) -> PreparedAnswer | None:
+    def _prepared_for_condition(self, key: Key) -> PreparedAnswer | None:
         """Find the answer without If-None-Match, and evaluate that (RFC 9110 §13.1.2)."""
-        value, others = _split_condition(lines)
-        if value is None:
-            return None
-        entry = self._find((self._owner, head[1], head[2], *others))
+        value, others = _split_condition(key)
+        entry = None if value is None else self._find(others)
         answer = None if entry is None else self._fresh(entry)
-        if answer is None or not answer.tag:
+        if value is None or answer is None or not answer.tag:
             return None
         return answer.not_modified if _names(value, answer.tag) else answer
 
-    def prepare(
-        self, match: re.Match[bytes], admitted: Admitted, answer: Answer, head: bytes
-    ) -> None:
+    def prepare(self, admitted: Admitted, answer: Answer, head: bytes) -> None:
         """Keep an answer for equal requests, where it lasts; `head` is that of the answer."""
         opened, request = answer.opened, admitted.request
-        if opened is None or opened.entry is None or not admitted.head.keep_alive:
+        if opened is None or opened.entry is None or not admitted.keep_alive:
             return
-        value, others = _split_condition(admitted.lines)
-        key = (self._owner, match[1], match[2], *others)
-        if any(line[:3].lower() == b"if-" for line in others) or sum(map(len, key)) > _LONGEST_KEY:
+        value, key = _split_condition(admitted.key)
+        if any(line[2] == _HYPHEN for line in key[3:]) or sum(map(len, key)) > _LONGEST_KEY:
             return
         if not is_lasting(request, opened.representation, time.time_ns()):
             return
@@ -198,12 +194,12 @@ class Admission:
 
     # -- the long way ----------------------------------------------------------------------
 
-    def admit(self, match: re.Match[bytes], lines: list[bytes]) -> Admitted | None:
+    def admit(self, match: re.Match[bytes], key: Key) -> Admitted | None:
         """Read a head, and find its root; None when the full server must have the request."""
-        head = read_head(match, lines, self._server_names)
+        head = read_head(match, key[3:], self._server_names)
         if head is None:
             return None
-        sent = Request(head.method, head.path, head.query, head.fields)
+        sent, keep_alive = head
         sent = below_root(sent, self._root_path, self._root_path)
         for mount in self._mounts:
             request = below_prefix(sent, mount.prefix)
@@ -211,21 +207,19 @@ class Admission:
                 continue
             if not request.target or mount.static.needs_scope:
                 return None  # also the mount point without its slash
-            return Admitted(request, head, lines, mount)
+            return Admitted(request, keep_alive, key, mount)
         return None
 
 
-def _split_condition(lines: list[bytes]) -> tuple[bytes | None, list[bytes]]:
-    """Return the value of If-None-Match, and the other lines.
+def _split_condition(key: Key) -> tuple[bytes | None, Key]:
+    """Return the value of If-None-Match, and the key without it.
 
     If-Modified-Since is dropped beside it (§13.1.3). A repeated field has no value.
     """
-    others = [line for line in lines if line[2] != _HYPHEN]  # no "If-"
-    if len(others) == len(lines):
-        return None, lines
-    values = []
-    for line in lines:
-        if line[2] != _HYPHEN:
+    others, values = [*key[:3]], []
+    for line in key[3:]:
+        if line[2] != _HYPHEN:  # no "If-"
+            others.append(line)
             continue
         name, _, value = line.partition(b":")
         name = name.lower()
@@ -233,7 +227,7 @@ def _split_condition(lines: list[bytes]) -> tuple[bytes | None, list[bytes]]:
             values.append(value.strip())
         elif name != b"if-modified-since":
             others.append(line)
-    return (values[0], others) if len(values) == 1 else (None, lines)
+    return (values[0], tuple(others)) if len(values) == 1 else (None, key)
 
 
 def _names(value: bytes, tag: bytes) -> bool:

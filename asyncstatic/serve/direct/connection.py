@@ -26,12 +26,7 @@ from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import BUSY, DirectEntry
-from asyncstatic.serve.direct.head import (
-    deciding_lines,
-    match_head,
-    may_become_head,
-    without_empty_lines,
-)
+from asyncstatic.serve.direct.head import match_head, may_become_head, without_empty_lines
 from asyncstatic.serve.direct.observation import Observation
 from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
@@ -268,26 +263,26 @@ class DirectProtocol(asyncio.Protocol):
             self._observation.begin(head)
         admission = entry.admission
         assert admission is not None  # noqa: S101 - else the connection was handed over
-        lines = deciding_lines(head.string, head.end(2), head.end())
-        prepared = admission.prepared(head, lines)
+        key = admission.key(head)
+        prepared = admission.prepared(key)
         if prepared is not None and self._requests + 1 < entry.keep_alive_requests:
             self._send_prepared(prepared)
             return True
-        admitted = admission.admit(head, lines)
+        admitted = admission.admit(head, key)
         if admitted is None:
             return False
         answer = admitted.mount.static.begin(admitted.request)
         if isinstance(answer, Pending):
             self._start(self._answer_later(head, admitted, answer))
             return True
-        return self._send(head, admitted, answer)
+        return self._send(admitted, answer)
 
     async def _answer_later(
         self, head: re.Match[bytes], admitted: Admitted, pending: Pending
     ) -> None:
         """Answer after the disk has been waited for, in the pool."""
         self.deadline.hold()
-        if not self._send(head, admitted, await admitted.mount.static.finish(pending)):
+        if not self._send(admitted, await admitted.mount.static.finish(pending)):
             self._buffer = head[0] + self._buffer
             self._hand_over()
 
@@ -320,17 +315,15 @@ class DirectProtocol(asyncio.Protocol):
         self._writer.send(answer.head + self._entry.head_end(), file)
         self._answered()
 
-    def _send(self, head: re.Match[bytes], admitted: Admitted, answer: Answer) -> bool:
+    def _send(self, admitted: Admitted, answer: Answer) -> bool:
         """Send a response, or begin to; False when the direct entry does not send it."""
         if not admitted.mount.answers(answer.plan):
             answer.close()
             return False
-        close = (
-            not admitted.head.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests
-        )
+        close = not admitted.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests
         fields = head_of(answer.plan)
         if not close:
-            cast("Any", self._entry.admission).prepare(head, admitted, answer, fields)
+            cast("Any", self._entry.admission).prepare(admitted, answer, fields)
         self._send_file(fields, answer, close=close)
         return True
 

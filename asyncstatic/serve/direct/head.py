@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from asyncstatic.http.model import Fields
+from asyncstatic.http.model import Fields, Request
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -58,22 +58,16 @@ class Head(NamedTuple):
     """A request head that was read.
 
     Attributes:
-        method: "GET" or "HEAD".
-        path: percent-encoded, without the query.
-        query: without the "?".
-        fields: the fields that the decision core reads.
+        request: its target is the whole path.
         keep_alive: whether the client leaves the connection open.
     """
 
-    method: str
-    path: bytes
-    query: bytes
-    fields: Fields
+    request: Request
     keep_alive: bool
 
 
 def read_head(
-    match: re.Match[bytes], deciding: list[bytes], server_names: Collection[bytes] = ()
+    match: re.Match[bytes], deciding: Iterable[bytes], server_names: Collection[bytes] = ()
 ) -> Head | None:
     """Read the fields of a head; None when the full server must answer the request.
 
@@ -91,7 +85,7 @@ def read_head(
     if server_names and host not in server_names:
         return None
     method, path, query = match.groups(b"")
-    return Head(method.decode("ascii"), path, query, fields, keep_alive)
+    return Head(Request(method.decode("ascii"), path, query, fields), keep_alive)
 
 
 def _read_lines(lines: tuple[bytes, ...]) -> tuple[bytes, Fields, bool] | None:
