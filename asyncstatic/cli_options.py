@@ -125,6 +125,12 @@ _TLS = (
     _option("--keyfile", type=_PEM, help="TLS private key, PEM."),
 )  # fmt: skip
 
+_PROXIES = (
+    _option("--trusted-proxies", default="", metavar="NET,...",
+            help="Proxies to believe about their clients (X-Forwarded-*, Forwarded): networks such as "
+            "10.0.0.0/8, addresses, or unix."),
+)  # fmt: skip
+
 _LOGS = (
     _option("--access-logfile", metavar="FILE", help="Access log; - for standard output."),
     _option("--log-format", default="combined", show_default=True,
@@ -143,7 +149,7 @@ _OTHERS = (
 
 def serve_options(command: Command) -> Command:
     """Add the options of ``serve``, in the order of its help."""
-    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _LOGS, _OTHERS
+    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _PROXIES, _LOGS, _OTHERS
     for option in reversed([option for group in groups for option in group]):
         command = option(command)
     return command

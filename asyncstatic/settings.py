@@ -45,6 +45,7 @@ OTHER_VARIABLES = frozenset(
         "SANDBOX",
         "SOCKET_MODE",
         "TLS_BIND",
+        "TRUSTED_PROXIES",
         "UVLOOP",
         "WORKERS",
     ]

@@ -38,14 +38,14 @@ class Networks:
 
     Args:
         names: each a network (``10.0.0.0/8``, ``fd00::/8``), an address, ``unix`` for every peer on
-            a Unix socket, or ``*`` for everybody.
+            a Unix socket, or ``*`` for everybody; in one string separated by commas or spaces.
 
     Raises:
         ValueError: a name is none of these; the message says what is needed.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        listed = list(names)
+    def __init__(self, names: str | Iterable[str]) -> None:
+        listed = names.replace(",", " ").split() if isinstance(names, str) else list(names)
         self._everybody = EVERYBODY in listed
         self._unix = UNIX in listed
         self._networks = [network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -12,12 +13,14 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 
+from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.access_log import client_of, first_line
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
-from asyncstatic.serve.direct.server import Exchange, Terms
+from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quiet
 from asyncstatic.serve.protocols import Server, with_method_as_sent
+from asyncstatic.serve.proxies import behind_proxies
 from asyncstatic.serve.tcp import reset, taken, waiting
 
 # Seconds for an app to end by itself after its client was cut off at the graceful timeout.
@@ -35,6 +38,7 @@ class Hypercorn:
         mounts: the roots of the app.
         limit_concurrency: the most connections at the same time, in both. None: no limit.
         direct: False hands every connection to Hypercorn at once.
+        trusted: the networks of the proxies that are believed; None for none.
     """
 
     def __init__(
@@ -47,10 +51,11 @@ class Hypercorn:
         limit_concurrency: int | None = None,
         *,
         direct: bool = True,
+        trusted: Networks | None = None,
     ) -> None:
-        self._app = with_method_as_sent(app)
+        self._app = with_method_as_sent(app if trusted is None else behind_proxies(app, trusted))
         self._config = config
-        self._log = HypercornLog(config, lambda work: self.entry.registry.spawn(work))
+        self._log = HypercornLog(config, lambda work: self.entry.registry.spawn(work), trusted)
         self._quiet = quiet(config, self._log)
         self._context = context
         self._state = state
@@ -64,6 +69,7 @@ class Hypercorn:
             keep_alive_requests=config.keep_alive_max_requests,
             server_names=tuple(config.server_names),
             root_path=config.root_path,
+            trusts_proxies=trusted is not None,
         )
         self.entry = DirectEntry(mounts, self, direct=direct)
 
@@ -84,34 +90,33 @@ class Hypercorn:
                 self.entry.registry.spawn(context.terminate.set())
         self._write(exchange)
 
-    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
+    def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
         """Log a request that was refused before it was read."""
-        self._write(Exchange(first_line(data), [], None, status, 0, transport, 0.0))
+        self._write(Exchange(first_line(data), [], None, status, 0, peer, 0.0))
 
     def _write(self, exchange: Exchange) -> None:
         """Write a line of the access log."""
         if not self._log.active:
             return
-        line, headers, plan, status, sent, transport, seconds = exchange
-        peer = transport.get_extra_info("peername")
+        line, headers, plan, status, sent, peer, seconds = exchange
         access = access_of(
             line,
             headers,
-            client=client_of(peer),
+            client=client_of(peer.client),
             status=status,
             sent=sent,
             seconds=seconds,
             entry="direct",
         )
         response = None if plan is None else list(plan.fields)
-        address = peer[:2] if isinstance(peer, tuple) else None
-        scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
-        self._log.write(Entry(access, headers, response, address, scheme))
+        scheme = "https" if peer.tls else "http"
+        self._log.write(Entry(access, headers, response, peer.client, scheme))
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""
         reader = asyncio.StreamReader(loop=self._loop)
-        protocol = _HandedOver(self.entry, transport, reader, self._serve)
+        serve = partial(self._serve, Peer.of(transport))
+        protocol = _HandedOver(self.entry, transport, reader, serve)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the reader is fed, because that may pause it again
@@ -120,15 +125,16 @@ class Hypercorn:
         if eof:
             reader.feed_eof()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this callback in a task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with suppress(asyncio.CancelledError):  # by `stop`; asyncio's streams would log it
-            await Server(
-                self._app, self._loop, self._quiet, self._context, self._state, reader, writer
-            )
+            shared = self._app, self._loop, self._quiet, self._context, self._state
+            await Server(*shared, reader, writer, peer=peer)
 
     async def stop(self) -> None:
         """Let requests finish for the graceful timeout, then cut them off."""

@@ -11,13 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.protocol.events import Body, EndBody, Event, Response
 
+from asyncstatic.http.addresses import Networks
+from asyncstatic.http.forwarded import read_forwarded
 from asyncstatic.serve import access_log
 from asyncstatic.serve.access_log import (
     CLIENT_CLOSED,
@@ -27,6 +29,7 @@ from asyncstatic.serve.access_log import (
     LogFile,
     escape,
 )
+from asyncstatic.serve.proxies import same_kind, with_host
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -60,6 +63,7 @@ class HypercornLog:
     Args:
         config: of the server; not changed.
         spawn: runs a coroutine of Hypercorn's logger.
+        trusted: the networks of proxies, whose word about a client is logged; None for none.
 
     Attributes:
         active: whether the log has a destination.
@@ -68,12 +72,18 @@ class HypercornLog:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, config: Config, spawn: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spawn: Callable[[Coroutine[Any, Any, None]], Any],
+        trusted: Networks | None = None,
+    ) -> None:
         chosen = config.access_log_format
         if chosen == Config.access_log_format:
             chosen = "combined"
         self._hypercorn = config.log
         self._spawn = spawn
+        self._trusted = trusted
         own_method = type(config.log).access is not Logger.access
         self._format = None if own_method else FORMATS.get(chosen)
         self._logger = config.log.access_logger
@@ -83,6 +93,8 @@ class HypercornLog:
 
     def write(self, entry: Entry) -> None:
         """Write one line."""
+        if self._trusted is not None:
+            entry = _as_stated(entry, self._trusted)
         if self._format is None:
             self._spawn(self._write_as_hypercorn(entry))
         elif self._logger is not None:
@@ -105,6 +117,19 @@ class HypercornLog:
         }
         response: Any = {"status": access.status, "headers": entry.response or []}
         await self._hypercorn.access(scope, response, access.seconds)
+
+
+def _as_stated(entry: Entry, trusted: Networks) -> Entry:
+    """Return an entry with the client, scheme and Host that trusted proxies state."""
+    stated = read_forwarded(entry.peer, entry.headers, trusted)
+    if stated.client is not None:
+        access = replace(entry.access, client=stated.client[0])
+        entry = entry._replace(access=access, peer=stated.client)
+    if stated.scheme is not None:
+        entry = entry._replace(scheme=same_kind(entry.scheme, stated.scheme))
+    if stated.host is not None:
+        entry = entry._replace(headers=with_host(entry.headers, stated.host))
+    return entry
 
 
 def _prepare(logger: logging.Logger, config: Config) -> None:

@@ -33,6 +33,7 @@ from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
+from asyncstatic.serve.direct.server import Peer
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 
 # Hypercorn starts the app's task where it creates the stream, and a task copies its context.
@@ -53,7 +54,16 @@ def with_method_as_sent(app: AppWrapper) -> AppWrapper:
 
 
 class Server(TCPServer):
-    """One Hypercorn connection; its app is wrapped by `with_method_as_sent`."""
+    """One Hypercorn connection; its app is wrapped by `with_method_as_sent`.
+
+    Args:
+        arguments: of Hypercorn's TCPServer.
+        peer: the client, which a PROXY header may have named.
+    """
+
+    def __init__(self, *arguments: Any, peer: Peer) -> None:
+        super().__init__(*arguments)
+        self._peer = peer
 
     @property
     def protocol(self) -> ProtocolWrapper:
@@ -63,6 +73,9 @@ class Server(TCPServer):
     @protocol.setter
     def protocol(self, made: ProtocolWrapper) -> None:
         alpn = "h2" if isinstance(made.protocol, H2Protocol) else None
+        peer = self._peer
+        made.client, made.server = peer.client, peer.server or made.server
+        made.ssl = peer.tls
         self._protocol = _Protocols(*_arguments(made), alpn)
         self._protocol.on_begun_head = self._begin_head
 

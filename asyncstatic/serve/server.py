@@ -13,7 +13,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from copy import copy
 from typing import Any
 
@@ -24,6 +24,7 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
+from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
@@ -43,6 +44,7 @@ async def serve_app(
     limit_concurrency: int | None = None,
     sockets: Sockets | None = None,
     redirect_https: bool = False,
+    trusted_proxies: str | Iterable[str] = (),
 ) -> None:
     """Serve an ASGI app, its static roots by the direct entry.
 
@@ -58,17 +60,22 @@ async def serve_app(
             no limit.
         sockets: bound sockets; made from the config if None.
         redirect_https: answer requests without TLS by a redirect to the first TLS socket.
+        trusted_proxies: networks of proxies that are believed about a client: ``10.0.0.0/8``, an
+            address, ``unix`` for all peers on Unix sockets. ``*`` believes everybody: only where no
+            client can reach the server itself.
 
     Raises:
+        ValueError: an entry of `trusted_proxies` is no network.
         hypercorn.utils.LifespanFailureError: the app failed to start.
         OSError: an address cannot be bound, or a certificate cannot be read.
     """
+    trusted = Networks(trusted_proxies) if trusted_proxies else None
     worker = _Worker(app, config)
     async with worker.lifespan():
         sockets = sockets or config.create_sockets()
         if redirect_https:
             worker.redirect(sockets)
-        behind = worker.hypercorn(direct, limit_concurrency)
+        behind = worker.hypercorn(direct, limit_concurrency, trusted)
         servers = await worker.listen(sockets, behind.entry)
         try:
             await _first(shutdown_trigger or signalled, worker.context.terminate.wait)
@@ -154,7 +161,9 @@ class _Worker:
         self._wrapped = wrap_app(redirecting, self._config.wsgi_max_body_size, "asgi")
         self._redirects = True
 
-    def hypercorn(self, direct: bool, limit_concurrency: int | None) -> Hypercorn:
+    def hypercorn(
+        self, direct: bool, limit_concurrency: int | None, trusted: Networks | None
+    ) -> Hypercorn:
         """Put Hypercorn behind a direct entry for the app's roots."""
         mounts = list(find_mounts(self._app))
         return Hypercorn(
@@ -165,6 +174,7 @@ class _Worker:
             mounts,
             limit_concurrency,
             direct=direct,
+            trusted=trusted,
         )
 
     async def listen(self, sockets: Sockets, entry: DirectEntry) -> list[asyncio.Server | Listener]:

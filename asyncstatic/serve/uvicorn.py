@@ -21,14 +21,13 @@ from uvicorn.config import Config
 from uvicorn.middleware.message_logger import MessageLoggerMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from asyncstatic.serve.access_log import escape, first_line
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.direct.server import Exchange, Terms
+from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 
 _HEAD_OCTETS = 64 * 1024  # Uvicorn's own default
 _access_log = logging.getLogger("uvicorn.access")
@@ -122,17 +121,16 @@ class Uvicorn:
         method, _, rest = exchange.line.decode("ascii").partition(" ")
         path, separator, query = rest.removesuffix(" HTTP/1.1").partition("?")
         path = quote(unquote(path)) + separator + escape(query.encode("ascii"))
-        self._write(exchange.transport, method, path, exchange.status)
+        self._write(exchange.peer, method, path, exchange.status)
 
-    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
+    def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
         """Log a request that was refused before it was read."""
         if self._logs:
             method, _, path = escape(first_line(data)).partition(" ")
-            self._write(transport, method, path.removesuffix(" HTTP/1.1") or "-", status)
+            self._write(peer, method, path.removesuffix(" HTTP/1.1") or "-", status)
 
-    def _write(self, transport: asyncio.Transport, method: str, path: str, status: int) -> None:
-        peer = get_remote_addr(transport)
-        client = f"{peer[0]}:{peer[1]}" if peer else ""
+    def _write(self, peer: Peer, method: str, path: str, status: int) -> None:
+        client = "" if peer.client is None else "{}:{}".format(*peer.client)
         _access_log.info('%s - "%s %s HTTP/%s" %d', client, method, path, "1.1", status)
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:

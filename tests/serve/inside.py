@@ -64,6 +64,7 @@ def serving_inside(
     direct: bool = True,
     loop: str = "uvloop",
     limit_concurrency: int | None = None,
+    trusted_proxies: str = "",
     **options: Any,
 ) -> Iterator[Inside]:
     """Serve an app; options are attributes of Hypercorn's Config."""
@@ -89,6 +90,7 @@ def serving_inside(
             direct=direct,
             limit_concurrency=limit_concurrency,
             sockets=sockets,
+            trusted_proxies=trusted_proxies,
         )
 
     def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.serve.direct.admission import Admission
 from asyncstatic.serve.direct.mounts import Mount
@@ -50,6 +51,14 @@ class DirectEntry:
     def is_full(self) -> bool:
         """Tell whether as many connections are open as may be."""
         return self.server.is_full(len(self.registry.connections))
+
+    def answers(self, mount: Mount, plan: ResponsePlan) -> bool:
+        """Tell whether the direct entry sends a plan.
+
+        A 308 names the whole path of the client, with the prefix that a proxy removed. Only the
+        full server reads that.
+        """
+        return mount.answers(plan) and not (plan.status == 308 and self.terms.trusts_proxies)
 
     def close(self) -> None:
         """Begin a graceful shutdown."""

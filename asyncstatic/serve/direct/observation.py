@@ -9,7 +9,7 @@ import time
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
 from asyncstatic.serve.direct.head import read_headers
-from asyncstatic.serve.direct.server import Exchange, FullServer
+from asyncstatic.serve.direct.server import Exchange, FullServer, Peer
 from asyncstatic.serve.direct.transfer import Transfer
 
 
@@ -18,14 +18,14 @@ class Observation:
 
     Args:
         server: gets the reports.
-        transport: the connection.
+        transport: the connection, which has just begun.
     """
 
-    __slots__ = ("_began", "_head", "_plan", "_server", "_transport")
+    __slots__ = ("_began", "_head", "_peer", "_plan", "_server")
 
     def __init__(self, server: FullServer, transport: asyncio.Transport) -> None:
         self._server = server
-        self._transport = transport
+        self._peer = Peer.of(transport)  # a TLS transport forgets it before the last report
         self._head: re.Match[bytes] | None = None
         self._plan: ResponsePlan | None = None
         self._began = 0.0
@@ -63,7 +63,7 @@ class Observation:
 
     def refuse(self, data: bytes, status: int) -> None:
         """Report a request that was refused; `data` is its beginning."""
-        self._server.observe_refusal(self._transport, data, status)
+        self._server.observe_refusal(self._peer, data, status)
 
     def _report(self, plan: ResponsePlan | None, status: int, sent: int) -> None:
         head, self._head, self._plan = self._head, None, None
@@ -71,4 +71,4 @@ class Observation:
             return
         line, seconds = first_line(head[0]), time.monotonic() - self._began
         headers = read_headers(head)
-        self._server.observe(Exchange(line, headers, plan, status, sent, self._transport, seconds))
+        self._server.observe(Exchange(line, headers, plan, status, sent, self._peer, seconds))

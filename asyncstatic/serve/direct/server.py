@@ -8,8 +8,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from asyncstatic.http.addresses import Address
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.direct.head import Headers
+
+
+class Peer(NamedTuple):
+    """The other end of a connection.
+
+    Attributes:
+        client: its address and port, or those that a PROXY header names; None for a Unix socket.
+        server: the address and port that a PROXY header says it connected to; None without.
+        tls: whether it uses TLS, towards this server or towards the balancer.
+    """
+
+    client: Address | None
+    server: Address | None = None
+    tls: bool = False
+
+    @classmethod
+    def of(cls, transport: asyncio.Transport) -> Peer:
+        """Return the peer of a connection that is not lost yet and not handed over."""
+        name = transport.get_extra_info("peername")
+        tls = transport.get_extra_info("ssl_object") is not None
+        proxied = getattr(transport.get_protocol(), "proxied", None)
+        if proxied is not None and proxied.client is not None:
+            return cls(proxied.client, proxied.server, tls or proxied.tls)
+        return cls(name[:2] if isinstance(name, tuple) else None, None, tls)
 
 
 class Exchange(NamedTuple):
@@ -21,7 +46,7 @@ class Exchange(NamedTuple):
         plan: the response; None when none was begun.
         status: the status that was sent; 499 or 444 (`access_log`) when none was.
         sent: bytes of content that left.
-        transport: the connection.
+        peer: the other end of the connection.
         seconds: from the end of the request's head to the end of the response.
     """
 
@@ -30,7 +55,7 @@ class Exchange(NamedTuple):
     plan: ResponsePlan | None
     status: int
     sent: int
-    transport: asyncio.Transport
+    peer: Peer
     seconds: float
 
 
@@ -44,6 +69,7 @@ class Terms:
         keep_alive_requests: requests of one connection.
         server_names: the hosts that are served; empty for all.
         root_path: the path below which the app is mounted (ASGI).
+        trusts_proxies: whether proxies may state a prefix that they removed from the path.
     """
 
     head_bytes: int = 16 * 1024
@@ -51,6 +77,7 @@ class Terms:
     keep_alive_requests: float = math.inf
     server_names: tuple[str, ...] = ()
     root_path: str = ""
+    trusts_proxies: bool = False
 
 
 class FullServer(Protocol):
@@ -76,7 +103,7 @@ class FullServer(Protocol):
     def observe(self, exchange: Exchange) -> None:
         """Count and log an exchange."""
 
-    def observe_refusal(self, transport: asyncio.Transport, data: bytes, status: int) -> None:
+    def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
         """Log a request that was refused before it was read; `data` is its beginning."""
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:

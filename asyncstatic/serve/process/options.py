@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from hypercorn.config import Config
 
+from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.process.bind import BACKLOG
 from asyncstatic.settings import SettingsError
 
@@ -31,6 +32,7 @@ class Options:
     keyfile: str | None = None
     keep_alive: float = 75.0
     graceful_timeout: float = 30.0
+    trusted_proxies: str = ""
     max_requests: int | None = None
     sandbox: bool = False
     reload: bool = False
@@ -71,6 +73,7 @@ class Options:
                 used.
         """
         _check_together(self)
+        _check_proxies(self)
         _check_certificate(self)
         _check_log(self.access_logfile)
 
@@ -93,6 +96,13 @@ def _check_together(options: Options) -> None:
             "--redirect-https needs an address without TLS and one with it: "
             "say --bind :80 --tls-bind :443, and --certfile and --keyfile"
         )
+
+
+def _check_proxies(options: Options) -> None:
+    try:
+        Networks(options.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"--trusted-proxies: {error}") from None
 
 
 def _is_unix(bind: str) -> bool:

@@ -120,6 +120,7 @@ def _work(target: Target, options: Options, sockets: Sockets) -> int:
             limit_concurrency=options.limit_concurrency,
             sockets=sockets,
             redirect_https=options.redirect_https,
+            trusted_proxies=options.trusted_proxies,
         )
 
     if options.sandbox:
