@@ -126,6 +126,8 @@ _TLS = (
 )  # fmt: skip
 
 _PROXIES = (
+    _option("--proxy-protocol", is_flag=True,
+            help="Every connection begins with a PROXY header (1 or 2) of a trusted proxy."),
     _option("--trusted-proxies", default="", metavar="NET,...",
             help="Proxies to believe about their clients (X-Forwarded-*, Forwarded): networks such as "
             "10.0.0.0/8, addresses, or unix."),

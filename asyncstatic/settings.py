@@ -1,10 +1,7 @@
 """Settings, checked once, before the first request.
 
-There are two kinds. `Settings` says how one root is served. `Limits` says how much memory, how many
-threads and how much time the roots of a process may take. (A third kind, the site, would say which
-root is served at which prefix; today a mapping of prefixes does.)
-
-A user need not know the kinds. Settings come from keyword arguments
+`Settings` says how one root is served. `Limits` says how much memory, how many threads and how much
+time the roots of a process may take. Settings come from keyword arguments
 (``StaticFiles("site", dotfiles=True, cache_bytes="64MiB")``) or from the environment
 (``ASYNCSTATIC_DOTFILES=1``); every name below is both.
 """
@@ -41,6 +38,7 @@ OTHER_VARIABLES = frozenset(
         "MAX_REQUESTS",
         "OPEN",
         "REDIRECT_HTTPS",
+        "PROXY_PROTOCOL",
         "RELOAD",
         "SANDBOX",
         "SOCKET_MODE",

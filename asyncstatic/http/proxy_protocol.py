@@ -36,16 +36,17 @@ class Header(NamedTuple):
 
     Attributes:
         size: its length in bytes; the client's own bytes follow.
-        client: the client; None when the header names none (LOCAL, UNKNOWN), so that the peer of
-            the connection is the client.
+        client: the client; None when the header names no address (UNKNOWN, a Unix socket).
         server: the address that the client connected to; None with `client`.
         tls: whether the client uses TLS towards the balancer.
+        local: the connection is the balancer's own, such as a health check: nothing is stated.
     """
 
     size: int
     client: Address | None = None
     server: Address | None = None
     tls: bool = False
+    local: bool = False
 
 
 class NoHeader(Enum):
@@ -105,7 +106,7 @@ def _read_v2(data: bytes) -> Header | NoHeader:
     if len(data) < size:
         return NoHeader.INCOMPLETE
     if command == _LOCAL or not family:
-        return Header(size)
+        return Header(size, local=command == _LOCAL)
     addresses = _FIXED + _ADDRESSES[family]
     tls = _tls(data[addresses:size]) if addresses <= size else None
     if tls is None:

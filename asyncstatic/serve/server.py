@@ -25,10 +25,12 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from asyncstatic.http.addresses import Networks
+from asyncstatic.http.proxy_protocol import Header
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
 from asyncstatic.serve.redirect import RedirectToHTTPS
 
@@ -45,6 +47,7 @@ async def serve_app(
     sockets: Sockets | None = None,
     redirect_https: bool = False,
     trusted_proxies: str | Iterable[str] = (),
+    proxy_protocol: bool = False,
 ) -> None:
     """Serve an ASGI app, its static roots by the direct entry.
 
@@ -63,14 +66,19 @@ async def serve_app(
         trusted_proxies: networks of proxies that are believed about a client: ``10.0.0.0/8``, an
             address, ``unix`` for all peers on Unix sockets. ``*`` believes everybody: only where no
             client can reach the server itself.
+        proxy_protocol: every connection begins with a header of the PROXY protocol, and comes from
+            a trusted proxy; others are closed.
 
     Raises:
-        ValueError: an entry of `trusted_proxies` is no network.
+        NotImplementedError: the event loop cannot read a PROXY header (Windows).
+        ValueError: an entry of `trusted_proxies` is no network, or `proxy_protocol` has none.
         hypercorn.utils.LifespanFailureError: the app failed to start.
         OSError: an address cannot be bound, or a certificate cannot be read.
     """
     trusted = Networks(trusted_proxies) if trusted_proxies else None
-    worker = _Worker(app, config)
+    if proxy_protocol and trusted is None:
+        raise ValueError("proxy_protocol needs trusted_proxies: name the networks of the balancers")
+    worker = _Worker(app, config, trusted if proxy_protocol else None)
     async with worker.lifespan():
         sockets = sockets or config.create_sockets()
         if redirect_https:
@@ -125,12 +133,13 @@ async def signalled() -> None:
 class _Worker:
     """Hypercorn's parts in one process, assembled around our protocol."""
 
-    def __init__(self, app: Any, config: Config) -> None:
+    def __init__(self, app: Any, config: Config, balancers: Networks | None) -> None:
         config.set_statsd_logger_class(StatsdLogger)
         self._app = app
         self._wrapped: AppWrapper = wrap_app(app, config.wsgi_max_body_size, "asgi")
         self._redirects = False
         self._config = config
+        self._balancers = balancers
         self._loop = asyncio.get_running_loop()
         self._state: LifespanState = {}
         most = config.max_requests
@@ -199,15 +208,23 @@ class _Worker:
     ) -> asyncio.Server | Listener:
         """Accept connections of one socket; with TLS by our own `Listener`."""
 
-        def make_protocol(_preface: object = None) -> DirectProtocol:
+        def make_protocol(proxied: Header | None = None) -> DirectProtocol:
+            if proxied is not None:
+                return ProxiedProtocol(entry, self._loop, proxied)
             return DirectProtocol(entry, self._loop)
 
         seconds = self._config.ssl_handshake_timeout
-        if context is not None:
-            with contextlib.suppress(NotImplementedError):  # Windows
-                listener = Listener(sock, entry, make_protocol, context=context, seconds=seconds)
+        if context is not None or self._balancers is not None:
+            read = None if self._balancers is None else preface_reader(self._balancers)
+            try:
+                listener = Listener(
+                    sock, entry, make_protocol, context=context, seconds=seconds, read_preface=read
+                )
                 listener.start()
                 return listener
+            except NotImplementedError:  # Windows
+                if read is not None:
+                    raise
         return await self._loop.create_server(
             make_protocol,
             sock=sock,

@@ -65,6 +65,7 @@ def serving_inside(
     loop: str = "uvloop",
     limit_concurrency: int | None = None,
     trusted_proxies: str = "",
+    proxy_protocol: bool = False,
     **options: Any,
 ) -> Iterator[Inside]:
     """Serve an app; options are attributes of Hypercorn's Config."""
@@ -91,6 +92,7 @@ def serving_inside(
             limit_concurrency=limit_concurrency,
             sockets=sockets,
             trusted_proxies=trusted_proxies,
+            proxy_protocol=proxy_protocol,
         )
 
     def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -198,7 +199,7 @@ def test_no_descriptors_left_is_logged_once_and_then_connections_are_accepted(
 # -- a header in front of everything -----------------------------------------------------------
 
 
-def read_line(data: bytes) -> Preface | None:
+def read_line(_sock: socket.socket, data: bytes) -> Preface | None:
     """A header of one line that begins with PRE."""
     line, end, _ = data.partition(b"\n")
     if not b"PRE ".startswith(line[:4]) or len(line) > 100:

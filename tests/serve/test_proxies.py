@@ -87,9 +87,10 @@ def app_of(site: Path) -> StaticMiddleware:
     return StaticMiddleware(tell_scope, site, prefix="/static")
 
 
-def websocket(server: Inside, target: str, *lines: str) -> dict[str, Any]:
+def websocket(server: Inside, target: str, *lines: str, before: bytes = b"") -> dict[str, Any]:
     """The scope of a WebSocket, from the one frame that the app sends (RFC 6455 section 5.2)."""
     with server.connect() as connection:
+        connection.send(before)
         assert connection.get(target, *_WEBSOCKET, *lines).status == 101
         length = connection.take(2)[1]
         if length == 126:
@@ -181,7 +182,7 @@ def test_http_2_and_its_log_name_the_client(
     scheme: str, host: str, prefix: str,
 ) -> None:  # fmt: skip
     target = "/" + re.sub(r"\W+", "-", request.node.name)
-    pairs = [tuple(line.lower().split(": ", 1)) for line in fields]
+    pairs = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in fields)]
     with Connection2(served.server.port) as connection:
         told = json.loads(connection.get(target, *pairs).content)
     check_scope(told, target, client, scheme, HOST if host == "localhost" else host, prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 
 import h2.config
@@ -25,11 +26,23 @@ class Connection2:
     Args:
         port: where it listens.
         window: octets of a stream that the server may send unasked (SETTINGS).
+        before: octets to send in front of everything else.
+        tls: begin TLS; the server must choose h2.
 
     """
 
-    def __init__(self, port: int, window: int = 65_535) -> None:
+    def __init__(
+        self,
+        port: int,
+        window: int = 65_535,
+        before: bytes = b"",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection((HOST, port), timeout=10)
+        self.socket.sendall(before)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=HOST)
+            assert self.socket.selected_alpn_protocol() == "h2"
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.h2 = h2.connection.H2Connection(config)
         # What is set later would only count after the server's acknowledgement.

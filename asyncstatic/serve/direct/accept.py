@@ -48,9 +48,10 @@ class Preface(NamedTuple):
     facts: Any
 
 
-#: Reads the first bytes of a connection. Returns None while the header is not complete, and raises
-#: ValueError, with one line for the log, when no valid header can follow: the connection is closed.
-ReadPreface = Callable[[bytes], Preface | None]
+#: Gets the socket, which knows the peer, and the first bytes of its connection. Returns None while the
+#: header is not complete, and raises ValueError, with one line for the log, when no valid header can
+#: follow: the connection is closed.
+ReadPreface = Callable[[socket.socket, bytes], Preface | None]
 
 
 class Listener:
@@ -166,7 +167,7 @@ class _Accepted:
         The beginning is removed at once: bytes left in the socket would wake the loop again.
         """
         read_preface = cast("ReadPreface", self._listener.read_preface)
-        preface = read_preface(before + data)
+        preface = read_preface(self._sock, before + data)
         if preface is None:
             self._preface = before + self._sock.recv(len(data))
             return b""
@@ -179,7 +180,7 @@ class _Accepted:
         self._stop_waiting()
         context = self._listener.context
         if context is not None and data[:1].isalpha():  # TLS begins with 22 (RFC 8446 §5.1)
-            self._task = self._spawn(lambda: _PlainHTTP(self._listener.entry), None)
+            self._task = self._spawn(lambda: _PlainHTTP(self._listener.entry, self._facts), None)
         else:
             self._task = self._spawn(lambda: self._listener.make_protocol(self._facts), context)
 
@@ -234,8 +235,9 @@ class _PlainHTTP(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, entry: DirectEntry) -> None:
+    def __init__(self, entry: DirectEntry, facts: Any) -> None:
         self._entry = entry
+        self.proxied = facts  # `Peer.of` reads it
         self._answered = False
         self._until = asyncio.get_running_loop().time() + _LINGER_SECONDS
 

@@ -17,7 +17,8 @@ class Peer(NamedTuple):
     """The other end of a connection.
 
     Attributes:
-        client: its address and port, or those that a PROXY header names; None for a Unix socket.
+        client: its address and port, or those that a PROXY header names; None for a Unix socket,
+            and for a header without an address: the balancer's would not be the client's.
         server: the address and port that a PROXY header says it connected to; None without.
         tls: whether it uses TLS, towards this server or towards the balancer.
     """
@@ -32,7 +33,7 @@ class Peer(NamedTuple):
         name = transport.get_extra_info("peername")
         tls = transport.get_extra_info("ssl_object") is not None
         proxied = getattr(transport.get_protocol(), "proxied", None)
-        if proxied is not None and proxied.client is not None:
+        if proxied is not None and not proxied.local:
             return cls(proxied.client, proxied.server, tls or proxied.tls)
         return cls(name[:2] if isinstance(name, tuple) else None, None, tls)
 

@@ -33,6 +33,7 @@ class Options:
     keep_alive: float = 75.0
     graceful_timeout: float = 30.0
     trusted_proxies: str = ""
+    proxy_protocol: bool = False
     max_requests: int | None = None
     sandbox: bool = False
     reload: bool = False
@@ -103,6 +104,10 @@ def _check_proxies(options: Options) -> None:
         Networks(options.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"--trusted-proxies: {error}") from None
+    if options.proxy_protocol and not options.trusted_proxies:
+        raise SettingsError(
+            "--proxy-protocol needs --trusted-proxies: name the networks of your balancers"
+        )
 
 
 def _is_unix(bind: str) -> bool:

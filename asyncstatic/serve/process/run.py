@@ -121,6 +121,7 @@ def _work(target: Target, options: Options, sockets: Sockets) -> int:
             sockets=sockets,
             redirect_https=options.redirect_https,
             trusted_proxies=options.trusted_proxies,
+            proxy_protocol=options.proxy_protocol,
         )
 
     if options.sandbox:

@@ -1,0 +1,59 @@
+"""Connections that begin with a PROXY header, in which a balancer names the client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from asyncstatic.http.addresses import Networks
+from asyncstatic.http.proxy_protocol import Header, NoHeader, read_header
+from asyncstatic.serve.direct.accept import Preface, ReadPreface
+from asyncstatic.serve.direct.connection import DirectProtocol
+from asyncstatic.serve.direct.entry import DirectEntry
+
+
+def preface_reader(trusted: Networks) -> ReadPreface:
+    """Return a function that reads the PROXY header of a connection.
+
+    A listener has a header on every connection, or on none: guessing would let a client choose
+    ("The PROXY protocol", section 2). So a peer that is not trusted is refused as well.
+
+    Args:
+        trusted: the networks of the balancers.
+    """
+
+    def read(sock: socket.socket, data: bytes) -> Preface | None:
+        name = sock.getpeername()
+        peer = name[:2] if isinstance(name, tuple) else None
+        if not trusted.trust(peer):
+            raise ValueError(f"{_named(peer)} is not in --trusted-proxies")
+        header = read_header(data)
+        if header is NoHeader.INCOMPLETE:
+            return None
+        if not isinstance(header, Header):
+            raise ValueError(f"{_named(peer)} sent no PROXY header")
+        return Preface(header.size, header)
+
+    return read
+
+
+def _named(peer: tuple[str, int] | None) -> str:
+    return "the peer on a Unix socket" if peer is None else peer[0]
+
+
+class ProxiedProtocol(DirectProtocol):
+    """A connection whose client is named by a PROXY header; `Peer.of` reads it.
+
+    Args:
+        entry: what it shares with the others.
+        loop: the event loop that it runs on.
+        proxied: the header.
+    """
+
+    __slots__ = ("proxied",)
+
+    def __init__(
+        self, entry: DirectEntry, loop: asyncio.AbstractEventLoop, proxied: Header
+    ) -> None:
+        super().__init__(entry, loop)
+        self.proxied = proxied
