@@ -28,6 +28,9 @@ The modules, values first:
 `ranges`            Range: what a client asks for, and what a representation has of it
 `media`             media types by file name; the table is in `media_types`
 `status`            reason phrases
+`forwarded`         X-Forwarded-* and Forwarded: what trusted proxies say about a client
+`proxy_protocol`    the PROXY header in front of a connection
+`addresses`         IP addresses, and networks of trusted proxies
 `target`            request target -> safe path segments, or a refusal
 `deny`              glob patterns of names that are never served
 `validators`        entity-tag and modification date of a representation

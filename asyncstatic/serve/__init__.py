@@ -24,6 +24,7 @@ Servers:
 server         Hypercorn with the direct entry in front; `hypercorn` joins the two
 protocols      Hypercorn's TCPServer with a few corrections
 uvicorn        the direct entry in front of Uvicorn
+proxies        scopes behind trusted proxies, as their clients made the requests
 access_log     one line per request; `hypercorn_log` writes it beside Hypercorn
 tcp            facts about a socket that no event loop offers
 startup        refuses to start, in one line, under every server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import asyncstatic
 from tests.serve.inside import eventually
 from tests.serve.test_proxies import Served, app_of, serving
 from tests.support.http2 import Connection2
@@ -19,6 +21,8 @@ from tests.support.programs import require
 from tests.support.raw import HOST, Connection
 from tests.support.servers import free_port
 from tests.support.tls import over_tls
+
+DOCUMENTED = Path(asyncstatic.__file__).parents[1] / "docs" / "proxies.md"
 
 #: The client's address; the proxies themselves connect from 127.0.0.1, which alone is trusted.
 CLIENT = "127.0.0.7"
@@ -38,6 +42,7 @@ http {{
     location /app/ {{
       proxy_pass http://asyncstatic/;
       proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header X-Forwarded-Host $http_host;
@@ -173,6 +178,13 @@ def test_behind_nginx_log_scope_and_redirects_are_the_clients(
     assert (told["client"][0], told["scheme"], told["host"]) == (CLIENT, scheme, ["a.example"])
     assert (told["root_path"], told["path"]) == ("/app", "/app/x")
     assert [line["entry"] for line in served.log[:3]] == ["direct" if direct else "hypercorn"] * 3
+
+
+@pytest.mark.skipif(not DOCUMENTED.exists(), reason="tested without the source tree")
+def test_the_documented_configuration_of_nginx_is_the_one_above() -> None:
+    (block,) = re.findall(r"```nginx\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
+    documented = [line.strip() for line in block.splitlines() if "proxy_" in line]
+    assert documented == [line.strip() for line in NGINX.splitlines() if line.startswith("      ")]
 
 
 #: Values of X-Forwarded-For that nginx and we read alike.

@@ -19,6 +19,7 @@ server         the full server behind: Hypercorn or Uvicorn, as far as it is nee
 What belongs to one connection:
 
 deadline       the time until which it must make progress
+proxied        the PROXY header that names its client
 observation    reports each request for the access log, however it ends
 
 docs/design.md follows a request through this room.
