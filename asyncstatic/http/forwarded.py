@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 from urllib.parse import unquote as decoded
@@ -24,8 +25,9 @@ from asyncstatic.http.abnf import OWS, QUOTED_STRING, TOKEN, members, unquote
 from asyncstatic.http.addresses import Address, Networks, canonical_ip
 
 _MOST_HOPS = 32  # real chains have less than ten
-_FIELDS = re.compile(rb"forwarded|x-forwarded-(?:for|proto|host|prefix)", re.IGNORECASE)
+_LONGEST_KNOWN = 1024  # bytes of fields that are worth remembering
 _X_FIELDS = tuple(b"x-forwarded-" + name for name in (b"for", b"proto", b"host", b"prefix"))
+_FIELDS = frozenset([b"forwarded", *_X_FIELDS])
 _PAIR = re.compile(rf"{OWS}({TOKEN})=({TOKEN}|{QUOTED_STRING}){OWS}(?:;|\Z)")
 # nodename [ ":" node-port ] (RFC 7239 §6); groups: IPv4, IPv6, a name that hides, port.
 _NODE = re.compile(
@@ -68,17 +70,22 @@ def read_forwarded(
 
     Args:
         peer: the address of the connection; None for a Unix socket.
-        headers: the fields of the request, names in any case.
+        headers: the fields of the request, names in lower case.
         trusted: the networks of the proxies.
     """
     if not trusted.trust(peer):
         return NOTHING
-    lines: dict[bytes, list[str]] = {}
-    for name, value in headers:
-        if _FIELDS.fullmatch(name):
-            lines.setdefault(name.lower(), []).append(value.decode("latin-1"))
-    if not lines:
+    fields = tuple([field for field in headers if field[0] in _FIELDS])
+    if not fields:
         return NOTHING
+    known = sum(len(value) for _, value in fields) <= _LONGEST_KNOWN
+    return _read_known(fields, trusted) if known else _read(fields, trusted)
+
+
+def _read(fields: tuple[tuple[bytes, bytes], ...], trusted: Networks) -> Forwarded:
+    lines: dict[bytes, list[str]] = {}
+    for name, value in fields:
+        lines.setdefault(name, []).append(value.decode("latin-1"))
     standard = lines.pop(b"forwarded", None)
     stated = _outermost(_x_forwarded(lines), trusted)
     if standard is None:
@@ -87,6 +94,10 @@ def read_forwarded(
     if lines.keys() <= {b"x-forwarded-prefix"}:  # which Forwarded does not have
         return others._replace(prefix=stated.prefix)
     return _agreed(stated, others)
+
+
+# A pure function; a visitor sends many requests through the same proxies.
+_read_known = lru_cache(maxsize=256)(_read)
 
 
 def _outermost(hops: Iterable[Forwarded | None], trusted: Networks) -> Forwarded:

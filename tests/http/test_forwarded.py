@@ -25,7 +25,7 @@ V4, V6 = ("192.0.2.7", 0), ("2001:db8::7", 0)
 def read(
     *fields: tuple[str, str], peer: Address | None = PROXY, trusted: Networks = TRUSTED
 ) -> Forwarded:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in fields]
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
     return read_forwarded(peer, headers, trusted)
 
 
