@@ -121,8 +121,11 @@ _CONNECTIONS = (
 )  # fmt: skip
 
 _TLS = (
-    _option("--certfile", type=_PEM, help="TLS certificate chain, PEM."),
-    _option("--keyfile", type=_PEM, help="TLS private key, PEM."),
+    _option("--certfile", type=_PEM, multiple=True,
+            help="TLS certificate chain, PEM; repeatable, chosen by server name."),
+    _option("--keyfile", type=_PEM, multiple=True,
+            help="Its private key, PEM, unless the chain's file has it; repeatable, in the same "
+            "order."),
 )  # fmt: skip
 
 _PROXIES = (

@@ -33,6 +33,7 @@ from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
 from asyncstatic.serve.redirect import RedirectToHTTPS
+from asyncstatic.serve.tls import context_of
 
 Trigger = Callable[[], Awaitable[Any]]
 
@@ -48,6 +49,7 @@ async def serve_app(
     redirect_https: bool = False,
     trusted_proxies: str | Iterable[str] = (),
     proxy_protocol: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> None:
     """Serve an ASGI app, its static roots by the direct entry.
 
@@ -68,29 +70,42 @@ async def serve_app(
             client can reach the server itself.
         proxy_protocol: every connection begins with a header of the PROXY protocol, and comes from
             a trusted proxy; others are closed.
+        ssl_context: for TLS, instead of the certificate of the config; then `config.bind` is for
+            HTTPS. It is used as it is: HTTP/2 needs ``set_alpn_protocols(["h2", "http/1.1"])``.
+            Without it the certificate of the config is read again when its files change.
 
     Raises:
         NotImplementedError: the event loop cannot read a PROXY header (Windows).
         ValueError: an entry of `trusted_proxies` is no network, or `proxy_protocol` has none.
         hypercorn.utils.LifespanFailureError: the app failed to start.
-        OSError: an address cannot be bound, or a certificate cannot be read.
+        SettingsError: the certificate of the config cannot be used.
+        ssl.SSLError: `ssl_context` is for clients.
+        OSError: an address cannot be bound.
     """
     trusted = Networks(trusted_proxies) if trusted_proxies else None
     if proxy_protocol and trusted is None:
         raise ValueError("proxy_protocol needs trusted_proxies: name the networks of the balancers")
     worker = _Worker(app, config, trusted if proxy_protocol else None)
-    async with worker.lifespan():
-        sockets = sockets or config.create_sockets()
+    async with context_of(config, ssl_context) as context, worker.lifespan():
+        sockets = sockets or _sockets(config, secure=context is not None)
         if redirect_https:
             worker.redirect(sockets)
         behind = worker.hypercorn(direct, limit_concurrency, trusted)
-        servers = await worker.listen(sockets, behind.entry)
+        servers = await worker.listen(sockets, behind.entry, context)
         try:
             await _first(shutdown_trigger or signalled, worker.context.terminate.wait)
         finally:
             for server in servers:
                 server.close()
             await behind.stop()
+
+
+def _sockets(config: Config, *, secure: bool) -> Sockets:
+    """Bind; Hypercorn by itself makes sockets for HTTPS only if the config has a certificate."""
+    sockets = config.create_sockets()
+    if secure and not config.ssl_enabled:
+        return Sockets(sockets.insecure_sockets, [], sockets.quic_sockets)
+    return sockets
 
 
 async def _first(*triggers: Trigger) -> None:
@@ -186,10 +201,10 @@ class _Worker:
             trusted=trusted,
         )
 
-    async def listen(self, sockets: Sockets, entry: DirectEntry) -> list[asyncio.Server | Listener]:
-        """Accept connections."""
-        config = self._config
-        context = config.create_ssl_context()
+    async def listen(
+        self, sockets: Sockets, entry: DirectEntry, context: ssl.SSLContext | None
+    ) -> list[asyncio.Server | Listener]:
+        """Accept connections; the context is for those over TLS."""
         plain = entry
         if self._redirects:
             plain = copy(entry)
@@ -200,7 +215,7 @@ class _Worker:
         for sock, tls, scheme, entered in listeners:
             bind = repr_socket_addr(sock.family, sock.getsockname())
             servers.append(await self._listen_on(sock, tls, entered))
-            await config.log.info(f"Running on {scheme}://{bind} (CTRL + C to quit)")
+            await self._config.log.info(f"Running on {scheme}://{bind} (CTRL + C to quit)")
         return servers
 
     async def _listen_on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ def serving_inside(
     limit_concurrency: int | None = None,
     trusted_proxies: str = "",
     proxy_protocol: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
     **options: Any,
 ) -> Iterator[Inside]:
     """Serve an app; options are attributes of Hypercorn's Config."""
@@ -83,7 +85,8 @@ def serving_inside(
         server = Inside(listener.getsockname()[1], running)
         servers.append(server)
         running.call_soon(started.set)
-        sockets = Sockets([listener], [], []) if config.ssl_enabled else Sockets([], [listener], [])
+        secure = config.ssl_enabled or ssl_context is not None
+        sockets = Sockets([listener], [], []) if secure else Sockets([], [listener], [])
         await serve_app(
             app,
             config,
@@ -93,6 +96,7 @@ def serving_inside(
             sockets=sockets,
             trusted_proxies=trusted_proxies,
             proxy_protocol=proxy_protocol,
+            ssl_context=ssl_context,
         )
 
     def run() -> None:

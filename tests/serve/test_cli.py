@@ -110,13 +110,19 @@ def folder(tmp_path: Path) -> Path:
             id="log is a directory",
         ),
         pytest.param(
-            ["site", "--certfile", "file"], {}, "--keyfile need each other", id="no --keyfile"
-        ),
-        pytest.param(
             ["site", "--certfile", "file", "--keyfile", "file"],
             {},
-            "--certfile file, --keyfile file: no PEM chain and its unencrypted key",
+            "--certfile file: the certificate is not in PEM form",
             id="no certificate",
+        ),
+        pytest.param(
+            ["site", "--certfile", "file", "--keyfile", "file", "--keyfile", "file"],
+            {},
+            "name one --keyfile for each --certfile, in the same order",
+            id="two keys",
+        ),
+        pytest.param(
+            ["site", "--keyfile", "file"], {}, "name one --keyfile for each", id="no --certfile"
         ),
         pytest.param(
             ["site", "--reload", "--workers", "2"], {}, "leave --workers out", id="reload, workers"
@@ -223,7 +229,7 @@ def test_a_key_of_another_certificate_is_one_line(folder: Path) -> None:
 def test_an_encrypted_key_is_one_line_and_nobody_is_asked(folder: Path) -> None:
     pair = key_pair(folder, "secret", "-passout", "pass:secret")
     done = run(*_SERVE, "site", *pair, cwd=folder)
-    assert "no PEM chain and its unencrypted key" in done.stderr
+    assert "--keyfile secret.key: the key is encrypted; store it decrypted" in done.stderr
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 

@@ -181,8 +181,8 @@ def silent_client(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
 
 def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple[str, str]) -> None:
     chain, key = certificate
-    assert "name both" in refused(str(site), "--certfile", chain)
-    assert "no PEM chain" in refused(str(site), "--certfile", key, "--keyfile", chain)
+    assert "there is no private key" in refused(str(site), "--certfile", chain)
+    assert "not in PEM form" in refused(str(site), "--certfile", key, "--keyfile", chain)
 
 
 # -- the access log --------------------------------------------------------------------------

@@ -10,15 +10,23 @@ from tests.support.programs import require
 from tests.support.raw import HOST, Connection
 
 
-def make_certificate(folder: Path) -> tuple[str, str]:
-    """Make a self-signed certificate, and its key."""
+def make_certificate(
+    folder: Path, *options: str, names: str = f"IP:{HOST}", algorithm: str = "ec"
+) -> tuple[str, str]:
+    """Make a self-signed certificate, and its key; options are those of openssl-req(1)."""
     chain, key = str(folder / "chain.pem"), str(folder / "key.pem")
-    command = [require("openssl", apt="openssl"), "req", "-x509", "-newkey", "ec"]
-    command += ["-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST}"]
-    command += ["-keyout", key, "-out", chain]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    command = ["req", "-x509", "-newkey", algorithm, "-days", "2", "-subj", "/CN=localhost"]
+    if algorithm == "ec":
+        command += ["-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-addext", f"subjectAltName={names}", "-keyout", key, "-out", chain]
+    openssl(*command, *(options or ("-nodes",)))
     return chain, key
+
+
+def openssl(*arguments: str) -> None:
+    """Run openssl(1)."""
+    command = [require("openssl", apt="openssl"), *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
 
 
 def over_tls(connection: Connection, chain: str) -> Connection:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, cast
 
 from asyncstatic.files.source import logger
 from asyncstatic.serve.direct.entry import DirectEntry
+from asyncstatic.serve.direct.server import Peer
 
 _AT_ONCE = 100  # connections that are accepted before others have their turn
 _PEEKED = 4096  # bytes
@@ -255,7 +256,7 @@ class _PlainHTTP(asyncio.Protocol):
         self._transport.write(_PLAIN_HTTP + self._entry.head_end() + text)
         self._transport.write_eof()
         if self._entry.observes:
-            self._entry.server.observe_refusal(self._transport, data, 400)
+            self._entry.server.observe_refusal(Peer.of(self._transport), data, 400)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._entry.registry.leave(self)

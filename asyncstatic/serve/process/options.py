@@ -9,8 +9,11 @@ from importlib.util import find_spec
 
 from hypercorn.config import Config
 
+from asyncstatic.files.source import logger
 from asyncstatic.http.addresses import Networks
+from asyncstatic.serve.certificate import Pair
 from asyncstatic.serve.process.bind import BACKLOG
+from asyncstatic.serve.tls import Certificates, certificates
 from asyncstatic.settings import SettingsError
 
 
@@ -28,8 +31,8 @@ class Options:
     limit_concurrency: int | None = None
     access_logfile: str | None = None
     log_format: str = "combined"
-    certfile: str | None = None
-    keyfile: str | None = None
+    certfile: tuple[str, ...] = ()
+    keyfile: tuple[str, ...] = ()
     keep_alive: float = 75.0
     graceful_timeout: float = 30.0
     trusted_proxies: str = ""
@@ -57,7 +60,8 @@ class Options:
         config.access_log_format = self.log_format
         config.errorlog = "-"
         config.loglevel = "INFO" if self.access_logfile else "WARNING"
-        config.certfile, config.keyfile = self.certfile, self.keyfile
+        if pairs := self.pairs():
+            config.certfile, config.keyfile = pairs[0]
         config.keyfile_password = ""  # else OpenSSL asks the terminal for it
         config.keep_alive_timeout = self.keep_alive
         config.graceful_timeout = self.graceful_timeout
@@ -65,6 +69,19 @@ class Options:
         config.backlog = BACKLOG
         config.include_server_header = False
         return config
+
+    def pairs(self) -> list[Pair]:
+        """Return the files of the certificates; a key may be in the file of its chain."""
+        keys = self.keyfile or self.certfile
+        return [Pair(chain, key) for chain, key in zip(self.certfile, keys, strict=True)]
+
+    def certificates(self) -> Certificates | None:
+        """Return the certificates as they are now; None without TLS.
+
+        Raises:
+            SettingsError: one cannot be used.
+        """
+        return certificates(self.config(), self.pairs())
 
     def check(self) -> None:
         """Find, before workers start, a problem that would end each of them.
@@ -75,7 +92,9 @@ class Options:
         """
         _check_together(self)
         _check_proxies(self)
-        _check_certificate(self)
+        found = self.certificates()
+        for warning in found.warnings() if found else ():
+            logger.warning(warning)
         _check_log(self.access_logfile)
 
 
@@ -88,8 +107,11 @@ def _check_together(options: Options) -> None:
         map(_is_unix, (*options.bind, *options.tls_bind))
     ):
         raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
-    if bool(options.certfile) != bool(options.keyfile):
-        raise SettingsError("--certfile and --keyfile need each other: name both")
+    if options.keyfile and len(options.certfile) != len(options.keyfile):
+        raise SettingsError(
+            "name one --keyfile for each --certfile, in the same order; none if each key is in the "
+            "file of its certificate"
+        )
     if options.tls_bind and not options.certfile:
         raise SettingsError("--tls-bind needs a certificate: say --certfile and --keyfile as well")
     if options.redirect_https and not (options.plain and options.secure):
@@ -112,19 +134,6 @@ def _check_proxies(options: Options) -> None:
 
 def _is_unix(bind: str) -> bool:
     return bind.startswith("unix:")
-
-
-def _check_certificate(options: Options) -> None:
-    try:
-        options.config().create_ssl_context()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or ""
-        problem = "no PEM chain and its unencrypted key"
-        if "MISMATCH" in reason:
-            problem = "the key is that of another certificate"
-        raise SettingsError(
-            f"--certfile {options.certfile}, --keyfile {options.keyfile}: {problem} ({error})"
-        ) from None
 
 
 def _check_log(path: str | None) -> None:

@@ -21,6 +21,7 @@ from asyncstatic.serve.process.supervisor import supervise
 from asyncstatic.serve.process.target import App, Facts, Folders, Target
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import serve_app, signalled
+from asyncstatic.serve.tls import renewed
 from asyncstatic.settings import SettingsError
 from asyncstatic.values import printable
 
@@ -103,6 +104,7 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
 def _work(target: Target, options: Options, sockets: Sockets) -> int:
     """Serve in this process."""
     app = target.build()
+    certificates = options.certificates()
     roots = target.roots if isinstance(target, Folders) else []
     reloading = Reloading(app, roots) if options.reload else None
 
@@ -112,17 +114,19 @@ def _work(target: Target, options: Options, sockets: Sockets) -> int:
             reloading.stop()
 
     async def main() -> None:
-        await serve_app(
-            reloading or app,
-            options.config(),
-            shutdown_trigger=until_signalled,
-            direct=options.direct,
-            limit_concurrency=options.limit_concurrency,
-            sockets=sockets,
-            redirect_https=options.redirect_https,
-            trusted_proxies=options.trusted_proxies,
-            proxy_protocol=options.proxy_protocol,
-        )
+        async with renewed(certificates) as context:
+            await serve_app(
+                reloading or app,
+                options.config(),
+                shutdown_trigger=until_signalled,
+                direct=options.direct,
+                limit_concurrency=options.limit_concurrency,
+                sockets=sockets,
+                redirect_https=options.redirect_https,
+                trusted_proxies=options.trusted_proxies,
+                proxy_protocol=options.proxy_protocol,
+                ssl_context=context,
+            )
 
     if options.sandbox:
         _enter_sandbox(roots, options)
@@ -142,8 +146,11 @@ def _work(target: Target, options: Options, sockets: Sockets) -> int:
 
 
 def _enter_sandbox(roots: list[str], options: Options) -> None:
-    """Give up all files but those served, the log, and the TLS files that are read later."""
-    reads = [file for file in (options.certfile, options.keyfile) if file is not None]
+    """Give up all files but those served, the log, and the directories of the TLS files.
+
+    A renewed certificate is a new file, which has no rule of its own.
+    """
+    reads = {directory for pair in options.pairs() for directory in pair.directories()}
     log = options.access_logfile
     restrict(roots, reads=reads, logs=[] if log in (None, "-") else [str(log)])
 

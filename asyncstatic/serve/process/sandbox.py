@@ -78,7 +78,7 @@ def restrict(roots: Iterable[str], *, reads: Iterable[str] = (), logs: Iterable[
 
     Args:
         roots: directories to serve, or symbolic links to them.
-        reads: files to read later, such as a TLS key.
+        reads: files to read later, or directories of such files.
         logs: files to write; created if they are missing.
 
     Returns:
