@@ -107,6 +107,7 @@ _WORKERS = (
             help="Requests after which a worker is replaced."),
     _option("--graceful-timeout", type=_SECONDS, default=30.0, show_default=True,
             help="Seconds for downloads to finish at a shutdown."),
+    _option("--pid", metavar="FILE", help="Write the process id to FILE."),
 )  # fmt: skip
 
 _CONNECTIONS = (

@@ -39,6 +39,7 @@ OTHER_VARIABLES = frozenset(
         "OPEN",
         "REDIRECT_HTTPS",
         "PROXY_PROTOCOL",
+        "PID",
         "RELOAD",
         "SANDBOX",
         "SOCKET_MODE",

@@ -181,3 +181,18 @@ class LogFile(logging.FileHandler):
             return os.path.samestat(os.stat(self.baseFilename), os.fstat(fd))
         except OSError:
             return False
+
+
+def reopen_logs() -> None:
+    """Open the files of Hypercorn's logs anew, after they were renamed (logrotate, SIGUSR1)."""
+    for name in ("hypercorn.access", "hypercorn.error"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.acquire()
+                try:
+                    with suppress(OSError):  # as in a sandbox: the log stays in the old file
+                        old, handler.stream = handler.stream, handler._open()  # noqa: SLF001
+                        if old is not None:
+                            old.close()
+                finally:
+                    handler.release()

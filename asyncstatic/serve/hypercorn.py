@@ -19,12 +19,14 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quiet
-from asyncstatic.serve.protocols import Server, with_method_as_sent
+from asyncstatic.serve.protocols import Context, Server, with_method_as_sent
 from asyncstatic.serve.proxies import behind_proxies
 from asyncstatic.serve.tcp import reset, taken, waiting
 
 # Seconds for an app to end by itself after its client was cut off at the graceful timeout.
 _LAST_SECONDS = 1.0
+
+_RETIREMENT_SECONDS = 2.0
 
 
 class Hypercorn:
@@ -135,6 +137,18 @@ class Hypercorn:
         with suppress(asyncio.CancelledError):  # by `stop`; asyncio's streams would log it
             shared = self._app, self._loop, self._quiet, self._context, self._state
             await Server(*shared, reader, writer, peer=peer)
+
+    async def retire(self) -> None:
+        """Answer what still comes, and close each connection after its next response.
+
+        For a moment after others accept the connections: requests and TLS handshakes are under way
+        that this server has not seen yet. To close an idle connection at once would cut off a
+        request that its client is sending.
+        """
+        self.entry.retire()
+        if isinstance(self._context, Context):
+            self._context.retires = True
+        await asyncio.sleep(min(_RETIREMENT_SECONDS, self._config.graceful_timeout))
 
     async def stop(self) -> None:
         """Let requests finish for the graceful timeout, then cut them off."""

@@ -89,7 +89,7 @@ class HypercornLog:
         self._logger = config.log.access_logger
         self.active = own_method or self._logger is not None
         if self._format is not None and self._logger is not None:
-            _prepare(self._logger, config)
+            prepare_logger(self._logger, config)
 
     def write(self, entry: Entry) -> None:
         """Write one line."""
@@ -132,7 +132,7 @@ def _as_stated(entry: Entry, trusted: Networks) -> Entry:
     return entry
 
 
-def _prepare(logger: logging.Logger, config: Config) -> None:
+def prepare_logger(logger: logging.Logger, config: Config) -> None:
     """Let Hypercorn's logger write bare lines to the file that the configuration names.
 
     A logger that the user made, or that ``logconfig`` set up, stays unchanged.

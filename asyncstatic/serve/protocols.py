@@ -23,6 +23,7 @@ from h2.connection import ConnectionState
 from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import ProtocolWrapper
@@ -35,6 +36,21 @@ from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_lin
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.server import Peer
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
+
+# GOAWAY of all streams to come, without an error (RFC 9113 §6.8): eight bytes, type 7, stream 0.
+_GOAWAY = b"\0\0\x08\x07" + bytes(5) + b"\x7f\xff\xff\xff" + bytes(4)
+
+
+class Context(WorkerContext):
+    """The state of a worker.
+
+    Attributes:
+        retires: whether another process accepts the connections already. Clients are asked to make
+            new ones, and until they do, this worker answers.
+    """
+
+    retires = False
+
 
 # Hypercorn starts the app's task where it creates the stream, and a task copies its context.
 _method: ContextVar[str] = ContextVar("method")
@@ -171,6 +187,8 @@ class _Http1(H11Protocol):
         await super().handle(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
+        if _retires(self.context):
+            self.keep_alive_requests = self.config.keep_alive_max_requests  # the response says so
         await _sent(self._requests, event, super().stream_send)
 
     async def _send_error_response(self, status_code: int) -> None:
@@ -241,7 +259,13 @@ async def _sent(
     requests.sent(event)
 
 
+def _retires(context: object) -> bool:
+    return isinstance(context, Context) and context.retires
+
+
 class _Http2(H2Protocol):
+    _said_goodbye = False
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
@@ -281,6 +305,10 @@ class _Http2(H2Protocol):
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
 
     async def _handle_events(self, events: list[Event]) -> None:
+        if _retires(self.context) and not self._said_goodbye:
+            # By hand: h2 itself would take the connection for closed.
+            self._said_goodbye = True
+            await self.send(RawData(_GOAWAY))
         reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
         for event in events:
             if isinstance(event, RequestReceived) and self.context.terminated.is_set():

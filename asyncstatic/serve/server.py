@@ -13,18 +13,16 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import copy
-from typing import Any
+from typing import Any, Unpack
 
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.statsd import StatsdLogger
-from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
-from asyncstatic.http.addresses import Networks
 from asyncstatic.http.proxy_protocol import Header
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
@@ -32,10 +30,17 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
+from asyncstatic.serve.protocols import Context
 from asyncstatic.serve.redirect import RedirectToHTTPS
+from asyncstatic.serve.server_options import ServeOptions, ServerOptions
 from asyncstatic.serve.tls import context_of
 
-Trigger = Callable[[], Awaitable[Any]]
+Waiter = Callable[[], Awaitable[Any]]
+Trigger = Waiter
+#: Waits until a server must end, given a function that waits until it has served its `max_requests`.
+#: It is called when the server accepts connections. True: others accept them already, so no request
+#: may fail.
+Until = Callable[[Waiter], Awaitable[bool]]
 
 
 async def serve_app(
@@ -43,13 +48,8 @@ async def serve_app(
     config: Config,
     *,
     shutdown_trigger: Trigger | None = None,
-    direct: bool = True,
-    limit_concurrency: int | None = None,
     sockets: Sockets | None = None,
-    redirect_https: bool = False,
-    trusted_proxies: str | Iterable[str] = (),
-    proxy_protocol: bool = False,
-    ssl_context: ssl.SSLContext | None = None,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve an ASGI app, its static roots by the direct entry.
 
@@ -57,46 +57,59 @@ async def serve_app(
     of the app. Without a root this does the same as `hypercorn.asyncio.serve`.
 
     Args:
-        app: the ASGI app.
-        config: Hypercorn's; QUIC binds are ignored here.
+        app: the ASGI app, or its name: "module:app", or "module:function()" for a function that
+            makes it. ``config.workers`` of 2 or more need a name.
+        config: Hypercorn's; QUIC binds are ignored here. ``workers`` processes serve; this one
+            supervises them, and obeys the signals of ``asyncstatic serve``.
         shutdown_trigger: returns to begin a graceful shutdown; SIGINT and SIGTERM if None.
-        direct: False hands every connection to Hypercorn at once.
-        limit_concurrency: the most connections at the same time; one more is answered 503. None:
-            no limit.
         sockets: bound sockets; made from the config if None.
-        redirect_https: answer requests without TLS by a redirect to the first TLS socket.
-        trusted_proxies: networks of proxies that are believed about a client: ``10.0.0.0/8``, an
-            address, ``unix`` for all peers on Unix sockets. ``*`` believes everybody: only where no
-            client can reach the server itself.
-        proxy_protocol: every connection begins with a header of the PROXY protocol, and comes from
-            a trusted proxy; others are closed.
-        ssl_context: for TLS, instead of the certificate of the config; then `config.bind` is for
-            HTTPS. It is used as it is: HTTP/2 needs ``set_alpn_protocols(["h2", "http/1.1"])``.
-            Without it the certificate of the config is read again when its files change.
+        **options: `ServerOptions`.
 
     Raises:
         NotImplementedError: the event loop cannot read a PROXY header (Windows).
-        ValueError: an entry of `trusted_proxies` is no network, or `proxy_protocol` has none.
+        ValueError: an option is wrong.
         hypercorn.utils.LifespanFailureError: the app failed to start.
-        SettingsError: the certificate of the config cannot be used.
+        SettingsError: the certificate of the config cannot be used; the app cannot be imported by its
+            name, or has none but workers need it.
         ssl.SSLError: `ssl_context` is for clients.
         OSError: an address cannot be bound.
+        RuntimeError: a worker cannot start, or workers end again and again.
     """
-    trusted = Networks(trusted_proxies) if trusted_proxies else None
-    if proxy_protocol and trusted is None:
-        raise ValueError("proxy_protocol needs trusted_proxies: name the networks of the balancers")
-    worker = _Worker(app, config, trusted if proxy_protocol else None)
-    async with context_of(config, ssl_context) as context, worker.lifespan():
-        sockets = sockets or _sockets(config, secure=context is not None)
-        if redirect_https:
-            worker.redirect(sockets)
-        behind = worker.hypercorn(direct, limit_concurrency, trusted)
+    chosen = ServerOptions(**options)
+    sockets = sockets or _sockets(config, secure=chosen.ssl_context is not None)
+    if config.workers > 1:
+        from asyncstatic.serve.process.serve_workers import serve_by_workers
+
+        await serve_by_workers(app, config, shutdown_trigger, chosen, sockets)
+        return
+    if isinstance(app, str):
+        from asyncstatic.serve.process.target import App
+
+        app = App(app).build()
+
+    async def until(worn: Waiter) -> bool:
+        await first(shutdown_trigger or signalled, worn)
+        return False
+
+    await serve(app, config, until, chosen, sockets)
+
+
+async def serve(
+    app: Any, config: Config, until: Until, options: ServerOptions, sockets: Sockets
+) -> None:
+    """Serve in this process until `until` returns; the other arguments are those of `serve_app`."""
+    worker = _Worker(app, config, options)
+    async with context_of(config, options.ssl_context) as context, worker.lifespan():
+        behind = worker.hypercorn(sockets)
         servers = await worker.listen(sockets, behind.entry, context)
+        is_gentle = False
         try:
-            await _first(shutdown_trigger or signalled, worker.context.terminate.wait)
+            is_gentle = await until(worker.context.terminate.wait)
         finally:
             for server in servers:
                 server.close()
+            if is_gentle:
+                await behind.retire()
             await behind.stop()
 
 
@@ -108,7 +121,7 @@ def _sockets(config: Config, *, secure: bool) -> Sockets:
     return sockets
 
 
-async def _first(*triggers: Trigger) -> None:
+async def first(*triggers: Trigger) -> None:
     """Wait until one trigger returns."""
     tasks = [asyncio.ensure_future(trigger()) for trigger in triggers]
     try:
@@ -145,21 +158,26 @@ async def signalled() -> None:
             loop.remove_signal_handler(number)
 
 
+def _port_of(sockets: list[socket.socket]) -> int:
+    """Return the port of the first socket that has one; that of HTTPS if none has."""
+    names = [sock.getsockname() for sock in sockets]
+    return next((name[1] for name in names if isinstance(name, tuple)), 443)
+
+
 class _Worker:
     """Hypercorn's parts in one process, assembled around our protocol."""
 
-    def __init__(self, app: Any, config: Config, balancers: Networks | None) -> None:
+    def __init__(self, app: Any, config: Config, options: ServerOptions) -> None:
         config.set_statsd_logger_class(StatsdLogger)
         self._app = app
         self._wrapped: AppWrapper = wrap_app(app, config.wsgi_max_body_size, "asgi")
-        self._redirects = False
         self._config = config
-        self._balancers = balancers
+        self._options = options
         self._loop = asyncio.get_running_loop()
         self._state: LifespanState = {}
         most = config.max_requests
         jitter = random.randint(0, config.max_requests_jitter)  # noqa: S311 - to spread restarts
-        self.context = WorkerContext(None if most is None else most + jitter)
+        self.context = Context(None if most is None else most + jitter)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -177,28 +195,21 @@ class _Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def redirect(self, sockets: Sockets) -> None:
-        """Redirect requests without TLS."""
-        names = [sock.getsockname() for sock in sockets.secure_sockets]
-        port = next((name[1] for name in names if isinstance(name, tuple)), 443)
-        redirecting: Any = RedirectToHTTPS(self._app, port)
-        self._wrapped = wrap_app(redirecting, self._config.wsgi_max_body_size, "asgi")
-        self._redirects = True
-
-    def hypercorn(
-        self, direct: bool, limit_concurrency: int | None, trusted: Networks | None
-    ) -> Hypercorn:
+    def hypercorn(self, sockets: Sockets) -> Hypercorn:
         """Put Hypercorn behind a direct entry for the app's roots."""
-        mounts = list(find_mounts(self._app))
+        options, wrapped = self._options, self._wrapped
+        if options.redirect_https:
+            redirecting: Any = RedirectToHTTPS(self._app, _port_of(sockets.secure_sockets))
+            wrapped = wrap_app(redirecting, self._config.wsgi_max_body_size, "asgi")
         return Hypercorn(
-            self._wrapped,
+            wrapped,
             self._config,
             self.context,
             self._state,
-            mounts,
-            limit_concurrency,
-            direct=direct,
-            trusted=trusted,
+            list(find_mounts(self._app)),
+            options.limit_concurrency,
+            direct=options.direct,
+            trusted=options.trusted,
         )
 
     async def listen(
@@ -206,7 +217,7 @@ class _Worker:
     ) -> list[asyncio.Server | Listener]:
         """Accept connections; the context is for those over TLS."""
         plain = entry
-        if self._redirects:
+        if self._options.redirect_https:
             plain = copy(entry)
             plain.admission = None  # Hypercorn gets every request, and its app redirects
         listeners = [(sock, context, "https", entry) for sock in sockets.secure_sockets]
@@ -229,8 +240,9 @@ class _Worker:
             return DirectProtocol(entry, self._loop)
 
         seconds = self._config.ssl_handshake_timeout
-        if context is not None or self._balancers is not None:
-            read = None if self._balancers is None else preface_reader(self._balancers)
+        balancers = self._options.trusted if self._options.proxy_protocol else None
+        if context is not None or balancers is not None:
+            read = None if balancers is None else preface_reader(balancers)
             try:
                 listener = Listener(
                     sock, entry, make_protocol, context=context, seconds=seconds, read_preface=read

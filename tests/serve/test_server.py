@@ -295,36 +295,6 @@ def test_a_worker_that_served_its_requests_is_replaced(site: Path, workers: str)
         assert server.interrupt() == 0
 
 
-_SIGNALLED_WHILE_STARTING = """
-import os, sys, time
-from functools import partial
-from multiprocessing.context import SpawnProcess
-from asyncstatic.serve.process.supervisor import supervise
-
-start, started = SpawnProcess.start, []
-
-
-def start_and_signal(process):
-    if started:  # the first has served its share, and is being replaced
-        os.kill(os.getpid(), int(sys.argv[1]))
-    started.append(process)
-    start(process)
-
-
-SpawnProcess.start = start_and_signal
-sys.exit(supervise(partial(time.sleep, 0.1), workers=1, graceful_timeout=1.0))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_heard_also_while_a_worker_is_being_replaced(number: signal.Signals) -> None:
-    command = [sys.executable, "-c", _SIGNALLED_WHILE_STARTING, str(int(number))]
-    began = time.monotonic()
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < 5, "the new worker was not told, and had to be killed"
-
-
 # -- reload ----------------------------------------------------------------------------------
 
 

@@ -60,9 +60,13 @@ class DirectEntry:
         """
         return mount.answers(plan) and not (plan.status == 308 and self.terms.trusts_proxies)
 
+    def retire(self) -> None:
+        """Close each connection after its next response."""
+        self.keep_alive_requests = 0
+
     def close(self) -> None:
         """Begin a graceful shutdown."""
-        self.keep_alive_requests = 0  # the next answer of a connection is its last
+        self.retire()
         self.registry.close()
         if self.admission is not None:
             self.admission.close()

@@ -13,6 +13,7 @@ from asyncstatic.files.source import logger
 from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.certificate import Pair
 from asyncstatic.serve.process.bind import BACKLOG
+from asyncstatic.serve.server_options import ServerOptions
 from asyncstatic.serve.tls import Certificates, certificates
 from asyncstatic.settings import SettingsError
 
@@ -40,6 +41,7 @@ class Options:
     max_requests: int | None = None
     sandbox: bool = False
     reload: bool = False
+    pid: str | None = None
 
     @property
     def plain(self) -> tuple[str, ...]:
@@ -82,6 +84,16 @@ class Options:
             SettingsError: one cannot be used.
         """
         return certificates(self.config(), self.pairs())
+
+    def server_options(self) -> ServerOptions:
+        """Return those that Hypercorn's configuration does not have."""
+        return ServerOptions(
+            direct=self.direct,
+            limit_concurrency=self.limit_concurrency,
+            redirect_https=self.redirect_https,
+            trusted_proxies=self.trusted_proxies,
+            proxy_protocol=self.proxy_protocol,
+        )
 
     def check(self) -> None:
         """Find, before workers start, a problem that would end each of them.

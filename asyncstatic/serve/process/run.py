@@ -1,32 +1,37 @@
-"""`run` is the command `asyncstatic serve`: in this process, or in workers under a supervisor."""
+"""`run` is the command `asyncstatic serve`: in this process, or in workers under a supervisor.
+
+One worker for directories needs no supervisor: this process serves, and reloads by itself. There are
+exceptions, where only a new process will do: an app, whose modules must be imported anew; a worker
+that ends after ``max_requests``; and a sandbox, which nobody can leave.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from hypercorn.config import Sockets
-from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.process.bind import Place, listening
+from asyncstatic.serve.process.control import StartError, control, log_to_stderr, logger
 from asyncstatic.serve.process.options import Options
+from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import restrict
 from asyncstatic.serve.process.sandbox import version as landlock_version
-from asyncstatic.serve.process.supervisor import supervise
+from asyncstatic.serve.process.single import (
+    SingleProcess,
+    Site,
+    serve_site,
+    tune_garbage_collection,
+)
+from asyncstatic.serve.process.supervisor import Supervisor
 from asyncstatic.serve.process.target import App, Facts, Folders, Target
 from asyncstatic.serve.reload import Reloading
-from asyncstatic.serve.server import serve_app, signalled
-from asyncstatic.serve.tls import renewed
+from asyncstatic.serve.server import Until
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
-
-# A request makes no reference cycles, so a collection after every 700 new objects is wasted.
-_YOUNG_OBJECTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,33 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
     if isinstance(target, App):
         _refuse_for_app(target, options)
     options.check()
-    alone = options.workers == 1 and options.max_requests is None
-    facts = target.examine(here=alone, direct=options.direct)
+    facts = target.examine(direct=options.direct)
     with listening(options.plain, options.secure, mode=options.socket_mode) as there:
         on_start(Started(there.places, facts, _loop_name(loop_factory)))
-        if alone:
-            return _work(target, options, there.sockets)
-        work = partial(_work_and_exit, target, options, there.sockets)
-        return supervise(work, options.workers, options.graceful_timeout)
+        with pid_file(options.pid):
+            return _serve(target, options, there.sockets)
+
+
+def _serve(target: Target, options: Options, sockets: Sockets) -> int:
+    """Serve in this process or in workers, until a signal comes; return the exit status."""
+    log_to_stderr()
+    is_one = options.workers == 1 and options.max_requests is None and not options.sandbox
+    is_single = is_one and isinstance(target, Folders)
+
+    async def main() -> int:
+        if is_single:
+            return await control(SingleProcess(partial(_site, target, options), sockets))
+        work = partial(_work, target, options, sockets)
+        supervisor = Supervisor(work, options.workers, options.graceful_timeout, sockets)
+        try:
+            return await control(supervisor)
+        except StartError as error:
+            logger.error("%s", error)
+            return 1
+
+    factory = _loop_factory(options.uvloop) if is_single else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
 
 
 def _refuse_for_app(target: App, options: Options) -> None:
@@ -101,48 +125,34 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
     return "asyncio" if factory is None else "uvloop"
 
 
-def _work(target: Target, options: Options, sockets: Sockets) -> int:
-    """Serve in this process."""
+def _site(target: Target, options: Options) -> Site:
+    """Read settings, certificates and roots; called again for each reload."""
+    options.check()
     app = target.build()
-    certificates = options.certificates()
-    roots = target.roots if isinstance(target, Folders) else []
-    reloading = Reloading(app, roots) if options.reload else None
+    reloading = Reloading(app, target.roots) if options.reload else None
 
-    async def until_signalled() -> None:
-        await signalled()
+    def stop() -> None:
         if reloading is not None:
             reloading.stop()
 
-    async def main() -> None:
-        async with renewed(certificates) as context:
-            await serve_app(
-                reloading or app,
-                options.config(),
-                shutdown_trigger=until_signalled,
-                direct=options.direct,
-                limit_concurrency=options.limit_concurrency,
-                sockets=sockets,
-                redirect_https=options.redirect_https,
-                trusted_proxies=options.trusted_proxies,
-                proxy_protocol=options.proxy_protocol,
-                ssl_context=context,
-            )
+    def close() -> None:
+        for mount in find_mounts(app):
+            mount.static.close()
 
+    server = options.server_options()
+    return Site(reloading or app, options.config(), server, options.certificates(), stop, close)
+
+
+def _work(target: Target, options: Options, sockets: Sockets, until: Until) -> None:
+    """Serve in a worker process."""
+    site = _site(target, options)
     if options.sandbox:
-        _enter_sandbox(roots, options)
-    gc.collect()
-    gc.freeze()  # present objects stay alive, so collections need not examine them again
-    if isinstance(target, Folders):  # an app may make cycles
-        gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+        _enter_sandbox(target.roots, options)
+    if isinstance(target, Folders):  # an app may make reference cycles
+        tune_garbage_collection()
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
-        try:
-            runner.run(main())
-        except (LifespanFailureError, LifespanTimeoutError) as error:  # the app logs the reason
-            sys.stderr.write(f"Error: {printable(target.name)}: {printable(str(error))}\n")
-            return 1
-    for mount in find_mounts(app):
-        mount.static.close()
-    return 0
+        runner.run(serve_site(site, until, sockets))
+    site.close()
 
 
 def _enter_sandbox(roots: list[str], options: Options) -> None:
@@ -153,11 +163,3 @@ def _enter_sandbox(roots: list[str], options: Options) -> None:
     reads = {directory for pair in options.pairs() for directory in pair.directories()}
     log = options.access_logfile
     restrict(roots, reads=reads, logs=[] if log in (None, "-") else [str(log)])
-
-
-def _work_and_exit(target: Target, options: Options, sockets: Sockets) -> None:
-    try:
-        raise SystemExit(_work(target, options, sockets))
-    except SettingsError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        raise SystemExit(2) from None

@@ -62,7 +62,7 @@ class Folders:
         """The directories, for people."""
         return ", ".join(self.roots)
 
-    def examine(self, *, here: bool, direct: bool) -> Facts:
+    def examine(self, *, direct: bool) -> Facts:
         """Open each root once, before workers start.
 
         Raises:
@@ -91,19 +91,23 @@ class App:
 
     name: str
 
-    def examine(self, *, here: bool, direct: bool) -> Facts:
+    @property
+    def roots(self) -> list[str]:
+        """No directories: the app has its own."""
+        return []
+
+    def examine(self, *, direct: bool) -> Facts:
         """Load the app, and find the static roots in front of it.
 
+        A process of its own does that: a supervisor must not run the threads and connections that
+        an app may start.
+
         Args:
-            here: load it in this process, which will serve it. Otherwise a process of its own does
-                it: a supervisor must not run the threads and connections that an app may start.
             direct: whether the direct entry answers for these roots.
 
         Raises:
             SettingsError: the app cannot be loaded.
         """
-        if here:
-            return _examine(self.name, direct)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             try:
                 return pool.submit(_examine, self.name, direct).result()

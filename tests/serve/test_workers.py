@@ -1,0 +1,586 @@
+"""Workers that stay alive: deaths, reloads, signals, the process id file, the service manager."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from asyncstatic.serve.process.notify import Notifier
+from tests.serve.inside import eventually
+from tests.support.raw import HOST, Connection, head
+from tests.support.servers import Server, environment, free_port, running
+from tests.support.strict_clients import StrictClients
+from tests.support.tls import make_certificate
+
+pytestmark = pytest.mark.grid
+
+PAGE = b"<!doctype html><title>workers</title>"
+LARGE = 24 * 1024 * 1024
+_COMMAND = ("-m", "asyncstatic", "serve")
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with a site."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_bytes(PAGE)
+    return tmp_path
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket of a service manager."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(30)
+        yield sock
+
+
+@contextmanager
+def serve(folder: Path, *options: str, **variables: str) -> Iterator[Server]:
+    """Serve the site of a folder, in that folder."""
+    command = [*_COMMAND, "site", "--bind", f"{HOST}:{{port}}", *options]
+    with running(command, variables, cwd=str(folder)) as server:
+        yield server
+
+
+def workers_of(server: Server) -> list[int]:
+    """Return the process ids of the workers."""
+    found = []
+    for task in os.listdir(f"/proc/{server.pid}/task"):
+        for child in Path(f"/proc/{server.pid}/task/{task}/children").read_text().split():
+            with suppress(FileNotFoundError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return sorted(found)
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def lines(server: Server, text: str) -> int:
+    """Count the lines of the log that contain a text."""
+    return sum(text in line for line in server.log.splitlines())
+
+
+def reloaded(server: Server, times: int) -> bool:
+    """Tell whether a server was reloaded so often."""
+    return lines(server, "] reloaded") == times
+
+
+def listens(port: int) -> bool:
+    try:
+        Connection(port, timeout=1).socket.close()
+    except OSError:
+        return False
+    return True
+
+
+# -- deaths ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGKILL, "was ended by SIGKILL"),
+        (signal.SIGSEGV, "was ended by SIGSEGV"),
+        (signal.SIGTERM, "ended with status 0"),
+    ],
+)
+def test_a_dead_worker_is_replaced_and_the_log_says_which_and_how(
+    folder: Path, manager: socket.socket, number: signal.Signals, says: str
+) -> None:
+    with serve(folder, "--workers", "2", NOTIFY_SOCKET=str(folder / "notify")) as server:
+        assert manager.recv(1000) == b"READY=1\nSTATUS=2 workers"
+        victim, other = workers_of(server)
+        os.kill(victim, number)
+        line = rf"worker [12] \(process {victim}\) {says}; it is replaced"
+        assert eventually(lambda: re.search(line, server.log) is not None), server.log
+        assert eventually(lambda: len(workers_of(server)) == 2)
+        assert victim not in workers_of(server)
+        assert other in workers_of(server)
+        assert server.fetch("/").content == PAGE
+        assert server.interrupt(signal.SIGTERM) == 0
+
+
+def test_connections_of_a_dead_only_worker_wait_for_the_next(folder: Path) -> None:
+    with serve(folder, "--max-requests", "100000") as server:
+        (victim,) = workers_of(server)
+        os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: is_gone(victim))
+        assert server.fetch("/").content == PAGE
+
+
+_DIES = """
+import os, signal, sys
+if "--multiprocessing-fork" in sys.orig_argv and os.path.exists("bad"):
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+def test_workers_that_die_at_once_again_and_again_end_the_service(folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(_DIES)
+    imports = os.pathsep.join([str(folder), environment()["PYTHONPATH"]])
+    with serve(folder, "--max-requests", "100000", PYTHONPATH=imports) as server:
+        (folder / "bad").touch()
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+        assert eventually(lambda: not server.alive(), 60), server.log
+        assert server.interrupt(signal.SIGTERM) == 1
+        (last,) = server.log.splitlines()[-1:]
+        assert "workers end as soon as they start" in last
+        assert "ended by SIGSEGV" in last
+        assert last.endswith("correct the cause, and start the server again")
+
+
+@pytest.mark.parametrize("while_", ["it serves", "it starts"])
+def test_the_death_of_the_supervisor_ends_the_workers(folder: Path, while_: str) -> None:
+    with serve(folder, "--workers", "2") as server:
+        assert eventually(lambda: len(workers_of(server)) == 2)
+        if while_ == "it starts":
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(lambda: len(workers_of(server)) > 2)
+        left = workers_of(server)
+        os.kill(server.pid, signal.SIGKILL)
+        assert eventually(lambda: all(map(is_gone, left)))
+        assert not listens(server.port)
+
+
+_CHANNEL_ONLY = """
+import socket, sys
+from asyncstatic.serve.process import worker
+worker.sys = type("Elsewhere", (), {"platform": "darwin", "exit": sys.exit})
+ours, theirs = socket.socketpair()
+if len(sys.argv) > 1:
+    ours.close()
+import asyncio
+worker.run_worker(lambda until: asyncio.run(until(asyncio.Event().wait)), theirs, -1)
+"""
+
+
+def test_where_the_kernel_does_not_tell_the_end_of_the_connection_ends_a_worker() -> None:
+    command = [sys.executable, "-c", _CHANNEL_ONLY, "closed"]
+    done = subprocess.run(command, env=environment(), timeout=30, check=False)
+    assert done.returncode == 0
+
+
+def test_a_worker_whose_supervisor_died_before_it_could_ask_ends_at_once() -> None:
+    code = _CHANNEL_ONLY.replace("worker.sys", "_ignored")
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), timeout=30, check=False)
+    assert done.returncode == 1
+
+
+# -- reload ----------------------------------------------------------------------------------
+
+
+@WORKERS
+@pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
+@pytest.mark.parametrize("entry", ["--direct", "--no-direct"])
+def test_no_request_fails_while_the_server_is_reloaded(
+    folder: Path, workers: str, loop: str, entry: str
+) -> None:
+    with (
+        serve(folder, "--workers", workers, loop, entry) as server,
+        StrictClients(server.port, "/", len(PAGE)) as clients,
+    ):
+        for number in range(1, 4):
+            clients.more()
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(partial(reloaded, server, number), 30)
+        clients.more()
+        time.sleep(2.5)  # until the old ones have ended
+        clients.more()
+        assert clients.failures == []
+        assert "Traceback" not in server.log
+
+
+def fingerprint(port: int) -> bytes:
+    """Return the certificate that a server shows."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((HOST, port), timeout=10) as plain,
+        context.wrap_socket(plain) as secure,
+    ):
+        return secure.getpeercert(binary_form=True) or b""
+
+
+@WORKERS
+def test_a_reload_takes_a_new_certificate_and_a_new_root(folder: Path, workers: str) -> None:
+    chain, key = make_certificate(folder)
+    port = free_port()
+    arguments = [*_COMMAND, "site", "--bind", f"{HOST}:{port}", "--certfile", chain]
+    arguments += ["--keyfile", key, "--workers", workers]
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=folder, env=environment(), stderr=subprocess.DEVNULL
+    )
+    try:
+        assert eventually(lambda: listens(port), 30)
+        before = fingerprint(port)
+        with StrictClients(port, "/", len(PAGE), tls=True) as clients:
+            clients.more(10)
+            make_certificate(folder)
+            (folder / "site").rename(folder / "old")
+            (folder / "site").mkdir()
+            (folder / "site" / "index.html").write_bytes(PAGE.swapcase())
+            process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: fingerprint(port) != before, 30)
+            clients.more(20)
+            time.sleep(2.5)
+            clients.more(20)
+            assert clients.failures == []
+        assert fingerprint(port) != before
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+@WORKERS
+def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
+    folder: Path, workers: str
+) -> None:
+    with (
+        serve(folder, "--workers", workers) as server,
+        StrictClients(server.port, "/", len(PAGE)) as clients,
+    ):
+        clients.more(10)
+        before = len(server.log.splitlines())
+        (folder / "site").rename(folder / "elsewhere")
+        (folder / "site").symlink_to("elsewhere")
+        clients.more(10)
+        (folder / "site").unlink()
+        (folder / "site").write_text("no directory")
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: lines(server, "not reloaded, the old settings stay") == 1, 30)
+        assert "site: is not a directory" in server.log
+        assert len(server.log.splitlines()) == before + 1
+        assert server.alive()
+        (folder / "site").unlink()
+        (folder / "elsewhere").rename(folder / "site")
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: lines(server, "] reloaded") == 1, 30)
+        clients.more(10)
+
+
+@WORKERS
+def test_a_download_goes_on_through_a_reload(folder: Path, workers: str) -> None:
+    (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
+    options = ("--workers", workers, "--graceful-timeout", "30")
+    with serve(folder, *options) as server, server.connect(receive_buffer=65_536) as slow:
+        slow.send(head("/large.bin"))
+        taken = slow.take(1000)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: lines(server, "] reloaded") == 1, 30)
+        time.sleep(2.5)
+        assert server.fetch("/").content == PAGE
+        taken += slow.take(2 * LARGE)
+        assert len(taken) == taken.index(b"\r\n\r\n") + 4 + LARGE
+
+
+def test_a_worker_that_has_served_its_requests_is_replaced_and_no_request_fails(
+    folder: Path,
+) -> None:
+    with (
+        serve(folder, "--max-requests", "40") as server,
+        StrictClients(server.port, "/", len(PAGE)) as clients,
+    ):
+        first = workers_of(server)
+        assert eventually(lambda: not set(first) & set(workers_of(server)), 30)
+        clients.more(200)
+        assert clients.failures == []
+
+
+def test_the_memory_of_one_process_stays_flat_through_reloads(folder: Path) -> None:
+    with serve(folder) as server:
+        sizes = []
+        for number in range(1, 11):
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(partial(reloaded, server, number), 30)
+            assert server.fetch("/").content == PAGE
+            if number in (5, 10):
+                time.sleep(2.5)
+                sizes.append((server.resident_octets(), server.open_handles()))
+        assert sizes[1][0] < sizes[0][0] + 4 * 2**20
+        assert sizes[1][1] <= sizes[0][1]
+
+
+# -- signals ---------------------------------------------------------------------------------
+
+
+@WORKERS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_lets_a_download_finish(folder: Path, workers: str, number: signal.Signals) -> None:
+    (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
+    options = ("--workers", workers, "--graceful-timeout", "30")
+    with serve(folder, *options) as server, server.connect(receive_buffer=65_536) as slow:
+        slow.send(head("/large.bin"))
+        taken = slow.take(1000)
+        os.kill(server.pid, number)
+        assert eventually(lambda: not listens(server.port))
+        taken += slow.take(2 * LARGE)
+        assert len(taken) == taken.index(b"\r\n\r\n") + 4 + LARGE
+        assert eventually(lambda: not server.alive())
+        assert server.interrupt(number) == 0
+
+
+@WORKERS
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(
+    folder: Path, workers: str, first: signal.Signals, second: signal.Signals
+) -> None:
+    (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
+    options = ("--workers", workers, "--graceful-timeout", "60", "--pid", "pid")
+    with serve(folder, *options) as server, server.connect(receive_buffer=4096) as slow:
+        slow.send(head("/large.bin"))
+        assert slow.take(1000)
+        os.kill(server.pid, first)
+        assert eventually(lambda: not listens(server.port))
+        assert server.alive()
+        left = workers_of(server)
+        status = server.interrupt(second)
+        assert status in (-second, 128 + second)
+        assert all(map(is_gone, left))
+
+
+@WORKERS
+def test_usr1_opens_the_access_log_anew(folder: Path, workers: str) -> None:
+    """Without a request, so that not the check before each line does it."""
+    with serve(folder, "--workers", workers, "--access-logfile", "log") as server:
+        server.fetch("/one")
+        assert eventually(lambda: "/one" in (folder / "log").read_text())
+        (folder / "log").rename(folder / "log.1")
+        os.kill(server.pid, signal.SIGUSR1)
+        assert eventually((folder / "log").exists)
+        server.fetch("/two")
+        assert eventually(lambda: "/two" in (folder / "log").read_text())
+        assert "/two" not in (folder / "log.1").read_text()
+
+
+@WORKERS
+def test_every_line_of_the_access_log_has_its_format_through_reloads(
+    folder: Path, workers: str
+) -> None:
+    options = ("--workers", workers, "--access-logfile", "log", "--log-format", "common")
+    with (
+        serve(folder, *options) as server,
+        StrictClients(server.port, "/", len(PAGE)) as clients,
+    ):
+        for number in range(1, 4):
+            clients.more()
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(partial(reloaded, server, number), 30)
+    for line in (folder / "log").read_text().splitlines():
+        assert re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+\] "[^"]+" [0-9]+ [0-9]+', line)
+
+
+@WORKERS
+def test_a_server_ends_with_the_terminal_in_which_it_was_started(
+    folder: Path, workers: str
+) -> None:
+    port = free_port()
+    arguments = [*_COMMAND, "site", "--bind", f"{HOST}:{port}", "--workers", workers]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execve(sys.executable, [sys.executable, *arguments], environment())
+    try:
+        assert eventually(lambda: listens(port), 30)
+        os.close(terminal)
+        assert eventually(lambda: is_gone(pid), 20)
+        assert not listens(port)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+# -- the process id file ---------------------------------------------------------------------
+
+
+@WORKERS
+def test_the_process_id_is_written_and_removed_at_the_end(folder: Path, workers: str) -> None:
+    with serve(folder, "--workers", workers, "--pid", "pid") as server:
+        assert (folder / "pid").read_text() == f"{server.pid}\n"
+        assert server.interrupt(signal.SIGTERM) == 0
+        assert sorted(path.name for path in folder.iterdir()) == ["site"]
+
+
+def test_a_second_server_does_not_take_the_file_of_a_live_one(folder: Path) -> None:
+    with serve(folder, "--pid", "pid") as server:
+        done = subprocess.run(
+            [sys.executable, *_COMMAND, "site", "--bind", f"{HOST}:0", "--pid", "pid"],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        says = f"--pid pid: a running server has it (process {server.pid}); name another file"
+        assert says in done.stderr
+        assert done.returncode == 1
+        assert (folder / "pid").read_text() == f"{server.pid}\n"
+
+
+def test_a_file_that_a_dead_server_left_is_replaced(folder: Path) -> None:
+    (folder / "pid").write_text(f"{os.getpid()}\n")  # alive, but no server
+    with serve(folder, "--pid", "pid") as server:
+        assert (folder / "pid").read_text() == f"{server.pid}\n"
+
+
+# -- the service manager ---------------------------------------------------------------------
+
+
+@WORKERS
+def test_the_service_manager_is_told_of_start_reload_and_stop(
+    folder: Path, manager: socket.socket, workers: str
+) -> None:
+    variables = {"NOTIFY_SOCKET": str(folder / "notify")}
+    with serve(folder, "--workers", workers, **variables) as server:
+        assert manager.recv(1000).startswith(b"READY=1\nSTATUS=")
+        before = time.monotonic_ns() // 1000
+        os.kill(server.pid, signal.SIGHUP)
+        told = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=([0-9]+)", manager.recv(1000))
+        assert told is not None
+        assert before <= int(told[1]) <= time.monotonic_ns() // 1000
+        assert manager.recv(1000).startswith(b"READY=1\nSTATUS=reloaded")
+        assert server.interrupt(signal.SIGTERM) == 0
+        assert manager.recv(1000) == b"STOPPING=1"
+
+
+@WORKERS
+def test_the_watchdog_is_fed_only_while_every_worker_answers(
+    folder: Path, manager: socket.socket, workers: str
+) -> None:
+    variables = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "400000"}
+    with serve(folder, "--workers", workers, **variables) as server:
+        while manager.recv(1000) != b"WATCHDOG=1":
+            pass
+        assert manager.recv(1000) == b"WATCHDOG=1"
+        if workers == "1":
+            return
+        hung = workers_of(server)[0]
+        os.kill(hung, signal.SIGSTOP)
+        manager.settimeout(1.5)  # more than three intervals
+        with pytest.raises(TimeoutError):
+            all(iter(partial(manager.recv, 1000), b""))
+        os.kill(hung, signal.SIGCONT)
+        manager.settimeout(30)
+        assert manager.recv(1000) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        pytest.param({}, None, id="no manager"),
+        pytest.param({"NOTIFY_SOCKET": "/s"}, None, id="no watchdog"),
+        pytest.param({"WATCHDOG_USEC": "1000000"}, None, id="watchdog without a socket"),
+        pytest.param({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "2500000"}, 2.5, id="watchdog"),
+        pytest.param({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"}, None, id="zero"),
+        pytest.param({"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "often"}, None, id="no number"),
+        pytest.param(
+            {"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}, None, id="parent's"
+        ),
+        pytest.param(
+            {"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid())},
+            1.0,
+            id="ours",
+        ),
+    ],
+)
+def test_the_interval_of_the_watchdog_is_that_of_this_process(
+    environment: dict[str, str], seconds: float | None
+) -> None:
+    assert Notifier(environment).watchdog_seconds == seconds
+
+
+def test_a_socket_in_the_abstract_name_space_is_told_too() -> None:
+    name = f"asyncstatic-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"\0{name}")
+        sock.settimeout(10)
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready("two\nlines")
+        assert sock.recv(100) == b"READY=1\nSTATUS=two lines"
+
+
+# -- serve_app -------------------------------------------------------------------------------
+
+_PROGRAM = """
+import asyncio, os, sys
+from hypercorn.config import Config
+from asyncstatic import StaticFiles, serve_app
+
+app = StaticFiles("site")
+
+def main():
+    config = Config()
+    config.bind, config.workers = ["127.0.0.1:" + sys.argv[1]], int(sys.argv[2])
+    asyncio.run(serve_app(APP, config))
+
+if GUARD:
+    main()
+"""
+
+
+def program(folder: Path, app: str, guard: str = "__name__ == '__main__'") -> list[str]:
+    (folder / "main.py").write_text(_PROGRAM.replace("APP", app).replace("GUARD", guard))
+    return [str(folder / "main.py"), "{port}"]
+
+
+@WORKERS
+def test_serve_app_serves_with_as_many_workers_as_the_config_says(
+    folder: Path, workers: str
+) -> None:
+    command = [*program(folder, "'main:app'"), workers]
+    with running(command, {}, cwd=str(folder)) as server:
+        assert server.fetch("/").content == PAGE
+        assert eventually(lambda: len(workers_of(server)) == (0 if workers == "1" else 2))
+        victims = workers_of(server)[:1]
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: all(map(is_gone, victims)))
+        assert server.fetch("/").content == PAGE
+        assert server.interrupt(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "guard", "says"),
+    [
+        ("app", "__name__ == '__main__'", r"serve_app\('main:app', config\)$"),
+        ("'main:nothing'", "__name__ == '__main__'", "worker .* no attribute 'nothing'"),
+        ("'main:app'", "True", r"below: if __name__ == '__main__':"),
+    ],
+)
+def test_serve_app_says_what_workers_need(folder: Path, app: str, guard: str, says: str) -> None:
+    command = [part.replace("{port}", str(free_port())) for part in program(folder, app, guard)]
+    done = subprocess.run(
+        [sys.executable, *command, "2"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.search(says, done.stderr, re.MULTILINE), done.stderr
