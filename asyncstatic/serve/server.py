@@ -76,7 +76,6 @@ async def serve_app(
         RuntimeError: a worker cannot start, or workers end again and again.
     """
     chosen = ServerOptions(**options)
-    sockets = sockets or _sockets(config, secure=chosen.ssl_context is not None)
     if config.workers > 1:
         from asyncstatic.serve.process.serve_workers import serve_by_workers
 
@@ -95,11 +94,12 @@ async def serve_app(
 
 
 async def serve(
-    app: Any, config: Config, until: Until, options: ServerOptions, sockets: Sockets
+    app: Any, config: Config, until: Until, options: ServerOptions, sockets: Sockets | None
 ) -> None:
     """Serve in this process until `until` returns; the other arguments are those of `serve_app`."""
     worker = _Worker(app, config, options)
     async with context_of(config, options.ssl_context) as context, worker.lifespan():
+        sockets = sockets or bind(config, secure=context is not None)
         behind = worker.hypercorn(sockets)
         servers = await worker.listen(sockets, behind.entry, context)
         is_gentle = False
@@ -113,7 +113,7 @@ async def serve(
             await behind.stop()
 
 
-def _sockets(config: Config, *, secure: bool) -> Sockets:
+def bind(config: Config, *, secure: bool) -> Sockets:
     """Bind; Hypercorn by itself makes sockets for HTTPS only if the config has a certificate."""
     sockets = config.create_sockets()
     if secure and not config.ssl_enabled:

@@ -567,7 +567,7 @@ def test_serve_app_serves_with_as_many_workers_as_the_config_says(
     ("app", "guard", "says"),
     [
         ("app", "__name__ == '__main__'", r"serve_app\('main:app', config\)$"),
-        ("'main:nothing'", "__name__ == '__main__'", "worker .* no attribute 'nothing'"),
+        ("'main:nothing'", "__name__ == '__main__'", "worker .* has no nothing; name"),
         ("'main:app'", "True", r"below: if __name__ == '__main__':"),
     ],
 )

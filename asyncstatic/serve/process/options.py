@@ -85,6 +85,12 @@ class Options:
         """
         return certificates(self.config(), self.pairs())
 
+    def warn(self) -> None:
+        """Log one line for each certificate that clients refuse, or will soon."""
+        found = self.certificates()
+        for warning in found.warnings() if found else ():
+            logger.warning(warning)
+
     def server_options(self) -> ServerOptions:
         """Return those that Hypercorn's configuration does not have."""
         return ServerOptions(
@@ -104,9 +110,7 @@ class Options:
         """
         _check_together(self)
         _check_proxies(self)
-        found = self.certificates()
-        for warning in found.warnings() if found else ():
-            logger.warning(warning)
+        self.certificates()
         _check_log(self.access_logfile)
 
 

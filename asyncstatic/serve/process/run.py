@@ -32,6 +32,7 @@ from asyncstatic.serve.process.target import App, Facts, Folders, Target
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
 from asyncstatic.settings import SettingsError
+from asyncstatic.values import printable
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
     if isinstance(target, App):
         _refuse_for_app(target, options)
     options.check()
+    options.warn()
     facts = target.examine(direct=options.direct)
     with listening(options.plain, options.secure, mode=options.socket_mode) as there:
         on_start(Started(there.places, facts, _loop_name(loop_factory)))
@@ -88,7 +90,7 @@ def _serve(target: Target, options: Options, sockets: Sockets) -> int:
         try:
             return await control(supervisor)
         except StartError as error:
-            logger.error("%s", error)
+            logger.error("%s: %s", printable(target.name), error)
             return 1
 
     factory = _loop_factory(options.uvloop) if is_single else None

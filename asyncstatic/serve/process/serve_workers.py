@@ -12,7 +12,7 @@ from hypercorn.config import Config, Sockets
 from asyncstatic.serve.process.control import StartError, close_sockets, control
 from asyncstatic.serve.process.supervisor import Supervisor
 from asyncstatic.serve.process.target import App
-from asyncstatic.serve.server import Trigger, Until, serve
+from asyncstatic.serve.server import Trigger, Until, bind, serve
 from asyncstatic.serve.server_options import ServerOptions
 from asyncstatic.settings import SettingsError
 
@@ -22,7 +22,7 @@ async def serve_by_workers(
     config: Config,
     shutdown_trigger: Trigger | None,
     options: ServerOptions,
-    sockets: Sockets,
+    sockets: Sockets | None,
 ) -> None:
     """Serve in worker processes, which this process supervises; the arguments are `serve_app`'s.
 
@@ -35,12 +35,17 @@ async def serve_by_workers(
             f"config.workers = {config.workers}: workers are new processes, and each imports the "
             "app; name it, as in serve_app('main:app', config)"
         )
+    if options.ssl_context is not None:
+        raise SettingsError(
+            "ssl_context: no process can pass it to another; set config.certfile and config.keyfile"
+        )
     # As multiprocessing itself finds out, in a page of text.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SettingsError(
             "a worker has called serve_app, because it imports the main module; put the call there "
             "below: if __name__ == '__main__':"
         )
+    sockets = sockets or bind(config, secure=False)
     work = partial(_work, app, config, options, sockets)
     supervisor = Supervisor(work, config.workers, config.graceful_timeout, sockets)
     try:

@@ -10,11 +10,11 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -108,11 +108,7 @@ class App:
         Raises:
             SettingsError: the app cannot be loaded.
         """
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            try:
-                return pool.submit(_examine, self.name, direct).result()
-            except BrokenProcessPool:
-                raise SettingsError(f"{self.name}: the process ended while it loaded") from None
+        return _examine_elsewhere(self.name, direct)
 
     def build(self) -> Any:
         """Load the app; a second call in the same process returns the same object.
@@ -148,6 +144,33 @@ def _examine(name: str, direct: bool) -> Facts:
     if not mounts:
         return Facts(name, "nothing directly: no static root is around the app")
     return Facts(name, f"static files of {prefixes} directly")
+
+
+def _examine_elsewhere(name: str, direct: bool) -> Facts:
+    """Load an app in a process that ends afterwards, also if this one is killed meanwhile."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(theirs, name, direct))
+    process.start()
+    theirs.close()
+    with ours:
+        try:
+            outcome = ours.recv()
+        except EOFError:
+            outcome = SettingsError(f"{name}: the process ended while it loaded")
+    process.join()
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return Facts(*outcome)
+
+
+def _report(pipe: Connection, name: str, direct: bool) -> None:
+    try:
+        outcome: Any = _examine(name, direct)
+    except (SettingsError, SystemExit, KeyboardInterrupt) as ended:
+        outcome = ended
+    with suppress(OSError):  # nobody waits any more
+        pipe.send(outcome)
 
 
 @lru_cache(maxsize=1)
