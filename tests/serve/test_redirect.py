@@ -153,3 +153,15 @@ def test_without_a_redirect_both_addresses_serve_the_files(
             assert connection.get("/").content == b"home"
         server.port = plain
         assert server.interrupt() == 0
+
+
+def test_what_a_trusted_proxy_received_by_https_is_not_redirected(
+    folder: Path, certificate: tuple[str, str]
+) -> None:
+    options = ("--bind", f"{HOST}:{{port}}", "--tls-bind", f"{HOST}:0", "--redirect-https")
+    named = ("--certfile", certificate[0], "--keyfile", certificate[1])
+    trusted = ("--trusted-proxies", HOST)
+    with running([*_SERVE, *options, *named, *trusted], {}, cwd=str(folder)) as server:
+        assert server.fetch("/", "X-Forwarded-Proto: https").content == b"home"
+        assert server.fetch("/", "X-Forwarded-Proto: http").status == 308
+        assert server.fetch("/").status == 308
