@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import h11
 from h2.connection import ConnectionState
@@ -36,6 +36,7 @@ from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_lin
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.server import Peer
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
+from asyncstatic.serve.tcp import has_received
 
 # GOAWAY of all streams to come, without an error (RFC 9113 §6.8): eight bytes, type 7, stream 0.
 _GOAWAY = b"\0\0\x08\x07" + bytes(5) + b"\x7f\xff\xff\xff" + bytes(4)
@@ -123,6 +124,8 @@ class Server(TCPServer):
                 made.protocol.end_log()
 
     async def _initiate_server_close(self) -> None:
+        if self.context.terminated.is_set() and has_received(cast("Any", self.writer.transport)):
+            return  # a request that has arrived is still answered
         chosen = self.protocol.protocol
         if isinstance(chosen, _Http1):
             chosen.log_incomplete_head(408)

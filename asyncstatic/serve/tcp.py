@@ -21,8 +21,9 @@ if sys.platform == "linux":
 
     _SIOCOUTQNSD = 0x894B  # <linux/sockios.h>
     _SIOCOUTQ = 0x5411
+    _SIOCINQ = 0x541B
 else:
-    _SIOCOUTQNSD = _SIOCOUTQ = None
+    _SIOCOUTQNSD = _SIOCOUTQ = _SIOCINQ = None
 _NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for no second
 
 
@@ -81,6 +82,15 @@ def _unread(sock: socket.socket) -> int:
             octets = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
             return int.from_bytes(octets, sys.byteorder)
     return 0
+
+
+def has_received(transport: asyncio.Transport) -> bool:
+    """Tell whether bytes have arrived that the event loop has not read yet; False if unknown."""
+    if _SIOCINQ is not None:
+        with suppress(OSError, ValueError, AttributeError):  # closed
+            sock = transport.get_extra_info("socket")
+            return any(fcntl.ioctl(sock.fileno(), _SIOCINQ, bytes(4)))
+    return False
 
 
 def waiting(transport: asyncio.Transport) -> int:

@@ -32,7 +32,7 @@ from asyncstatic.serve.direct.response import head_of
 from asyncstatic.serve.direct.transfer import Transfer
 from asyncstatic.serve.direct.writer import SocketWriter
 from asyncstatic.serve.portable import ONE_MESSAGE, in_memory
-from asyncstatic.serve.tcp import reset, waiting
+from asyncstatic.serve.tcp import has_received, reset, waiting
 
 _GATHERED = 64 * 1024  # bytes of later requests, before the client has to wait
 _CLOSE = b"connection: close\r\n"
@@ -173,8 +173,11 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.close()
 
     def finish(self) -> None:
-        """Close now when idle; what is being answered closes when it is done."""
-        if self._answering is None and not self._refused:
+        """Close now when idle; what is being answered closes when it is done.
+
+        A request that has arrived is still answered, and its answer is the last.
+        """
+        if self._answering is None and not self._refused and not has_received(self.transport):
             self._close()
 
     def abort(self) -> None:

@@ -73,6 +73,7 @@ class Supervisor:
         Raises:
             StartError: a new worker ended instead; the old ones go on.
         """
+        self._quick_deaths = 0  # the operator may have corrected the cause
         new, old = await self._new_workers(), self._current
         self._current = set()
         self._adopt(new)
@@ -133,6 +134,7 @@ class Supervisor:
             StartError: it ended instead.
         """
         for _ in range(_ATTEMPTS):
+            await asyncio.sleep(self._delay())
             worker = await self._started()
             if worker.exit_status is None:
                 return worker
@@ -141,7 +143,6 @@ class Supervisor:
             if worker.exit_status >= 0:  # another would end in the same way
                 break
             logger.warning("%s", self._last_death)
-            await asyncio.sleep(self._delay())
         raise StartError(self._last_death)
 
     async def _started(self) -> _Worker:
@@ -178,7 +179,6 @@ class Supervisor:
 
     async def _replace(self, old: _Worker) -> None:
         while not self._gives_up():
-            await asyncio.sleep(self._delay())
             try:
                 new = await self._new_worker()
             except StartError as error:
