@@ -66,6 +66,7 @@ def serve(folder: Path, *options: str, **variables: str) -> Iterator[Server]:
         with running(command, variables, cwd=str(folder)) as server:
             if variables["NOTIFY_SOCKET"].startswith(directory):
                 assert sock.recv(1000).startswith(b"READY=1")
+                sock.close()  # nobody reads it any more
             yield server
 
 
@@ -521,6 +522,16 @@ def test_the_interval_of_the_watchdog_is_that_of_this_process(
     environment: dict[str, str], seconds: float | None
 ) -> None:
     assert Notifier(environment).watchdog_seconds == seconds
+
+
+def test_a_manager_that_reads_nothing_does_not_stop_the_server(
+    folder: Path, manager: socket.socket
+) -> None:
+    with serve(folder, NOTIFY_SOCKET=str(folder / "notify")) as server:
+        for number in range(1, 11):  # more messages than such a socket holds (unix(7))
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(partial(reloaded, server, number), 30)
+            assert server.fetch("/").content == PAGE
 
 
 def test_a_socket_in_the_abstract_name_space_is_told_too() -> None:

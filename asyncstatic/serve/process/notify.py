@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+_PATIENCE = 0.1  # seconds until a message is given up
+
 
 class Notifier:
     """Tells the service manager the state of this process; does nothing where none asked.
@@ -45,8 +47,10 @@ class Notifier:
         if not self._address or not hasattr(socket, "AF_UNIX"):
             return
         message = "\n".join(line.replace("\n", " ") for line in lines).encode()
+        # A manager that is gone, or reads nothing, does not stop a server.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(message, self._address)  # a manager that is gone does not stop a server
+            sock.settimeout(_PATIENCE)
+            sock.sendto(message, self._address)
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
