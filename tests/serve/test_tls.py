@@ -383,9 +383,9 @@ def test_the_addresses_of_a_config_are_for_https_with_a_context(
 
 
 def tls_sockets(config: Config) -> Any:
-    from asyncstatic.serve.server import _sockets
+    from asyncstatic.serve.server import bind
 
-    return _sockets(config, secure=True)
+    return bind(config, secure=True)
 
 
 def test_a_context_for_clients_is_refused_at_the_start(site: Path) -> None:
