@@ -22,6 +22,7 @@ direct/        the direct entry: plain HTTP/1.1, answered without ASGI
 Servers:
 
 server         Hypercorn with the direct entry in front; `hypercorn` joins the two
+tls            certificates by server name, and their renewal; `certificate` reads the files
 protocols      Hypercorn's TCPServer with a few corrections
 uvicorn        the direct entry in front of Uvicorn
 proxies        scopes behind trusted proxies, as their clients made the requests

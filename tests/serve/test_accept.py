@@ -196,6 +196,23 @@ def test_no_descriptors_left_is_logged_once_and_then_connections_are_accepted(
     assert caplog.text.count("Too many open files") == 1
 
 
+@on_both_loops
+def test_a_loop_that_cannot_watch_a_socket_still_speaks_tls(
+    site: Path, certificate: tuple[str, str], loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where plain HTTP ends with a reset."""
+
+    def start(self: Listener) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(Listener, "start", start)
+    with (
+        serving_tls(site, certificate, loop) as server,
+        over_tls(server.connect(), certificate[0]) as client,
+    ):
+        assert client.get("/css/app.css").status == 200
+
+
 # -- a header in front of everything -----------------------------------------------------------
 
 

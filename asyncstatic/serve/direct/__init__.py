@@ -2,6 +2,7 @@
 
 The path of a request:
 
+accept         what precedes HTTP: TLS, or a PROXY header; plain HTTP on a TLS port
 connection     reads bytes, answers requests in order, hands everything else over
 head           checks a request head, and picks the lines that can decide its answer
 admission      finds the prepared answer to a request, or the root that decides
