@@ -20,7 +20,7 @@ from hypercorn.config import Config
 from asyncstatic.files.source import logger
 from asyncstatic.serve.certificate import CertificateError, Pair, load
 
-POLL_SECONDS = 20.0  # between two looks at the files of the certificates
+POLL_SECONDS = 20.0  # from one check of the files of the certificates to the next
 
 #: TLS 1.2 with forward secrecy and authenticated encryption only, as Mozilla's intermediate
 #: configuration; Hypercorn's default has no ChaCha20. OpenSSL adds the three of TLS 1.3.
@@ -49,12 +49,20 @@ class Certificates:
         self._index()
         self.context = self._loaded[0].context
         self.context.sni_callback = self._choose
+        self._warned = set(self.warnings())
 
     def refresh(self) -> None:
-        """Load each certificate whose files have changed; keep the old one where that fails."""
+        """Load each certificate whose files have changed; keep the old one where that fails.
+
+        A certificate that has come near its end meanwhile is logged once.
+        """
         for loaded in self._loaded:
             loaded.refresh()
         self._index()
+        warnings = set(self.warnings())
+        for warning in sorted(warnings - self._warned):
+            logger.warning(warning)
+        self._warned = warnings
 
     def warnings(self) -> list[str]:
         """Return one line for each certificate that clients refuse, or will soon."""

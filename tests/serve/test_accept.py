@@ -72,6 +72,18 @@ def test_a_long_plain_request_reads_the_answer_before_the_end(
         assert client.ended()
 
 
+def test_plain_http_on_a_tls_port_is_one_line_of_the_access_log(
+    site: Path, certificate: tuple[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with serving_tls(site, certificate, "uvloop", accesslog=str(log)) as server:
+        with server.connect() as client:
+            assert client.get("/a?b").status == 400
+        assert eventually(lambda: "\n" in log.read_text())
+    (line,) = log.read_text().splitlines()
+    assert '"GET /a?b HTTP/1.1" 400' in line
+
+
 @on_both_loops
 def test_a_client_that_speaks_neither_is_left_to_tls(
     site: Path, certificate: tuple[str, str], loop: str

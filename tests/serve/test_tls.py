@@ -515,6 +515,27 @@ def test_a_certificate_that_should_have_been_renewed_is_named(
         assert re.search(says, warning or "")
 
 
+def test_a_certificate_that_nobody_renews_is_named_once(
+    made: dict[str, tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = renewing(made["first"])
+    found.refresh()
+    assert not caplog.text
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + timedelta(days=1.9)
+
+    monkeypatch.setattr(tls, "datetime", Later)
+    found.refresh()
+    found.refresh()
+    assert caplog.text.count("renew it") == 1
+    assert made["first"][0] in caplog.text
+
+
 # -- the command -------------------------------------------------------------------------------
 
 

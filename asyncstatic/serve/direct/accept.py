@@ -109,7 +109,7 @@ class Listener:
         for _ in range(_AT_ONCE):
             try:
                 sock, _ = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
@@ -143,17 +143,16 @@ class _Accepted:
 
     def read(self) -> None:
         """Examine the bytes that are there, and go on, or wait for more."""
+        data = b""
         try:
-            data = self._sock.recv(_PEEKED, socket.MSG_PEEK)
-            if data and self._preface is not None:
-                data = self._cut(self._preface, data)
-            elif not data:
-                raise ConnectionResetError
-        except (BlockingIOError, InterruptedError):
-            data = b""
-        except (OSError, ValueError) as error:
-            if isinstance(error, ValueError):
-                logger.warning("a connection is closed: %s", error)
+            data = self._peek()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.abort()
+            return
+        except ValueError as error:
+            logger.warning("a connection is closed: %s", error)
             self.abort()
             return
         if self._preface is None and (data or self._listener.context is None):
@@ -161,6 +160,19 @@ class _Accepted:
         elif not self._waits:
             self._waits = True
             self._listener.loop.add_reader(self._sock.fileno(), self.read)
+
+    def _peek(self) -> bytes:
+        """Return the bytes that are there behind the preface; they stay in the socket.
+
+        Raises:
+            BlockingIOError: nothing is there.
+            OSError: the client left.
+            ValueError: the preface is not valid.
+        """
+        data = self._sock.recv(_PEEKED, socket.MSG_PEEK)
+        if not data:
+            raise ConnectionResetError
+        return data if self._preface is None else self._cut(self._preface, data)
 
     def _cut(self, before: bytes, data: bytes) -> bytes:
         """Remove the preface, or its beginning, from the socket; return the bytes behind it.
