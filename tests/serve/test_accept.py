@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -73,14 +74,16 @@ def test_a_long_plain_request_reads_the_answer_before_the_end(
 
 
 def test_plain_http_on_a_tls_port_is_one_line_of_the_access_log(
-    site: Path, certificate: tuple[str, str], tmp_path: Path
+    site: Path, certificate: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = tmp_path / "log"
-    with serving_tls(site, certificate, "uvloop", accesslog=str(log)) as server:
-        with server.connect() as client:
-            assert client.get("/a?b").status == 400
-        assert eventually(lambda: "\n" in log.read_text())
-    (line,) = log.read_text().splitlines()
+    logger = logging.getLogger("tests.accept")
+    caplog.set_level(logging.INFO, logger.name)
+    with (
+        serving_tls(site, certificate, "uvloop", accesslog=logger) as server,
+        server.connect() as client,
+    ):
+        assert client.get("/a?b").status == 400
+    (line,) = [record.getMessage() for record in caplog.records if record.name == logger.name]
     assert '"GET /a?b HTTP/1.1" 400' in line
 
 
