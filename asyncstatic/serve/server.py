@@ -220,7 +220,9 @@ class _Worker:
         if self._options.redirect_https:
             plain = copy(entry)
             plain.admission = None  # Hypercorn gets every request, and its app redirects
-        listeners = [(sock, context, "https", entry) for sock in sockets.secure_sockets]
+        # A proxy may state "http" over TLS; only the app's scope knows.
+        secure = plain if entry.terms.trusts_proxies else entry
+        listeners = [(sock, context, "https", secure) for sock in sockets.secure_sockets]
         listeners += [(sock, None, "http", plain) for sock in sockets.insecure_sockets]
         servers = []
         for sock, tls, scheme, entered in listeners:
