@@ -26,6 +26,7 @@ from hypercorn.utils import repr_socket_addr, wrap_app
 from asyncstatic.http.proxy_protocol import Header
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
+from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
@@ -241,7 +242,7 @@ class _Worker:
                 return ProxiedProtocol(entry, self._loop, proxied)
             return DirectProtocol(entry, self._loop)
 
-        seconds = self._config.ssl_handshake_timeout
+        seconds = HEAD_SECONDS if context is None else self._config.ssl_handshake_timeout
         balancers = self._options.trusted if self._options.proxy_protocol else None
         if context is not None or balancers is not None:
             read = None if balancers is None else preface_reader(balancers)

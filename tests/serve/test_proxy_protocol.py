@@ -160,6 +160,32 @@ def test_a_connection_without_a_valid_header_is_closed_without_an_answer(
     assert "127.0.0.1 sent no PROXY header" in caplog.text
 
 
+@on_both_loops
+def test_a_connection_whose_header_does_not_come_is_closed(
+    site: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncstatic.serve.server.HEAD_SECONDS", 0.2)
+    with (
+        serving(app_of(site), loop=loop, trusted_proxies=LOOPBACK, proxy_protocol=True) as served,
+        connected(served.server, LINE[:-1]) as begun,
+        served.server.connect() as silent,
+    ):
+        assert begun.ended()
+        assert silent.ended()
+    assert not served.log
+
+
+@on_both_loops
+def test_a_shutdown_does_not_wait_for_a_header(site: Path, loop: str) -> None:
+    with serving(
+        app_of(site), loop=loop, graceful_timeout=60, trusted_proxies=LOOPBACK, proxy_protocol=True
+    ) as served:
+        connection = served.server.connect()
+        connection.send(LINE[:-1])
+    with connection:
+        assert connection.ended()
+
+
 def test_a_second_header_is_no_request(served: Served) -> None:
     with connected(served.server, LINE + LINE + head("/")) as connection:
         assert connection.read().status == 400
