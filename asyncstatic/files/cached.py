@@ -64,15 +64,17 @@ class CachedSource:
         self._source.close()
 
     def _find(self, lookup: Lookup) -> CacheEntry | None:
-        get, owner = self.cache.get, self.owner
-        return get((owner, lookup[:2])) or get((owner, lookup))
+        key = (self.owner, lookup.segments, lookup.directory)
+        return self.cache.get(key) or self.cache.get((*key, lookup.codings))
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.dependencies:
             return found
-        key = lookup if found.representation.negotiable else lookup[:2]  # for all codings
+        key: tuple[Hashable, ...] = (self.owner, lookup.segments, lookup.directory)
+        if found.representation.negotiable:  # else for all codings
+            key = (*key, lookup.codings)
         size = len(found.content or b"") + _FACTS_BYTES
-        entry = self.cache.put((self.owner, key), found.shared(), size, found.dependencies)
+        entry = self.cache.put(key, found.shared(), size, found.dependencies)
         if entry is None:
             return found
         entry.value.entry = found.entry = entry

@@ -99,10 +99,8 @@ class DirectoryTree:
         fd = self._resolver.open(segments, cached_only=self.nowait)
         try:
             status = kernel.fstat(fd)
-            if stat.S_ISDIR(status.st_mode):
-                raise fault(errno.EISDIR)
             if not stat.S_ISREG(status.st_mode):
-                raise fault(errno.ENOENT)
+                raise fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOENT)
             # Root can read every file; a file without any read bit is hidden from clients anyway.
             if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
                 raise fault(errno.EACCES)
