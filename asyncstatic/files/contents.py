@@ -49,7 +49,7 @@ class Contents:
         """Make the result from a file, and perhaps take its handle; None while it is written."""
         dependencies = candidates.dependencies(chosen)
         if (
-            chosen.identity.size <= self._settings.limits.cache_file_bytes
+            chosen.identity.length <= self._settings.limits.cache_file_bytes
             and facts.decoding is None
         ):
             return self._in_memory(chosen, facts, dependencies, nowait)
@@ -84,7 +84,7 @@ class Contents:
         etag, digests = self._settings.etag, self._digests
         if etag == "off":
             return facts
-        if etag == "content" or file.identity.size <= HASHED:
+        if etag == "content" or file.identity.length <= HASHED:
             return facts._replace(digest=digests.content(file.fd, file.identity, nowait=nowait))
         if not self._has_own_date(file, facts):
             return facts

@@ -14,9 +14,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Generic
 
-from asyncstatic.files import kernel
 from asyncstatic.files.bounded import BoundedDict, Key, Value
-from asyncstatic.files.handle import identity_of, read_fully
+from asyncstatic.files.handle import has_identity, read_content
 from asyncstatic.files.root import fault
 from asyncstatic.http.model import Identity
 
@@ -117,16 +116,17 @@ def _digest(
 ) -> bytes | None:
     digest = hashlib.sha256()
     read(fd, identity, digest)
-    return digest.digest() if identity_of(kernel.fstat(fd)) == identity else None
+    return digest.digest() if has_identity(fd, identity) else None
 
 
 def _hash_all(fd: int, identity: Identity, digest: Any) -> None:
-    for offset in range(0, identity.size, _STEP):
-        digest.update(read_fully(fd, offset, _STEP))
+    for offset in range(0, identity.length, _STEP):
+        digest.update(read_content(fd, identity, offset, _STEP))
 
 
 def _hash_samples(fd: int, identity: Identity, digest: Any) -> None:
-    digest.update(b"%d %d " % (identity.size, identity.mtime_ns))
-    thirds = (identity.size * number // 3 // _ALIGNED * _ALIGNED for number in range(3))
-    for offset in (*thirds, max(identity.size - _SAMPLE_BYTES, 0)):
-        digest.update(read_fully(fd, offset, _SAMPLE_BYTES))
+    length = identity.length
+    digest.update(b"%d %d " % (length, identity.mtime_ns))
+    thirds = (length * number // 3 // _ALIGNED * _ALIGNED for number in range(3))
+    for offset in (*thirds, max(length - _SAMPLE_BYTES, 0)):
+        digest.update(read_content(fd, identity, offset, _SAMPLE_BYTES))

@@ -1,4 +1,8 @@
-"""An open regular file: it is read by position, checked for changes, and closed once."""
+"""Content in an open regular file: it is read by position, checked for changes, and closed once.
+
+The content is the whole file, or a part of it: then each position is relative to the part, and the
+checks are about the whole file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
 from asyncstatic.files.root import release
 from asyncstatic.files.samples import Blocks, Samples, read_blocks
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import ByteRange, Identity
 
 _STRIDE = 1024 * 1024
 _ATTEMPTS = 3  # to read a file in one state while it is being written
@@ -52,24 +56,40 @@ class _Descriptor:
             self.warm, self.seen = range(first, end), now
 
 
-def identity_of(status: os.stat_result) -> Identity:
-    """Return the identity of a file from its stat result."""
+def identity_of(status: os.stat_result, part: ByteRange | None = None) -> Identity:
+    """Return the identity of a file, or of a part of it, from the file's stat result."""
     return Identity(
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, part
     )
 
 
-class Handle:
-    """A file descriptor, with the pool whose threads wait for its disk.
+def has_identity(fd: int, identity: Identity) -> bool:
+    """Tell whether an open file still has an identity."""
+    return identity_of(kernel.fstat(fd), identity.part) == identity
 
-    Closing twice is harmless. Using a closed handle is an error of the caller.
+
+class Handle:
+    """Content in a file, with the pool whose threads wait for its disk.
+
+    Closing twice is harmless. Using a closed handle is an error of the caller. Nothing checks that
+    a caller asks for bytes of the content only: the rest of the file may be private.
+
+    Args:
+        fd: the descriptor of the file.
+        identity: of the content; its `part` says which bytes of the file that is.
+        pool: its threads wait for the disk.
+
+    Attributes:
+        fd, identity: the arguments; `fd` is -1 when the handle is closed.
+        offset: position of the content's first byte in the file.
     """
 
-    __slots__ = ("_descriptor", "_pool", "fd", "identity")
+    __slots__ = ("_descriptor", "_pool", "fd", "identity", "offset")
 
     def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:
         self.fd = fd
         self.identity = identity
+        self.offset = identity.offset
         self._pool = pool
         self._descriptor = _Descriptor(identity)
 
@@ -86,7 +106,7 @@ class Handle:
         Raises:
             OSError: the disk failed.
         """
-        return kernel.pread_nowait(self.fd, count, offset)
+        return kernel.pread_nowait(self.fd, count, self.offset + offset)
 
     def read_into_nowait(self, buffer: memoryview, offset: int) -> int | None:
         """Fill a buffer from the page cache, from `offset` on; return the number of bytes.
@@ -96,7 +116,16 @@ class Handle:
         Raises:
             OSError: the disk failed.
         """
-        return kernel.pread_into_nowait(self.fd, buffer, offset)
+        return kernel.pread_into_nowait(self.fd, buffer, self.offset + offset)
+
+    def send_to(self, out: int, offset: int, count: int) -> int:
+        """Send bytes to a socket by sendfile(2); return how many.
+
+        Raises:
+            BlockingIOError: the socket is full, or the file would have to be read from the disk.
+            OSError: disk or connection failed.
+        """
+        return kernel.sendfile(out, self.fd, self.offset + offset, count)
 
     async def read(self, offset: int, count: int) -> bytes:
         """Read `count` bytes, fewer only at the end of the file.
@@ -109,7 +138,7 @@ class Handle:
         """
         data = self.read_nowait(offset, count)
         if data is None:
-            data = await self._in_pool(_read_and_close, offset, count)
+            data = await self._in_pool(_read_and_close, self.offset + offset, count)
         return data
 
     def is_warm(self, offset: int, count: int) -> bool:
@@ -118,13 +147,14 @@ class Handle:
         Checks one byte in each stride, and both ends: read-ahead loads the bytes between. A
         range that was checked a moment ago is not checked again.
         """
-        end = offset + count
-        if self._descriptor.is_warm(offset, end):
+        first = self.offset + offset
+        end = first + count
+        if self._descriptor.is_warm(first, end):
             return True
-        for position in (end - 1, *range(offset, end - 1, _STRIDE)):
+        for position in (end - 1, *range(first, end - 1, _STRIDE)):
             if not kernel.is_resident(self.fd, position):
                 return False
-        self._descriptor.saw(offset, end)
+        self._descriptor.saw(first, end)
         return True
 
     async def warm(self, offset: int, count: int) -> None:
@@ -134,7 +164,7 @@ class Handle:
             OSError, PoolBusyError: as `read`.
         """
         if not self.is_warm(offset, count):
-            await self._in_pool(_warm_and_close, offset, count)
+            await self._in_pool(_warm_and_close, self.offset + offset, count)
 
     async def _in_pool(self, call: Callable[..., Result], *args: object) -> Result:
         """Call with a duplicate: a caller that is cancelled may close the handle meanwhile."""
@@ -151,7 +181,7 @@ class Handle:
         """
         samples = self._descriptor.samples
         for read in (kernel.pread_nowait,) if nowait else (kernel.pread_nowait, kernel.pread):
-            blocks = read_blocks(self.fd, [samples.last], samples.size, read)
+            blocks = read_blocks(self.fd, [samples.last], samples.end, read)
             if blocks.read[samples.last] is not None:
                 samples.compare(blocks)
                 break
@@ -201,12 +231,12 @@ class Handle:
     def _compare_nowait(self) -> bool | None:
         samples = self._descriptor.samples
         return samples.compare(
-            read_blocks(self.fd, samples.offsets(), samples.size, kernel.pread_nowait)
+            read_blocks(self.fd, samples.offsets(), samples.end, kernel.pread_nowait)
         )
 
     async def _compare(self) -> bool:
         samples = self._descriptor.samples
-        blocks = await self._in_pool(_read_blocks_and_close, samples.offsets(), samples.size)
+        blocks = await self._in_pool(_read_blocks_and_close, samples.offsets(), samples.end)
         return samples.compare(blocks) is True
 
     def close(self) -> None:
@@ -224,14 +254,14 @@ def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Han
 
     Args:
         fd: the descriptor; the handle owns it from then on.
-        identity: of the file. The handle has a newer one if the file is being written.
+        identity: of the content. The handle has a newer one if the file is being written.
         pool: its threads wait for the disk.
         nowait: do not wait for the disk now.
     """
     for _ in range(_ATTEMPTS):
         handle = Handle(fd, identity, pool)
         handle.sample_end(nowait=nowait)
-        identity = identity_of(kernel.fstat(fd))
+        identity = identity_of(kernel.fstat(fd), identity.part)
         if identity == handle.identity:
             break
     return handle
@@ -282,6 +312,11 @@ def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> byt
     return b"".join(parts)
 
 
+def read_content(fd: int, identity: Identity, offset: int, count: int) -> bytes:
+    """Read bytes of a content, at an offset relative to it; fewer only at its end."""
+    return read_fully(fd, identity.offset + offset, min(count, identity.length - offset))
+
+
 def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity, bytes] | None:
     """Read the whole content of one version of a small file.
 
@@ -290,7 +325,7 @@ def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity
 
     Args:
         fd: of the file.
-        identity: of the file, from the last fstat.
+        identity: of the content, from the last fstat.
         nowait: as `read_fully`.
 
     Returns:
@@ -301,13 +336,13 @@ def read_version(fd: int, identity: Identity, *, nowait: bool) -> tuple[Identity
     """
     earlier, earlier_identity = b"", identity
     for attempt in range(_ATTEMPTS):
-        content = read_fully(fd, 0, identity.size, nowait=nowait)
-        before, identity = identity, identity_of(kernel.fstat(fd))
-        if before == identity and len(content) == identity.size:
+        content = read_fully(fd, identity.offset, identity.length, nowait=nowait)
+        before, identity = identity, identity_of(kernel.fstat(fd), identity.part)
+        if before == identity and len(content) == identity.length:
             return before, content
         if attempt < _ATTEMPTS - 1:
             earlier, earlier_identity = content, before
-    only_grew = len(earlier) == earlier_identity.size > 0 and content.startswith(earlier)
+    only_grew = len(earlier) == earlier_identity.length > 0 and content.startswith(earlier)
     return (earlier_identity, earlier) if only_grew else None
 
 

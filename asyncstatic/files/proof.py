@@ -27,10 +27,9 @@ from typing import NamedTuple
 
 import zstandard
 
-from asyncstatic.files import kernel
 from asyncstatic.files.decoding import DecodingError, decoder
 from asyncstatic.files.digests import ComputedOnce
-from asyncstatic.files.handle import identity_of, read_fully
+from asyncstatic.files.handle import has_identity, read_content
 from asyncstatic.files.root import fault
 from asyncstatic.files.source import logger
 from asyncstatic.http.model import Identity
@@ -68,7 +67,7 @@ class Pair(NamedTuple):
     @property
     def largest(self) -> int:
         """Bytes of the larger file."""
-        return max(self.sidecar.size, self.original.size if self.original else 0)
+        return max(self.sidecar.length, self.original.length if self.original else 0)
 
     def racy(self, now_ns: int) -> bool:
         """Tell whether one of them could still be written without a change of its times."""
@@ -202,31 +201,31 @@ def _find_fault(pair: Pair, sidecar_fd: int, original_fd: int, check: Callable[[
     if pair.original is None:
         _decode_alone(pair, sidecar_fd, check)
     elif pair.largest <= DECODED:
-        _decode_and_compare(pair, pair.original.size, sidecar_fd, original_fd, check)
+        _decode_and_compare(pair, pair.original, sidecar_fd, original_fd, check)
     else:
         _compare_checksum(pair.coding, sidecar_fd, pair.sidecar, original_fd, pair.original, check)
 
 
 def _are_unchanged(pair: Pair, sidecar_fd: int, original_fd: int) -> bool:
-    if identity_of(kernel.fstat(sidecar_fd)) != pair.sidecar:
+    if not has_identity(sidecar_fd, pair.sidecar):
         return False
-    return pair.original is None or identity_of(kernel.fstat(original_fd)) == pair.original
+    return pair.original is None or has_identity(original_fd, pair.original)
 
 
 def _decode_and_compare(
-    pair: Pair, size: int, sidecar_fd: int, original_fd: int, check: Callable[[], None]
+    pair: Pair, original: Identity, sidecar_fd: int, original_fd: int, check: Callable[[], None]
 ) -> None:
     decoding = decoder(pair.coding, window=_ZSTD_WINDOW)
     position = 0
-    for offset in range(0, pair.sidecar.size, _INPUT):
+    for offset in range(0, pair.sidecar.length, _INPUT):
         check()
-        for part in decoding.feed(read_fully(sidecar_fd, offset, _INPUT)):
+        for part in decoding.feed(read_content(sidecar_fd, pair.sidecar, offset, _INPUT)):
             end = position + len(part)
-            if end > size or read_fully(original_fd, position, len(part)) != part:
+            if read_content(original_fd, original, position, len(part)) != part:
                 raise _RefusedError("decodes to other content than its original's")
             position = end
     decoding.finish()
-    if position != size:
+    if position != original.length:
         raise _RefusedError("decodes to less than its original")
 
 
@@ -234,9 +233,9 @@ def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
     """Decode a sidecar without an original to its end; very long content is assumed to be right."""
     decoding = decoder(pair.coding)
     produced = 0
-    for offset in range(0, pair.sidecar.size, _INPUT):
+    for offset in range(0, pair.sidecar.length, _INPUT):
         check()
-        for part in decoding.feed(read_fully(fd, offset, _INPUT)):
+        for part in decoding.feed(read_content(fd, pair.sidecar, offset, _INPUT)):
             produced += len(part)
             if produced > DECODED:
                 return
@@ -257,16 +256,16 @@ def _compare_checksum(
     if not _is_not_older(sidecar.mtime_ns, original.mtime_ns):
         raise _RefusedError("is older than its original")
     if coding == "gzip":
-        stored = _gzip_trailer(fd, sidecar.size)
-        isize = original.size % 2**32
+        stored = _gzip_trailer(fd, sidecar)
+        isize = original.length % 2**32
         if stored[1] != isize:
             raise _RefusedError("is of content of another length")
-        computed = _crc32(original_fd, original.size, check)
+        computed = _crc32(original_fd, original, check)
     elif coding == "zstd":
-        stored = _zstd_checksum(fd, sidecar.size)
-        if stored[1] != original.size:
+        stored = _zstd_checksum(fd, sidecar)
+        if stored[1] != original.length:
             raise _RefusedError("is of content of another length")
-        computed = _xxh64(original_fd, original.size, check)
+        computed = _xxh64(original_fd, original, check)
     else:
         raise _RefusedError("has no checksum, and is too large to be decoded for a proof")
     if stored[0] != computed:
@@ -280,42 +279,46 @@ def _is_not_older(sidecar_ns: int, original_ns: int) -> bool:
     return sidecar_ns >= original_ns
 
 
-def _gzip_trailer(fd: int, size: int) -> tuple[int, int]:
+def _gzip_trailer(fd: int, sidecar: Identity) -> tuple[int, int]:
     """Return CRC-32 and ISIZE, the length modulo 2**32 (RFC 1952 §2.3.1)."""
-    if size < _GZIP_SMALLEST or read_fully(fd, 0, 2) != _GZIP_MAGIC:
+    if sidecar.length < _GZIP_SMALLEST or read_content(fd, sidecar, 0, 2) != _GZIP_MAGIC:
         raise _RefusedError("is not gzip")
-    trailer = read_fully(fd, size - _GZIP_TRAILER, _GZIP_TRAILER)
+    trailer = read_content(fd, sidecar, sidecar.length - _GZIP_TRAILER, _GZIP_TRAILER)
     return int.from_bytes(trailer[:4], "little"), int.from_bytes(trailer[4:], "little")
 
 
-def _zstd_checksum(fd: int, size: int) -> tuple[int, int]:
+def _zstd_checksum(fd: int, sidecar: Identity) -> tuple[int, int]:
     """Return Content_Checksum and Frame_Content_Size of a file of one frame (RFC 8878 §3.1.1)."""
     try:
-        frame = zstandard.get_frame_parameters(read_fully(fd, 0, _ZSTD_HEADER))
+        frame = zstandard.get_frame_parameters(read_content(fd, sidecar, 0, _ZSTD_HEADER))
     except zstandard.ZstdError:
         raise _RefusedError("is not zstd") from None
     if frame.window_size > _ZSTD_WINDOW:
         raise _RefusedError("has a window of more than 8 MiB (RFC 9659)")
     if not frame.has_checksum:
         raise _RefusedError("has no checksum, and is too large to be decoded for a proof")
-    checksum = read_fully(fd, max(size - _ZSTD_CHECKSUM, 0), _ZSTD_CHECKSUM)
+    last = max(sidecar.length - _ZSTD_CHECKSUM, 0)
+    checksum = read_content(fd, sidecar, last, _ZSTD_CHECKSUM)
     return int.from_bytes(checksum, "little"), frame.content_size
 
 
-def _crc32(fd: int, size: int, check: Callable[[], None]) -> int:
+def _crc32(fd: int, original: Identity, check: Callable[[], None]) -> int:
     value = 0
-    for offset in range(0, size, _STEP):
+    for offset in range(0, original.length, _STEP):
         check()
-        value = zlib.crc32(read_fully(fd, offset, _STEP), value)
+        value = zlib.crc32(read_content(fd, original, offset, _STEP), value)
     return value
 
 
-def _xxh64(fd: int, size: int, check: Callable[[], None]) -> int:
+def _xxh64(fd: int, original: Identity, check: Callable[[], None]) -> int:
     """Return the low 32 bits of XXH64: the checksum that zstd itself writes after a frame."""
-    compressor = zstandard.ZstdCompressor(_FASTEST, write_checksum=True).compressobj(size)
+    length = original.length
+    compressor = zstandard.ZstdCompressor(_FASTEST, write_checksum=True).compressobj(length)
     end = b""
-    for offset in range(0, size, _STEP):
+    for offset in range(0, length, _STEP):
         check()
-        end = (end + compressor.compress(read_fully(fd, offset, _STEP)))[-_ZSTD_CHECKSUM:]
+        end = (end + compressor.compress(read_content(fd, original, offset, _STEP)))[
+            -_ZSTD_CHECKSUM:
+        ]
     end = (end + compressor.flush())[-_ZSTD_CHECKSUM:]
     return int.from_bytes(end, "little")

@@ -59,17 +59,19 @@ class Samples:
     """Hashes of blocks of one open file.
 
     Args:
-        identity: of the file when it was opened; its size is the promised length in bytes.
+        identity: of the content when it was opened; its length is promised.
 
     Attributes:
-        size: the promised length, in bytes.
+        first: offset of the promised content in the file, in bytes.
+        end: offset behind its last byte.
         are_complete: whether all blocks are known.
     """
 
-    __slots__ = ("_hashes", "_is_settled", "_state", "are_complete", "size")
+    __slots__ = ("_hashes", "_is_settled", "_state", "are_complete", "end", "first")
 
     def __init__(self, identity: Identity) -> None:
-        self.size = identity.size
+        self.first = identity.offset
+        self.end = self.first + identity.length
         self._state = (identity.size, identity.mtime_ns)
         self._is_settled = True
         self.are_complete = False
@@ -78,12 +80,14 @@ class Samples:
     @property
     def last(self) -> int:
         """Offset of the last block."""
-        return max(self.size - BLOCK_BYTES, 0)
+        return max(self.end - BLOCK_BYTES, self.first)
 
     def offsets(self) -> list[int]:
         """Return the offsets of all blocks; none of them crosses a page, except perhaps the last."""
-        between = (self.last * number // (BLOCKS - 1) for number in range(BLOCKS - 1))
-        return sorted({*(offset - offset % BLOCK_BYTES for offset in between), self.last})
+        first, length = self.first, self.last - self.first
+        between = (first + length * number // (BLOCKS - 1) for number in range(BLOCKS - 1))
+        aligned = (max(offset - offset % BLOCK_BYTES, first) for offset in between)
+        return sorted({*aligned, self.last})
 
     def expect(self, status: os.stat_result) -> bool:
         """Tell whether the file has the size and time of the last check."""
@@ -101,7 +105,7 @@ class Samples:
         """
         size, mtime_ns, read = blocks
         same = (size, mtime_ns) == self._state
-        if size < self.size or not (same or self._hashes):
+        if size < self.end or not (same or self._hashes):
             return False
         for offset, known in self._hashes.items():
             block = read.get(offset)
@@ -113,7 +117,7 @@ class Samples:
         for offset, block in read.items():
             if block is not None:
                 self._hashes[offset] = hash(block)
-        of_all = len(read) > 1 or not self.last
+        of_all = len(read) > 1 or self.last == self.first
         self.are_complete = self.are_complete or (of_all and None not in read.values())
         return True
 

@@ -107,13 +107,30 @@ _COARSE_TICK_NS = 2 * _SECOND
 
 
 class Identity(NamedTuple):
-    """The metadata that identifies a version of a file (stat(2)); times in ns."""
+    """The metadata that identifies a version of stored content (stat(2)); times in ns.
+
+    Attributes:
+        size: bytes of the whole file.
+        part: those bytes of the file that are the content, such as a stored member of an archive;
+            None for all.
+    """
 
     device: int
     inode: int
     size: int
     mtime_ns: int
     ctime_ns: int
+    part: ByteRange | None = None
+
+    @property
+    def offset(self) -> int:
+        """Position of the first byte of the content in the file."""
+        return 0 if self.part is None else self.part.first
+
+    @property
+    def length(self) -> int:
+        """Bytes of the content."""
+        return self.size if self.part is None else self.part.length
 
     def age(self, now_ns: int) -> int:
         """Return how long ago the file was last changed, in ns."""
@@ -130,7 +147,7 @@ class Representation(NamedTuple):
 
     Attributes:
         segments: the resource's own name, an index file's included; never a sidecar's.
-        identity: of the file that holds the bytes: the original, or the sidecar.
+        identity: of the stored bytes: the original's, or the sidecar's.
         coding: its content-coding, or "identity".
         decoding: the bytes are stored in this coding and must be decoded while they are
             sent (a sidecar without an original); the length is then unknown.
@@ -160,7 +177,7 @@ class Representation(NamedTuple):
     @property
     def length(self) -> int:
         """Length of the stored content in bytes."""
-        return self.identity.size
+        return self.identity.length
 
 
 class Folder(NamedTuple):

@@ -100,7 +100,7 @@ class Chunks:
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         decoding = decoder(part.coding)
-        everything = ByteRange(0, self._handle.identity.size - 1)
+        everything = ByteRange(0, self._handle.identity.length - 1)
         async with aclosing(self._range(everything)) as pieces:
             async for stored, _ in pieces:
                 for piece in decoding.feed(stored):

@@ -72,7 +72,7 @@ async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[M
                 yield {
                     "type": "http.response.zerocopysend",
                     "file": file,
-                    "offset": offset,
+                    "offset": handle.offset + offset,
                     "count": count,
                     "more_body": more_parts or offset + count <= part.last,
                 }
@@ -105,7 +105,7 @@ def by_name(
     if root is None or "http.response.pathsend" not in extensions:
         return None
     facts = opened.representation
-    if plan.content != (ByteRange(0, facts.length - 1),):
+    if facts.identity.part is not None or plan.content != (ByteRange(0, facts.length - 1),):
         return None
     return "/".join((root, *facts.segments)) + SUFFIXES.get(facts.coding, "")
 
@@ -120,7 +120,7 @@ def handed_over(
 
     That server answers ranges and conditions itself, with its own validators, and drops our
     Content-Encoding. So it gets only whole, uncoded files. We send the others: content in memory,
-    precompressed files, errors, a 304, and names that servers read differently.
+    precompressed files, parts of files, errors, a 304, and names that servers read differently.
 
     Args:
         plan: our own answer.
@@ -132,6 +132,8 @@ def handed_over(
         return plan
     facts = opened.representation
     if facts.coding != "identity" or any(isinstance(part, Decoded) for part in plan.content):
+        return plan
+    if facts.identity.part is not None:
         return plan
     location = _location(facts, settings, root)
     if location is None:

@@ -254,7 +254,7 @@ def test_content_that_another_begins_with_is_unchanged_and_no_other(
 def read_blocks_of(samples: Samples, content: bytes, time_ns: int) -> Blocks:
     """Read from bytes instead of a file."""
     read: dict[int, bytes | None] = {
-        offset: content[offset : min(offset + BLOCK_BYTES, samples.size)]
+        offset: content[offset : min(offset + BLOCK_BYTES, samples.end)]
         for offset in samples.offsets()
     }
     return Blocks(len(content), time_ns, read)

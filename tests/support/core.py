@@ -30,7 +30,7 @@ BOUNDARY = "0123456789abcdef"
 STORED = bytes(range(100))
 
 
-def identity(size: int = 100, at: int = MODIFIED * SECOND + 1, **others: int) -> Identity:
+def identity(size: int = 100, at: int = MODIFIED * SECOND + 1, **others: Any) -> Identity:
     """Metadata of a file that was last touched `at`, in ns since the epoch."""
     return Identity(
         **{"device": 1, "inode": 2, "size": size, "mtime_ns": at, "ctime_ns": at, **others}

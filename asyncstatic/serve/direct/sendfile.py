@@ -137,9 +137,7 @@ class SendfileCursor:
         """Send from the page cache, without a copy, all but the tail."""
         until = min(self._warm_until, self._end - TAIL, self._position + room)
         try:
-            sent = kernel.sendfile(
-                out.fileno(), self._handle.fd, self._position, until - self._position
-            )
+            sent = self._handle.send_to(out.fileno(), self._position, until - self._position)
         except BlockingIOError:
             # The socket was writable, so the file would block.
             return self._send_copy(out, room) if room == TURN else room

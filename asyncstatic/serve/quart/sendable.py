@@ -97,7 +97,7 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
         raise FileNotFoundError(2, "no regular file")
     identity = identity_of(status)
     dated = _dating.tells((path,), identity) if path else True
-    if identity.size <= _IN_MEMORY:
+    if identity.length <= _IN_MEMORY:
         version = read_version(fd, identity, nowait=nowait)
         if version is not None:
             identity, octets = version
@@ -118,7 +118,7 @@ def _with_digest(fd: int, facts: Representation, path: str, nowait: bool) -> Rep
 
     A file object has no path, so an earlier version of it cannot be noticed.
     """
-    if facts.identity.size <= HASHED:
+    if facts.length <= HASHED:
         return facts._replace(digest=_digests.content(fd, facts.identity, nowait=nowait))
     if not path or not facts.dated:
         return facts
