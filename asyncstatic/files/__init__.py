@@ -6,11 +6,12 @@ cached         the cache in front of a source: content of small files, open larg
 overlay        several sources as one
 not_found      the site's own page for missing names
 previous_root  files that only the release before a deploy has
-directory      one directory as a source: on the event loop first, then in the pool
+tree_source    one tree as a source: on the event loop first, then in the pool
 select         chooses the file that represents a resource: index, sidecar, original
 candidates     the stored codings of one file, and the stamps that the choice depends on
 contents       opens the chosen file: its bytes in memory, or a handle; digests, proofs
-tree           opens files, stamps and lists directories of one tree (`TreeReader`)
+tree           the protocol of trees: opens files, stamps and lists directories (`TreeReader`)
+directory      a directory as a tree, and the trees that deploys replace
 resolver       a name below the root -> an open file; by `openat2`, `walk` or `windows`
 root           the directory handle of the root, renewed when a deploy swaps its link
 

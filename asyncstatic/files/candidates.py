@@ -52,7 +52,7 @@ class Candidates:
         path = self._path_of(coding)
         try:
             kernel.lstat(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter in an archive
             return
         except OSError:
             self._is_certain = False
@@ -75,8 +75,8 @@ class Candidates:
         for tier in tiers:
             acceptable = [file for file in self.files if file.coding in tier]
             for file in acceptable:
-                self._depend_on(self._path_of(file.coding), file.identity)
-            for file in sorted(acceptable, key=lambda file: file.identity.size):
+                self._depend_on_file(file)
+            for file in sorted(acceptable, key=lambda file: file.identity.length):
                 verdict = file.coding == "identity" or is_fresh(file)
                 if verdict:
                     return file
@@ -92,7 +92,7 @@ class Candidates:
         """Return the stamps that the answer depends on; none where they cannot prove it."""
         for file in self.files:
             if file is chosen or file.coding == "identity":
-                self._depend_on(self._path_of(file.coding), file.identity)
+                self._depend_on_file(file)
         return lasting(tuple(self._dependencies.values())) if self._is_certain else ()
 
     def close(self) -> None:
@@ -102,6 +102,10 @@ class Candidates:
 
     def _path_of(self, coding: str) -> str:
         return self._path + SUFFIXES.get(coding, "")
+
+    def _depend_on_file(self, file: File) -> None:
+        identity = file.identity._replace(part=None) if file.path else file.identity
+        self._depend_on(file.path or self._path_of(file.coding), identity)
 
     def _depend_on(self, path: str, identity: Identity) -> None:
         self._dependencies[path] = FileStamp(path, identity)

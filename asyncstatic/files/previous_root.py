@@ -10,8 +10,8 @@ must not be built from old ones. Such an answer has no stamps, so it is never ca
 
 from __future__ import annotations
 
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Folder, Lookup
 
 
@@ -19,10 +19,10 @@ class WithPrevious:
     """A source that has, for `previous_root_grace` seconds, the files of the previous tree too.
 
     Args:
-        present: the directory, whose root may be replaced.
+        present: the tree, which may be replaced.
     """
 
-    def __init__(self, present: Directory) -> None:
+    def __init__(self, present: TreeSource) -> None:
         self._present = present
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
@@ -38,7 +38,7 @@ class WithPrevious:
         return _file(await self._present.open_previous(lookup))
 
     def close(self) -> None:
-        """Close the directory."""
+        """Close the tree."""
         self._present.close()
 
     def _may_be_previous(self, lookup: Lookup, found: Found | None) -> bool:

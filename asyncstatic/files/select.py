@@ -31,6 +31,9 @@ class Selection:
         allowed: the name policy; asked about index files and sidecars.
         tree: the names and files.
         contents: opens the selected file.
+
+    Attributes:
+        tree: the argument.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Selection:
     ) -> None:
         self._settings = settings
         self._allowed = allowed
-        self._tree = tree
+        self.tree = tree
         self._contents = contents
 
     def find(self, lookup: Lookup) -> Found:
@@ -53,7 +56,7 @@ class Selection:
             OSError: there is no such file, or the disk failed.
         """
         try:
-            original = self._tree.open_file(lookup.segments)
+            original = self.tree.open_file(lookup.segments)
         except IsADirectoryError:
             return self._index(lookup)
         except (FileNotFoundError, NotADirectoryError):
@@ -83,7 +86,7 @@ class Selection:
             if isinstance(found, Opened):
                 found.dependencies = found.dependencies if is_certain else ()
                 return found
-            is_certain = is_certain and not is_stored(self._tree.path_of(segments))
+            is_certain = is_certain and not is_stored(self.tree.path_of(segments))
         return Absence.MISSING
 
     def _represent(self, lookup: Lookup, original: File) -> Opened | Absence:
@@ -93,7 +96,7 @@ class Selection:
             if len(candidates.files) > 1:
                 # RFC 9110 §12.4.1: where no stored coding is acceptable the field is disregarded;
                 # the original is worth more to a client than a 406.
-                is_fresh = partial(self._contents.is_fresh, self._tree, lookup.segments, original)
+                is_fresh = partial(self._contents.is_fresh, self.tree, lookup.segments, original)
                 chosen = candidates.choose(lookup.codings, is_fresh) or original
             facts = Representation(
                 lookup.segments,
@@ -117,7 +120,7 @@ class Selection:
         """Serve a lone sidecar, decoded for a client that does not accept its coding."""
         candidates = self._candidates(lookup.segments, [])
         try:
-            is_whole = partial(self._contents.is_fresh, self._tree, lookup.segments, None)
+            is_whole = partial(self._contents.is_fresh, self.tree, lookup.segments, None)
             chosen, decoding = candidates.choose(lookup.codings, is_whole), None
             if chosen is None:
                 chosen = candidates.choose(_EACH_CODING, is_whole)
@@ -138,14 +141,14 @@ class Selection:
             candidates.close()
 
     def _open(self, candidates: Candidates, chosen: File, facts: Representation) -> Opened | None:
-        return self._contents.open(candidates, chosen, facts, nowait=self._tree.nowait)
+        return self._contents.open(candidates, chosen, facts, nowait=self.tree.nowait)
 
     # -- sidecars --------------------------------------------------------------------------
 
     def _candidates(self, segments: Segments, files: list[File]) -> Candidates:
         """Open the sidecars of a resource beside these files."""
         try:
-            directory = self._tree.stamp(segments[:-1])
+            directory = self.tree.stamp(segments[:-1])
             candidates = Candidates(directory, segments[-1] if segments else "", files)
             if not files:
                 candidates.could_not_open("identity")
@@ -162,7 +165,7 @@ class Selection:
         """Return the codings in which there may be a sidecar."""
         if not segments:
             return ()
-        names = self._tree.names(segments[:-1], directory)
+        names = self.tree.names(segments[:-1], directory)
         if names is None:
             return tuple(SUFFIXES)
         return tuple(
@@ -178,7 +181,7 @@ class Selection:
         if not self._allowed(named):
             return
         try:
-            candidates.files.append(self._tree.open_file(named, coding))
+            candidates.files.append(self.tree.open_file(named, coding))
         except OSError as error:
             if not (is_missing(error) or is_forbidden(error)):
                 raise

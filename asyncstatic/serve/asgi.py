@@ -20,7 +20,7 @@ from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSour
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
-from asyncstatic.serve.roots import check_page, open_directory, source_of
+from asyncstatic.serve.roots import check_page, open_root, source_of
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
 from asyncstatic.serve.starlette import (
     StarletteOptions,
@@ -122,18 +122,18 @@ class StaticFiles:
             chosen = root
         else:
             chosen, more = settings_of(root, dict(settings))
-        self._directory = open_directory(chosen)
-        self._manifests = Manifests(self._directory.path, chosen.manifest)
+        first = open_root(chosen)
+        self._tree = first.tree
+        self._manifests = Manifests(self._tree.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self.settings = chosen
         self.policy = ResponsePolicy(chosen, private=authorize is not None)
         self.needs_scope = authorize is not None or chosen.offload != "off"
-        self._unchanging_root = self._directory.path if chosen.unchanging else None
-        others = [open_directory(replace(chosen, root=other)) for other in more]
+        self._unchanging_root = self._tree.path if chosen.unchanging else None
+        self._trees = [first, *(open_root(replace(chosen, root=other)) for other in more)]
         if names_page and chosen.not_found:
-            check_page(chosen.not_found, [self._directory, *others])
-        self._directories = [self._directory, *others]
+            check_page(chosen.not_found, self._trees)
 
     @cached_property
     def cache(self) -> Cache:
@@ -146,7 +146,7 @@ class StaticFiles:
 
     @cached_property
     def _source(self) -> Source:
-        return source_of(self._directories, self.settings, self.cache)
+        return source_of(self._trees, self.settings, self.cache)
 
     @cached_property
     def source(self) -> Source:
@@ -156,7 +156,7 @@ class StaticFiles:
     @property
     def root(self) -> str:
         """The absolute path of the root, links not resolved."""
-        return self._directory.path
+        return self._tree.path
 
     @property
     def manifest(self) -> Manifest:
@@ -174,7 +174,7 @@ class StaticFiles:
     @property
     def resolver_name(self) -> str:
         """The path resolver in use: "openat2" or "walk"."""
-        return self._directory.resolver_name
+        return self._tree.resolver_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection: ``http``, ``lifespan`` or ``websocket``."""
@@ -260,7 +260,7 @@ class StaticFiles:
             found.close()
             raise
         if self.settings.offload != "off":
-            plan = handed_over(plan, found, self.settings, self._directory.path)
+            plan = handed_over(plan, found, self.settings, self._tree.path)
         return Answer(plan, found)
 
     def _plan(self, request: Request, opened: Opened) -> ResponsePlan:

@@ -1,24 +1,33 @@
-"""Roots: open the directories of a root, and stack its sources."""
+"""Roots: open the trees of a root, and stack its sources."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
+from asyncstatic.files.directory import open_directory
 from asyncstatic.files.not_found import NotFoundPage
 from asyncstatic.files.overlay import Overlay
 from asyncstatic.files.previous_root import WithPrevious
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Source
+from asyncstatic.files.tree import TreeReader
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public_behind_link
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
 
-def open_directory(settings: Settings) -> Directory:
+def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:
+    """Open the tree that is the root, whatever kind it is: directories are the only one today."""
+    return open_directory(settings, allowed)
+
+
+def open_root(settings: Settings) -> TreeSource:
     """Open a root.
 
     Raises:
@@ -26,8 +35,9 @@ def open_directory(settings: Settings) -> Directory:
     """
     if not settings.root:
         raise SettingsError("no root: name the directory to serve")
+    allowed = partial(is_public_behind_link, settings=settings)
     try:
-        return Directory(settings, partial(is_public_behind_link, settings=settings))
+        return TreeSource(open_tree(settings, allowed), settings, allowed)
     except FileNotFoundError:
         problem = "does not exist; create it or name another"
     except NotADirectoryError:
@@ -39,24 +49,24 @@ def open_directory(settings: Settings) -> Directory:
     raise SettingsError(f"root {printable(settings.root)}: {problem}")
 
 
-def check_page(page: str, directories: list[Directory]) -> None:
+def check_page(page: str, trees: list[TreeSource]) -> None:
     """Refuse a `not_found` page that no root has; a lone sidecar is enough.
 
     The check is made only at the start: if the page is missing later, our own is sent.
     """
-    for directory in directories:
-        path = os.path.join(directory.path, page)
-        if any(os.path.isfile(path + suffix) for suffix in ("", ".br", ".zst", ".gz")):
-            return
-    root = printable(directories[0].path)
-    raise SettingsError(f"not_found={page!r}: {root} has no such page; create it, or name another")
+    segments = tuple(page.split("/"))
+    if not any(tree.has_file(segments) for tree in trees):
+        root = printable(trees[0].tree.path)
+        raise SettingsError(
+            f"not_found={page!r}: {root} has no such page; create it, or name another"
+        )
 
 
-def source_of(directories: list[Directory], settings: Settings, cache: Cache) -> Source:
-    """Stack the sources of a root: cache before disk, the first directory on top."""
+def source_of(trees: list[TreeSource], settings: Settings, cache: Cache) -> Source:
+    """Stack the sources of a root: cache before disk, the first tree on top."""
     layers: list[Source] = []
-    for directory in directories:
-        layer: Source = WithPrevious(directory) if settings.previous_root_grace else directory
+    for tree in trees:
+        layer: Source = WithPrevious(tree) if settings.previous_root_grace else tree
         if settings.limits.cache_bytes:
             layer = CachedSource(layer, cache)
         layers.append(layer)

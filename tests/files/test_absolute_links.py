@@ -15,12 +15,13 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Opened
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.settings import Settings
 from tests.files.conftest import DIRECTORY, MakeResolver, Outcome, is_visible, outcome, plant
+from tests.support.trees import directory_source
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX trees"),
@@ -241,9 +242,9 @@ def test_nothing_outside_is_opened_for_an_absolute_link(
 # -- through a whole directory ---------------------------------------------------------------------
 
 
-async def directory(root: Path, kind: Any, **settings: Any) -> Directory:
+async def directory(root: Path, kind: Any, **settings: Any) -> TreeSource:
     chosen = Settings.of(root, resolver=kind, **settings)
-    return await asyncio.to_thread(Directory, chosen, is_visible)
+    return await asyncio.to_thread(directory_source, chosen, is_visible)
 
 
 async def content(source: CachedSource, path: str) -> bytes | Absence:
@@ -275,7 +276,7 @@ async def test_a_changed_absolute_link_is_noticed_at_once(
     later = time.time_ns() + 10**10  # when a change shows in the times of what changed
     monkeypatch.setattr(time, "time_ns", lambda: later)
     present = await directory(place / "alias/current", kind)
-    source = CachedSource(present, Cache(1_000_000), present.path)
+    source = CachedSource(present, Cache(1_000_000), present.tree.path)
 
     def point_to(target: Path) -> None:
         (root / "next").symlink_to(target if path != "link" else target / "page")
@@ -307,7 +308,7 @@ async def test_an_absolute_link_in_the_previous_release_leads_to_that_release(
     (place / "real/releases/42/real.js").symlink_to(place / "real/releases/42/old/app.js")
     (place / "real/releases/42/newer").symlink_to(place / "real/releases/43/page")
     present = await directory(root, kind, previous_root_grace=60.0)
-    source = CachedSource(WithPrevious(present), Cache(1_000_000), present.path)
+    source = CachedSource(WithPrevious(present), Cache(1_000_000), present.tree.path)
     try:
         assert await content(source, "app.js") == b"old"
         (place / "next").symlink_to("releases/43")

@@ -20,11 +20,12 @@ import pytest
 from asyncstatic.files import open_files as open_files_module
 from asyncstatic.files.cache import ENTRY_BYTES, Cache, CacheEntry
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -68,11 +69,11 @@ class Site:
         self.cache = Cache(capacity)
         self.cached = CachedSource(self.counting, self.cache, str(top / "root"))
 
-    def _directory(self) -> Directory:
+    def _directory(self) -> TreeSource:
         """Open the root as at start-up, before there is a loop: this may wait."""
         allowed = partial(is_public, settings=self.settings)
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(Directory, self.settings, allowed).result()
+            return thread.submit(directory_source, self.settings, allowed).result()
 
     async def ask(self, lookup: Lookup) -> tuple[str, bytes] | Absence:
         """One request."""

@@ -19,12 +19,13 @@ import pytest
 from asyncstatic.files import contents, kernel
 from asyncstatic.files import digests as digests_module
 from asyncstatic.files.digests import ComputedOnce, Digests
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.source import Opened
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Lookup, Representation
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -174,17 +175,17 @@ def test_digests_are_bounded_in_number() -> None:
 
 
 @pytest.fixture
-def directory(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Directory]:
+def directory(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TreeSource]:
     monkeypatch.setattr(contents, "HASHED", BOUND)
     settings = Settings.of(path.parent, cache_file_bytes=0)
     with ThreadPoolExecutor(1) as thread:
         allowed = partial(is_public, settings=settings)
-        opened = thread.submit(Directory, settings, allowed).result()
+        opened = thread.submit(directory_source, settings, allowed).result()
     yield opened
     opened.close()
 
 
-async def facts(directory: Directory, name: str = "big.bin") -> Representation:
+async def facts(directory: TreeSource, name: str = "big.bin") -> Representation:
     lookup = Lookup((name,), directory=False, codings=(("identity",),))
     found = directory.open_nowait(lookup) or await directory.open(lookup)
     assert isinstance(found, Opened)
@@ -196,7 +197,7 @@ async def facts(directory: Directory, name: str = "big.bin") -> Representation:
     ("size", "kind"), [(0, "digest"), (1, "digest"), (BOUND, "digest"), (BOUND + 1, "summary")]
 )
 async def test_up_to_a_bound_the_content_is_hashed(
-    directory: Directory, path: Path, size: int, kind: str
+    directory: TreeSource, path: Path, size: int, kind: str
 ) -> None:
     write(path.with_name("some"), CONTENT[:size])
     await asyncio.sleep(A_TICK)
@@ -226,7 +227,7 @@ def _between_the_samples() -> bytes:
     ],
 )
 async def test_a_file_that_was_touched_under_its_old_time_has_no_summary(
-    directory: Directory, path: Path, change: Change
+    directory: TreeSource, path: Path, change: Change
 ) -> None:
     """Samples might miss what changed; inode and ctime make the tag from then on."""
     assert (await facts(directory)).summary is not None
@@ -238,7 +239,7 @@ async def test_a_file_that_was_touched_under_its_old_time_has_no_summary(
         assert found.digest is None
 
 
-async def test_a_new_time_is_evidence_again(directory: Directory, path: Path) -> None:
+async def test_a_new_time_is_evidence_again(directory: TreeSource, path: Path) -> None:
     await facts(directory)
     write(path, _between_the_samples())
     await facts(directory)
@@ -248,7 +249,7 @@ async def test_a_new_time_is_evidence_again(directory: Directory, path: Path) ->
 
 
 async def test_hashing_waits_for_no_disk_on_the_loop(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
+    directory: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lookup = Lookup(("big.bin",), directory=False, codings=(("identity",),))
     assert directory.open_nowait(lookup) is None

@@ -21,11 +21,12 @@ import pytest
 import zstandard
 
 from asyncstatic.files import kernel
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Folder, Lookup, Representation
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -55,7 +56,7 @@ SITE: Mapping[str, bytes] = {
 IDENTITY = (("identity",),)
 ALL = (("br", "zstd", "gzip"), ("identity",))
 
-Open = Callable[..., Directory]
+Open = Callable[..., TreeSource]
 
 
 def build(root: Path, files: Mapping[str, bytes] = SITE) -> Path:
@@ -77,9 +78,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened_on(kind: str) -> Iterator[Open]:
     """Open roots with each resolver in turn; all are closed after the test."""
-    opened: list[Directory] = []
+    opened: list[TreeSource] = []
 
-    def open_directory(root: Path, **options: Any) -> Directory:
+    def open_directory(root: Path, **options: Any) -> TreeSource:
         settings = Settings.of(
             root, **{"resolver": kind, "index": ("index.html", "home.htm"), **options}
         )
@@ -91,10 +92,12 @@ def opened_on(kind: str) -> Iterator[Open]:
         directory.close()
 
 
-def start(settings: Settings) -> Directory:
+def start(settings: Settings) -> TreeSource:
     """Open a root as at start-up, before there is a loop: this may wait."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(Directory, settings, partial(is_public, settings=settings)).result()
+        return thread.submit(
+            directory_source, settings, partial(is_public, settings=settings)
+        ).result()
 
 
 def lookup(path: str, codings: tuple[tuple[str, ...], ...] = IDENTITY) -> Lookup:
@@ -352,7 +355,7 @@ async def test_what_the_kernel_has_in_memory_is_answered_without_waiting(
     site: Path, opened_on: Open
 ) -> None:
     directory = opened_on(site)
-    if directory.resolver_name != "openat2":
+    if directory.tree.resolver_name != "openat2":
         assert directory.open_nowait(lookup("plain.txt")) is None
         return
     await octets_of(await directory.open(lookup("plain.txt")))

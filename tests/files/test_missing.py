@@ -17,11 +17,12 @@ import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from asyncstatic.files import kernel, listing
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -51,16 +52,16 @@ def top(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def directory(top: Path) -> Iterator[Directory]:
+def directory(top: Path) -> Iterator[TreeSource]:
     """The root as it is served."""
     directory = opened(top)
     yield directory
     directory.close()
 
 
-def opened(top: Path) -> Directory:
+def opened(top: Path) -> TreeSource:
     settings = Settings.of(top / "root", resolver="walk")
-    return Directory(settings, partial(is_public, settings=settings))
+    return directory_source(settings, partial(is_public, settings=settings))
 
 
 def find(source: Source, *segments: str) -> Found:
@@ -75,7 +76,7 @@ async def _find(source: Source, lookup: Lookup) -> Found:
     return found
 
 
-def is_known_to_be_missing(directory: Directory, *segments: str) -> bool:
+def is_known_to_be_missing(directory: TreeSource, *segments: str) -> bool:
     """Tell whether the directory says so without opening anything."""
     lookup = Lookup(segments, directory=False, codings=CODINGS)
     with patch.object(kernel, "openat", side_effect=BlockingIOError(errno.EAGAIN, "")):
@@ -150,7 +151,7 @@ APPEARANCES = [
 
 @pytest.mark.parametrize(("segments", "change"), APPEARANCES)
 def test_what_appears_is_found_at_once(
-    top: Path, directory: Directory, segments: tuple[str, ...], change: Change
+    top: Path, directory: TreeSource, segments: tuple[str, ...], change: Change
 ) -> None:
     assert find(directory, *segments) is Absence.MISSING
     assert is_known_to_be_missing(directory, *segments), (
@@ -173,13 +174,13 @@ def test_what_appears_is_found_at_once(
     ],
 )
 def test_a_name_that_no_directory_can_prove_missing_is_looked_up(
-    directory: Directory, segments: tuple[str, ...]
+    directory: TreeSource, segments: tuple[str, ...]
 ) -> None:
     assert find(directory, *segments) is Absence.MISSING
     assert not is_known_to_be_missing(directory, *segments)
 
 
-def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: Directory) -> None:
+def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: TreeSource) -> None:
     """No directory on the way to the link's name changes by that."""
     assert find(directory, "dangling") is Absence.MISSING
     assert find(directory, "linked", "late.txt") is Absence.MISSING
@@ -189,7 +190,7 @@ def test_what_a_link_leads_to_is_found_when_it_appears(top: Path, directory: Dir
 
 
 def test_a_directory_that_just_changed_is_no_witness(
-    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
+    top: Path, directory: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name may yet appear in it without its times showing it."""
     write(top / "one/neighbour")
@@ -200,7 +201,7 @@ def test_a_directory_that_just_changed_is_no_witness(
 
 
 def test_an_old_proof_is_not_used_while_a_directory_changes(
-    top: Path, directory: Directory, monkeypatch: pytest.MonkeyPatch
+    top: Path, directory: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its directory has just changed, so its names are not held anew."""
     assert find(directory, *LATE) is Absence.MISSING
@@ -227,7 +228,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_missing_name_costs_one_stat_for_each_directory_on_the_way(
-    directory: Directory, looks: list[str], monkeypatch: pytest.MonkeyPatch
+    directory: TreeSource, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find(directory, *DEEP)
     looks.clear()
@@ -293,7 +294,7 @@ def test_a_directory_that_is_too_large_is_not_held(
 
 
 def test_names_prove_nothing_where_the_file_system_ignores_case(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
+    directory: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernel, "lstat_at", lambda fd, name: os.stat(fd))
     assert find(directory, *LATE) is Absence.MISSING

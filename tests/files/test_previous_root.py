@@ -15,13 +15,14 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Folder, Lookup
 from asyncstatic.settings import Settings
 from tests.files.conftest import Clock, is_visible
 from tests.support.site import write_site
+from tests.support.trees import directory_source
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX trees"),
@@ -80,23 +81,20 @@ def deploy(base: Path, clock: Clock) -> Deploy:
     return deploy
 
 
-def started(base: Path, clock: Clock, **options: Any) -> Directory:
+def started(base: Path, clock: Clock, **options: Any) -> TreeSource:
     settings = Settings.of(base / "current", **{"previous_root_grace": GRACE, **options})
-    directory = Directory(settings, is_visible)
-    root: Any = directory._resolver.root
-    root._monotonic, root._next_check = clock, clock()
-    return directory
+    return directory_source(settings, is_visible, monotonic=clock)
 
 
 @pytest.fixture
-def directory(base: Path, clock: Clock, kind: str) -> Iterator[Directory]:
+def directory(base: Path, clock: Clock, kind: str) -> Iterator[TreeSource]:
     directory = started(base, clock, resolver=kind)
     yield directory
     directory.close()
 
 
 @pytest.fixture
-def source(directory: Directory) -> Source:
+def source(directory: TreeSource) -> Source:
     return WithPrevious(directory)
 
 

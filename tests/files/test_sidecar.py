@@ -19,12 +19,12 @@ import pytest
 from asyncstatic.files import proof
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.directory import Directory
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
 from tests.files.conftest import Silent
+from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -46,7 +46,7 @@ class Tree:
         self.settings = Settings.of(root, **options)
         allowed = partial(is_public, settings=self.settings)
         with ThreadPoolExecutor(1) as thread:
-            self.directory = thread.submit(Directory, self.settings, allowed).result()
+            self.directory = thread.submit(directory_source, self.settings, allowed).result()
         self.cache = Cache(1 << 20)
         self.cached = CachedSource(self.directory, self.cache, str(root))
 

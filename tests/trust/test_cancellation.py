@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import coroutine
 from typing import Any
@@ -20,6 +22,8 @@ from typing import Any
 import pytest
 
 from asyncstatic.files import kernel
+from asyncstatic.files.directory import open_directory
+from asyncstatic.serve import roots
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.connection import DirectProtocol
 from tests.support.raw import Connection, EndedError, head
@@ -138,17 +142,18 @@ def _page_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def static(request: pytest.FixtureRequest, root: Path, ledger: Ledger) -> Iterator[StaticFiles]:
-    static = unchecked(StaticFiles(root, **request.param))
+def _unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never look whether the root was swapped, which opens a handle now and then."""
+    monkeypatch.setattr(roots, "open_tree", partial(open_directory, recheck=math.inf))
+
+
+@pytest.fixture
+def static(
+    request: pytest.FixtureRequest, root: Path, ledger: Ledger, _unchecked: None
+) -> Iterator[StaticFiles]:
+    static = StaticFiles(root, **request.param)
     yield static
     static.close()
-
-
-def unchecked(static: StaticFiles) -> StaticFiles:
-    """Never look whether the root was swapped, which opens a handle now and then."""
-    resolver: Any = static._directory._resolver
-    resolver.root._next_check = float("inf")
-    return static
 
 
 def scope_of(method: str, target: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
@@ -259,11 +264,11 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Step:
 
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 @pytest.mark.parametrize(("target", "lines"), DIRECT)
-@pytest.mark.usefixtures("_page_cache")
+@pytest.mark.usefixtures("_page_cache", "_unchecked")
 def test_a_connection_of_the_direct_lane_lost_anywhere_closes_each_handle_once(
     root: Path, ledger: Ledger, step: Step, target: str, lines: tuple[str, ...], resolver: Any
 ) -> None:
-    static = unchecked(StaticFiles(root, cache_bytes=0, resolver=resolver))
+    static = StaticFiles(root, cache_bytes=0, resolver=resolver)
     with serving_inside(static, direct=True) as port:
         assert ask(port, target, *lines)
         before = settled_handles(at_most=0, seconds=0.05)

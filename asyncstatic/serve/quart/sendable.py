@@ -114,7 +114,7 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
 
 
 def _with_digest(fd: int, facts: Representation, path: str, nowait: bool) -> Representation:
-    """Add the digest that the entity-tag of a large file is made from, as `Directory` does.
+    """Add the digest that the entity-tag of a large file is made from, as `Contents` does.
 
     A file object has no path, so an earlier version of it cannot be noticed.
     """

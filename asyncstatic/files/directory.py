@@ -1,0 +1,156 @@
+"""A directory as a tree: names are opened below the root by a resolver."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+
+from asyncstatic.files import kernel
+from asyncstatic.files.dependency import DirectoryStamps, FileStamp
+from asyncstatic.files.handle import identity_of
+from asyncstatic.files.listing import DirectoryNames
+from asyncstatic.files.resolver import Resolver, choose_resolver
+from asyncstatic.files.root import OneTree, Segments, fault, release
+from asyncstatic.files.source import Found
+from asyncstatic.files.tree import File
+from asyncstatic.http.model import Absence, Identity, Lookup
+from asyncstatic.settings import Settings
+
+_NOBODY_MAY_READ = 0o444
+_RENEWALS = 10  # deploys, one right after another, during one lookup
+
+
+def open_directory(
+    settings: Settings,
+    allowed: Callable[[Segments], bool],
+    *,
+    recheck: float = 0.25,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> DirectoryTree:
+    """Open the directory that is the root, for lookups that do not wait.
+
+    Args:
+        settings: root, symlinks, resolver and previous_root_grace are used.
+        allowed: the name policy; asked about the targets of links.
+        recheck: seconds between two checks of where the root leads.
+        monotonic: the clock, in seconds.
+
+    Raises:
+        OSError: the root is missing, is not a directory, or cannot be read.
+        ValueError: the chosen resolver does not work here.
+    """
+    resolver = choose_resolver(
+        settings.root,
+        symlinks=settings.symlinks,
+        allowed=allowed,
+        prefer=settings.resolver,
+        recheck=recheck,
+        monotonic=monotonic,
+        grace=settings.previous_root_grace,
+    )
+    stamps = DirectoryStamps(os.path.abspath(settings.root))
+    return DirectoryTree(resolver, stamps, DirectoryNames(resolver, stamps), nowait=True)
+
+
+class DirectoryTree:
+    """A tree on disk, read through a resolver.
+
+    Args:
+        resolver: opens names below the root.
+        stamps: examines directories by their paths.
+        names: lists directories.
+        nowait: whether this reader never waits for a disk.
+        follows_path: whether the path of the root leads to this tree. It leads elsewhere once a
+            deploy has replaced the tree: then directories are examined by their handles.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        stamps: DirectoryStamps,
+        names: DirectoryNames,
+        *,
+        nowait: bool,
+        follows_path: bool = True,
+    ) -> None:
+        self.nowait = nowait
+        self.path = stamps.path_of(())
+        self.path_of = stamps.path_of
+        self.resolver_name = resolver.name
+        self._resolver = resolver
+        self._stamps = stamps
+        self._names = names
+        self._follows_path = follows_path
+
+    def waiting(self) -> DirectoryTree:
+        """Return the reader of the same root that waits for the disk."""
+        follows = self._follows_path
+        return DirectoryTree(
+            self._resolver, self._stamps, self._names, nowait=False, follows_path=follows
+        )
+
+    def find(self, lookup: Lookup, select: Callable[[Lookup], Found]) -> Found:
+        """Find a file, or prove it missing from the tree that the root leads to now.
+
+        The root's handle is renewed a few times a second; a deploy may delete the old tree at once.
+        """
+        if self._names.tell_missing(lookup.segments):
+            return Absence.MISSING
+        root = self._resolver.root
+        for _ in range(_RENEWALS):
+            tree = root.tree(cached_only=self.nowait)
+            found = select(lookup)
+            if found is not Absence.MISSING or root.leads_to(tree):
+                break
+            root.renew(cached_only=self.nowait)
+        if found is Absence.MISSING:
+            self._names.learn_missing(lookup.segments, nowait=self.nowait)
+        return found
+
+    def previous(self) -> DirectoryTree | None:
+        """Return the reader of the tree before a deploy, while its grace lasts."""
+        tree = self._resolver.root.previous()
+        if tree is None:
+            return None
+        resolver = self._resolver.beneath(OneTree(tree, self.path))
+        names = DirectoryNames(resolver)
+        return DirectoryTree(resolver, self._stamps, names, nowait=False, follows_path=False)
+
+    def open_file(self, segments: Segments, coding: str = "identity") -> File:
+        """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
+        fd = self._resolver.open(segments, cached_only=self.nowait)
+        try:
+            status = kernel.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOENT)
+            # Root can read every file; a file without any read bit is hidden from clients anyway.
+            if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
+                raise fault(errno.EACCES)
+        except BaseException:
+            release(fd)
+            raise
+        return File(fd, identity_of(status), coding)
+
+    def stamp(self, directory: Segments) -> FileStamp:
+        """Examine a directory: a new or removed name in it changes its stamp."""
+        if self._follows_path:
+            try:
+                return self._stamps.of(directory)
+            except FileNotFoundError:  # for instance between the two renames of a deploy
+                pass
+        fd = self._resolver.open(directory, cached_only=self.nowait)
+        try:
+            return FileStamp(self.path_of(directory), identity_of(kernel.fstat(fd)))
+        finally:
+            release(fd)
+
+    def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
+        """Return all names in a directory; None when each name has to be looked up."""
+        return self._names.of(directory, identity, nowait=self.nowait)
+
+    def close(self) -> None:
+        """Close the root. Lookups in flight finish first."""
+        self._resolver.close()
