@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from quart import Quart
 
-    from asyncstatic.options import Options
-    from asyncstatic.settings import Path, Settings
+    from asyncstatic.settings import Options, Path, Settings
 
 Message = MutableMapping[str, Any]
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncstatic.cli_options import WrongSettingError, serve_options, with_variables
-from asyncstatic.settings import Settings, SettingsError, option_of_assignment, warn_of_unknown
+from asyncstatic.environment import option_of_assignment, warn_of_unknown
+from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
 if TYPE_CHECKING:

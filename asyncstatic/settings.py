@@ -9,18 +9,12 @@ time the roots of a process may take. Settings come from keyword arguments
 from __future__ import annotations
 
 import difflib
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from typing import Any, TypeAlias, Unpack, get_type_hints
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
-from asyncstatic.options import LimitOptions, Options
-from asyncstatic.options import Offload as Offload
-from asyncstatic.options import ResolverChoice as ResolverChoice
-from asyncstatic.options import Symlinks as Symlinks
-from asyncstatic.options import TagPolicy as TagPolicy
-from asyncstatic.values import coerce, from_text, is_of_service, printable, problem_with
+from asyncstatic.values import coerce, problem_with
 
 PREFIX = "ASYNCSTATIC_"
 #: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
@@ -51,14 +45,63 @@ OTHER_VARIABLES = frozenset(
 )
 #: Those of them that an app honours under every server.
 OF_APPS = frozenset(["DIRECT"])
-_SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
-DEFAULT_ROOTS = ("static", "public")
 
 Path: TypeAlias = str | os.PathLike[str]
+Symlinks = Literal["within_root", "deny", "follow"]
+ResolverChoice = Literal["auto", "openat2", "walk"]
+TagPolicy = Literal["auto", "content", "off"]
+Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
+
+Names: TypeAlias = str | Iterable[str]
+Size: TypeAlias = int | str
 
 
 class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says what and how to mend it."""
+
+
+# Keyword arguments as types: an editor completes them, mypy checks them. Each key has the name of a
+# field below, and the type that a caller may write; a test compares both.
+
+
+class LimitOptions(TypedDict, total=False):
+    """Keyword arguments of `Limits`."""
+
+    cache_bytes: Size
+    cache_file_bytes: Size
+    pool_threads: int
+    pool_timeout: float
+    send_timeout: float
+
+
+class RootOptions(TypedDict, total=False):
+    """Keyword arguments of `Settings`, without `root` and `limits`."""
+
+    index: Names
+    not_found: str
+    symlinks: Symlinks
+    dotfiles: bool
+    deny: Names
+    hide_forbidden: bool
+    max_target: Size
+    cache_control: str
+    immutable: Names
+    media_types: Mapping[str, str]
+    precompressed: bool
+    etag: TagPolicy
+    cors: Names
+    resolver: ResolverChoice
+    manifest: Names
+    offload: Offload
+    offload_prefix: str
+    unchanging: bool
+    previous_root_grace: float
+
+
+class Options(RootOptions, LimitOptions, total=False):
+    """Keyword arguments of `Settings`, without `root`: the limits by themselves, or each by name."""
+
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -176,7 +219,7 @@ class Settings:
     def __init__(self, root: Path | None = None, **options: Unpack[Options]) -> None:
         given: dict[str, Any] = dict(options)
         limits = given.pop("limits", None)
-        _refuse_unknown(given, _ALL)
+        _refuse_unknown(given, FIELDS)
         given["root"] = "" if root is None else _path(root)
         _assign(self, _OF_ROOT, given)
         of_limits = {name: given[name] for name in _LIMITS if name in given}
@@ -215,55 +258,9 @@ class Settings:
         Raises:
             SettingsError: an unusable value, or no root.
         """
-        warn_of_unknown(environ)
-        options = {**_known_options(environ), **overrides}
-        if "root" not in overrides and not options.get("root"):
-            options["root"] = _default_root()
-        return cls(**options)
+        from asyncstatic.environment import options_of_environment
 
-
-def warn_of_unknown(environ: Mapping[str, str]) -> None:
-    """Log a warning for each variable that is neither a setting nor an option."""
-    for name in _strangers(environ, OTHER_VARIABLES):
-        _logger.warning("%s", _warning_about(name))
-
-
-def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
-    """Pick ``ASYNCSTATIC_*`` out of an app's config.
-
-    Texts are read as the setting needs them; other values are taken as they are.
-
-    Args:
-        variables: all of them, ours and foreign.
-        others: names that are no settings and are known all the same, in upper case.
-
-    Raises:
-        SettingsError: an unknown variable, or an unusable text.
-    """
-    for name in _strangers(variables, others):
-        raise SettingsError(f"unknown setting {PREFIX}{name}: {_nearest(name.lower(), PREFIX)}")
-    return _known_options(variables)
-
-
-def option_of_assignment(assignment: str) -> tuple[str, Any]:
-    """Read the ``NAME=VALUE`` of ``--set``.
-
-    Returns:
-        The name of the setting and its value.
-
-    Raises:
-        SettingsError: it is no assignment, the setting is unknown, or the text is unusable.
-    """
-    label = f"--set {printable(assignment)}"
-    name, separator, text = assignment.partition("=")
-    name = name.strip().lower()
-    if not separator:
-        raise SettingsError(f"{label}: say NAME=VALUE")
-    if name == "root":
-        raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
-    if name not in _ALL:
-        raise SettingsError(f"{label}: unknown setting, {_nearest(name)}")
-    return name, _read(label, name, text)
+        return cls(**options_of_environment(environ, overrides))
 
 
 def refuse_options(options: Iterable[str], beside: str) -> None:
@@ -281,25 +278,21 @@ def refuse_options(options: Iterable[str], beside: str) -> None:
         raise SettingsError(f"{names} is ignored beside a {beside} object: set it in that object")
 
 
-_logger = logging.getLogger("asyncstatic")
-
-
 def _fields(cls: type) -> dict[str, Field[Any]]:
     return {found.name: found for found in fields(cls) if found.name != "limits"}
 
 
 _LIMITS = _fields(Limits)
 _OF_ROOT = _fields(Settings)
-_ALL = _OF_ROOT | _LIMITS
-_HINTS: dict[str, Any] = {**get_type_hints(Settings), **get_type_hints(Limits)}
-_VARIABLES = frozenset(name.upper() for name in _ALL)
+FIELDS = _OF_ROOT | _LIMITS
+HINTS: dict[str, Any] = {**get_type_hints(Settings), **get_type_hints(Limits)}
 
 
 def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[str, Any]) -> None:
     """Set each field of a frozen object: the option, converted and checked, or the default."""
     for name, of_field in known.items():
-        value = coerce(name, _HINTS[name], options.get(name, _default(of_field)))
-        problem = problem_with(name, _HINTS[name], value)
+        value = coerce(name, HINTS[name], options.get(name, _default(of_field)))
+        problem = problem_with(name, HINTS[name], value)
         if problem:
             raise SettingsError(f"{name}={value!r}: {problem}")
         object.__setattr__(target, name, value)
@@ -322,41 +315,7 @@ def _limits(limits: Any, options: Any) -> Limits:
 def _refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
     for name in options:
         if name not in known:
-            raise SettingsError(f"unknown setting {name}: {_nearest(name)}")
-
-
-def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[str]:
-    """Names, without the prefix, that are meant for us and are no settings."""
-    for variable, value in variables.items():
-        name = variable.removeprefix(PREFIX)
-        known = name in others or name in _VARIABLES
-        if name == variable or known or variable.startswith(_SWITCHES_OF_OUR_TESTS):
-            continue
-        if not is_of_service(name, value):
-            yield name
-
-
-def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name in _ALL:
-        variable = PREFIX + name.upper()
-        if variable in variables:
-            value = variables[variable]
-            is_text = isinstance(value, str)
-            options[name] = _read(f"{variable}={value!r}", name, value) if is_text else value
-    return options
-
-
-def _read(label: str, name: str, text: str) -> Any:
-    """Read the text of one setting; errors begin with the label, as the user wrote it."""
-    try:
-        value = from_text(name, _HINTS[name], text)
-    except ValueError as error:
-        raise SettingsError(f"{label}: {error}") from None
-    problem = problem_with(name, _HINTS[name], value)
-    if problem:
-        raise SettingsError(f"{label}: {problem}")
-    return value
+            raise SettingsError(f"unknown setting {name}: {nearest(name)}")
 
 
 def _path(root: Any) -> Any:
@@ -366,28 +325,12 @@ def _path(root: Any) -> Any:
         raise SettingsError(f"root={root!r}: the path of a directory is needed") from None
 
 
-def _default_root() -> str:
-    for name in DEFAULT_ROOTS:
-        if os.path.isdir(name):
-            return name
-    raise SettingsError(
-        "no directory to serve: neither ./static nor ./public is here; "
-        "set ASYNCSTATIC_ROOT=DIR or create one of them"
-    )
-
-
-def _warning_about(name: str) -> str:
-    if name == "PORT":
-        return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
-    return f"{PREFIX}{name} is ignored, it is no setting: {_nearest(name.lower(), PREFIX)}"
-
-
-def _nearest(name: str, prefix: str = "") -> str:
+def nearest(name: str, prefix: str = "") -> str:
     """Name the setting that an unknown one is most like, or all of them."""
 
     def spelled(name: str) -> str:
         return prefix + name.upper() if prefix else name
 
-    close = difflib.get_close_matches(name, _ALL, n=1)
-    others = ", ".join(spelled(other) for other in sorted(_ALL))
+    close = difflib.get_close_matches(name, FIELDS, n=1)
+    others = ", ".join(spelled(other) for other in sorted(FIELDS))
     return f"did you mean {spelled(close[0])}?" if close else f"known are {others}"

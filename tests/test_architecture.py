@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
-        *("asyncstatic.settings", "asyncstatic.values", "asyncstatic.options"),
+        *("asyncstatic.settings", "asyncstatic.values", "asyncstatic.environment"),
     ),
 }
 LONGEST_MODULE = 400

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic import options
-from asyncstatic.settings import Limits, Settings, SettingsError, option_of_assignment, options_of
+from asyncstatic import settings as options
+from asyncstatic.environment import option_of_assignment, options_of
+from asyncstatic.settings import Limits, Settings, SettingsError
 from asyncstatic.values import SIZES
 
 ROOT_NAMES = [field.name for field in fields(Settings) if field.name != "limits"]
@@ -89,7 +90,7 @@ def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: obje
     assert (value, type(value)) == (kept, type(kept))
 
 
-# What a caller may write for a field of a type, in the words of `asyncstatic.options`.
+# What a caller may write for a field of a type, in the words of `asyncstatic.settings`.
 WRITTEN: dict[Any, Any] = {tuple[str, ...]: options.Names}
 KINDS = [
     pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),

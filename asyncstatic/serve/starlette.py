@@ -11,9 +11,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.options import Options
 from asyncstatic.serve.scope import Scope
-from asyncstatic.settings import Path, Settings, SettingsError
+from asyncstatic.settings import Options, Path, Settings, SettingsError
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given

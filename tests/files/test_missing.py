@@ -242,7 +242,7 @@ def test_a_name_that_the_kernel_knows_to_be_missing_is_proven_as_well(
 ) -> None:
     """Another program may have asked for it before, so that no thread has to ask."""
     settings = Settings.of(top / "root")
-    directory = Directory(settings, partial(is_public, settings=settings))
+    directory = directory_source(settings, partial(is_public, settings=settings))
     assert not (top / "one/new/late.txt").exists()
     assert find(directory, *NEW_DIR) is Absence.MISSING
     monkeypatch.setattr(kernel, "openat2", None)  # whoever opened something would fail
@@ -252,7 +252,7 @@ def test_a_name_that_the_kernel_knows_to_be_missing_is_proven_as_well(
 
 
 def test_a_directory_that_may_not_be_listed_is_asked_name_by_name(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
+    directory: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listings: list[int] = []
 

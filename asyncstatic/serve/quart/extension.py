@@ -14,6 +14,7 @@ from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
 
+from asyncstatic.environment import options_of
 from asyncstatic.files.source import logger
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
@@ -21,7 +22,7 @@ from asyncstatic.serve.quart.connection import FileConnection
 from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
-from asyncstatic.settings import Path, SettingsError, options_of
+from asyncstatic.settings import Path, SettingsError
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
 

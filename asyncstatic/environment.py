@@ -1,0 +1,122 @@
+"""Settings as texts: ``ASYNCSTATIC_*`` variables, and the ``NAME=VALUE`` of ``--set``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from asyncstatic.settings import FIELDS, HINTS, OTHER_VARIABLES, PREFIX, SettingsError, nearest
+from asyncstatic.values import from_text, is_of_service, printable, problem_with
+
+_SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
+_DEFAULT_ROOTS = ("static", "public")
+_VARIABLES = frozenset(name.upper() for name in FIELDS)
+
+_logger = logging.getLogger("asyncstatic")
+
+
+def options_of_environment(
+    environ: Mapping[str, str], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the keyword arguments of `Settings`, as `Settings.from_environment` reads them."""
+    warn_of_unknown(environ)
+    options = {**_known_options(environ), **overrides}
+    if "root" not in overrides and not options.get("root"):
+        options["root"] = _default_root()
+    return options
+
+
+def warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Log a warning for each variable that is neither a setting nor an option."""
+    for name in _strangers(environ, OTHER_VARIABLES):
+        _logger.warning("%s", _warning_about(name))
+
+
+def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
+    """Pick ``ASYNCSTATIC_*`` out of an app's config.
+
+    Texts are read as the setting needs them; other values are taken as they are.
+
+    Args:
+        variables: all of them, ours and foreign.
+        others: names that are no settings and are known all the same, in upper case.
+
+    Raises:
+        SettingsError: an unknown variable, or an unusable text.
+    """
+    for name in _strangers(variables, others):
+        raise SettingsError(f"unknown setting {PREFIX}{name}: {nearest(name.lower(), PREFIX)}")
+    return _known_options(variables)
+
+
+def option_of_assignment(assignment: str) -> tuple[str, Any]:
+    """Read the ``NAME=VALUE`` of ``--set``.
+
+    Returns:
+        The name of the setting and its value.
+
+    Raises:
+        SettingsError: it is no assignment, the setting is unknown, or the text is unusable.
+    """
+    label = f"--set {printable(assignment)}"
+    name, separator, text = assignment.partition("=")
+    name = name.strip().lower()
+    if not separator:
+        raise SettingsError(f"{label}: say NAME=VALUE")
+    if name == "root":
+        raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
+    if name not in FIELDS:
+        raise SettingsError(f"{label}: unknown setting, {nearest(name)}")
+    return name, _read(label, name, text)
+
+
+def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[str]:
+    """Names, without the prefix, that are meant for us and are no settings."""
+    for variable, value in variables.items():
+        name = variable.removeprefix(PREFIX)
+        known = name in others or name in _VARIABLES
+        if name == variable or known or variable.startswith(_SWITCHES_OF_OUR_TESTS):
+            continue
+        if not is_of_service(name, value):
+            yield name
+
+
+def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name in FIELDS:
+        variable = PREFIX + name.upper()
+        if variable in variables:
+            value = variables[variable]
+            is_text = isinstance(value, str)
+            options[name] = _read(f"{variable}={value!r}", name, value) if is_text else value
+    return options
+
+
+def _read(label: str, name: str, text: str) -> Any:
+    """Read the text of one setting; errors begin with the label, as the user wrote it."""
+    try:
+        value = from_text(name, HINTS[name], text)
+    except ValueError as error:
+        raise SettingsError(f"{label}: {error}") from None
+    problem = problem_with(name, HINTS[name], value)
+    if problem:
+        raise SettingsError(f"{label}: {problem}")
+    return value
+
+
+def _default_root() -> str:
+    for name in _DEFAULT_ROOTS:
+        if os.path.isdir(name):
+            return name
+    raise SettingsError(
+        "no directory to serve: neither ./static nor ./public is here; "
+        "set ASYNCSTATIC_ROOT=DIR or create one of them"
+    )
+
+
+def _warning_about(name: str) -> str:
+    if name == "PORT":
+        return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
+    return f"{PREFIX}{name} is ignored, it is no setting: {nearest(name.lower(), PREFIX)}"
