@@ -1,4 +1,4 @@
-"""How the Python servers are started: one worker, no access log, else as they come."""
+"""The commands of the Python servers: one worker, no access log, defaults otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contenders: how each is started, and what it needs."""
+"""The contenders, with the command that starts each and the programs that it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXTRA, PLAIN = "pip install '.[bench]'", "pip install ."
 
 
 class Family(Enum):
-    """Who a contender is compared as."""
+    """The group in which a contender is compared."""
 
     OURS = "asyncstatic"
     SERVER = "file server"

@@ -25,7 +25,7 @@ READ_SIZE = 1 << 18
 
 @dataclass
 class Tally:
-    """What the generator has seen so far."""
+    """The answers so far."""
 
     latencies: list[float] = field(default_factory=list)
     octets: int = 0

@@ -1,4 +1,4 @@
-"""How cost grows: with the files, the connections and the workers, and with new visitors."""
+"""The growth of cost with the files, the connections and the workers, and with new visitors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ AXES = {
 
 @dataclass(frozen=True)
 class Point:
-    """What a request costs one contender at one size of something; None where the row was void.
+    """The cost of a request for one contender at one size; None where the row was void.
 
     `resident_bytes` is known only for visitors: the memory when so many have come.
     """

@@ -1,4 +1,4 @@
-"""How cost grows, made visible: as JSON, as tables, as a plot."""
+"""The growth of cost as JSON, as tables and as a plot."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a load generator saw; percentiles are None where it does not tell.
+    """The counts of a load generator; percentiles are None where it does not tell them.
 
     `bytes` are those of heads and contents, but of contents alone over HTTP/2.
     """

@@ -1,4 +1,4 @@
-"""What a process tree costs: CPU time to the nanosecond, memory to the page.
+"""The cost of a process tree: CPU time to the nanosecond, memory to the page.
 
 CPU time comes from each process's CPU-time clock (clock_getcpuclockid(3)), which counts every
 thread, finished ones too, in nanoseconds; /proc/<pid>/stat counts the same in ticks of 10 ms.
@@ -32,7 +32,7 @@ class TreeChangedError(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stretch of work cost a process tree."""
+    """The cost of a stretch of work for a process tree."""
 
     cpu_seconds: float
     peak_bytes: int

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from asyncstatic.files.resolver import Prefer
 
     class Benchmark(Protocol):
-        """What pytest-benchmark gives a test: times a call and returns its value."""
+        """The fixture of pytest-benchmark: it times a call and returns its value."""
 
         def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             """Call the function many times."""

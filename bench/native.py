@@ -1,4 +1,4 @@
-"""How the other servers are started: one worker, no access log, and as short as can be else."""
+"""The commands of the other servers: one worker, no access log, and no option that is not needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a contender is started with: what to serve, where to listen, where to scribble."""
+    """The directory that a contender serves, its port, and a folder for its own files."""
 
     root: Path
     port: int

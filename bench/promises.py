@@ -1,10 +1,10 @@
-"""What this project promises to cost, relative to others in the same round."""
+"""The promised cost of this project, relative to others in the same round."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What a figure is called, where it is not the first one.
+# The name of a figure, where it is not the first one.
 FIGURES = {"cpu_us": "", "p99_us": ", p99"}
 
 

@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Held:
-    """What many slow readers of a large file cost one contender, and what they left behind."""
+    """The memory that many slow readers of a large file cost one contender, also after they have gone."""
 
     contender: str
     connections: int

@@ -53,7 +53,7 @@ BASES = base_works(Site(Path(), (), ()))
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures; `seconds` is the length of one turn."""
+    """The measurements of a run; `seconds` is the length of one turn."""
 
     contenders: tuple[Contender, ...]
     works: tuple[str, ...]
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def turns(self) -> int:
-        """How many turns there will be, at most."""
+        """The largest number of turns."""
         each = sum(1 if name == SLOW else self.rounds + 1 for name in self.works)
         return each * len(self.contenders)
 

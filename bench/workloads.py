@@ -105,7 +105,7 @@ class Work:
 
     @property
     def at_once(self) -> int:
-        """How many answers may be on their way at any time."""
+        """The largest number of answers on their way at any time."""
         return self.connections * (H2_STREAMS if self.http2 else 1)
 
     @property

@@ -141,16 +141,17 @@ class Cache:
 
     def clear(self) -> None:
         """Drop all entries."""
-        for entry in self._all():
+        for entry in self.entries():
             self.evict(entry)
 
     def evict_all(self, owner: Hashable) -> None:
         """Drop the entries of one owner. Any thread may call this."""
-        for entry in self._all():
+        for entry in self.entries():
             if isinstance(entry.key, tuple) and entry.key[0] == owner:
                 self.evict(entry)
 
-    def _all(self) -> tuple[CacheEntry, ...]:
+    def entries(self) -> tuple[CacheEntry, ...]:
+        """Return all entries."""
         with self._lock:
             return tuple(self._entries.values())
 

@@ -17,7 +17,7 @@ from bench.conformance.messages import Ask, Feature, NotOffered, Unanswered
 
 
 class Level(Enum):
-    """How strongly a row is required."""
+    """The strength of a requirement."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"

@@ -1,4 +1,4 @@
-"""What holds for every answer, judged over all that the other rows received."""
+"""Rules for every answer, judged over all that the other rows received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent: representations, their metadata and their validators. RFC 9110 section 8."""
+"""Representations, their metadata and their validators. RFC 9110 section 8."""
 
 from __future__ import annotations
 

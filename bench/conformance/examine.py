@@ -20,7 +20,7 @@ from bench.conformance.told import excuse, with_probe
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one row found on one server, the answers it was found in, and the last request."""
+    """The finding of one row on one server, with the answers that show it and the last request."""
 
     finding: Finding
     exchanges: Log
@@ -42,12 +42,12 @@ class Column:
     absence: str | None = None
 
     def count(self, group: Group, grade: Grade) -> int:
-        """How many of a group's rows have this grade."""
+        """Count the rows of a group that have this grade."""
         found = (self.cells.get(check.id) for check in group.checks)
         return sum(cell is not None and cell.finding.grade is grade for cell in found)
 
     def total(self, grade: Grade) -> int:
-        """How many rows have this grade."""
+        """Count the rows that have this grade."""
         return sum(cell.finding.grade is grade for cell in self.cells.values())
 
 

@@ -198,7 +198,7 @@ def _delimited(status: int, fields: Fields) -> tuple[str, ...]:
 
 
 class Client(ABC):
-    """What a check talks to: one server, over one HTTP version."""
+    """The client of a check, for one server over one HTTP version."""
 
     def __init__(self, site: Site, port: int) -> None:
         self.site = site

@@ -1,4 +1,4 @@
-"""What was found: the grade of a cell, and why."""
+"""Findings: the grade of a cell, with its reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAULTS = (Grade.WEAK, Grade.WRONG, Grade.DECIDED)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a judge saw. ``grade`` None means: it failed, and the row's level says how badly."""
+    """The opinion of a judge. With ``grade`` None it failed, and the row's level says how badly."""
 
     grade: Grade | None
     reason: str = ""

@@ -96,7 +96,7 @@ def unsatisfiable(name: str) -> Judge:
 
 
 def ignored_or_rejected(answer: Answer) -> Finding:
-    """What 14.2 allows for an invalid ranges-specifier: ignore it, or refuse with a 4xx."""
+    """An invalid ranges-specifier is ignored, or refused with a 4xx (section 14.2)."""
     if answer.status == 200 or 400 <= answer.status < 500:
         return RIGHT
     return fails(f"{answer.status} {answer.get('Content-Range') or ''}".strip())

@@ -1,4 +1,4 @@
-"""What is asked and what comes back, in terms that every HTTP version shares."""
+"""Requests and answers, in terms that every HTTP version shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Fields = tuple[tuple[str, str], ...]
 
 
 class Feature(Enum):
-    """What a server may offer or leave out; rows about a feature it leaves out are n/a."""
+    """A feature that a server may leave out; rows about it are then n/a."""
 
     RANGES = "byte ranges (OPTIONAL, 9110 §14)"
     MULTIPART = "several ranges at once (OPTIONAL, 9110 §14.2)"

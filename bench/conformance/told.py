@@ -1,6 +1,6 @@
-"""Whose fault a finding is: the application's, or its server's that did not let it know.
+"""The origin of a fault: the application, or a server that did not pass the request on to it.
 
-An application on a server of somebody else's answers for what it was told. A fault is the server's
+An application on a server of somebody else answers for the request that reached it. A fault is the server's
 when the request that showed it, sent to the same server with `probe` in the application's place,
 never reaches the application, or reaches it as another request than was sent.
 """

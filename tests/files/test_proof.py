@@ -24,6 +24,7 @@ from asyncstatic.files import kernel, proof
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.proof import Pair, Proofs
+from asyncstatic.http.model import Identity
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
 
@@ -83,6 +84,12 @@ class Files:
         finally:
             os.close(sidecar_fd)
             os.close(original_fd)
+
+    def verdict_later(self, coding: str, job: Callable[[], object]) -> bool | None:
+        """Ask for the verdict about two large old files, which `job` would prove."""
+        large = Identity(1, 1, 2 * proof.AT_ONCE, 1, 1)
+        pair = Pair(coding, large, large)
+        return self.proofs.verdict(pair, "a.txt.coded", -1, -1, job, nowait=True)
 
     def remembers(self, coding: str, pair: Pair | None = None) -> bool:
         """Tell whether a verdict comes without reading the files."""
@@ -406,21 +413,22 @@ def test_a_large_sparse_file_is_examined_by_its_checksum(files: Files) -> None:
 
 def test_only_so_many_proofs_wait(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "_WAITING", 2)
-    files.write(TEXT, gz(TEXT))
-    pair, go, done = files.pair("gzip"), Event(), []
+    go, end, done = Event(), Event(), []
 
     def job() -> None:
         go.wait(10)
         done.append(1)
 
     for coding in ("gzip", "gzip", "br", "zstd"):
-        files.proofs._prove_later(pair._replace(coding=coding), job)
+        assert files.verdict_later(coding, job) is None
     go.set()
-    files.proofs._executor.shutdown(wait=True)
+    while not end.wait(0.01):  # behind all that wait
+        files.verdict_later("end", end.set)
     assert len(done) == 2
 
 
 def test_after_closing_no_proof_begins(files: Files) -> None:
-    files.write(TEXT, gz(TEXT))
+    ran = Event()
     files.proofs.close()
-    files.proofs._prove_later(files.pair("gzip"), lambda: pytest.fail("it ran"))
+    assert files.verdict_later("gzip", ran.set) is None
+    assert not ran.wait(0.1)

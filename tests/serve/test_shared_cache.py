@@ -109,7 +109,7 @@ async def test_two_roots_together_hold_no_more_than_one_budget(
         for static in roots:
             assert await content(static, f"/{number}.txt") == bytes(8 * KIB)
             assert static.cache.size <= 128 * KIB
-    owners = {entry.key[0] for entry in roots[0].cache._entries.values()}  # type: ignore[index]
+    owners = {entry.key[0] for entry in roots[0].cache.entries()}  # type: ignore[index]
     assert len(owners) == 2, "each root holds a part of it"
 
 
@@ -170,7 +170,7 @@ async def test_open_files_of_all_roots_are_counted_together(
         await content(static, "/large.bin")
     handles = [
         entry.value.handle
-        for entry in roots[0].cache._entries.values()
+        for entry in roots[0].cache.entries()
         if isinstance(entry.value, Opened) and entry.value.handle is not None
     ]
     assert len(handles) == 1

@@ -66,6 +66,18 @@ class Connection:
         self._buffer = bytearray()
         self._ended = False
 
+    @classmethod
+    def ended_after(cls, received: bytes) -> Connection:
+        """Return a connection that has ended, with all that was received on it."""
+        connection = cls.__new__(cls)
+        connection._buffer, connection._ended = bytearray(received), True
+        return connection
+
+    @property
+    def rest(self) -> bytes:
+        """What was received and not read."""
+        return bytes(self._buffer)
+
     def __enter__(self) -> Connection:
         return self
 

@@ -23,7 +23,7 @@ from asyncstatic.files.memfd import LEAST
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.serve.asgi import Answer, Pending
 from asyncstatic.serve.cut import TransferAborted
-from asyncstatic.serve.direct.admission import Admitted, PreparedAnswer
+from asyncstatic.serve.direct.admission import Admission, Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import BUSY, DirectEntry
 from asyncstatic.serve.direct.head import match_head, may_become_head, without_empty_lines
@@ -47,6 +47,7 @@ class DirectProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_admission",
         "_answering",
         "_buffer",
         "_closes",
@@ -64,6 +65,7 @@ class DirectProtocol(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
+    _admission: Admission  # until the connection is handed over
     _writer: SocketWriter
 
     def __init__(self, entry: DirectEntry, loop: asyncio.AbstractEventLoop) -> None:
@@ -93,11 +95,12 @@ class DirectProtocol(asyncio.Protocol):
             return
         self._entry.registry.enter(self)
         self.deadline.rest()
-        tls = transport.get_extra_info("ssl_object")
-        if self._entry.admission is None or (
-            tls is not None and tls.selected_alpn_protocol() not in (None, "http/1.1")
-        ):
+        admission, tls = self._entry.admission, transport.get_extra_info("ssl_object")
+        is_http_1 = tls is None or tls.selected_alpn_protocol() in (None, "http/1.1")
+        if admission is None or not is_http_1:
             self._hand_over()
+        else:
+            self._admission = admission
 
     def data_received(self, data: bytes) -> None:
         """Answer all complete requests that are there."""
@@ -261,14 +264,12 @@ class DirectProtocol(asyncio.Protocol):
 
     def _answer(self, head: re.Match[bytes]) -> bool:
         """Answer a request, or begin to; False when the full server must have it."""
-        entry = self._entry
         if self._observation is not None:
             self._observation.begin(head)
-        admission = entry.admission
-        assert admission is not None  # noqa: S101 - else the connection was handed over
+        admission = self._admission
         key = admission.key(head)
         prepared = admission.prepared(key)
-        if prepared is not None and self._requests + 1 < entry.keep_alive_requests:
+        if prepared is not None and self._requests + 1 < self._entry.keep_alive_requests:
             self._send_prepared(prepared)
             return True
         admitted = admission.admit(head, key)
@@ -307,7 +308,7 @@ class DirectProtocol(asyncio.Protocol):
         """Send content by sendfile(2) from memory, or as any other response."""
         file = None
         if self._writer.has_sendfile and (answer.plan.length or 0) <= ONE_MESSAGE:
-            file = cast("Any", self._entry.admission).memory_file(answer)
+            file = self._admission.memory_file(answer)
         if file is None:
             found: Opened = answer.source.value
             self._send_file(answer.head, Answer(answer.plan, found.shared()), close=False)
@@ -326,7 +327,7 @@ class DirectProtocol(asyncio.Protocol):
         close = not admitted.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests
         fields = head_of(answer.plan)
         if not close:
-            cast("Any", self._entry.admission).prepare(admitted, answer, fields)
+            self._admission.prepare(admitted, answer, fields)
         self._send_file(fields, answer, close=close)
         return True
 
