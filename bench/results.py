@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Held:
-    """The memory that many slow readers of a large file cost one contender, also after they have gone."""
+    """The cost of many slow readers of a large file, with the handles that stay open after them."""
 
     contender: str
     connections: int

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from copy import copy
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp
@@ -51,8 +52,7 @@ def open_directory(
         monotonic=monotonic,
         grace=settings.previous_root_grace,
     )
-    stamps = DirectoryStamps(os.path.abspath(settings.root))
-    return DirectoryTree(resolver, stamps, DirectoryNames(resolver, stamps), nowait=True)
+    return DirectoryTree(resolver, DirectoryStamps(os.path.abspath(settings.root)))
 
 
 class DirectoryTree:
@@ -61,7 +61,6 @@ class DirectoryTree:
     Args:
         resolver: opens names below the root.
         stamps: examines directories by their paths.
-        names: lists directories.
         nowait: whether this reader never waits for a disk.
         follows_path: whether the path of the root leads to this tree. It leads elsewhere once a
             deploy has replaced the tree: then directories are examined by their handles.
@@ -71,9 +70,8 @@ class DirectoryTree:
         self,
         resolver: Resolver,
         stamps: DirectoryStamps,
-        names: DirectoryNames,
         *,
-        nowait: bool,
+        nowait: bool = True,
         follows_path: bool = True,
     ) -> None:
         self.nowait = nowait
@@ -82,15 +80,14 @@ class DirectoryTree:
         self.resolver_name = resolver.name
         self._resolver = resolver
         self._stamps = stamps
-        self._names = names
+        self._names = DirectoryNames(resolver, stamps if follows_path else None)
         self._follows_path = follows_path
 
     def waiting(self) -> DirectoryTree:
         """Return the reader of the same root that waits for the disk."""
-        follows = self._follows_path
-        return DirectoryTree(
-            self._resolver, self._stamps, self._names, nowait=False, follows_path=follows
-        )
+        reader = copy(self)
+        reader.nowait = False
+        return reader
 
     def find(self, lookup: Lookup, select: Callable[[Lookup], Found]) -> Found:
         """Find a file, or prove it missing from the tree that the root leads to now.
@@ -116,8 +113,7 @@ class DirectoryTree:
         if tree is None:
             return None
         resolver = self._resolver.beneath(OneTree(tree, self.path))
-        names = DirectoryNames(resolver)
-        return DirectoryTree(resolver, self._stamps, names, nowait=False, follows_path=False)
+        return DirectoryTree(resolver, self._stamps, nowait=False, follows_path=False)
 
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
         """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""

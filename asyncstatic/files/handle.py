@@ -100,6 +100,10 @@ class Handle:
         self._descriptor.holders += 1
         return other
 
+    def fileno(self) -> int:
+        """Return the descriptor, as files do; the owner of the handle closes it."""
+        return self.fd
+
     def read_nowait(self, offset: int, count: int) -> bytes | None:
         """Read `count` bytes if they are in the page cache, else None; fewer only at the end.
 

@@ -44,14 +44,9 @@ class TreeReader(Protocol):
         nowait: whether this reader never waits for the disk.
     """
 
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def resolver_name(self) -> str: ...
-
-    @property
-    def nowait(self) -> bool: ...
+    path: str
+    resolver_name: str
+    nowait: bool
 
     def waiting(self) -> TreeReader:
         """Return the reader of the same root that waits for the disk."""

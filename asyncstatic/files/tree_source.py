@@ -7,6 +7,7 @@ selection runs on the event loop, without waiting, and in the pool, where it may
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,12 +15,12 @@ from functools import partial
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.pool import Pool, PoolBusyError
-from asyncstatic.files.root import Segments, release
+from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import SUFFIXES, sidecar_of
 from asyncstatic.files.source import Found, Opened, absence_of, is_missing
 from asyncstatic.files.tree import TreeReader
-from asyncstatic.http.model import Absence, Lookup
+from asyncstatic.http.model import Absence, Folder, Lookup
 from asyncstatic.settings import Settings
 
 _READ_TAKES = (0.0003, 0.001)  # seconds: a flash disk, and a busy one
@@ -53,7 +54,7 @@ class TreeSource:
         """Look a file up in the kernel's caches only; None when that is impossible."""
         self._begun = None
         try:
-            return _find(self._at_once, lookup)
+            return self._find(self._at_once, lookup)
         except ReadBegunError:
             self._begun = lookup
         except BlockingIOError:
@@ -72,21 +73,10 @@ class TreeSource:
                 found = self.open_nowait(lookup)
                 if found is not None:
                     return found
-        return await self._wait_for(self._in_pool, lookup)
-
-    async def open_previous(self, lookup: Lookup) -> Found:
-        """Look a file up in the tree that a deploy has replaced, while its grace lasts.
-
-        The lookup keeps the tree open until it ends.
-        """
-        previous = self.tree.previous()
-        if previous is None:
-            return Absence.MISSING
-        return await self._wait_for(self._selection(previous), lookup)
-
-    def has_previous(self) -> bool:
-        """Tell whether the grace of a replaced tree lasts."""
-        return self.tree.previous() is not None
+        try:
+            return await self._pool.run(self._find, self._in_pool, lookup, discard=_close_found)
+        except PoolBusyError:
+            return Absence.OVERLOADED
 
     def has_file(self, segments: Segments) -> bool:
         """Tell whether there is a file, or a sidecar of it; may wait for the disk."""
@@ -103,28 +93,40 @@ class TreeSource:
         self._contents.close()
         self.tree.close()
 
-    async def _wait_for(self, selection: Selection, lookup: Lookup) -> Found:
+    def _find(self, selection: Selection, lookup: Lookup) -> Found:
+        """Find a file in the tree that the root leads to now, or else in the one before.
+
+        Raises:
+            BlockingIOError: the lookup would have to wait, and the tree does not wait.
+        """
+        if not lookup.available:
+            return Absence.MISSING
+        tree = selection.tree
         try:
-            return await self._pool.run(_find, selection, lookup, discard=_close_found)
-        except PoolBusyError:
-            return Absence.OVERLOADED
+            found = tree.find(lookup, partial(_find_or_missing, selection))
+        except OSError as error:
+            if tree.nowait and isinstance(error, BlockingIOError):
+                raise
+            found = absence_of(error)
+        is_missing_file = found is Absence.MISSING and not lookup.directory
+        return self._find_previous(tree, lookup) if is_missing_file else found
 
+    def _find_previous(self, tree: TreeReader, lookup: Lookup) -> Found:
+        """Find a file of the tree that a deploy has replaced, while its grace lasts.
 
-def _find(selection: Selection, lookup: Lookup) -> Found:
-    """Find a file in the tree that the root leads to now.
-
-    Raises:
-        BlockingIOError: the lookup would have to wait, and the tree does not wait.
-    """
-    if not lookup.available:
-        return Absence.MISSING
-    tree = selection.tree
-    try:
-        return tree.find(lookup, partial(_find_or_missing, selection))
-    except OSError as error:
-        if tree.nowait and isinstance(error, BlockingIOError):
-            raise
-        return absence_of(error)
+        A page that was loaded just before a deploy requests scripts and images by names that the new
+        release may not have. Only files are served, by their own names: no index and no redirect,
+        since a new page must not be built from old ones. The answer has no stamps: it is not cached.
+        """
+        previous = tree.previous()
+        if previous is None:
+            return Absence.MISSING
+        if tree.nowait:
+            raise fault(errno.EAGAIN)
+        found = self._find(self._selection(previous), lookup)
+        if isinstance(found, Opened):
+            found.dependencies = ()
+        return Absence.MISSING if isinstance(found, Folder) else found
 
 
 def _find_or_missing(selection: Selection, lookup: Lookup) -> Found:

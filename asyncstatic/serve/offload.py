@@ -30,17 +30,6 @@ _WINDOW = 1024 * 1024
 # -- zerocopysend: from our handle ---------------------------------------------------------------
 
 
-class _File:
-    """A file in the sense of ASGI: an object with a `fileno`."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    def fileno(self) -> int:
-        """Return the descriptor; the owner of the handle closes it."""
-        return self._handle.fd
-
-
 def takes_handles(extensions: Mapping[str, Any], plan: ResponsePlan) -> bool:
     """Tell whether the server can send this plan from an open file."""
     return "http.response.zerocopysend" in extensions and plan.length is not None
@@ -57,7 +46,6 @@ async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[M
         TransferAborted: the file changed while it was sent.
     """
     await handle.sample()
-    file = _File(handle)
     parts = list(plan.content)
     for position, part in enumerate(parts):
         more_parts = position + 1 < len(parts)
@@ -71,7 +59,7 @@ async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[M
                 await _refuse_changed(handle)
                 yield {
                     "type": "http.response.zerocopysend",
-                    "file": file,
+                    "file": handle,
                     "offset": handle.offset + offset,
                     "count": count,
                     "more_body": more_parts or offset + count <= part.last,

@@ -11,7 +11,6 @@ from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import open_directory
 from asyncstatic.files.not_found import NotFoundPage
 from asyncstatic.files.overlay import Overlay
-from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Source
 from asyncstatic.files.tree import TreeReader
@@ -64,12 +63,9 @@ def check_page(page: str, trees: list[TreeSource]) -> None:
 
 def source_of(trees: list[TreeSource], settings: Settings, cache: Cache) -> Source:
     """Stack the sources of a root: cache before disk, the first tree on top."""
-    layers: list[Source] = []
-    for tree in trees:
-        layer: Source = WithPrevious(tree) if settings.previous_root_grace else tree
-        if settings.limits.cache_bytes:
-            layer = CachedSource(layer, cache)
-        layers.append(layer)
+    layers: list[Source] = [
+        CachedSource(tree, cache) if settings.limits.cache_bytes else tree for tree in trees
+    ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.not_found:
         source = NotFoundPage(source, settings.not_found, _missing(settings))

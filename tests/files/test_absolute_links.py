@@ -15,7 +15,6 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Opened
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Lookup
@@ -308,7 +307,7 @@ async def test_an_absolute_link_in_the_previous_release_leads_to_that_release(
     (place / "real/releases/42/real.js").symlink_to(place / "real/releases/42/old/app.js")
     (place / "real/releases/42/newer").symlink_to(place / "real/releases/43/page")
     present = await directory(root, kind, previous_root_grace=60.0)
-    source = CachedSource(WithPrevious(present), Cache(1_000_000), present.tree.path)
+    source = CachedSource(present, Cache(1_000_000), present.tree.path)
     try:
         assert await content(source, "app.js") == b"old"
         (place / "next").symlink_to("releases/43")

@@ -15,7 +15,6 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
-from asyncstatic.files.previous_root import WithPrevious
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Folder, Lookup
@@ -95,7 +94,7 @@ def directory(base: Path, clock: Clock, kind: str) -> Iterator[TreeSource]:
 
 @pytest.fixture
 def source(directory: TreeSource) -> Source:
-    return WithPrevious(directory)
+    return directory
 
 
 @pytest.fixture
@@ -111,14 +110,14 @@ def exchangeable(base: Path, clock: Clock, kind: str) -> Iterator[Source]:
     (base / "current").unlink()
     (base / "old").rename(base / "current")
     directory = started(base, clock, resolver=kind)
-    yield WithPrevious(directory)
+    yield directory
     directory.close()
 
 
 @pytest.fixture
 def keeping_nothing(base: Path, clock: Clock, kind: str) -> Iterator[Source]:
     directory = started(base, clock, resolver=kind, previous_root_grace=0)
-    yield WithPrevious(directory)
+    yield directory
     directory.close()
 
 
