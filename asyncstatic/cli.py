@@ -113,7 +113,8 @@ def _target(text: str | None, assignments: tuple[str, ...]) -> Target:
 
 def _settings(directory: str | None, assignments: tuple[str, ...]) -> Settings:
     """Read the settings: the command line before the environment."""
-    options = dict(map(option_of_assignment, assignments))
+    # ASYNCSTATIC_DIRECT is the variable of --direct here, which holds for all roots.
+    options = {"direct": True, **dict(map(option_of_assignment, assignments))}
     if directory is not None:
         options["root"] = directory
     if options.get("root") == "":

@@ -96,6 +96,7 @@ class RootOptions(TypedDict, total=False):
     offload_prefix: str
     unchanging: bool
     previous_root_grace: float
+    direct: bool
 
 
 class Options(RootOptions, LimitOptions, total=False):
@@ -190,6 +191,8 @@ class Settings:
             file by its name once more (ASGI's pathsend).
         previous_root_grace: seconds for which, after the root was replaced by a deploy, files
             that only the tree before has are still served from it; 0 switches that off.
+        direct: a server with the direct entry may answer without ASGI; False leaves this root, and
+            the roots behind it, to the ASGI app.
         limits: what the root may take; those that the process has by default, if not named.
     """
 
@@ -213,6 +216,7 @@ class Settings:
     offload_prefix: str = ""
     unchanging: bool = False
     previous_root_grace: float = 0.0
+    direct: bool = True
 
     limits: Limits = field(default_factory=Limits)
 

@@ -23,11 +23,11 @@ def module(*arguments: str) -> Callable[[Stage], Command]:
     )
 
 
-def hypercorn(app: str) -> Callable[[Stage], Command]:
-    """Return Hypercorn."""
+def hypercorn(app: str, *more: str) -> Callable[[Stage], Command]:
+    """Return Hypercorn, whose loop is asyncio's unless told."""
 
     def command(stage: Stage) -> Command:
-        options = ["--bind", f"127.0.0.1:{stage.port}", "--workers", str(stage.workers)]
+        options = ["--bind", f"127.0.0.1:{stage.port}", "--workers", str(stage.workers), *more]
         return python("hypercorn", *options, *_tls(stage, "--certfile", "--keyfile"), app)
 
     return command

@@ -90,6 +90,7 @@ PROTOCOL_WORK = frozenset({"1k", "1k+browser", "304", "304+browser"})
 FLOOR_WORK = HELLO_WORK | PROTOCOL_WORK | {"10m", "100m"}
 OURS, HYPERCORN = package("asyncstatic", PLAIN), package("hypercorn", PLAIN)
 UVICORN, GRANIAN, GUNICORN = package("uvicorn"), package("granian"), package("gunicorn")
+UVLOOP = package("uvloop")
 NGINX, CADDY = program("nginx", "nginx-light"), program("caddy", "caddy")
 LIGHTTPD_TLS = file("/usr/lib/lighttpd/mod_openssl.so", "lighttpd-mod-openssl")
 
@@ -103,8 +104,21 @@ ALL = (
         asyncstatic_serve("--no-direct"), (OURS,), tls=True, http2=True,
     ),
     Contender(
+        "asyncstatic-serve-asyncio", "asyncstatic serve --no-uvloop", Family.OURS,
+        asyncstatic_serve("--no-uvloop"), (OURS,), tls=True, http2=True,
+    ),
+    Contender(
         "asyncstatic-hypercorn", "hypercorn asyncstatic:app", Family.OURS,
         hypercorn("asyncstatic:app"), (OURS,), tls=True, http2=True,
+    ),
+    Contender(
+        "asyncstatic-hypercorn-uvloop", "hypercorn -k uvloop asyncstatic:app", Family.OURS,
+        hypercorn("asyncstatic:app", "-k", "uvloop"), (OURS, UVLOOP), tls=True, http2=True,
+    ),
+    Contender(
+        "asyncstatic-quart", "hypercorn -k uvloop, Quart app with AsyncStatic", Family.OURS,
+        hypercorn("bench.apps.asyncstatic_quart_app:app", "-k", "uvloop"), (OURS, UVLOOP),
+        prefix="/static", tls=True, http2=True,
     ),
     Contender(
         "asyncstatic-uvicorn", "asyncstatic StaticFiles, Uvicorn", Family.OURS,
@@ -184,7 +198,7 @@ ALL = (
     ),
     Contender(
         "protocol", "receive and write, uvloop", Family.FLOOR,
-        module("bench.apps.protocol", "{port}"), (package("uvloop"),), only=PROTOCOL_WORK,
+        module("bench.apps.protocol", "{port}"), (UVLOOP,), only=PROTOCOL_WORK,
     ),
     Contender(
         "c-floor", "receive and send in C", Family.FLOOR,

@@ -541,7 +541,7 @@ def _mixture(chance: random.Random) -> Case:
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
-@pytest.mark.parametrize("lane", ["hypercorn", "serve"])
+@pytest.mark.parametrize("lane", ["hypercorn-no-direct", "serve"])
 def test_we_answer_as_nginx_does_or_say_why(
     nginx: dict[str, int], root: Path, lane: str, version: str
 ) -> None:

@@ -28,7 +28,7 @@ from asyncstatic.serve.starlette import (
     refuse_methods,
     settings_of,
 )
-from asyncstatic.serve.startup import asyncio_problem, refuse_startup
+from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Path, Settings, refuse_options
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
@@ -184,6 +184,7 @@ class StaticFiles:
             if problem := asyncio_problem():
                 await refuse_startup(problem, receive, send)
             else:
+                await begin_direct(self)
                 await _lifespan(receive, send, self.close)
         elif scope["type"] == "websocket":
             # Closed before it is accepted: the server answers the handshake with 403.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, cast
 
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 
 from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.access_log import client_of, first_line
+from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
@@ -27,6 +29,8 @@ from asyncstatic.serve.tcp import reset, taken, waiting
 _LAST_SECONDS = 1.0
 
 _RETIREMENT_SECONDS = 2.0
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Continuation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
 class Hypercorn:
@@ -41,6 +45,7 @@ class Hypercorn:
         limit_concurrency: the most connections at the same time, in both. None: no limit.
         direct: False hands every connection to Hypercorn at once.
         trusted: the networks of the proxies that are believed; None for none.
+        our_log: False has Hypercorn's logger write the lines, in its own format.
     """
 
     def __init__(
@@ -54,10 +59,13 @@ class Hypercorn:
         *,
         direct: bool = True,
         trusted: Networks | None = None,
+        our_log: bool = True,
     ) -> None:
         self._app = with_method_as_sent(app if trusted is None else behind_proxies(app, trusted))
         self._config = config
-        self._log = HypercornLog(config, lambda work: self.entry.registry.spawn(work), trusted)
+        self._log = HypercornLog(
+            config, lambda work: self.entry.registry.spawn(work), trusted, ours=our_log
+        )
         self._quiet = quiet(config, self._log)
         self._context = context
         self._state = state
@@ -67,7 +75,7 @@ class Hypercorn:
         self.observes = self._log.active or context.max_requests is not None
         self.terms = Terms(
             head_bytes=config.h11_max_incomplete_size,
-            keep_alive_timeout=config.keep_alive_timeout,
+            keep_alive_timeout=min(config.keep_alive_timeout, config.read_timeout or inf),
             keep_alive_requests=config.keep_alive_max_requests,
             server_names=tuple(config.server_names),
             root_path=config.root_path,
@@ -117,8 +125,7 @@ class Hypercorn:
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""
         reader = asyncio.StreamReader(loop=self._loop)
-        serve = partial(self._serve, Peer.of(transport))
-        protocol = _HandedOver(self.entry, transport, reader, serve)
+        protocol = _HandedOver(self.entry, transport, reader, self._continuation(transport))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the reader is fed, because that may pause it again
@@ -126,6 +133,10 @@ class Hypercorn:
             reader.feed_data(data)
         if eof:
             reader.feed_eof()
+
+    def _continuation(self, transport: asyncio.Transport) -> Continuation:
+        """Return the function that asyncio calls with the streams of a connection."""
+        return partial(self._serve, Peer.of(transport))
 
     async def _serve(
         self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -164,6 +175,94 @@ class Hypercorn:
                 task.cancel()
 
 
+class PlainHypercorn(Hypercorn):
+    """The full server under the command ``hypercorn``, which accepts the connections itself.
+
+    Hypercorn writes the access log, counts, and waits for its tasks at a shutdown: one task of
+    Hypercorn's serves a connection until it ends. A connection that is handed over goes on in
+    Hypercorn's own TCPServer.
+
+    Args:
+        app: the app, as Hypercorn wraps it.
+        config: holds for the direct entry and for Hypercorn.
+        context: counts requests, and tells when this worker ends.
+        state: the state that the app's lifespan hands to its requests.
+        mounts: the roots of the app.
+
+    Attributes:
+        ending: ends when the worker ends.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        mounts: list[Mount],
+    ) -> None:
+        super().__init__(app, config, context, state, mounts, our_log=False)
+        self._app = app  # as it is: only `Server` knows the method as it was sent
+        self.ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        await self._context.terminated.wait()
+        await self.stop()
+
+    async def serve(self, transport: asyncio.WriteTransport, data: bytes, *, eof: bool) -> None:
+        """Serve a connection, of which some bytes were read already, until it ends."""
+        if transport.is_closing():  # lost: no protocol would be told any more
+            return
+        transport = cast("asyncio.Transport", transport)
+        accepted = _Accepted(self.entry, self._loop)
+        transport.set_protocol(accepted)
+        accepted.connection_made(transport)
+        transport.resume_reading()
+        if data:
+            cast("asyncio.Protocol", transport.get_protocol()).data_received(data)
+        # Each step may hand the connection over to another protocol.
+        if eof and not cast("asyncio.Protocol", transport.get_protocol()).eof_received():
+            transport.close()
+        try:
+            streams = await accepted.ended
+            if streams is not None:
+                await TCPServer(
+                    self._app, self._loop, self._config, self._context, self._state, *streams
+                )
+        except (
+            asyncio.CancelledError
+        ):  # Hypercorn's graceful timeout; asyncio's streams would log it
+            accepted.abort()
+
+    def _continuation(self, transport: asyncio.Transport) -> Continuation:
+        """Go on in the task that waits for the end of the connection."""
+        accepted = cast("_Accepted", transport.get_protocol())
+        return lambda *streams: accepted.end(streams)
+
+
+class _Accepted(DirectProtocol):
+    """A connection that Hypercorn has accepted.
+
+    Attributes:
+        ended: the streams of a connection that was handed over; None for one that has ended.
+    """
+
+    __slots__ = ("ended",)
+
+    def __init__(self, entry: DirectEntry, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(entry, loop)
+        self.ended: asyncio.Future[Streams | None] = loop.create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.end(None)
+
+    def end(self, streams: Streams | None) -> None:
+        """Wake the task that waits for the end."""
+        if not self.ended.done():
+            self.ended.set_result(streams)
+
+
 class _HandedOver(asyncio.StreamReaderProtocol):
     """A connection that was handed to Hypercorn; the registry still watches it.
 
@@ -176,7 +275,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         entry: DirectEntry,
         transport: asyncio.Transport,
         reader: asyncio.StreamReader,
-        serve: Any,
+        serve: Continuation,
     ) -> None:
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
         self._entry = entry

@@ -64,6 +64,7 @@ class HypercornLog:
         config: of the server; not changed.
         spawn: runs a coroutine of Hypercorn's logger.
         trusted: the networks of proxies, whose word about a client is logged; None for none.
+        ours: False lets Hypercorn's logger write every line, in its own format.
 
     Attributes:
         active: whether the log has a destination.
@@ -77,6 +78,8 @@ class HypercornLog:
         config: Config,
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         trusted: Networks | None = None,
+        *,
+        ours: bool = True,
     ) -> None:
         chosen = config.access_log_format
         if chosen == Config.access_log_format:
@@ -85,7 +88,7 @@ class HypercornLog:
         self._spawn = spawn
         self._trusted = trusted
         own_method = type(config.log).access is not Logger.access
-        self._format = None if own_method else FORMATS.get(chosen)
+        self._format = None if own_method or not ours else FORMATS.get(chosen)
         self._logger = config.log.access_logger
         self.active = own_method or self._logger is not None
         if self._format is not None and self._logger is not None:

@@ -18,7 +18,7 @@ from asyncstatic.serve.scope import (
     read_request,
 )
 from asyncstatic.serve.starlette import StarletteOptions
-from asyncstatic.serve.startup import asyncio_problem, refuse_startup
+from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Path, Settings, SettingsError, refuse_options
 
 Root: TypeAlias = StaticFiles | Settings | Path
@@ -97,9 +97,11 @@ class StaticMiddleware:
         """Serve one ASGI connection."""
         if scope["type"] == "http" and await self._serve(scope, receive, send):
             return
-        if scope["type"] == "lifespan" and (problem := asyncio_problem()):
-            await refuse_startup(problem, receive, send)
-            return
+        if scope["type"] == "lifespan":
+            if problem := asyncio_problem():
+                await refuse_startup(problem, receive, send)
+                return
+            await begin_direct(self)
         await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:

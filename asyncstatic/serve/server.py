@@ -165,6 +165,10 @@ def _port_of(sockets: list[socket.socket]) -> int:
     return next((name[1] for name in names if isinstance(name, tuple)), 443)
 
 
+class _Lifespan(Lifespan):
+    """Tells `hypercorn_seam` that this server has the direct entry already."""
+
+
 class _Worker:
     """Hypercorn's parts in one process, assembled around our protocol."""
 
@@ -183,7 +187,7 @@ class _Worker:
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Start the app, and shut it down at the end."""
-        lifespan = Lifespan(self._wrapped, self._config, self._loop, self._state)
+        lifespan = _Lifespan(self._wrapped, self._config, self._loop, self._state)
         task = self._loop.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
         if task.done() and (error := task.exception()) is not None:

@@ -1,4 +1,4 @@
-"""Refusing to start: the reason is reported in one line, under every server."""
+"""At start-up: the direct entry under plain Hypercorn, and refusing to start in one line."""
 
 # ruff: noqa: SLF001 - Hypercorn does not tell an app about the event that stops its workers
 from __future__ import annotations
@@ -23,6 +23,18 @@ def asyncio_problem() -> str:
     except RuntimeError:
         return "asyncstatic needs asyncio: start hypercorn with -k asyncio or -k uvloop"
     return ""
+
+
+async def begin_direct(app: Any) -> None:
+    """Let the direct entry answer, if the server that starts this root up is plain Hypercorn.
+
+    Args:
+        app: the `StaticFiles` or `StaticMiddleware`.
+    """
+    if "hypercorn.asyncio.run" in sys.modules:  # so that no other server loads Hypercorn
+        from asyncstatic.serve.hypercorn_seam import begin
+
+        await begin(app)
 
 
 async def refuse_startup(problem: str, receive: Any, send: Any) -> None:

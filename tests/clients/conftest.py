@@ -24,7 +24,7 @@ def aged(path: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["serve", "hypercorn"])
+@pytest.fixture(scope="module", params=["serve", "hypercorn-no-direct"])
 def lane(request: pytest.FixtureRequest) -> str:
     """The direct lane and the portable one."""
     return str(request.param)

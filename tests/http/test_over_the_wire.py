@@ -42,7 +42,7 @@ LONGEST_FIELD = 8192
 NOT_OURS = {"connection", "date", "server"}
 
 #: Every server that speaks both; and the versions.
-LANES = ["hypercorn", "serve", "serve-no-direct"]
+LANES = ["hypercorn", "hypercorn-no-direct", "serve", "serve-no-direct"]
 VERSIONS = ["HTTP/1.1", "HTTP/2"]
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypercorn.asyncio.run import worker_serve
 from hypercorn.config import Config, Sockets
+from hypercorn.utils import wrap_app
 
 from asyncstatic import serve_app
 from asyncstatic.files import kernel
@@ -26,8 +28,21 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
 }
 
+#: Whether `serving_inside` runs plain Hypercorn where it can; the tests in plain_hypercorn/ say so.
+plain = False
+
 # Taken before blocking calls are watched: of warm windows it may be called on the loop.
 sendfile = os.sendfile
+
+
+class Opaque:
+    """A wrapper that the direct entry does not look into."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, *arguments: Any) -> None:
+        await self.app(*arguments)
 
 
 class Inside:
@@ -71,6 +86,8 @@ def serving_inside(
     **options: Any,
 ) -> Iterator[Inside]:
     """Serve an app; options are attributes of Hypercorn's Config."""
+    if plain and limit_concurrency is not None:
+        pytest.skip("plain Hypercorn has no limit of connections")
     config = Config()
     config.errorlog = None
     config.include_server_header = False
@@ -87,6 +104,11 @@ def serving_inside(
         running.call_soon(started.set)
         secure = config.ssl_enabled or ssl_context is not None
         sockets = Sockets([listener], [], []) if secure else Sockets([], [listener], [])
+        if plain:
+            served = app if direct else Opaque(app)
+            wrapped = wrap_app(served, config.wsgi_max_body_size, "asgi")
+            await worker_serve(wrapped, config, sockets=sockets, shutdown_trigger=server.stopped)
+            return
         await serve_app(
             app,
             config,

@@ -19,21 +19,21 @@ import pytest
 from tests.support.http2 import Connection2
 from tests.support.meanwhile import meanwhile
 from tests.support.raw import HOST, head
-from tests.support.servers import LANES, Server, running
+from tests.support.servers import LANES, VARIABLES, Server, running
 
 MIB = 1024 * 1024
 #: Ten thousand where each lane begins, fewer where only the loop or the framing differs.
-DOWNLOADS = {"hypercorn": 10_000, "serve-no-direct": 10_000, "serve": 10_000}
+DOWNLOADS = {"hypercorn-no-direct": 10_000, "serve-no-direct": 10_000, "serve": 10_000}
 _FEWER = 1_000
 _A_FEW = 200
 _AT_ONCE = 16
 _STREAMS_PER_CONNECTION = 50
 # Where the connection is ours, requests are pipelined, too: in front of an app it is the server's.
-_PIPELINED = {"serve": 3, "uvicorn": 3}
+_PIPELINED = {"serve": 3, "hypercorn": 3, "uvicorn": 3}
 # Aborts after which allocators hold what they need (measured: then it is flat over 40,000 more): a
 # third of the work; and more where cycles are
 # collected seldom, so that more of them are there at a time.
-_WARM_UP = {"hypercorn": 10_000, "serve-no-direct": 17_000}
+_WARM_UP = {"hypercorn-no-direct": 10_000, "serve-no-direct": 17_000}
 _WARM_UP_ELSEWHERE = 3334
 # Each with how much its client reads at most: less than there is, so it never waits in vain.
 _TARGETS = {"/big.bin": 1_000_000, "/pixels.png": 200_000, "/css/app.css": 100, "/missing": 100}
@@ -54,7 +54,9 @@ def server(lane: str, site: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     paths = os.pathsep.join(filter(None, (str(startup), os.environ.get("PYTHONPATH"))))
     command = [part.replace("{root}", str(site)) for part in LANES[lane]]
     command += [_KEEP_ALIVE_OPTION.get(lane, "--keep-alive"), _KEEP_ALIVE]
-    with running(command, {"ASYNCSTATIC_ROOT": str(site), "PYTHONPATH": paths}) as server:
+    with running(
+        command, {"ASYNCSTATIC_ROOT": str(site), "PYTHONPATH": paths, **VARIABLES.get(lane, {})}
+    ) as server:
         yield server
 
 

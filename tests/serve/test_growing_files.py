@@ -69,6 +69,7 @@ class Entry:
     prefix: str = "/"
     mount: str = ""
     tls: bool = False
+    direct: bool = True
 
 
 ENTRIES = {
@@ -77,6 +78,7 @@ ENTRIES = {
     "serve --no-direct": Entry((*_SERVE, "--no-direct")),
     "serve --no-direct over TLS": Entry((*_SERVE, "--no-direct", *_TLS), tls=True),
     "hypercorn": Entry((*_HYPERCORN, "asyncstatic:app")),
+    "hypercorn, portable": Entry((*_HYPERCORN, "asyncstatic:app"), direct=False),
     "uvicorn": Entry((*_UVICORN, "asyncstatic:app")),
     "Uvicorn protocol": Entry((*_UVICORN, "--http", _DIRECT, "asyncstatic:app")),
     "Starlette": Entry((*_HYPERCORN, _MOUNTS), "/static/", "starlette"),
@@ -140,7 +142,8 @@ def entry(
         part.replace("{root}", str(root)).replace("{chain}", chain).replace("{key}", key)
         for part in entry.command
     ]
-    variables = {"ASYNCSTATIC_ROOT": str(root), "MOUNT_ROOT": str(root), "MOUNT_HOST": entry.mount}
+    variables = {"ASYNCSTATIC_DIRECT": str(int(entry.direct))}
+    variables |= {"ASYNCSTATIC_ROOT": str(root), "MOUNT_ROOT": str(root), "MOUNT_HOST": entry.mount}
     start = over_tls_running if entry.tls else running
     with start(command, variables, str(home)) as server:
         yield Running(server, entry, root, chain)

@@ -32,9 +32,12 @@ LANES: dict[str, tuple[str, ...]] = {
     "hypercorn": ("-m", "hypercorn", "--bind", _BIND, "asyncstatic:app"),
     "hypercorn-uvloop": ("-m", "hypercorn", "-k", "uvloop", "--bind", _BIND, "asyncstatic:app"),
     "uvicorn": ("-m", "uvicorn", "--no-access-log", "--port", "{port}", "asyncstatic:app"),
+    "hypercorn-no-direct": ("-m", "hypercorn", "--bind", _BIND, "asyncstatic:app"),
     "serve": ("-m", "asyncstatic", "serve", "{root}", "--bind", _BIND),
     "serve-no-direct": ("-m", "asyncstatic", "serve", "{root}", "--no-direct", "--bind", _BIND),
 }
+#: What else an entry needs: variables of its environment.
+VARIABLES = {"hypercorn-no-direct": {"ASYNCSTATIC_DIRECT": "0"}}
 
 
 class StartError(Exception):
@@ -147,7 +150,7 @@ def environment(**variables: str) -> dict[str, str]:
 def serving(lane: str, root: str | os.PathLike[str], **settings: str) -> Iterator[Server]:
     """Serve a root in one of the `LANES`; settings as in ``ASYNCSTATIC_*``, in lower case."""
     variables = {f"ASYNCSTATIC_{name.upper()}": value for name, value in settings.items()}
-    variables["ASYNCSTATIC_ROOT"] = os.fspath(root)
+    variables |= {"ASYNCSTATIC_ROOT": os.fspath(root), **VARIABLES.get(lane, {})}
     command = [part.replace("{root}", os.fspath(root)) for part in LANES[lane]]
     with running(command, variables) as server:
         yield server

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import NamedTuple
+from urllib.parse import quote
 
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.memfd import MemoryFile
@@ -100,6 +101,11 @@ class Admission:
     def __init__(self, mounts: list[Mount], terms: Terms) -> None:
         self._mounts = mounts
         self._root_path = terms.root_path.rstrip("/")
+        # The beginnings of all paths of the mounts, as far as they have one spelling.
+        self._beginnings = tuple(
+            b"" if self._root_path else quote(mount.prefix).partition("%")[0].encode()
+            for mount in mounts
+        )
         self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
         self._cache = mounts[0].static.cache
         self._find = self._cache.find
@@ -196,6 +202,8 @@ class Admission:
 
     def admit(self, match: re.Match[bytes], key: Key) -> Admitted | None:
         """Read a head, and find its root; None when the full server must have the request."""
+        if not match[2].startswith(self._beginnings):
+            return None
         head = read_head(match, key[3:], self._server_names)
         if head is None:
             return None

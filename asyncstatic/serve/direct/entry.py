@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page
 from asyncstatic.serve.direct.admission import Admission
-from asyncstatic.serve.direct.mounts import Mount
+from asyncstatic.serve.direct.mounts import Mount, answered
 from asyncstatic.serve.direct.registry import Registry
 from asyncstatic.serve.direct.response import HeadEnd, head_of
 from asyncstatic.serve.direct.server import FullServer
@@ -39,7 +39,8 @@ class DirectEntry:
         self.server = server
         self.terms = server.terms
         self.observes = server.observes
-        self.admission = Admission(mounts, server.terms) if direct and mounts else None
+        ours = answered(mounts) if direct else []
+        self.admission = Admission(ours, server.terms) if ours else None
         self.registry = Registry()
         self.head_end = HeadEnd(server.fields)
         self.keep_alive_requests = server.terms.keep_alive_requests

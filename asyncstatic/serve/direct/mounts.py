@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.middleware import PASSED_ON
+from asyncstatic.serve.middleware import PASSED_ON, StaticMiddleware
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,66 @@ class Mount:
         return plan.length is not None and not (plan.status in PASSED_ON and self.passes_on())
 
 
-def find_mounts(app: Any) -> Iterator[Mount]:
-    """Find the static roots in front of an app, as far as our own wrappers are around it."""
-    from asyncstatic.serve.middleware import StaticMiddleware
+#: Wrappers of other projects that change only the client, the scheme and the host of a scope.
+_TRANSPARENT = frozenset(
+    {
+        "hypercorn.middleware.proxy_fix.ProxyFixMiddleware",
+        "uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware",
+    }
+)
 
-    if isinstance(app, StaticFiles):
+
+def find_mounts(app: Any) -> Iterator[Mount]:
+    """Find the static roots in front of an app, as far as nothing else is around them.
+
+    Our own wrappers, Quart, and wrappers that are transparent (`unwrapped`) do not count. A subclass
+    with a `__call__` of its own does, since it may change every answer.
+    """
+    app = unwrapped(app)
+    if _calls(app) is StaticFiles.__call__:
         yield Mount("", app, lambda: False)
-    elif callable(built := getattr(app, "built", None)):  # `asyncstatic.app`: built when needed
-        yield from find_mounts(built())
-    elif isinstance(app, StaticMiddleware):
+    elif _calls(app) is StaticMiddleware.__call__:
         yield Mount(app.prefix, app.static, app.passes_on)
         yield from find_mounts(app.app)
-    elif isinstance(getattr(app, "asgi_app", None), StaticMiddleware):
-        yield from find_mounts(app.asgi_app)
+
+
+def answered(mounts: list[Mount]) -> list[Mount]:
+    """Return the mounts that the direct entry answers for: those before one with `direct` off."""
+    return list(takewhile(lambda mount: mount.static.settings.direct, mounts))
+
+
+def behind_mounts(app: Any) -> Any:
+    """Return the first app that `find_mounts` does not look into."""
+    app = unwrapped(app)
+    while _calls(app) is StaticMiddleware.__call__:
+        app = unwrapped(app.app)
+    return app
+
+
+def unwrapped(app: Any) -> Any:
+    """Return the app behind everything around it that changes no answer of a static root.
+
+    That is `asyncstatic.app`, a Quart app whose `asgi_app` was replaced, the known wrappers for
+    proxies, and each object with a true attribute `asyncstatic_transparent`; its `app` is the app
+    behind it.
+    """
+    while True:
+        if callable(built := getattr(app, "built", None)):  # `asyncstatic.app`: built when needed
+            app = built()
+        elif _is_transparent(app):
+            app = app.app
+        elif getattr(_calls(app), "__module__", "") == "quart.app" and "asgi_app" in vars(app):
+            app = app.asgi_app
+        else:
+            return app
+
+
+def _is_transparent(app: Any) -> bool:
+    kind = type(app)
+    known = f"{kind.__module__}.{kind.__qualname__}" in _TRANSPARENT
+    return (known or getattr(app, "asyncstatic_transparent", False) is True) and hasattr(app, "app")
+
+
+def _calls(app: Any) -> Any:
+    """Return the function that a call of an object calls."""
+    return getattr(type(app), "__call__", None)  # noqa: B004 - compared, not called
