@@ -49,15 +49,15 @@ class Networks:
         self._everybody = EVERYBODY in listed
         self._unix = UNIX in listed
         self._networks = [network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]
-        # The peers are few, and each request of a peer asks again.
-        self._trusts = lru_cache(maxsize=1024)(self._contain)
 
     def trust(self, peer: Address | None) -> bool:
         """Tell whether a peer is within a network; None is a peer on a Unix socket."""
         if peer is None:
             return self._unix or self._everybody
-        return self._trusts(peer[0])
+        return self._contain(peer[0])
 
+    # The peers are few, and each request of a peer asks again.
+    @lru_cache(maxsize=1024)  # noqa: B019 - networks live as long as their server
     def _contain(self, text: str) -> bool:
         known = canonical_ip(text.partition("%")[0])  # fe80::1%eth0, from getpeername(2)
         if known is None:

@@ -52,7 +52,7 @@ class ServerOptions:
     ssl_context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        if self.proxy_protocol and self.trusted is None:
+        if self.trusted is None and self.proxy_protocol:
             raise ValueError(
                 "proxy_protocol needs trusted_proxies: name the networks of the balancers"
             )

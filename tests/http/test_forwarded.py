@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -290,6 +292,13 @@ def test_only_peers_in_a_trusted_network_are_believed(
     seen = read(*EVERYTHING, peer=peer, trusted=Networks(networks))
     believed = Forwarded(V4, "https", "evil.example", "/evil")
     assert seen == (believed if trusted else NOTHING)
+
+
+def test_networks_reach_other_processes() -> None:
+    before = Networks("10.0.0.0/8, unix")
+    assert before.trust(PROXY)
+    after = pickle.loads(pickle.dumps(before))
+    assert (after.trust(PROXY), after.trust(None), after.trust(V4)) == (True, True, False)
 
 
 @pytest.mark.parametrize(
