@@ -104,8 +104,10 @@ class Candidates:
         return self._path + SUFFIXES.get(coding, "")
 
     def _depend_on_file(self, file: File) -> None:
-        identity = file.identity._replace(part=None) if file.path else file.identity
-        self._depend_on(file.path or self._path_of(file.coding), identity)
+        if file.path:
+            self._depend_on(file.path, file.identity._replace(part=None))
+        else:
+            self._depend_on(self._path_of(file.coding), file.identity)
 
     def _depend_on(self, path: str, identity: Identity) -> None:
         self._dependencies[path] = FileStamp(path, identity)

@@ -48,6 +48,15 @@ class Selection:
         self.tree = tree
         self._contents = contents
 
+    def find_or_missing(self, lookup: Lookup) -> Found:
+        """Do the same as `find`, but return MISSING where there is no such file."""
+        try:
+            return self.find(lookup)
+        except OSError as error:
+            if not is_missing(error):
+                raise
+            return Absence.MISSING
+
     def find(self, lookup: Lookup) -> Found:
         """Select and open the file that represents a resource.
 

@@ -18,7 +18,7 @@ from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import SUFFIXES, sidecar_of
-from asyncstatic.files.source import Found, Opened, absence_of, is_missing
+from asyncstatic.files.source import Found, Opened, absence_of
 from asyncstatic.files.tree import TreeReader
 from asyncstatic.http.model import Absence, Folder, Lookup
 from asyncstatic.settings import Settings
@@ -103,7 +103,7 @@ class TreeSource:
             return Absence.MISSING
         tree = selection.tree
         try:
-            found = tree.find(lookup, partial(_find_or_missing, selection))
+            found = tree.find(lookup, selection.find_or_missing)
         except OSError as error:
             if tree.nowait and isinstance(error, BlockingIOError):
                 raise
@@ -127,15 +127,6 @@ class TreeSource:
         if isinstance(found, Opened):
             found.dependencies = ()
         return Absence.MISSING if isinstance(found, Folder) else found
-
-
-def _find_or_missing(selection: Selection, lookup: Lookup) -> Found:
-    try:
-        return selection.find(lookup)
-    except OSError as error:
-        if not is_missing(error):
-            raise
-        return Absence.MISSING
 
 
 def _close_found(found: Found) -> None:
