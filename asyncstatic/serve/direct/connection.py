@@ -266,28 +266,25 @@ class DirectProtocol(asyncio.Protocol):
         """Answer a request, or begin to; False when the full server must have it."""
         if self._observation is not None:
             self._observation.begin(head)
-        admission = self._admission
-        key = admission.key(head)
-        prepared = admission.prepared(key)
+        key = self._admission.key(head)
+        prepared = self._admission.prepared(key)
         if prepared is not None and self._requests + 1 < self._entry.keep_alive_requests:
             self._send_prepared(prepared)
             return True
-        admitted = admission.admit(head, key)
+        admitted = self._admission.admit(head, key)
         if admitted is None:
             return False
         answer = admitted.mount.static.begin(admitted.request)
         if isinstance(answer, Pending):
-            self._start(self._answer_later(head, admitted, answer))
+            self._start(self._answer_later(head[0], admitted, answer))
             return True
         return self._send(admitted, answer)
 
-    async def _answer_later(
-        self, head: re.Match[bytes], admitted: Admitted, pending: Pending
-    ) -> None:
+    async def _answer_later(self, head: bytes, admitted: Admitted, pending: Pending) -> None:
         """Answer after the disk has been waited for, in the pool."""
         self.deadline.hold()
         if not self._send(admitted, await admitted.mount.static.finish(pending)):
-            self._buffer = head[0] + self._buffer
+            self._buffer = head + self._buffer
             self._hand_over()
 
     def _send_prepared(self, answer: PreparedAnswer) -> None:
