@@ -107,6 +107,8 @@ _WORKERS = (
             help="Requests after which a worker is replaced."),
     _option("--graceful-timeout", type=_SECONDS, default=30.0, show_default=True,
             help="Seconds for downloads to finish at a shutdown."),
+    _option("--drain-seconds", type=_SECONDS, default=0.0, show_default=True,
+            help="Seconds between SIGTERM and the end of listening, in which --health says 503."),
     _option("--pid", metavar="FILE", help="Write the process id to FILE."),
 )  # fmt: skip
 
@@ -143,6 +145,13 @@ _LOGS = (
             type=click.Choice(["common", "combined", "json"]), help="Format of the access log."),
 )  # fmt: skip
 
+_OPERATIONS = (
+    _option("--health", metavar="PATH",
+            help="Answer this path 200, or 503 if a root cannot be opened or the server stops."),
+    _option("--metrics", metavar="PATH|HOST:PORT",
+            help="Show metrics for Prometheus at this path, or at this address (/metrics)."),
+)  # fmt: skip
+
 _OTHERS = (
     _option("--sandbox", is_flag=True, help="Give up all files but those served (Landlock)."),
     _option("--open", "open_browser", is_flag=True, help="Open a browser."),
@@ -155,7 +164,7 @@ _OTHERS = (
 
 def serve_options(command: Command) -> Command:
     """Add the options of ``serve``, in the order of its help."""
-    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _PROXIES, _LOGS, _OTHERS
+    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _PROXIES, _LOGS, _OPERATIONS, _OTHERS
     for option in reversed([option for group in groups for option in group]):
         command = option(command)
     return command

@@ -69,12 +69,14 @@ class Cache:
     Attributes:
         size: bytes in use.
         open_files: the entries that hold a file open.
+        hits, misses: lookups of files (`CachedSource`) that it answered, and that it did not.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
         self.open_files = OpenFiles(self)
+        self.hits = self.misses = 0
         self._thread = threading.get_ident()
         self._lock = threading.RLock()  # `put` evicts
         self._entries: OrderedDict[Hashable, CacheEntry] = OrderedDict()

@@ -40,8 +40,10 @@ class CachedSource:
             return self._source.open_nowait(lookup)
         entry = self._find(lookup)
         if entry is not None:
+            self.cache.hits += 1
             value: Opened = entry.value
             return value.shared()
+        self.cache.misses += 1
         found = self._source.open_nowait(lookup)
         if found is Absence.OVERLOADED and self.cache.open_files.close_all():
             found = self._source.open_nowait(lookup)

@@ -33,6 +33,9 @@ class OpenFiles:
         self._entries: dict[CacheEntry, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that will close idle ones
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def add(self, entry: CacheEntry) -> None:
         """Watch an entry; evict the oldest ones when there are too many."""
         self._entries[entry] = None

@@ -32,8 +32,15 @@ class Pool:
 
     def __init__(self, threads: int, timeout: float) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="asyncstatic-disk")
+        self._threads = threads
         self._places = threads * (1 + QUEUE_PER_THREAD)
         self._timeout = timeout
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        free = self._places - self._threads * QUEUE_PER_THREAD
+        return max(-free, 0)
 
     def admit(self) -> None:
         """Check that a call made now has a place in the queue.

@@ -112,6 +112,7 @@ class Selection:
                 chosen.identity,
                 chosen.coding,
                 negotiable=len(candidates.files) > 1,
+                original_length=original.identity.size,
                 modified_ns=original.identity.mtime_ns,
                 dated=self._contents.dates.tells(lookup.segments, original.identity),
             )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from asyncstatic.files import kernel
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.pool import Pool, PoolBusyError
@@ -49,6 +50,22 @@ class TreeSource:
         self._at_once = self._selection(tree)
         self._in_pool = self._selection(tree.waiting())
         self._begun: Lookup | None = None
+
+    @property
+    def waiting_calls(self) -> int:
+        """Calls to the disk that wait for a thread."""
+        return self._pool.waiting
+
+    async def can_be_opened(self) -> bool:
+        """Tell whether the root can be opened now; the pool waits for the disk."""
+        try:
+            await self._pool.run(self._open_root)
+        except (OSError, PoolBusyError):
+            return False
+        return True
+
+    def _open_root(self) -> None:
+        release(kernel.open_path(self.tree.path))
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up in the kernel's caches only; None when that is impossible."""

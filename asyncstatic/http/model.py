@@ -153,6 +153,7 @@ class Representation(NamedTuple):
             sent (a sidecar without an original); the length is then unknown.
         negotiable: other codings exist, so caches must know that the answer varies.
         digest: SHA-256 of the bytes, if known.
+        original_length: of the original, in bytes, also where a sidecar was chosen; 0 if unknown.
         summary: for a file that is too large to be hashed: digest of its size, modification time
             and samples of its bytes. None where another file was seen with the same time.
         modified_ns: modification time of the original, in ns since the epoch.
@@ -173,6 +174,7 @@ class Representation(NamedTuple):
     is_not_found_page: bool = False
     tag: str | None = None
     summary: bytes | None = None
+    original_length: int = 0
 
     @property
     def length(self) -> int:
@@ -238,11 +240,13 @@ class ResponsePlan(NamedTuple):
         fields: names in lower case; without Date, Server and connection fields,
             which the server adds.
         content: literal bytes, or bytes of the selected representation, in order.
+        saved: bytes of content that the client did not need, because of a coding or a 304.
     """
 
     status: int
     fields: RawFields
     content: tuple[bytes | ByteRange | Decoded, ...] = ()
+    saved: int = 0
 
     @property
     def length(self) -> int | None:

@@ -186,7 +186,7 @@ def _represent(
         return page_for(request, 412, error_fields(request, chosen, policy))
     repeated = repeated_fields(request, chosen, policy, overrides, current)
     if verdict is Verdict.NOT_MODIFIED:
-        return ResponsePlan(304, not_modified_fields(repeated, current))
+        return ResponsePlan(304, not_modified_fields(repeated, current), saved=chosen.length)
     ranges = None
     # Range is for GET alone (§14.2), and bytes that are decoded on the way have no positions.
     if request.method == "GET" and request.fields.range and chosen.decoding is None:
@@ -222,7 +222,8 @@ def _whole(status: int, chosen: Representation, fields: RawFields) -> ResponsePl
         return ResponsePlan(status, fields, (Decoded(chosen.decoding),))
     length = chosen.length
     content = (ByteRange(0, length - 1),) if length else ()
-    return ResponsePlan(status, ((b"content-length", b"%d" % length), *fields), content)
+    saved = max(chosen.original_length - length, 0)
+    return ResponsePlan(status, ((b"content-length", b"%d" % length), *fields), content, saved)
 
 
 def _partial(

@@ -68,6 +68,8 @@ class Pending(NamedTuple):
 
 
 _ROOT = Lookup((), True, ())
+#: The key of a scope under which a server may leave a function that is called with each plan.
+PLAN_OBSERVER = "asyncstatic.plan_observer"
 
 
 class StaticFiles:
@@ -190,6 +192,16 @@ class StaticFiles:
             # Closed before it is accepted: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})
 
+    @property
+    def waiting_calls(self) -> int:
+        """Calls to the disk that wait for a thread."""
+        return sum(tree.waiting_calls for tree in self._trees)
+
+    async def can_be_opened(self) -> bool:
+        """Tell whether the directories of the root can be opened now."""
+        checks = [tree.can_be_opened() for tree in self._trees]
+        return all(await asyncio.gather(*checks))
+
     def close(self) -> None:
         """Close the root handle, end the threads, and empty the cache."""
         self.source.close()
@@ -308,6 +320,8 @@ class StaticFiles:
         send: Send,
     ) -> Coroutine[Any, Any, None]:
         """Send what `find` decided; see `send_plan`."""
+        if (observe := scope.get(PLAN_OBSERVER)) is not None:
+            observe(plan)
         timeout = self.settings.limits.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
 

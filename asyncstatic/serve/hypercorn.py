@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -24,6 +24,9 @@ from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quie
 from asyncstatic.serve.protocols import Context, Server, with_method_as_sent
 from asyncstatic.serve.proxies import behind_proxies
 from asyncstatic.serve.tcp import reset, taken, waiting
+
+if TYPE_CHECKING:
+    from asyncstatic.serve.metrics import Metrics
 
 # Seconds for an app to end by itself after its client was cut off at the graceful timeout.
 _LAST_SECONDS = 1.0
@@ -46,6 +49,8 @@ class Hypercorn:
         direct: False hands every connection to Hypercorn at once.
         trusted: the networks of the proxies that are believed; None for none.
         our_log: False has Hypercorn's logger write the lines, in its own format.
+        own_paths: raw paths that `app` answers before the roots, and that no log mentions.
+        metrics: count the requests of both; None for none.
     """
 
     def __init__(
@@ -60,19 +65,23 @@ class Hypercorn:
         direct: bool = True,
         trusted: Networks | None = None,
         our_log: bool = True,
+        own_paths: frozenset[bytes] = frozenset(),
+        metrics: Metrics | None = None,
     ) -> None:
         self._app = with_method_as_sent(app if trusted is None else behind_proxies(app, trusted))
         self._config = config
         self._log = HypercornLog(
             config, lambda work: self.entry.registry.spawn(work), trusted, ours=our_log
         )
+        self._log.unlogged = own_paths
+        self._metrics = metrics
         self._quiet = quiet(config, self._log)
         self._context = context
         self._state = state
         self._limit = inf if limit_concurrency is None else limit_concurrency
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.observes = self._log.active or context.max_requests is not None
+        self.observes = self._log.active or context.max_requests is not None or metrics is not None
         self.terms = Terms(
             head_bytes=config.h11_max_incomplete_size,
             keep_alive_timeout=min(config.keep_alive_timeout, config.read_timeout or inf),
@@ -80,8 +89,12 @@ class Hypercorn:
             server_names=tuple(config.server_names),
             root_path=config.root_path,
             trusts_proxies=trusted is not None,
+            own_paths=own_paths,
         )
         self.entry = DirectEntry(mounts, self, direct=direct)
+        if metrics is not None:
+            behind = "portable" if self.entry.admission is None else "handed_over"
+            self._log.count = partial(metrics.count, entry=behind)
 
     def is_full(self, connections: int) -> bool:
         """Tell whether the limit of connections is reached."""
@@ -92,7 +105,13 @@ class Hypercorn:
         return self._config.response_headers("h11")
 
     def observe(self, exchange: Exchange) -> None:
-        """Count an exchange towards ``max_requests``, and log it."""
+        """Count an exchange, also towards ``max_requests``, and log it."""
+        if self._metrics is not None:
+            self._metrics.count(exchange.line, exchange.status, exchange.sent, "direct")
+            if exchange.plan is not None:
+                self._metrics.count_saved(exchange.plan)
+            if exchange.prepared:
+                self._metrics.count_prepared()
         context = self._context
         if context.max_requests is not None:
             context.requests += 1
@@ -101,14 +120,17 @@ class Hypercorn:
         self._write(exchange)
 
     def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
-        """Log a request that was refused before it was read."""
-        self._write(Exchange(first_line(data), [], None, status, 0, peer, 0.0))
+        """Count and log a request that was refused before it was read."""
+        line = first_line(data)
+        if self._metrics is not None:
+            self._metrics.count(line, status, 0, "direct")
+        self._write(Exchange(line, [], None, status, 0, peer, 0.0))
 
     def _write(self, exchange: Exchange) -> None:
         """Write a line of the access log."""
         if not self._log.active:
             return
-        line, headers, plan, status, sent, peer, seconds = exchange
+        line, headers, plan, status, sent, peer, seconds, _ = exchange
         access = access_of(
             line,
             headers,
@@ -156,10 +178,14 @@ class Hypercorn:
         that this server has not seen yet. To close an idle connection at once would cut off a
         request that its client is sending.
         """
+        await self.drain(min(_RETIREMENT_SECONDS, self._config.graceful_timeout))
+
+    async def drain(self, seconds: float) -> None:
+        """Answer for a while longer, and close each connection after its next response."""
         self.entry.retire()
         if isinstance(self._context, Context):
             self._context.retires = True
-        await asyncio.sleep(min(_RETIREMENT_SECONDS, self._config.graceful_timeout))
+        await asyncio.sleep(seconds)
 
     async def stop(self) -> None:
         """Let requests finish for the graceful timeout, then cut them off."""

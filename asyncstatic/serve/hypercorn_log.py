@@ -68,10 +68,15 @@ class HypercornLog:
 
     Attributes:
         active: whether the log has a destination.
+        unlogged: raw paths whose requests it does not mention.
+        count: called with line, status and bytes sent of each request of Hypercorn; None for nobody.
 
     Raises:
         OSError: the file cannot be opened.
     """
+
+    unlogged: frozenset[bytes] = frozenset()
+    count: Callable[[bytes, int, int], None] | None = None
 
     def __init__(
         self,
@@ -190,6 +195,8 @@ class Requests:
         self, stream_id: int, line: bytes, headers: Headers, *, is_websocket: bool = False
     ) -> None:
         """Note a request whose head is complete."""
+        if self._log.unlogged and _path_of(line) in self._log.unlogged:
+            return
         self._open[stream_id] = _Request(line, headers, is_websocket)
 
     def sends(self, event: Event) -> None:
@@ -239,6 +246,10 @@ class Requests:
             self.end(stream_id, by_us=True)
 
     def _write(self, request: _Request) -> None:
+        if self._log.count is not None:
+            self._log.count(request.line, request.status, request.sent)
+        if not self._log.active:
+            return
         access = access_of(
             request.line,
             request.headers,
@@ -250,6 +261,11 @@ class Requests:
         )
         scheme = ("ws" if request.is_websocket else "http") + ("s" if self._tls else "")
         self._log.write(Entry(access, request.headers, request.response, self._peer, scheme))
+
+
+def _path_of(line: bytes) -> bytes:
+    """Return the path of a request line, without the query."""
+    return line.partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
 
 
 def access_of(line: bytes, headers: Headers, **rest: Any) -> Access:
@@ -288,8 +304,8 @@ def quiet(config: Config, log: HypercornLog) -> Config:
 
 
 def requests_of(config: Config, peer: tuple[str, int] | None, tls: bool) -> Requests | None:
-    """Return the record of a connection's requests; None when no access log is active."""
+    """Return the record of a connection's requests; None when nobody logs or counts them."""
     log = getattr(config.log, "requests_log", None)
-    if not isinstance(log, HypercornLog) or not log.active:
+    if not isinstance(log, HypercornLog) or not (log.active or log.count):
         return None
     return Requests(log, peer, tls)

@@ -308,7 +308,9 @@ class _Http2(H2Protocol):
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
 
     async def _handle_events(self, events: list[Event]) -> None:
-        if _retires(self.context) and not self._said_goodbye:
+        asks = any(isinstance(event, RequestReceived) for event in events)
+        had_request = asks or self.keep_alive_requests  # a new connection may have its first one
+        if _retires(self.context) and had_request and not self._said_goodbye:
             # By hand: h2 itself would take the connection for closed.
             self._said_goodbye = True
             await self.send(RawData(_GOAWAY))

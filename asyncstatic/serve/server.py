@@ -31,6 +31,7 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
+from asyncstatic.serve.operations import Operations
 from asyncstatic.serve.protocols import Context
 from asyncstatic.serve.redirect import RedirectToHTTPS
 from asyncstatic.serve.server_options import ServeOptions, ServerOptions
@@ -99,13 +100,19 @@ async def serve(
 ) -> None:
     """Serve in this process until `until` returns; the other arguments are those of `serve_app`."""
     worker = _Worker(app, config, options)
-    async with context_of(config, options.ssl_context) as context, worker.lifespan():
+    async with (
+        context_of(config, options.ssl_context) as context,
+        worker.lifespan(),
+        worker.showing_metrics(),
+    ):
         sockets = sockets or bind(config, secure=context is not None)
         behind = worker.hypercorn(sockets)
         servers = await worker.listen(sockets, behind.entry, context)
         is_gentle = False
         try:
             is_gentle = await until(worker.context.terminate.wait)
+            if not is_gentle and not worker.context.terminate.is_set():
+                await worker.drain(behind)
         finally:
             for server in servers:
                 server.close()
@@ -175,9 +182,10 @@ class _Worker:
     def __init__(self, app: Any, config: Config, options: ServerOptions) -> None:
         config.set_statsd_logger_class(StatsdLogger)
         self._app = app
-        self._wrapped: AppWrapper = wrap_app(app, config.wsgi_max_body_size, "asgi")
         self._config = config
         self._options = options
+        self._operations = Operations(options.health, options.metrics)
+        self._wrapped = self._wrap(app)
         self._loop = asyncio.get_running_loop()
         self._state: LifespanState = {}
         most = config.max_requests
@@ -204,18 +212,58 @@ class _Worker:
         """Put Hypercorn behind a direct entry for the app's roots."""
         options, wrapped = self._options, self._wrapped
         if options.redirect_https:
-            redirecting: Any = RedirectToHTTPS(self._app, _port_of(sockets.secure_sockets))
-            wrapped = wrap_app(redirecting, self._config.wsgi_max_body_size, "asgi")
-        return Hypercorn(
+            wrapped = self._wrap(RedirectToHTTPS(self._app, _port_of(sockets.secure_sockets)))
+        mounts = list(find_mounts(self._app))
+        behind = Hypercorn(
             wrapped,
             self._config,
             self.context,
             self._state,
-            list(find_mounts(self._app)),
+            mounts,
             options.limit_concurrency,
             direct=options.direct,
             trusted=options.trusted,
+            own_paths=self._operations.own_paths,
+            metrics=self._operations.metrics,
         )
+        self._operations.watch(mounts, behind.entry)
+        return behind
+
+    def _wrap(self, app: Any) -> AppWrapper:
+        """Put the operator's paths in front of an app, in the form that Hypercorn calls."""
+        front = self._operations.in_front_of(app)
+        return wrap_app(front, self._config.wsgi_max_body_size, "asgi")
+
+    async def drain(self, behind: Hypercorn) -> None:
+        """Tell balancers that this worker ends, and answer for a while longer."""
+        self._operations.drain()
+        if self._options.drain_seconds:
+            await behind.drain(self._options.drain_seconds)
+
+    @contextlib.asynccontextmanager
+    async def showing_metrics(self) -> AsyncIterator[None]:
+        """Show the metrics on addresses of their own, if there are any, until the worker ends."""
+        app: Any = self._operations.metrics_app
+        try:
+            if app is None:
+                yield
+                return
+            wrapped = wrap_app(app, self._config.wsgi_max_body_size, "asgi")
+            behind = Hypercorn(wrapped, self._config, Context(None), {}, [], own_paths=app.paths)
+            servers = [
+                await self._loop.create_server(
+                    lambda: DirectProtocol(behind.entry, self._loop), sock=sock.dup()
+                )
+                for sock in self._operations.metrics_sockets
+            ]
+            try:
+                yield
+            finally:
+                for server in servers:
+                    server.close()
+                await behind.stop()
+        finally:
+            self._operations.stop()
 
     async def listen(
         self, sockets: Sockets, entry: DirectEntry, context: ssl.SSLContext | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,24 @@ class ServeOptions(TypedDict, total=False):
     trusted_proxies: str | Iterable[str]
     proxy_protocol: bool
     ssl_context: ssl.SSLContext | None
+    health: str | None
+    drain_seconds: float
+    metrics: Exposition | None
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The place of the metrics of a service, for all its workers; they need prometheus-client.
+
+    Attributes:
+        directory: belongs to the service alone; its workers share it.
+        path: the path that shows the metrics, in front of the app; None for none.
+        sockets: bound sockets of an address that shows them at ``/metrics`` and nothing else.
+    """
+
+    directory: str
+    path: str | None = None
+    sockets: tuple[socket.socket, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,11 @@ class ServerOptions:
         ssl_context: for TLS, instead of the certificate of the config; then `config.bind` is for
             HTTPS. It is used as it is: HTTP/2 needs ``set_alpn_protocols(["h2", "http/1.1"])``.
             Without it the certificate of the config is read again when its files change.
+        health: a path, such as "/healthz", that is answered 200 while every root can be opened, and
+            503 otherwise and while the server drains. It comes before a file of the same name.
+        drain_seconds: seconds between the begin of a shutdown and the end of listening. Requests
+            are still answered, each as the last one of its connection.
+        metrics: where requests are counted, and the place that shows the counts; None for none.
     """
 
     direct: bool = True
@@ -50,6 +74,9 @@ class ServerOptions:
     trusted_proxies: str | Iterable[str] = ()
     proxy_protocol: bool = False
     ssl_context: ssl.SSLContext | None = None
+    health: str | None = None
+    drain_seconds: float = 0.0
+    metrics: Exposition | None = None
 
     def __post_init__(self) -> None:
         if self.trusted is None and self.proxy_protocol:

@@ -83,6 +83,8 @@ def serving_inside(
     trusted_proxies: str = "",
     proxy_protocol: bool = False,
     ssl_context: ssl.SSLContext | None = None,
+    health: str | None = None,
+    drain_seconds: float = 0.0,
     **options: Any,
 ) -> Iterator[Inside]:
     """Serve an app; options are attributes of Hypercorn's Config."""
@@ -119,6 +121,8 @@ def serving_inside(
             trusted_proxies=trusted_proxies,
             proxy_protocol=proxy_protocol,
             ssl_context=ssl_context,
+            health=health,
+            drain_seconds=drain_seconds,
         )
 
     def run() -> None:

@@ -106,6 +106,7 @@ class Admission:
             b"" if self._root_path else quote(mount.prefix).partition("%")[0].encode()
             for mount in mounts
         )
+        self._own_paths = terms.own_paths
         self._server_names = frozenset(name.encode("latin-1") for name in terms.server_names)
         self._cache = mounts[0].static.cache
         self._find = self._cache.find
@@ -205,7 +206,7 @@ class Admission:
         if not match[2].startswith(self._beginnings):
             return None
         head = read_head(match, key[3:], self._server_names)
-        if head is None:
+        if head is None or match[2] in self._own_paths:
             return None
         sent, keep_alive = head
         sent = below_root(sent, self._root_path, self._root_path)

@@ -298,7 +298,7 @@ class DirectProtocol(asyncio.Protocol):
         self.transport.write(answer.head + self._entry.head_end() + content)
         self._requests += 1
         if self._observation is not None:
-            self._observation.answer(answer.plan)
+            self._observation.answer(answer.plan, prepared=True)
             self._observation.finish()
 
     def _send_large(self, answer: PreparedAnswer) -> None:
@@ -306,12 +306,12 @@ class DirectProtocol(asyncio.Protocol):
         file = None
         if self._writer.has_sendfile and (answer.plan.length or 0) <= ONE_MESSAGE:
             file = self._admission.memory_file(answer)
+        if self._observation is not None:
+            self._observation.answer(answer.plan, prepared=True)
         if file is None:
             found: Opened = answer.source.value
             self._send_file(answer.head, Answer(answer.plan, found.shared()), close=False)
             return
-        if self._observation is not None:
-            self._observation.answer(answer.plan)
         self._closes = False
         self._writer.send(answer.head + self._entry.head_end(), file)
         self._answered()

@@ -21,23 +21,25 @@ class Observation:
         transport: the connection, which has just begun.
     """
 
-    __slots__ = ("_began", "_head", "_peer", "_plan", "_server")
+    __slots__ = ("_began", "_head", "_peer", "_plan", "_prepared", "_server")
 
     def __init__(self, server: FullServer, transport: asyncio.Transport) -> None:
         self._server = server
         self._peer = Peer.of(transport)  # a TLS transport forgets it before the last report
         self._head: re.Match[bytes] | None = None
         self._plan: ResponsePlan | None = None
+        self._prepared = False
         self._began = 0.0
 
     def begin(self, head: re.Match[bytes]) -> None:
         """Note a request whose head is complete."""
-        self._head, self._plan = head, None
+        self._head, self._plan, self._prepared = head, None, False
         self._began = time.monotonic()
 
-    def answer(self, plan: ResponsePlan) -> None:
-        """Note the response that is sent now."""
+    def answer(self, plan: ResponsePlan, *, prepared: bool = False) -> None:
+        """Note the response that is sent now, and once whether the cache held it."""
         self._plan = plan
+        self._prepared = self._prepared or prepared
 
     def finish(self) -> None:
         """Report the response, which has left or waits in the transport as a whole."""
@@ -71,4 +73,5 @@ class Observation:
             return
         line, seconds = first_line(head[0]), time.monotonic() - self._began
         headers = read_headers(head)
-        self._server.observe(Exchange(line, headers, plan, status, sent, self._peer, seconds))
+        exchange = Exchange(line, headers, plan, status, sent, self._peer, seconds, self._prepared)
+        self._server.observe(exchange)

@@ -49,6 +49,7 @@ class Exchange(NamedTuple):
         sent: bytes of content that left.
         peer: the other end of the connection.
         seconds: from the end of the request's head to the end of the response.
+        prepared: whether the cache held the answer.
     """
 
     line: bytes
@@ -58,6 +59,7 @@ class Exchange(NamedTuple):
     sent: int
     peer: Peer
     seconds: float
+    prepared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Terms:
         server_names: the hosts that are served; empty for all.
         root_path: the path below which the app is mounted (ASGI).
         trusts_proxies: whether proxies may state a prefix that they removed from the path.
+        own_paths: raw paths that the full server answers, whatever the roots hold.
     """
 
     head_bytes: int = 16 * 1024
@@ -79,6 +82,7 @@ class Terms:
     server_names: tuple[str, ...] = ()
     root_path: str = ""
     trusts_proxies: bool = False
+    own_paths: frozenset[bytes] = frozenset()
 
 
 class FullServer(Protocol):

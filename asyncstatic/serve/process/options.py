@@ -13,7 +13,8 @@ from asyncstatic.files.source import logger
 from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.certificate import Pair
 from asyncstatic.serve.process.bind import BACKLOG
-from asyncstatic.serve.server_options import ServerOptions
+from asyncstatic.serve.process.shared_metrics import check_own_paths
+from asyncstatic.serve.server_options import Exposition, ServerOptions
 from asyncstatic.serve.tls import Certificates, certificates
 from asyncstatic.settings import SettingsError
 
@@ -38,7 +39,10 @@ class Options:
     graceful_timeout: float = 30.0
     trusted_proxies: str = ""
     proxy_protocol: bool = False
+    drain_seconds: float = 0.0
     max_requests: int | None = None
+    health: str | None = None
+    metrics: str | None = None
     sandbox: bool = False
     reload: bool = False
     pid: str | None = None
@@ -91,7 +95,7 @@ class Options:
         for warning in found.warnings() if found else ():
             logger.warning(warning)
 
-    def server_options(self) -> ServerOptions:
+    def server_options(self, exposition: Exposition | None) -> ServerOptions:
         """Return those that Hypercorn's configuration does not have."""
         return ServerOptions(
             direct=self.direct,
@@ -99,6 +103,9 @@ class Options:
             redirect_https=self.redirect_https,
             trusted_proxies=self.trusted_proxies,
             proxy_protocol=self.proxy_protocol,
+            health=self.health,
+            drain_seconds=self.drain_seconds,
+            metrics=exposition,
         )
 
     def check(self) -> None:
@@ -110,6 +117,7 @@ class Options:
         """
         _check_together(self)
         _check_proxies(self)
+        check_own_paths(self.health, self.metrics)
         self.certificates()
         _check_log(self.access_logfile)
 

@@ -15,12 +15,14 @@ from functools import partial
 from hypercorn.config import Sockets
 
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.operations import open_metrics
 from asyncstatic.serve.process.bind import Place, listening
 from asyncstatic.serve.process.control import StartError, control, log_to_stderr, logger
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import restrict
 from asyncstatic.serve.process.sandbox import version as landlock_version
+from asyncstatic.serve.process.shared_metrics import shared_metrics
 from asyncstatic.serve.process.single import (
     SingleProcess,
     Site,
@@ -31,6 +33,7 @@ from asyncstatic.serve.process.supervisor import Supervisor
 from asyncstatic.serve.process.target import App, Facts, Folders, Target
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
+from asyncstatic.serve.server_options import Exposition
 from asyncstatic.settings import SettingsError
 from asyncstatic.values import printable
 
@@ -70,13 +73,18 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
     options.check()
     options.warn()
     facts = target.examine(direct=options.direct)
-    with listening(options.plain, options.secure, mode=options.socket_mode) as there:
+    with (
+        listening(options.plain, options.secure, mode=options.socket_mode) as there,
+        shared_metrics(options.metrics) as exposition,
+    ):
         on_start(Started(there.places, facts, _loop_name(loop_factory)))
         with pid_file(options.pid):
-            return _serve(target, options, there.sockets)
+            return _serve(target, options, exposition, there.sockets)
 
 
-def _serve(target: Target, options: Options, sockets: Sockets) -> int:
+def _serve(
+    target: Target, options: Options, exposition: Exposition | None, sockets: Sockets
+) -> int:
     """Serve in this process or in workers, until a signal comes; return the exit status."""
     log_to_stderr()
     is_one = options.workers == 1 and options.max_requests is None and not options.sandbox
@@ -84,9 +92,12 @@ def _serve(target: Target, options: Options, sockets: Sockets) -> int:
 
     async def main() -> int:
         if is_single:
-            return await control(SingleProcess(partial(_site, target, options), sockets))
-        work = partial(_work, target, options, sockets)
-        supervisor = Supervisor(work, options.workers, options.graceful_timeout, sockets)
+            return await control(
+                SingleProcess(partial(_site, target, options, exposition), sockets)
+            )
+        work = partial(_work, target, options, exposition, sockets)
+        patience = options.drain_seconds + options.graceful_timeout
+        supervisor = Supervisor(work, options.workers, patience, sockets)
         try:
             return await control(supervisor)
         except StartError as error:
@@ -127,7 +138,7 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
     return "asyncio" if factory is None else "uvloop"
 
 
-def _site(target: Target, options: Options) -> Site:
+def _site(target: Target, options: Options, exposition: Exposition | None) -> Site:
     """Read settings, certificates and roots; called again for each reload."""
     options.check()
     app = target.build()
@@ -141,15 +152,21 @@ def _site(target: Target, options: Options) -> Site:
         for mount in find_mounts(app):
             mount.static.close()
 
-    server = options.server_options()
+    server = options.server_options(exposition)
     return Site(reloading or app, options.config(), server, options.certificates(), stop, close)
 
 
-def _work(target: Target, options: Options, sockets: Sockets, until: Until) -> None:
+def _work(
+    target: Target,
+    options: Options,
+    exposition: Exposition | None,
+    sockets: Sockets,
+    until: Until,
+) -> None:
     """Serve in a worker process."""
-    site = _site(target, options)
+    site = _site(target, options, exposition)
     if options.sandbox:
-        _enter_sandbox(target.roots, options)
+        _enter_sandbox(target.roots, options, exposition)
     if isinstance(target, Folders):  # an app may make reference cycles
         tune_garbage_collection()
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
@@ -157,11 +174,14 @@ def _work(target: Target, options: Options, sockets: Sockets, until: Until) -> N
     site.close()
 
 
-def _enter_sandbox(roots: list[str], options: Options) -> None:
-    """Give up all files but those served, the log, and the directories of the TLS files.
+def _enter_sandbox(roots: list[str], options: Options, exposition: Exposition | None) -> None:
+    """Give up all files but those served, the log, the metrics, and the directories of TLS files.
 
     A renewed certificate is a new file, which has no rule of its own.
     """
     reads = {directory for pair in options.pairs() for directory in pair.directories()}
     log = options.access_logfile
+    if exposition is not None:
+        open_metrics(exposition)  # creates files
+        roots = [*roots, exposition.directory]
     restrict(roots, reads=reads, logs=[] if log in (None, "-") else [str(log)])

@@ -47,7 +47,8 @@ async def serve_by_workers(
         )
     sockets = sockets or bind(config, secure=False)
     work = partial(_work, app, config, options, sockets)
-    supervisor = Supervisor(work, config.workers, config.graceful_timeout, sockets)
+    patience = options.drain_seconds + config.graceful_timeout
+    supervisor = Supervisor(work, config.workers, patience, sockets)
     try:
         status = await control(supervisor, shutdown_trigger)
     except StartError as error:
