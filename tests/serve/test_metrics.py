@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from asyncstatic.serve.metrics import Metrics
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
+from tests.serve.test_health import worker_processes
 from tests.serve.test_server import refused
 from tests.support.http2 import Connection2
 from tests.support.raw import HOST, Answer, EndedError, fetch
@@ -240,6 +241,34 @@ def _workers(port: int) -> float:
         return Scrape(fetch(port, "/metrics")).value("workers")
     except (OSError, EndedError):
         return 0
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        pytest.param(signal.SIGHUP, 1, id="reload of one process"),
+        pytest.param(signal.SIGHUP, 2, id="reload of two workers"),
+        pytest.param(signal.SIGKILL, 2, id="one of two workers killed"),
+    ],
+)
+def test_counters_go_on_after_a_reload_and_after_a_killed_worker(
+    site: Path, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    port = free_port()
+    options = ["--workers", str(workers)]
+    with serve(site, *options, metrics=f"{HOST}:{port}", directory=tmp_path) as server:
+        for _ in range(10):
+            assert server.fetch("/css/app.css").status == 200
+        before = worker_processes(server)
+        os.kill(server.pid if number is signal.SIGHUP else min(before), number)
+        if before:
+            assert eventually(lambda: not before <= worker_processes(server))
+        assert eventually(lambda: _workers(port) == workers)
+        for _ in range(10):
+            assert eventually(lambda: _is_answered(server))
+        found = Scrape(fetch(port, "/metrics"))
+        assert found.requests(method="GET", status="200") == 20
+        assert len(found.families) == 11
 
 
 _WORKER = """
