@@ -25,6 +25,7 @@ from asyncstatic.serve import tls
 from asyncstatic.serve.certificate import Certificate, CertificateError, Pair, read_chain
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.tls import Certificates, certificates
+from asyncstatic.settings import SettingsError
 from tests.serve.inside import LOOPS, Inside, eventually, serving_inside
 from tests.support.programs import require
 from tests.support.raw import HOST, head
@@ -390,8 +391,17 @@ def tls_sockets(config: Config) -> Any:
 
 def test_a_context_for_clients_is_refused_at_the_start(site: Path) -> None:
     config = Config()
+    config.bind = [f"{HOST}:0"]
     with pytest.raises(ssl.SSLError, match="CLIENT"):
         asyncio.run(serve_app(StaticFiles(site), config, ssl_context=ssl.create_default_context()))
+
+
+def test_a_context_cannot_be_given_to_workers() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    config = Config()
+    config.bind, config.workers = [f"{HOST}:0"], 2
+    with pytest.raises(SettingsError, match="ssl_context"):
+        asyncio.run(serve_app("asyncstatic:app", config, ssl_context=context))
 
 
 # -- files that cannot be used -----------------------------------------------------------------
