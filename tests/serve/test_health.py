@@ -109,7 +109,7 @@ def test_a_disk_that_does_not_answer_is_reported_in_time_and_holds_one_thread(
 ) -> None:
     answers, asked = threading.Event(), []
 
-    def hangs(directory: Directory) -> None:
+    def hangs(_source: TreeSource) -> None:
         asked.append(directory.path)
         answers.wait(30)
 

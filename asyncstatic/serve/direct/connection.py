@@ -176,10 +176,7 @@ class DirectProtocol(asyncio.Protocol):
             self.transport.close()
 
     def finish(self) -> None:
-        """Close now when idle; what is being answered closes when it is done.
-
-        A request that has arrived is still answered, and its answer is the last.
-        """
+        """Close now when idle; else after the last answer, also to a request that has arrived."""
         if self._answering is None and not self._refused and not has_received(self.transport):
             self._close()
 
