@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import h11
 from h2.connection import ConnectionState
+from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -28,6 +29,7 @@ from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
@@ -37,9 +39,6 @@ from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.server import Peer
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 from asyncstatic.serve.tcp import has_received
-
-# GOAWAY of all streams to come, without an error (RFC 9113 §6.8): eight bytes, type 7, stream 0.
-_GOAWAY = b"\0\0\x08\x07" + bytes(5) + b"\x7f\xff\xff\xff" + bytes(4)
 
 
 class Context(WorkerContext):
@@ -267,8 +266,6 @@ def _retires(context: object) -> bool:
 
 
 class _Http2(H2Protocol):
-    _said_goodbye = False
-
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
@@ -308,17 +305,13 @@ class _Http2(H2Protocol):
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
 
     async def _handle_events(self, events: list[Event]) -> None:
-        asks = any(isinstance(event, RequestReceived) for event in events)
-        had_request = asks or self.keep_alive_requests  # a new connection may have its first one
-        if _retires(self.context) and had_request and not self._said_goodbye:
-            # By hand: h2 itself would take the connection for closed.
-            self._said_goodbye = True
-            await self.send(RawData(_GOAWAY))
         reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
         for event in events:
             if isinstance(event, RequestReceived) and self.context.terminated.is_set():
                 self._log_refusal(event, SERVER_CLOSED)
-            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                with suppress(ProtocolError):  # the client repeats it elsewhere (RFC 9113 §8.7)
+                    self.connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
+            elif isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._drop(event)
             elif isinstance(event, RequestReceived) and self._is_void(event, reset):
                 self._ignore(event, CLIENT_CLOSED if event.stream_id in reset else SERVER_CLOSED)
@@ -350,6 +343,11 @@ class _Http2(H2Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         await _sent(self._requests, event, super().stream_send)
+        if isinstance(event, StreamClosed) and _retires(self.context) and not self.streams:
+            # GOAWAY tells which requests were answered; others are repeated (RFC 9113 §6.8).
+            self.connection.close_connection()
+            await self._flush()
+            await self.send(Closed())
 
     async def _close_stream(self, stream_id: int) -> None:
         if self._requests is not None:

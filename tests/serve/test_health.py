@@ -109,8 +109,8 @@ def test_a_disk_that_does_not_answer_is_reported_in_time_and_holds_one_thread(
 ) -> None:
     answers, asked = threading.Event(), []
 
-    def hangs(_source: TreeSource) -> None:
-        asked.append(directory.path)
+    def hangs(source: TreeSource) -> None:
+        asked.append(source.tree.path)
         answers.wait(30)
 
     monkeypatch.setattr(health, "_DISK_SECONDS", 0.2)

@@ -21,6 +21,7 @@ import pytest
 
 from asyncstatic.serve.process.notify import Notifier
 from tests.serve.inside import eventually
+from tests.support.http2 import Connection2
 from tests.support.raw import HOST, Connection, head
 from tests.support.servers import Server, environment, free_port, running
 from tests.support.strict_clients import StrictClients
@@ -148,6 +149,7 @@ if "--multiprocessing-fork" in sys.orig_argv and os.path.exists("bad"):
 """
 
 
+@pytest.mark.slow
 def test_workers_that_die_at_once_again_and_again_end_the_service(folder: Path) -> None:
     (folder / "sitecustomize.py").write_text(_DIES)
     imports = os.pathsep.join([str(folder), environment()["PYTHONPATH"]])
@@ -203,8 +205,15 @@ def test_a_worker_whose_supervisor_died_before_it_could_ask_ends_at_once() -> No
 
 
 @WORKERS
-@pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
-@pytest.mark.parametrize("entry", ["--direct", "--no-direct"])
+@pytest.mark.parametrize(
+    ("loop", "entry"),
+    [
+        pytest.param("--uvloop", "--direct", id="uvloop"),
+        pytest.param("--no-uvloop", "--direct", id="asyncio", marks=pytest.mark.slow),
+        pytest.param("--uvloop", "--no-direct", id="Hypercorn, uvloop", marks=pytest.mark.slow),
+        pytest.param("--no-uvloop", "--no-direct", id="Hypercorn, asyncio", marks=pytest.mark.slow),
+    ],
+)
 def test_no_request_fails_while_the_server_is_reloaded(
     folder: Path, workers: str, loop: str, entry: str
 ) -> None:
@@ -265,6 +274,20 @@ def test_a_reload_takes_a_new_certificate_and_a_new_root(folder: Path, workers: 
 
 
 @WORKERS
+def test_an_http2_connection_is_told_where_its_last_answer_was(folder: Path, workers: str) -> None:
+    with serve(folder, "--workers", workers) as server, Connection2(server.port) as client:
+        assert client.get("/").content == PAGE
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(partial(reloaded, server, 1), 30)
+        last = client.request("/")
+        assert client.read(last).content == PAGE
+        goodbye = client.goodbye()
+        assert (goodbye.error_code, goodbye.last_stream_id) == (0, last)
+        with Connection2(server.port) as again:
+            assert again.get("/").content == PAGE
+
+
+@WORKERS
 def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
     folder: Path, workers: str
 ) -> None:
@@ -319,6 +342,7 @@ def test_a_worker_that_has_served_its_requests_is_replaced_and_no_request_fails(
         assert clients.failures == []
 
 
+@pytest.mark.slow
 def test_the_memory_of_one_process_stays_flat_through_reloads(folder: Path) -> None:
     with serve(folder) as server:
         sizes = []
@@ -587,7 +611,11 @@ def test_serve_app_serves_with_as_many_workers_as_the_config_says(
     ("app", "guard", "says"),
     [
         ("app", "__name__ == '__main__'", r"serve_app\('main:app', config\)$"),
-        ("'main:nothing'", "__name__ == '__main__'", "worker .* has no nothing; name"),
+        (
+            "'main:nothing'",
+            "__name__ == '__main__'",
+            "worker .* before it was ready: .* has no nothing",
+        ),
         ("'main:app'", "True", r"below: if __name__ == '__main__':"),
     ],
 )

@@ -112,6 +112,14 @@ class Connection2:
         ):
             self._receive()
 
+    def goodbye(self) -> h2.events.ConnectionTerminated:
+        """Receive until the server says that it ends the connection (GOAWAY)."""
+        while True:
+            for event in self._events:
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    return event
+            self._receive()
+
     def reset(self, stream: int) -> None:
         """Give a stream up (RST_STREAM, CANCEL)."""
         self.h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)

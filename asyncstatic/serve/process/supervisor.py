@@ -139,7 +139,7 @@ class Supervisor:
             if worker.exit_status is None:
                 return worker
             self._quick_deaths += 1
-            self._last_death = worker.death(" before it was ready")
+            self._last_death = worker.death()
             if worker.exit_status >= 0:  # another would end in the same way
                 break
             logger.warning("%s", self._last_death)
@@ -315,17 +315,18 @@ class _Worker:
         if self.exit_status is None:
             self._process.kill()
 
-    def death(self, when: str = "") -> str:
+    def death(self) -> str:
         """Describe how it ended, for the log."""
         name = f"worker {self.number} (process {self._pid})"
+        when = "" if self.is_ready.is_set() else " before it was ready"
         status = self.exit_status or 0
         if status >= 0:
             reason = f": {self._reason}" if self._reason else ""
-            return f"{name} ended{when} with status {status}{reason}"
+            return f"{name} ended with status {status}{when}{reason}"
         hint = ""
         if -status == signal.SIGKILL and oom_kills() > self._oom_kills:
             hint = ", perhaps because memory ran out (see dmesg)"
-        return f"{name} was ended{when} by {_signal_name(-status)}{hint}"
+        return f"{name} was ended by {_signal_name(-status)}{when}{hint}"
 
 
 def _signal_name(number: int) -> str:
