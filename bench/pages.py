@@ -20,7 +20,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS, BASELINE = "asyncstatic-serve", "flask"
 QUOTED = ("200+new", "1k+browser", "64k+browser", "10m")
 README_CONTENDERS = (
-    OURS, "asyncstatic-hypercorn", REFERENCE, "nginx-cache", "caddy", "lighttpd",
+    OURS, "asyncstatic-hypercorn", "asyncstatic-hypercorn-uvloop", "asyncstatic-quart", REFERENCE, "nginx-cache", "caddy", "lighttpd",
     "starlette", BASELINE, "quart", "hello-hypercorn",
 )  # fmt: skip
 README_WORKS = (

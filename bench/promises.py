@@ -20,7 +20,8 @@ class Promise:
 
 
 SERVE, APP = "asyncstatic-serve", "asyncstatic-hypercorn"
-NGINX, CACHE, HELLO, QUART = "nginx", "nginx-cache", "hello-hypercorn", "quart"
+APP_UVLOOP, QUART_APP = "asyncstatic-hypercorn-uvloop", "asyncstatic-quart"
+NGINX, CACHE, QUART = "nginx", "nginx-cache", "quart"
 
 PROMISES = (
     Promise(SERVE, NGINX, "200+new", 1.2),
@@ -45,8 +46,11 @@ PROMISES = (
     Promise(SERVE, NGINX, "100m", 1.0),
     Promise(SERVE, NGINX, "files", 1.0),
     Promise(SERVE, NGINX, "1k+browser", 1.0, "p99_us"),
-    Promise(APP, HELLO, "1k", 1.15),
-    Promise(APP, HELLO, "64k", 1.3),
+    *(
+        Promise(contender, SERVE, work, 1.1)
+        for contender in (APP, APP_UVLOOP, QUART_APP)
+        for work in ("200+new", "1k+browser", "64k+browser", "10m")
+    ),
     Promise(APP, QUART, "1k", 0.3),
     Promise(APP, QUART, "64k", 0.2),
     Promise(APP, QUART, "10m", 0.05),

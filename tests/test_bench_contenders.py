@@ -16,7 +16,13 @@ from bench import contenders, promises  # noqa: E402 - there only with the sourc
 BASELINES = {"flask", "quart", "starlette", "aiohttp", "whitenoise", "servestatic", "http.server"}
 SERVERS = {"nginx", "nginx-cache", "caddy", "lighttpd", "granian-mount"}
 FLOORS = {"hello-hypercorn", "hello-uvicorn", "hello-granian", "protocol", "c-floor"}
-OURS = {f"asyncstatic-{lane}" for lane in ("serve", "hypercorn", "uvicorn", "granian", "offload")}
+OURS = {
+    f"asyncstatic-{lane}"
+    for lane in (
+        *("serve", "serve-asyncio", "hypercorn", "hypercorn-uvloop", "quart"),
+        *("uvicorn", "granian", "offload"),
+    )
+}
 
 
 def test_those_it_is_fair_to_be_compared_with_take_part() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _LAST_SECONDS = 1.0
 
 _RETIREMENT_SECONDS = 2.0
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Continuation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
@@ -255,10 +256,8 @@ class PlainHypercorn(Hypercorn):
                 await TCPServer(
                     self._app, self._loop, self._config, self._context, self._state, *streams
                 )
-        except (
-            asyncio.CancelledError
-        ):  # Hypercorn's graceful timeout; asyncio's streams would log it
-            accepted.abort()
+        except asyncio.CancelledError:  # by Hypercorn's graceful timeout
+            accepted.abort()  # and not raised, because asyncio's streams would log it
 
     def _continuation(self, transport: asyncio.Transport) -> Continuation:
         """Go on in the task that waits for the end of the connection."""

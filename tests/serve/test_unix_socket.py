@@ -19,6 +19,7 @@ from tests.support.servers import running
 
 _OCTETS = 6_000_000
 _SERVE = ("-m", "asyncstatic", "serve", "{root}", "--bind", f"{HOST}:{{port}}")
+_HYPERCORN = ("-m", "hypercorn", "--bind", f"{HOST}:{{port}}", "--bind", "unix:{path}")
 _SCRIPT = """
 import asyncio, socket, sys
 port, path, direct, *tls = sys.argv[1:]
@@ -55,6 +56,8 @@ SERVERS = {
     "serve_app": ("-c", _SERVE_APP, *_PORT_AND_PATH, "full"),
     "serve_app, TLS": ("-c", _SERVE_APP, *_PORT_AND_PATH, "full", *_CERTIFICATE),
     "serve_app, direct, TLS": ("-c", _SERVE_APP, *_PORT_AND_PATH, "direct", *_CERTIFICATE),
+    "hypercorn": (*_HYPERCORN, "-k", "asyncio", "asyncstatic:app"),
+    "hypercorn, uvloop": (*_HYPERCORN, "-k", "uvloop", "asyncstatic:app"),
     "uvicorn": ("-c", _UVICORN, *_PORT_AND_PATH, "direct"),
 }
 
