@@ -109,19 +109,20 @@ _OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 def _load_syscall() -> Callable[..., int]:
     if not _UNIFIED_NUMBERS:
-        return _no_syscall
+        return no_syscall
     # No argtypes: ctypes is a seventh faster when the fixed arguments are boxed once, above.
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long
     return call
 
 
-def _no_syscall(*_: object) -> int:
+def no_syscall(*_: object) -> int:
+    """Fail as a kernel does that has no such system call."""
     ctypes.set_errno(errno.ENOSYS)
     return -1
 
 
-_syscall = _load_syscall()
+syscall = _load_syscall()
 
 # `byref` keeps the struct alive; the kernel only reads it, so all threads share one.
 _open_hows: dict[tuple[int, int], object] = {}
@@ -140,7 +141,7 @@ def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
         raise ValueError("embedded null byte")
     sys.audit("open", path, None, flags)  # as os.open does
     how = _open_hows.get((flags, resolve)) or _open_how(flags, resolve)
-    while (fd := _syscall(_SYS_OPENAT2, dir_fd, path, how, _OPEN_HOW_SIZE)) < 0:
+    while (fd := syscall(_SYS_OPENAT2, dir_fd, path, how, _OPEN_HOW_SIZE)) < 0:
         code = ctypes.get_errno()
         if code != errno.EINTR:
             raise OSError(code, os.strerror(code))

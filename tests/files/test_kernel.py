@@ -100,7 +100,7 @@ def test_openat2_does_not_end_a_path_at_a_nul(openat2: Callable[..., int]) -> No
 def test_openat2_is_retried_when_a_signal_interrupts_it(
     openat2: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, interruptions = kernel._syscall, [1, 2, 3]
+    really, interruptions = kernel.syscall, [1, 2, 3]
 
     def interrupted(*args: object) -> int:
         if interruptions:
@@ -109,7 +109,7 @@ def test_openat2_is_retried_when_a_signal_interrupts_it(
             return -1
         return really(*args)
 
-    monkeypatch.setattr(kernel, "_syscall", interrupted)
+    monkeypatch.setattr(kernel, "syscall", interrupted)
     assert openat2(b"file") == len(CONTENT)
     assert not interruptions
 
@@ -117,7 +117,7 @@ def test_openat2_is_retried_when_a_signal_interrupts_it(
 def test_where_there_is_no_openat2_it_says_so(
     directory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "_syscall", kernel._no_syscall)
+    monkeypatch.setattr(kernel, "syscall", kernel.no_syscall)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSYS)):
         kernel.openat2(directory, b"file", kernel.OPEN_FLAGS, 0)
 
