@@ -158,9 +158,21 @@ def serving(lane: str, root: str | os.PathLike[str], **settings: str) -> Iterato
 
 @contextmanager
 def running(
-    arguments: Sequence[str], variables: Mapping[str, str], cwd: str | None = None
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    cwd: str | None = None,
+    *,
+    port: int | None = None,
+    answers: bool = True,
 ) -> Iterator[Server]:
     """Run Python with arguments, in which "{port}" is a free port, until it answers HTTP.
+
+    Args:
+        arguments: of Python.
+        variables: beside those of `environment`.
+        cwd: the working directory; an empty one if None.
+        port: the port, where the arguments do not name it.
+        answers: False does not wait for an answer.
 
     Raises:
         StartError: it did not.
@@ -168,7 +180,7 @@ def running(
     """
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory, "log")
-        port = free_port()
+        port = port or free_port()
         command = [sys.executable, *(part.replace("{port}", str(port)) for part in arguments)]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -182,7 +194,8 @@ def running(
             )
         server = Server(process, port, log)
         try:
-            wait_until_it_answers(server)
+            if answers:
+                wait_until_it_answers(server)
             yield server
         finally:
             server.stop()
