@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from asyncstatic.settings import OTHER_VARIABLES, PREFIX, options_of
+from asyncstatic.environment import options_of
+from asyncstatic.settings import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST, fetch
 from tests.support.servers import Server, free_port, running, wait_until_it_answers
@@ -45,7 +47,7 @@ def run(*command: str | Path) -> str:
 @pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
 def test_every_variable_is_an_option_or_a_setting(path: Path) -> None:
     names = set(re.findall(rf"\b{PREFIX}([A-Z_]+)\b", path.read_text("utf-8")))
-    options_of({f"{PREFIX}{name}": "" for name in names & OTHER_VARIABLES}, OTHER_VARIABLES)
+    options_of({f"{PREFIX}{name}": "" for name in names & OTHER_VARIABLES}, [*OTHER_VARIABLES])
     for name in names - OTHER_VARIABLES:
         options_of({f"{PREFIX}{name}": os.curdir})
 
@@ -213,7 +215,7 @@ def options_in(name: str) -> list[str]:
 def in_front(port: int, scratch: Path, *command: str | Path) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            wait_until_it_answers(Server(process, port, scratch / "error.log"))  # type: ignore[arg-type] # only waited for
+            wait_until_it_answers(Server(process, port, scratch / "error.log"))
             yield
         finally:
             process.terminate()
@@ -252,6 +254,14 @@ def test_haproxy_serves_through_its_file(site: Path, tmp_path: Path) -> None:
         configuration.write_text(text)
         run(haproxy, "-c", "-q", "-f", configuration)
         with in_front(port, tmp_path, haproxy, "-db", "-q", "-f", configuration):
+            wait_until_it_is_healthy(port)
             assert fetch(port, "/big.bin").content == FILES["big.bin"]
         server.interrupt()
     assert [line.split()[0] for line in log.read_text().splitlines() if "big.bin" in line] == [HOST]
+
+
+def wait_until_it_is_healthy(port: int) -> None:
+    """Wait for the first health check; until then HAProxy itself answers 503."""
+    deadline = time.monotonic() + 20
+    while fetch(port, "/").status == 503 and time.monotonic() < deadline:
+        time.sleep(0.05)
