@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
@@ -31,9 +32,13 @@ async def begin_direct(app: Any) -> None:
     Args:
         app: the `StaticFiles` or `StaticMiddleware`.
     """
-    if "hypercorn.asyncio.run" in sys.modules:  # so that no other server loads Hypercorn
+    if "hypercorn.asyncio.run" not in sys.modules:  # so that no other server loads Hypercorn
+        return
+    try:
         from asyncstatic.serve.hypercorn_seam import begin
-
+    except ImportError as error:
+        logging.getLogger("asyncstatic").warning("not direct: Hypercorn has changed: %s", error)
+    else:
         await begin(app)
 
 

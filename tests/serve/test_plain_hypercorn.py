@@ -330,6 +330,19 @@ def test_another_hypercorn_serves_by_asgi_and_one_warning_says_so(
     assert [record.levelname for record in caplog.records if record.message == line] == ["WARNING"]
 
 
+def test_a_hypercorn_without_its_modules_does_not_keep_the_app_from_starting(
+    site: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "asyncstatic.serve.hypercorn_seam")
+    monkeypatch.setitem(sys.modules, "hypercorn.asyncio.tcp_server", None)
+    with serving(StaticFiles(site)) as server:
+        assert not is_direct(server, "/")
+    (line,) = [line for line in caplog.messages if "not direct" in line]
+    assert line.startswith(
+        "not direct: Hypercorn has changed: import of hypercorn.asyncio.tcp_server"
+    )
+
+
 def test_another_signature_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     changed, end = CHANGES["a signature"]
     assert hypercorn_seam._problem() == ""
