@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from asyncstatic.serve.process.notify import Notifier
+from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
 from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import HOST, Connection, head
@@ -317,6 +318,19 @@ def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
         os.kill(server.pid, signal.SIGHUP)
         assert eventually(lambda: lines(server, "] reloaded") == 1, 30)
         clients.more(10)
+
+
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_a_reload_lets_a_sandboxed_server_read_a_root_that_was_replaced(folder: Path) -> None:
+    with serve(folder, "--sandbox", "--bind", "unix:socket", "--pid", "pid") as server:
+        (folder / "site").rename(folder / "old")
+        (folder / "site").mkdir()
+        (folder / "site" / "index.html").write_bytes(PAGE.swapcase())
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(partial(reloaded, server, 1), 30)
+        assert server.fetch("/").content == PAGE.swapcase()
+        assert server.interrupt(signal.SIGTERM) == 0
+        assert sorted(path.name for path in folder.iterdir()) == ["old", "site"]
 
 
 @WORKERS
