@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import re
@@ -12,13 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypercorn.config import Config
 
+from asyncstatic import SettingsError, serve_app
 from asyncstatic.serve.process.notify import Notifier
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
@@ -163,6 +167,17 @@ def test_workers_that_die_at_once_again_and_again_end_the_service(folder: Path) 
         assert "workers end as soon as they start" in last
         assert re.search("ended .*by SIGSEGV", last)
         assert last.endswith("correct the cause, and start the server again")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_a_stop_is_heard_also_while_workers_start(folder: Path, number: signal.Signals) -> None:
+    with serve(folder, "--workers", "2") as server:
+        for victim in workers_of(server):
+            os.kill(victim, signal.SIGKILL)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: lines(server, "SIGKILL") == 2)
+        assert server.interrupt(number) == 0
+        assert not listens(server.port)
 
 
 @pytest.mark.parametrize("while_", ["it serves", "it starts"])
@@ -334,18 +349,22 @@ def test_a_reload_lets_a_sandboxed_server_read_a_root_that_was_replaced(folder: 
 
 
 @WORKERS
-def test_a_download_goes_on_through_a_reload(folder: Path, workers: str) -> None:
+@pytest.mark.parametrize("then", ["nothing", "a stop"])
+def test_a_download_goes_on_through_a_reload(folder: Path, workers: str, then: str) -> None:
     (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
     options = ("--workers", workers, "--graceful-timeout", "30")
     with serve(folder, *options) as server, server.connect(receive_buffer=65_536) as slow:
         slow.send(head("/large.bin"))
         taken = slow.take(1000)
         os.kill(server.pid, signal.SIGHUP)
-        assert eventually(lambda: lines(server, "] reloaded") == 1, 30)
-        time.sleep(2.5)
-        assert server.fetch("/").content == PAGE
+        assert eventually(partial(reloaded, server, 1), 30)
+        if then == "a stop":
+            os.kill(server.pid, signal.SIGTERM)
+            assert eventually(lambda: not listens(server.port))
+        time.sleep(2.5)  # longer than old workers wait for idle connections
         taken += slow.take(2 * LARGE)
         assert len(taken) == taken.index(b"\r\n\r\n") + 4 + LARGE
+        assert then == "a stop" or server.fetch("/").content == PAGE
 
 
 def test_a_worker_that_has_served_its_requests_is_replaced_and_no_request_fails(
@@ -624,6 +643,16 @@ def test_serve_app_serves_with_as_many_workers_as_the_config_says(
         assert eventually(lambda: all(map(is_gone, victims)))
         assert server.fetch("/").content == PAGE
         assert server.interrupt(signal.SIGTERM) == 0
+
+
+def test_serve_app_needs_the_main_thread_for_workers() -> None:
+    config = Config()
+    config.workers = 2
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(SettingsError, match="the main thread gets; call serve_app there"),
+    ):
+        pool.submit(asyncio.run, serve_app("main:app", config)).result()
 
 
 @pytest.mark.parametrize(

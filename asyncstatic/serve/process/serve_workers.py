@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import threading
 from functools import partial
 from typing import Any
 
@@ -38,6 +39,11 @@ async def serve_by_workers(
     if options.ssl_context is not None:
         raise SettingsError(
             "ssl_context: no process can pass it to another; set config.certfile and config.keyfile"
+        )
+    if threading.current_thread() is not threading.main_thread():
+        raise SettingsError(
+            f"config.workers = {config.workers}: workers are supervised by signals, which only the "
+            "main thread gets; call serve_app there"
         )
     # As multiprocessing itself finds out, in a page of text.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
