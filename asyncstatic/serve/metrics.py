@@ -39,6 +39,14 @@ _MEDIA_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _SAMPLE_SECONDS = 1.0
 _LAGS = 15  # samples: at least one common scrape interval
 
+Series = tuple[str | int, ...]  # the name, and the values of its labels
+
+_HITS = ("asyncstatic_cache_hits",)
+_LABELS = {
+    "asyncstatic_requests": ("status", "method", "entry"),
+    "asyncstatic_sent_bytes": ("entry",),
+    "asyncstatic_saved_bytes": ("by",),
+}
 _HELP = {
     "asyncstatic_requests": "Requests that were answered or cut short.",
     "asyncstatic_sent_bytes": "Bytes of content sent.",
@@ -80,9 +88,9 @@ class Metrics:
     def _count_nothing(self) -> None:
         """Begin the series whose labels are known, so that their first increase is seen."""
         for entry in _ENTRIES:
-            self._counters.add("asyncstatic_sent_bytes", 0, entry=entry)
+            self._counters.add(("asyncstatic_sent_bytes", entry), 0)
         for reason in ("coding", "not_modified"):
-            self._counters.add("asyncstatic_saved_bytes", 0, by=reason)
+            self._counters.add(("asyncstatic_saved_bytes", reason), 0)
         self._count_lookups(0, 0)
 
     # -- requests ------------------------------------------------------------------------------
@@ -98,22 +106,22 @@ class Metrics:
         """
         method = line.partition(b" ")[0]
         name = method.decode() if method in _METHODS else "other"
-        self._counters.add("asyncstatic_requests", 1, status=str(status), method=name, entry=entry)
-        self._counters.add("asyncstatic_sent_bytes", sent, entry=entry)
+        self._counters.add(("asyncstatic_requests", status, name, entry), 1)
+        self._counters.add(("asyncstatic_sent_bytes", entry), sent)
 
     def count_saved(self, plan: ResponsePlan) -> None:
         """Count the bytes that a response of a static root did not need."""
         if plan.saved:
             reason = "not_modified" if plan.status == 304 else "coding"
-            self._counters.add("asyncstatic_saved_bytes", plan.saved, by=reason)
+            self._counters.add(("asyncstatic_saved_bytes", reason), plan.saved)
 
     def count_prepared(self) -> None:
         """Count a request that the direct entry has answered from the cache alone."""
-        self._count_lookups(1, 0)
+        self._counters.add(_HITS, 1)
 
     def _count_lookups(self, hits: int, misses: int) -> None:
-        self._counters.add("asyncstatic_cache_hits", hits)
-        self._counters.add("asyncstatic_cache_misses", misses)
+        self._counters.add(_HITS, hits)
+        self._counters.add(("asyncstatic_cache_misses",), misses)
 
     # -- gauges --------------------------------------------------------------------------------
 
@@ -162,8 +170,8 @@ class Metrics:
             "asyncstatic_workers": 1,
         }
         for name, value in sums.items():
-            self._sums.set(name, value)
-        self._maxima.set("asyncstatic_event_loop_lag_seconds", max(self._lags))
+            self._sums.set((name,), value)
+        self._maxima.set(("asyncstatic_event_loop_lag_seconds",), max(self._lags))
 
     # -- the page ------------------------------------------------------------------------------
 
@@ -191,30 +199,30 @@ class Metrics:
 
 
 class _Values:
-    """The values of one file, by metric and labels; others may read it at any time."""
+    """The values of one file, by series: the name and its labels. Others may read it at any time."""
 
     def __init__(self, path: str) -> None:
         make: Any = MmapedDict  # has no types
         self._file = make(path)
         self._suffix = "_total" if "counter_" in os.path.basename(path) else ""
-        self._values: dict[tuple[Any, ...], tuple[str, float]] = {}
+        self._values: dict[Series, tuple[str, float]] = {}
 
-    def add(self, name: str, amount: float, **labels: str) -> None:
+    def add(self, series: Series, amount: float) -> None:
         """Add to a value, which may be that of the worker that had the slot before."""
-        known = (name, *labels.values())
-        key, value = self._values.get(known) or self._read(name, labels)
+        key, value = self._values.get(series) or self._read(series)
         value += amount
-        self._values[known] = key, value
+        self._values[series] = key, value
         self._file.write_value(key, value, 0.0)
 
-    def set(self, name: str, value: float) -> None:
-        """Set a value without labels."""
-        if (name,) not in self._values:
-            self._values[(name,)] = self._read(name, {})
-        self._file.write_value(self._values[(name,)][0], value, 0.0)
+    def set(self, series: Series, value: float) -> None:
+        """Set a value."""
+        if series not in self._values:
+            self._values[series] = self._read(series)
+        self._file.write_value(self._values[series][0], value, 0.0)
 
-    def _read(self, name: str, labels: dict[str, str]) -> tuple[str, float]:
-        key = mmap_key(name, name + self._suffix, [*labels], [*labels.values()], _HELP[name])
+    def _read(self, series: Series) -> tuple[str, float]:
+        name, *labels = map(str, series)
+        key = mmap_key(name, name + self._suffix, [*_LABELS.get(name, ())], labels, _HELP[name])
         return key, self._file.read_value(key)[0]
 
     def close(self) -> None:

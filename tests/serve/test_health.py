@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,11 @@ from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.serve import health
 from tests.serve.inside import Inside, eventually, serving_inside
 from tests.serve.test_server import refused
+from tests.serve.test_workers import workers_of
 from tests.support.http2 import Connection2
 from tests.support.programs import require
 from tests.support.raw import HOST, Answer
-from tests.support.servers import Server, running
+from tests.support.servers import running
 
 _PATH = "/healthz"
 _LONG = 60.0  # seconds of drain; no test waits for the end of it
@@ -224,20 +224,10 @@ def test_a_reload_is_no_drain(site: Path, workers: str) -> None:
     options = ["--health", _PATH, "--drain-seconds", str(_LONG), "--workers", workers]
     arguments = ["-m", "asyncstatic", "serve", str(site), "--bind", f"{HOST}:{{port}}", *options]
     with running(arguments, {}) as server:
-        before = worker_processes(server)
+        before = set(workers_of(server))
         for _ in range(3):
             server._process.send_signal(signal.SIGHUP)
             assert [server.fetch(_PATH).status for _ in range(20)] == [200] * 20
         if workers != "1":
-            assert eventually(lambda: not before & worker_processes(server), seconds=30)
+            assert eventually(lambda: not before & set(workers_of(server)), seconds=30)
         assert server.fetch(_PATH).status == 200
-
-
-def worker_processes(server: Server) -> set[int]:
-    """Return the process ids of the workers; none where the process itself serves."""
-    found = set()
-    for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-        with suppress(OSError):  # it has ended
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.add(int(child))
-    return found

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from asyncstatic.serve.metrics import Metrics
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
-from tests.serve.test_health import worker_processes
 from tests.serve.test_server import refused
+from tests.serve.test_workers import workers_of
 from tests.support.http2 import Connection2
 from tests.support.raw import HOST, Answer, EndedError, fetch
 from tests.support.servers import Server, environment, free_port, running
@@ -259,10 +259,12 @@ def test_counters_go_on_after_a_reload_and_after_a_killed_worker(
     with serve(site, *options, metrics=f"{HOST}:{port}", directory=tmp_path) as server:
         for _ in range(10):
             assert server.fetch("/css/app.css").status == 200
-        before = worker_processes(server)
+        # A worker counts a request just after the client has the answer.
+        assert eventually(lambda: Scrape(fetch(port, "/metrics")).requests(method="GET") == 10)
+        before = set(workers_of(server))
         os.kill(server.pid if number is signal.SIGHUP else min(before), number)
         if before:
-            assert eventually(lambda: not before <= worker_processes(server))
+            assert eventually(lambda: not before <= set(workers_of(server)))
         assert eventually(lambda: _workers(port) == workers)
         for _ in range(10):
             assert eventually(lambda: _is_answered(server))
