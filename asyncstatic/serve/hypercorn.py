@@ -83,15 +83,7 @@ class Hypercorn:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.observes = self._log.active or context.max_requests is not None or metrics is not None
-        self.terms = Terms(
-            head_bytes=config.h11_max_incomplete_size,
-            keep_alive_timeout=min(config.keep_alive_timeout, config.read_timeout or inf),
-            keep_alive_requests=config.keep_alive_max_requests,
-            server_names=tuple(config.server_names),
-            root_path=config.root_path,
-            trusts_proxies=trusted is not None,
-            own_paths=own_paths,
-        )
+        self.terms = _terms(config, trusted, own_paths)
         self.entry = DirectEntry(mounts, self, direct=direct)
         if metrics is not None:
             behind = "portable" if self.entry.admission is None else "handed_over"
@@ -200,6 +192,18 @@ class Hypercorn:
             _, late = await asyncio.wait(self._tasks, timeout=left)
             for task in late:
                 task.cancel()
+
+
+def _terms(config: Config, trusted: Networks | None, own_paths: frozenset[bytes]) -> Terms:
+    return Terms(
+        head_bytes=config.h11_max_incomplete_size,
+        keep_alive_timeout=min(config.keep_alive_timeout, config.read_timeout or inf),
+        keep_alive_requests=config.keep_alive_max_requests,
+        server_names=tuple(config.server_names),
+        root_path=config.root_path,
+        trusts_proxies=trusted is not None,
+        own_paths=own_paths,
+    )
 
 
 class PlainHypercorn(Hypercorn):
