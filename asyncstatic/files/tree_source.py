@@ -57,15 +57,18 @@ class TreeSource:
         return self._pool.waiting
 
     async def can_be_opened(self) -> bool:
-        """Tell whether the root can be opened now; the pool waits for the disk."""
+        """Tell whether files below the root can be opened now; the pool waits for the disk."""
         try:
-            await self._pool.run(self._open_root)
+            await self._pool.run(self._enter_root)
         except (OSError, PoolBusyError):
             return False
         return True
 
-    def _open_root(self) -> None:
-        release(kernel.open_path(self.tree.path))
+    def _enter_root(self) -> None:
+        try:
+            kernel.stat(f"{self.tree.path}/.")  # needs search permission, as each file below does
+        except NotADirectoryError:  # an archive
+            release(kernel.open_path(self.tree.path))
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up in the kernel's caches only; None when that is impossible."""

@@ -28,6 +28,7 @@ uvicorn        the direct entry in front of Uvicorn
 proxies        scopes behind trusted proxies, as their clients made the requests
 access_log     one line per request; `hypercorn_log` writes it beside Hypercorn
 tcp            facts about a socket that no event loop offers
+operations     health and metrics, in front of the app: `own_paths`, `health`, `metrics`
 startup        refuses to start, in one line, under every server
 reload         ``--reload``: documents reload themselves; `watch` notices changes
 process/       `asyncstatic serve`: options, addresses, workers, signals, sandbox

@@ -116,7 +116,7 @@ def test_a_disk_that_does_not_answer_is_reported_in_time_and_holds_one_thread(
     monkeypatch.setattr(health, "_DISK_SECONDS", 0.2)
     with serving_inside(StaticFiles(site), direct=direct, health=_PATH) as server:
         assert over_http_1(server, "/css/app.css").status == 200
-        monkeypatch.setattr(TreeSource, "_open_root", hangs)
+        monkeypatch.setattr(TreeSource, "_enter_root", hangs)
         try:
             assert [over_http_1(server, _PATH).status for _ in range(3)] == [503] * 3
             assert len(asked) == 1
@@ -231,3 +231,13 @@ def test_a_reload_is_no_drain(site: Path, workers: str) -> None:
         if workers != "1":
             assert eventually(lambda: not before & set(workers_of(server)), seconds=30)
         assert server.fetch(_PATH).status == 200
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may enter every directory")
+def test_a_root_that_may_not_be_entered_is_reported(tmp_path: Path) -> None:
+    with serving_inside(StaticFiles(tmp_path), health=_PATH) as server:
+        assert over_http_1(server, _PATH).status == 200
+        tmp_path.chmod(0o600)
+        assert over_http_1(server, _PATH).status == 503
+        tmp_path.chmod(0o700)
+        assert over_http_1(server, _PATH).status == 200

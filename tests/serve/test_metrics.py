@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import asyncstatic
+from asyncstatic.serve import metrics
 from asyncstatic.serve.metrics import Metrics
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
@@ -198,6 +201,18 @@ def test_names_and_units_follow_the_conventions_of_prometheus(site: Path) -> Non
             assert sample.name == family.name + linted[family.type]
             assert sample.value >= 0
     assert len({family.name for family in found.families}) == len(found.families) == 11
+
+
+def test_the_documentation_names_all_metrics_and_shows_a_scrape() -> None:
+    page = Path(asyncstatic.__file__).parents[1] / "docs" / "metrics.md"
+    if not page.exists():
+        pytest.skip("tested without the source tree")
+    text = page.read_text("utf-8")
+    named = set(re.findall(r"^\| `(asyncstatic_\w+?)(?:_total)?` \|", text, re.M))
+    assert named == set(metrics._HELP)
+    _, example = text.split("```text\n")[:2]
+    shown = list(text_string_to_metric_families(example.partition("```")[0]))
+    assert {family.name for family in shown} < named
 
 
 # -- several processes -------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def forget_pages(root: Path) -> None:
 # -- the end ---------------------------------------------------------------------------------
 
 TRANSFERS = 500
-GRACE = 3.0  # the graceful timeout of all servers, in seconds
+GRACE = 3.0  # the graceful timeout of all servers, in seconds; Hypercorn's own
 IN_TIME = GRACE + 2.0  # and what the machine needs to close 500 connections
 # Hypercorn writes a traceback of two kilobytes for each of them, whatever the app.
 LOGGED_IN_TIME = IN_TIME + 10.0
@@ -179,7 +179,7 @@ def asking(server: Server, clients: list[Connection]) -> None:
 def test_under_five_hundred_transfers_it_ends_in_time_and_cleanly(
     served: str, root: Path, meanwhile: Meanwhile
 ) -> None:
-    with serving(served, root) as server, ExitStack() as stack:
+    with serving(served, root, graceful_timeout=str(GRACE)) as server, ExitStack() as stack:
         clients = [
             stack.enter_context(server.connect(receive_buffer=4096)) for _ in range(TRANSFERS)
         ]
