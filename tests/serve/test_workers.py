@@ -23,6 +23,7 @@ import pytest
 from hypercorn.config import Config
 
 from asyncstatic import SettingsError, serve_app
+from asyncstatic.serve.process import supervisor
 from asyncstatic.serve.process.notify import Notifier
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.serve.inside import eventually
@@ -137,6 +138,26 @@ def test_a_dead_worker_is_replaced_and_the_log_says_which_and_how(
         assert other in workers_of(server)
         assert server.fetch("/").content == PAGE
         assert server.interrupt(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "kills", "says"),
+    [
+        (signal.SIGKILL, 1, "was ended by SIGKILL, perhaps because memory ran out (see dmesg)"),
+        (signal.SIGKILL, 0, "was ended by SIGKILL"),
+        (signal.SIGSEGV, 1, "was ended by SIGSEGV"),
+        (signal.SIGRTMIN + 1, 0, f"was ended by signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_a_kill_while_the_kernel_reports_that_memory_ran_out_is_said_to_be_perhaps_for_that(
+    monkeypatch: pytest.MonkeyPatch, number: int, kills: int, says: str
+) -> None:
+    worker = supervisor._Worker(3)
+    worker._pid, worker.exit_status = 4711, -number
+    worker.is_ready.set()
+    before = supervisor.oom_kills()
+    monkeypatch.setattr(supervisor, "oom_kills", lambda: before + kills)
+    assert worker.death() == f"worker 3 (process 4711) {says}"
 
 
 def test_connections_of_a_dead_only_worker_wait_for_the_next(folder: Path) -> None:
