@@ -63,15 +63,15 @@ def gunicorn(app: str) -> Callable[[Stage], Command]:
     )
 
 
-def asyncstatic_serve(*more: str) -> Callable[[Stage], Command]:
-    """Return our own command."""
+def asyncstatic_serve(*more: str, app: str = "") -> Callable[[Stage], Command]:
+    """Return our own command, for the root or for an app."""
 
     def command(stage: Stage) -> Command:
         options = ["--bind", f"127.0.0.1:{stage.port}", *more]
         if stage.workers > 1:
             options += ["--workers", str(stage.workers)]
         options += _tls(stage, "--certfile", "--keyfile")
-        return python("asyncstatic", "serve", str(stage.root), *options)
+        return python("asyncstatic", "serve", app or str(stage.root), *options)
 
     return command
 

@@ -108,6 +108,11 @@ ALL = (
         asyncstatic_serve("--no-uvloop"), (OURS,), tls=True, http2=True,
     ),
     Contender(
+        "asyncstatic-serve-app", "asyncstatic serve module:app", Family.OURS,
+        asyncstatic_serve(app="bench.apps.asyncstatic_quart_app:app"), (OURS,),
+        prefix="/static", tls=True, http2=True,
+    ),
+    Contender(
         "asyncstatic-hypercorn", "hypercorn asyncstatic:app", Family.OURS,
         hypercorn("asyncstatic:app"), (OURS,), tls=True, http2=True,
     ),

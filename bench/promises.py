@@ -21,6 +21,7 @@ class Promise:
 
 SERVE, APP = "asyncstatic-serve", "asyncstatic-hypercorn"
 APP_UVLOOP, QUART_APP = "asyncstatic-hypercorn-uvloop", "asyncstatic-quart"
+SERVE_APP = "asyncstatic-serve-app"
 NGINX, CACHE, QUART = "nginx", "nginx-cache", "quart"
 
 PROMISES = (
@@ -48,7 +49,7 @@ PROMISES = (
     Promise(SERVE, NGINX, "1k+browser", 1.0, "p99_us"),
     *(
         Promise(contender, SERVE, work, 1.1)
-        for contender in (APP, APP_UVLOOP, QUART_APP)
+        for contender in (SERVE_APP, APP, APP_UVLOOP, QUART_APP)
         for work in ("200+new", "1k+browser", "64k+browser", "10m")
     ),
     Promise(APP, QUART, "1k", 0.3),
