@@ -39,6 +39,9 @@ PAGE = b"<!doctype html><title>workers</title>"
 LARGE = 24 * 1024 * 1024
 _COMMAND = ("-m", "asyncstatic", "serve")
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+WORKERS_SLOWLY = pytest.mark.parametrize(
+    "workers", ["1", pytest.param("2", marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture
@@ -190,7 +193,14 @@ def test_workers_that_die_at_once_again_and_again_end_the_service(folder: Path) 
         assert last.endswith("correct the cause, and start the server again")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGQUIT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stop_is_heard_also_while_workers_start(folder: Path, number: signal.Signals) -> None:
     with serve(folder, "--workers", "2") as server:
         for victim in workers_of(server):
@@ -280,7 +290,7 @@ def fingerprint(port: int) -> bytes:
         return secure.getpeercert(binary_form=True) or b""
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_a_reload_takes_a_new_certificate_and_a_new_root(folder: Path, workers: str) -> None:
     chain, key = make_certificate(folder)
     port = free_port()
@@ -310,7 +320,7 @@ def test_a_reload_takes_a_new_certificate_and_a_new_root(folder: Path, workers: 
         assert process.wait(15) == 0
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_every_http2_request_is_answered_or_named_as_not_processed(
     folder: Path, workers: str
 ) -> None:
@@ -369,7 +379,7 @@ def test_a_reload_lets_a_sandboxed_server_read_a_root_that_was_replaced(folder: 
         assert sorted(path.name for path in folder.iterdir()) == ["old", "site"]
 
 
-@WORKERS
+@WORKERS_SLOWLY
 @pytest.mark.parametrize("then", ["nothing", "a stop"])
 def test_a_download_goes_on_through_a_reload(folder: Path, workers: str, then: str) -> None:
     (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
@@ -455,7 +465,7 @@ def test_a_second_signal_ends_it_at_once(
         assert all(map(is_gone, left))
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_usr1_opens_the_access_log_anew(folder: Path, workers: str) -> None:
     """Without a request, so that not the check before each line does it."""
     with serve(folder, "--workers", workers, "--access-logfile", "log") as server:
@@ -469,7 +479,7 @@ def test_usr1_opens_the_access_log_anew(folder: Path, workers: str) -> None:
         assert "/two" not in (folder / "log.1").read_text()
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_every_line_of_the_access_log_has_its_format_through_reloads(
     folder: Path, workers: str
 ) -> None:
@@ -486,7 +496,7 @@ def test_every_line_of_the_access_log_has_its_format_through_reloads(
         assert re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+\] "[^"]+" [0-9]+ [0-9]+', line)
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_a_server_ends_with_the_terminal_in_which_it_was_started(
     folder: Path, workers: str
 ) -> None:
@@ -510,7 +520,7 @@ def test_a_server_ends_with_the_terminal_in_which_it_was_started(
 # -- the process id file ---------------------------------------------------------------------
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_the_process_id_is_written_and_removed_at_the_end(folder: Path, workers: str) -> None:
     with serve(folder, "--workers", workers, "--pid", "pid") as server:
         assert (folder / "pid").read_text() == f"{server.pid}\n"
