@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _LAST_SECONDS = 1.0
 
 _RETIREMENT_SECONDS = 2.0
+_STEPS = 20
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Continuation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
@@ -178,7 +179,8 @@ class Hypercorn:
         self.entry.retire()
         if isinstance(self._context, Context):
             self._context.retires = True
-        await asyncio.sleep(seconds)
+        for _ in range(_STEPS):  # where the processor is busy, requests come between
+            await asyncio.sleep(seconds / _STEPS)
 
     async def stop(self) -> None:
         """Let requests finish for the graceful timeout, then cut them off."""

@@ -123,8 +123,8 @@ class Supervisor:
             for task in starting:
                 task.cancel()
             for worker in await asyncio.gather(*starting, return_exceptions=True):
-                if isinstance(worker, _Worker):
-                    self._spawn(self._end(worker, "stop"))
+                if isinstance(worker, _Worker):  # which accepts connections already
+                    self._spawn(self._end(worker, "retire"))
             raise
 
     async def _new_worker(self) -> _Worker:
@@ -153,7 +153,7 @@ class Supervisor:
         try:
             await first(worker.is_ready.wait, worker.ended)
         except BaseException:
-            self._spawn(self._end(worker, "stop"))
+            self._spawn(self._end(worker, "retire"))
             raise
         if worker.exit_status is not None:
             self._living.discard(worker)
@@ -304,8 +304,8 @@ class _Worker:
         self.tell("ping")
 
     def end(self, command: str) -> None:
-        """Let it finish, by "stop" or "retire"; end it at once before it is ready."""
-        if self.is_ready.is_set():
+        """Let it finish, by "stop" or "retire"; "stop" ends it at once before it is ready."""
+        if command == "retire" or self.is_ready.is_set():
             self.tell(command)
         elif self.exit_status is None:
             self._process.terminate()
