@@ -13,6 +13,7 @@ from asyncstatic.application import app
 
 if TYPE_CHECKING:
     from asyncstatic.application import create_app
+    from asyncstatic.rules import Rule
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
     from asyncstatic.serve.quart import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncStatic",
     "Limits",
+    "Rule",
     "Settings",
     "SettingsError",
     "SignedURLs",
@@ -47,6 +49,7 @@ __all__ = [
 _HOME = {
     "AsyncStatic": "asyncstatic.serve.quart",
     "Limits": "asyncstatic.settings",
+    "Rule": "asyncstatic.rules",
     "Settings": "asyncstatic.settings",
     "SettingsError": "asyncstatic.settings",
     "SignedURLs": "asyncstatic.serve.signing",

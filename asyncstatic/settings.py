@@ -14,6 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
+from asyncstatic.presets import settings_of_presets
+from asyncstatic.rules import Rule, rules_of, sets_access
+from asyncstatic.rules import Rules as Rules
+from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
 
 PREFIX = "ASYNCSTATIC_"
@@ -59,10 +63,6 @@ Names: TypeAlias = str | Iterable[str]
 Size: TypeAlias = int | str
 
 
-class SettingsError(ValueError):
-    """A setting is wrong; the message is one line that says what and how to mend it."""
-
-
 # Keyword arguments as types: an editor completes them, mypy checks them. Each key has the name of a
 # field below, and the type that a caller may write; a test compares both.
 
@@ -90,6 +90,9 @@ class RootOptions(TypedDict, total=False):
     cache_control: str
     immutable: Names
     media_types: Mapping[str, str]
+    rules: Rules
+    preset: Names
+    at: str
     precompressed: bool
     etag: TagPolicy
     cors: Names
@@ -175,6 +178,12 @@ class Settings:
             whole path, compared exactly. The bytes of such a name never change, so caches may keep
             them for a year without asking.
         media_types: Content-Type by suffix, ``{".foo": "text/x-foo"}``.
+        rules: what the answers with some files say: a `Rule`, or a table of its arguments, or
+            several; later ones count more.
+        preset: names of settings and rules for a purpose, such as "secure-headers"; the other
+            settings named here count more.
+        at: the path at which a site mounts this root, such as "/app", or "": the paths that rules
+            match begin with it.
         precompressed: serve ``app.js.br``, ``.zst``, ``.gz`` beside ``app.js``, once they are
             proven to decode to it.
         etag: "auto" hashes files up to 8 MiB and derives the tags of larger ones from size,
@@ -210,6 +219,9 @@ class Settings:
     cache_control: str = "no-cache"
     immutable: tuple[str, ...] = ()
     media_types: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    preset: tuple[str, ...] = ()
+    at: str = ""
     precompressed: bool = True
     etag: TagPolicy = "auto"
     cors: tuple[str, ...] = ()
@@ -228,7 +240,9 @@ class Settings:
         limits = given.pop("limits", None)
         _refuse_unknown(given, FIELDS)
         given["root"] = "" if root is None else _path(root)
-        _assign(self, _OF_ROOT, given)
+        given["rules"] = rules_of(given.get("rules", ()))
+        given["preset"] = coerce("preset", HINTS["preset"], given.get("preset", ()))
+        _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
         of_limits = {name: given[name] for name in _LIMITS if name in given}
         object.__setattr__(self, "limits", _limits(limits, of_limits))
         self._check()
@@ -244,6 +258,11 @@ class Settings:
             raise SettingsError(
                 f"previous_root_grace={self.previous_root_grace!r}: not together with offload or "
                 "unchanging, by which files are opened by their names in the new tree"
+            )
+        if self.cors and (rule := sets_access(self.rules)):
+            raise SettingsError(
+                f"cors={self.cors!r}: not together with rule {rule.match!r}, which sets the same "
+                "fields: leave one of them out"
             )
 
     @classmethod

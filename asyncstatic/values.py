@@ -33,6 +33,11 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one line that says what and how to mend it."""
+
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -209,7 +214,15 @@ def problem_of_media_types(value: Any) -> str:
     return ""
 
 
+def problem_of_at(path: str) -> str:
+    """The path of a mount, decoded."""
+    segments = path.split("/")
+    plain = segments[0] == "" and all(name and name not in (".", "..") for name in segments[1:])
+    return "" if plain or not path else "a path such as /app is needed, without a slash at its end"
+
+
 _CHECKS: dict[str, Any] = {
+    "at": problem_of_at,
     "index": problem_of_index,
     "not_found": problem_of_not_found,
     "cache_control": problem_of_cache_control,

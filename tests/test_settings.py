@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from asyncstatic import settings as options
 from asyncstatic.environment import option_of_assignment, options_of
+from asyncstatic.rules import Rule
 from asyncstatic.settings import Limits, Settings, SettingsError
 from asyncstatic.values import SIZES
 
@@ -91,7 +92,7 @@ def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: obje
 
 
 # What a caller may write for a field of a type, in the words of `asyncstatic.settings`.
-WRITTEN: dict[Any, Any] = {tuple[str, ...]: options.Names}
+WRITTEN: dict[Any, Any] = {tuple[str, ...]: options.Names, tuple[Rule, ...]: options.Rules}
 KINDS = [
     pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),
     pytest.param(Limits, options.LimitOptions, set(), id="of the process"),
@@ -150,7 +151,7 @@ def test_settings_survive_a_copy_for_another_process(kind: Any) -> None:
         ("pool_threads=0", "--set pool_threads=0: at least 1 is needed"),
         ("pool_threads=2.5", "--set pool_threads=2.5: a number is needed"),
         ("indx=a", "--set indx=a: unknown setting, did you mean index?"),
-        ("=a", "--set =a: unknown setting, known are cache_bytes, "),
+        ("=a", "--set =a: unknown setting, known are at, cache_bytes, "),
         ("dotfiles", "--set dotfiles: say NAME=VALUE"),
         ("root=site", "--set root=site: name the directory as the argument, asyncstatic serve DIR"),
     ],
@@ -357,7 +358,7 @@ def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help
 UNKNOWN_VARIABLES: list[Any] = [
     pytest.param("DOTFILE", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
     pytest.param("INDEXX", "a", "did you mean ASYNCSTATIC_INDEX?", id="another typo"),
-    pytest.param("FROBNICATE", "1", "known are ASYNCSTATIC_CACHE_BYTES, ", id="nothing like it"),
+    pytest.param("FROBNICATE", "1", "known are ASYNCSTATIC_AT, ", id="nothing like it"),
     pytest.param("dotfiles", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="lower case"),
     pytest.param("PORT", "8000", "say --bind HOST:PORT", id="a port, by a user"),
 ]

@@ -1,0 +1,116 @@
+"""Presets: a word for settings and rules that belong together. `docs/rules.md` has their table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from asyncstatic.http.cache_control import IMMUTABLE
+from asyncstatic.rules import Rule
+from asyncstatic.values import SettingsError
+
+
+class Preset(NamedTuple):
+    """Settings and rules of one purpose.
+
+    Attributes:
+        rules: come before the user's own.
+        settings: count less than the user's own.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    settings: Mapping[str, Any] = {}
+
+
+# Bundlers put only names that contain a hash of the content there: Vite, SvelteKit, Next.js,
+# Nuxt, and Create React App.
+_HASHED = (
+    "**/assets/*-????????.*",
+    "**/_app/immutable/**",
+    "**/_next/static/**",
+    "**/_nuxt/**",
+    "**/static/{js,css,media}/*.????????.*",
+)
+# These neither run scripts nor show a page that the uploader could write. All others are saved,
+# under any spelling of their suffix.
+_PASSIVE = (
+    "*.{png,jpg,jpeg,gif,webp,avif,bmp,ico,"
+    "mp4,m4v,webm,mov,mp3,m4a,aac,ogg,oga,ogv,opus,wav,flac,txt,log,json}"
+)
+_SANDBOX = (
+    "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+)
+
+PRESETS: Mapping[str, Preset] = {
+    "hashed-assets": Preset(
+        tuple(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED)
+    ),
+    "downloads": Preset((Rule("**", {"Content-Disposition": "attachment"}),)),
+    "untrusted": Preset(
+        (
+            Rule(
+                "**",
+                {"Content-Security-Policy": _SANDBOX, "Content-Disposition": "attachment"},
+                media_type="application/octet-stream",
+            ),
+            Rule(_PASSIVE, {"Content-Disposition": False}, media_type=False),
+        )
+    ),
+    "cross-origin-isolated": Preset(
+        (
+            Rule(
+                "**",
+                {
+                    "Cross-Origin-Opener-Policy": "same-origin",
+                    "Cross-Origin-Embedder-Policy": "require-corp",
+                    "Cross-Origin-Resource-Policy": "same-origin",
+                },
+            ),
+        )
+    ),
+    "secure-headers": Preset(
+        (
+            Rule(
+                "**",
+                {
+                    "Strict-Transport-Security": "max-age=31536000",
+                    "Content-Security-Policy": (
+                        "base-uri 'self'; frame-ancestors 'self'; object-src 'none'"
+                    ),
+                    "Referrer-Policy": "strict-origin-when-cross-origin",
+                    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+                    "Cross-Origin-Opener-Policy": "same-origin",
+                },
+            ),
+        )
+    ),
+}
+
+
+def settings_of_presets(names: Any) -> dict[str, Any]:
+    """Return the settings of presets; later ones count more.
+
+    Args:
+        names: a tuple; anything else has no presets, and is refused with the other settings.
+
+    Raises:
+        SettingsError: there is no such preset.
+    """
+    found: dict[str, Any] = {}
+    for name in names if isinstance(names, tuple) else ():
+        found.update(_preset(name).settings)
+    return found
+
+
+def rules_of_presets(names: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the rules of presets, in the order in which these are named."""
+    return tuple(rule for name in names for rule in _preset(name).rules)
+
+
+def _preset(name: Any) -> Preset:
+    if name in PRESETS:
+        return PRESETS[name]
+    close = difflib.get_close_matches(str(name), PRESETS, n=1)
+    step = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(PRESETS))}"
+    raise SettingsError(f"preset={name!r}: {step}")

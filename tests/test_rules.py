@@ -1,0 +1,141 @@
+"""Rules and presets as settings: their forms, and what is refused at the start, in one line."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from asyncstatic import Rule, Settings, SettingsError
+
+NO_INDEX = {"X-Robots-Tag": "noindex"}
+TABLE = {"match": "/a/**", "headers": NO_INDEX}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(Rule("/a/**", NO_INDEX), id="one rule"),
+        pytest.param(TABLE, id="one table"),
+        pytest.param([Rule("/a/**", headers=NO_INDEX)], id="a list of rules"),
+        pytest.param(iter([TABLE]), id="an iterator of tables"),
+        pytest.param('[{"match": "/a/**", "headers": {"X-Robots-Tag": "noindex"}}]', id="JSON"),
+    ],
+)
+def test_rules_are_taken_in_their_natural_form(given: Any) -> None:
+    assert Settings("x", rules=given).rules == (Rule("/a/**", NO_INDEX),)
+
+
+def test_an_environment_variable_holds_rules_as_json() -> None:
+    text = '[{"match": "*.gz", "coding": "gzip"}, {"match": "*.js", "headers": {"A": false}}]'
+    variables = {"ASYNCSTATIC_ROOT": "x", "ASYNCSTATIC_RULES": text}
+    rules = Rule("*.gz", coding="gzip"), Rule("*.js", {"A": False})
+    assert Settings.from_environment(variables).rules == rules
+
+
+def test_rules_survive_a_copy_for_another_process() -> None:
+    settings = Settings("x", rules=TABLE, preset="secure-headers")
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_a_table_that_is_changed_later_changes_no_rule() -> None:
+    headers: dict[str, Any] = dict(NO_INDEX)
+    rule = Rule("*", headers)
+    headers["Vary"] = "*"
+    assert rule.headers == NO_INDEX
+
+
+REFUSED = [
+    *(
+        pytest.param({"headers": {name: "1"}}, f"{name} cannot be set: ", id=name)
+        for name in (
+            *("Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade"),
+            *("Keep-Alive", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Vary"),
+            *("Date", "Age", "Server", "Allow", "Location", "Set-Cookie", "Repr-Digest"),
+            *("X-Accel-Redirect", "X-Sendfile", "content-length", "TRANSFER-ENCODING"),
+        )
+    ),
+    pytest.param({"headers": {"Content-Type": "a/b"}}, "say media_type=", id="Content-Type"),
+    pytest.param({"headers": {"Content-Encoding": "br"}}, "say coding=", id="Content-Encoding"),
+    pytest.param({"headers": {"A": "b\r\nSet-Cookie: c"}}, "printable ASCII", id="line end"),
+    pytest.param({"headers": {"A": "b\0"}}, "printable ASCII", id="NUL"),
+    pytest.param({"headers": {"A": "é"}}, "printable ASCII", id="not ASCII"),
+    pytest.param({"headers": {"A": " b"}}, "printable ASCII", id="white space around"),
+    pytest.param({"headers": {"A": ""}}, "or false to remove", id="empty"),
+    pytest.param({"headers": {"A": True}}, "or false to remove", id="true"),
+    pytest.param({"headers": {"A": 1}}, "or false to remove", id="a number"),
+    pytest.param({"headers": {"A B": "c"}}, "no name of a field", id="space in a name"),
+    pytest.param({"headers": {"A:": "c"}}, "no name of a field", id="colon in a name"),
+    pytest.param({"headers": {":status": "200"}}, "no name of a field", id="pseudo-header"),
+    pytest.param({"headers": {"A\r\nB": "c"}}, "no name of a field", id="line end in a name"),
+    pytest.param({"headers": {"": "c"}}, "no name of a field", id="no name"),
+    pytest.param({"headers": {1: "c"}}, "no name of a field", id="a number for a name"),
+    pytest.param({"headers": {"A": "b", "a": "c"}}, "a is named twice", id="twice"),
+    pytest.param({"headers": "A: b"}, "a table of names and values", id="text for a table"),
+    pytest.param({"headers": {"Cache-Control": "nocache"}}, "did you mean no-cache?", id="typo"),
+    pytest.param({"media_type": "html"}, "say type/subtype", id="no subtype"),
+    pytest.param({"media_type": "a/b\r\nc"}, "say type/subtype", id="line end in a type"),
+    pytest.param({"media_type": True}, "say type/subtype", id="true for a type"),
+    pytest.param({"coding": "g zip"}, "such as gzip or br", id="no token"),
+    pytest.param({"coding": "identity"}, "such as gzip or br", id="identity is no coding"),
+    pytest.param({"coding": True}, "such as gzip or br", id="true for a coding"),
+    *(
+        pytest.param({"match": pattern}, says, id=f"glob {pattern!r}")
+        for pattern, says in (
+            ("", "a pattern is needed"),
+            ("/a//b", "a name is missing"),
+            ("/a/", "write /** for all below"),
+            ("/a/../b", '"." and ".."'),
+            ("a\n", "control characters"),
+            ("{a", "braces do not pair"),
+            ("a}", "braces do not pair"),
+            ("{a,{b}}", "braces do not pair"),
+            ("[ab].js", "no character classes"),
+            ("a\\", "a character is missing"),
+            ("{a,b}" * 20, "more than 256 ways"),
+            ("a" * 1025, "at most 1024 characters"),
+            (5, "a glob is needed"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), REFUSED)
+def test_a_wrong_rule_is_one_line_that_helps(options: dict[str, Any], says: str) -> None:
+    table = {"match": "/a/**", **options}
+    for build in (lambda: Rule(**table), lambda: Settings("x", rules=[{"match": "*"}, table])):
+        with pytest.raises(SettingsError) as raised:
+            build()
+        assert says in str(raised.value)
+        assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith(f"rules[1]: rule {table['match']!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rules": 5}, "rules=5: a list of rules is needed"),
+        ({"rules": "*.js"}, "rules='*.js': JSON is needed"),
+        ({"rules": ["*.js"]}, "rules[0]='*.js': a rule is needed"),
+        ({"rules": {"headers": {}}}, "rules[0]: match is needed"),
+        ({"rules": {"match": "*", "header": {}}}, "rules[0]: unknown key header, known are match"),
+        ({"preset": "secure-header"}, "preset='secure-header': did you mean secure-headers?"),
+        ({"preset": ["x", "y"]}, "preset='x': known are cross-origin-isolated, "),
+        ({"preset": 5}, "preset=5: a list of non-empty strings"),
+        ({"at": "app"}, "at='app': a path such as /app"),
+        ({"at": "/"}, "at='/': a path such as /app"),
+        ({"at": "/a/../b"}, "at='/a/../b': a path such as /app"),
+        (
+            {"cors": "*", "rules": {"match": "*", "headers": {"Access-Control-Max-Age": "1"}}},
+            "not together with rule '*'",
+        ),
+    ],
+)
+def test_wrong_settings_of_rules_are_one_line_that_helps(
+    options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings("x", **options)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
