@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
-from asyncstatic.presets import settings_of_presets
-from asyncstatic.rules import Rule, rules_of, sets_access
+from asyncstatic.presets import rules_of_presets, settings_of_presets
+from asyncstatic.rules import Rule as Rule
 from asyncstatic.rules import Rules as Rules
+from asyncstatic.rules import rules_of, sets_access
 from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
 
@@ -259,11 +260,16 @@ class Settings:
                 f"previous_root_grace={self.previous_root_grace!r}: not together with offload or "
                 "unchanging, by which files are opened by their names in the new tree"
             )
-        if self.cors and (rule := sets_access(self.rules)):
+        if self.cors and (rule := sets_access(self.all_rules)):
             raise SettingsError(
                 f"cors={self.cors!r}: not together with rule {rule.match!r}, which sets the same "
                 "fields: leave one of them out"
             )
+
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """The rules of the presets, then `rules`."""
+        return (*rules_of_presets(self.preset), *self.rules)
 
     @classmethod
     def of(cls, root: Path | None = None, **options: Unpack[Options]) -> Settings:

@@ -1,7 +1,7 @@
 """The fields that describe a selected representation (RFC 9110 §8), and the answer with it.
 
 `policy` decides those that can be chosen. This module adds those that follow from the
-representation and the request: validators, coding, ranges, digest, access for scripts.
+representation and the request: validators, ranges, digest, access for scripts.
 """
 
 from __future__ import annotations
@@ -40,16 +40,6 @@ def not_modified_fields(repeated: RawFields, current: Validators) -> RawFields:
     if current.tag is None and current.modified is not None:
         return (*repeated, _last_modified(current.modified))
     return repeated
-
-
-def content_fields(
-    chosen: Representation, policy: ResponsePolicy, overrides: Overrides
-) -> RawFields:
-    """Return the fields that say what the content is (§8.3, §8.4), without its length."""
-    fields = policy.content_fields(chosen, overrides)
-    if chosen.coding == "identity":
-        return fields
-    return (*fields, (b"content-encoding", chosen.coding.encode("ascii")))
 
 
 def success_fields(

@@ -98,7 +98,7 @@ class _Alternative:
                 if _is_directories(tokens, position):
                     self._directories |= bit
         self._accepted = 1 << len(tokens)
-        self._start = self._with_empty(1)
+        self._start = self._with_empty(1, 0)
 
     def matches(self, text: str) -> bool:
         """Tell whether the whole text matches."""
@@ -108,14 +108,14 @@ class _Alternative:
                 stays, moved = self._stays_at_slash, moves.get("/", 0)
             else:
                 stays, moved = self._stays, moves.get(character, 0) | one
-            states = self._with_empty((states & moved) << 1 | states & stays)
+            states = self._with_empty((states & moved) << 1, states & stays)
             if not states:
                 return False
         return bool(states & self._accepted)
 
-    def _with_empty(self, states: int) -> int:
-        """Add the states behind tokens that may match nothing: ``**/``, then a star."""
-        states |= (states & self._directories) << 2
+    def _with_empty(self, entered: int, stayed: int) -> int:
+        """Add the states behind tokens that may match nothing: ``**/``, where it begins; stars."""
+        states = entered | (entered & self._directories) << 2 | stayed
         return states | (states & self._stays) << 1
 
 

@@ -7,26 +7,42 @@ entry that applies wins.
 Cache-Control:
     1. ``no-store`` for every error page, also for the root's own `not_found` page.
     2. The value that a view names: `Overrides.cache_control`.
-    3. The age that a view names: `Overrides.max_age`. ``private`` where the root's value is private.
-    4. A year and ``immutable``, unless the root is private: the manifest proves the name
+    3. The age that a view names: `Overrides.max_age`. ``private`` where the value of the rule, or
+       else of the root, is private.
+    4. The value of a rule; none, if the last rule that names the field removes it. On a private
+       root ``private`` replaces ``public`` and ``s-maxage``, and the field is not removed.
+    5. A year and ``immutable``, unless the root is private: the manifest proves the name
        (`Overrides.immutable`), or a pattern of `Settings.immutable` matches it.
-    5. The age that an app names for all its files, `Overrides.default_max_age`, unless the root is
+    6. The age that an app names for all its files, `Overrides.default_max_age`, unless the root is
        private or has a `Settings.cache_control` of its own.
-    6. `Settings.cache_control`. On a private root ``private`` replaces ``public`` and ``s-maxage``.
+    7. `Settings.cache_control`. On a private root ``private`` replaces ``public`` and ``s-maxage``.
 
 Content-Type, with its charset:
     1. The value that a view names: `Overrides.media_type`.
-    2. By suffix, of the name that the client is told (`Overrides.name`) or else of the file:
-       `Settings.media_types`, then the table in `media`.
+    2. That of a rule.
+    3. By suffix, of the name that the client is told (`Overrides.name`) or else of the file:
+       `Settings.media_types`, then the table in `media`. The suffix of a rule's coding is ignored.
+
+Content-Encoding:
+    The coding of a rule, then that of the sidecar, if one was chosen.
 
 Content-Disposition:
-    1. The value that a view names: `Overrides.disposition`. No setting asks for it.
+    1. The value that a view names: `Overrides.disposition`.
+    2. That of a rule.
 
 ETag and Accept-Ranges:
     1. None, where a view switches them off (`Overrides.tagged`, `Overrides.ranges`).
     2. None, where `Settings.etag` is "off"; else as `validators` derives the tag.
 
-Fields that depend on a glob pattern would belong here, below the views and above the settings.
+X-Content-Type-Options and all other fields:
+    1. That of a rule (`Settings.rules`; those of `Settings.preset` come before them). Of several
+       rules that match a file the last one that names a field counts.
+    2. ``nosniff``.
+
+Rules hold for 200, 206 and 304, and for the root's own `not_found` page. A 304 does not repeat
+Content-Disposition and Content-Language (§15.4.5). It repeats all others, since a client updates
+what it stored with them (RFC 9111 §3.2): a new Content-Security-Policy must reach clients whose
+file is unchanged. Our own error pages and redirects belong to no file, so no rule matches them.
 """
 
 from __future__ import annotations
@@ -38,6 +54,7 @@ from asyncstatic.http import cors
 from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import RawFields, Representation
+from asyncstatic.http.rules import Rulebook, Ruling
 from asyncstatic.http.target import matches
 from asyncstatic.settings import Settings
 
@@ -94,7 +111,7 @@ class ResponsePolicy:
 
     Args:
         settings: of the root; `cache_control`, `immutable`, `media_types`, `etag`, `cors` and
-            `hide_forbidden` are used.
+            `hide_forbidden` are used, and `rules`, `preset` and `at`.
         private: only the client itself may store an answer, because the root asks `authorize`
             about each request (RFC 9111 §5.2.2.7).
 
@@ -102,17 +119,19 @@ class ResponsePolicy:
         etag: `Settings.etag`.
         cors: `Settings.cors`.
         hide_forbidden: `Settings.hide_forbidden`.
+        rulings: the rules, those of presets first.
     """
 
     __slots__ = (
         *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
-        *("_private", "_scope", "_vary", "cors", "etag", "hide_forbidden"),
+        *("_private", "_scope", "_vary", "cors", "etag", "hide_forbidden", "rulings"),
     )
 
     def __init__(self, settings: Settings, *, private: bool = False) -> None:
         self.etag = settings.etag
         self.cors = settings.cors
         self.hide_forbidden = settings.hide_forbidden
+        self.rulings = Rulebook(settings.all_rules, settings.at)
         self._private = private
         self._immutable = settings.immutable
         self._media_types = settings.media_types
@@ -129,34 +148,54 @@ class ResponsePolicy:
 
     def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields of a 200 that a 304 repeats (RFC 9110 §15.4.5), without validators."""
-        value = self._value_of_cache_control(chosen, overrides)
-        if value is self._cache_control:
+        ruling = self.rulings.about(chosen.segments)
+        value = self._value_of_cache_control(chosen, overrides, ruling)
+        if value is self._cache_control and not ruling.rules:
             return self._common[chosen.negotiable]
-        return ((b"cache-control", value), *self._vary[chosen.negotiable], NOSNIFF)
+        return (
+            *(((b"cache-control", value),) if value else ()),
+            *self._vary[chosen.negotiable],
+            *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
+            *ruling.fields,
+        )
 
     def content_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields that say what the content is and how to show it."""
-        value = overrides.media_type
+        ruling = self.rulings.about(chosen.segments)
+        value = overrides.media_type or ruling.media_type
         if value is None:
             name = overrides.name or (chosen.segments[-1] if chosen.segments else "")
-            value = media_type(name, self._media_types)
+            value = media_type(ruling.decoded(name), self._media_types)
         content_type = (b"content-type", value.encode("latin-1"))
-        if overrides.disposition is None:
+        disposition = overrides.disposition or ruling.disposition
+        coding = _codings(ruling.coding, chosen.coding)
+        if not (disposition or coding or ruling.content_fields):
             return (content_type,)
-        return (content_type, (b"content-disposition", overrides.disposition.encode("ascii")))
+        return (
+            content_type,
+            *(((b"content-disposition", disposition.encode("ascii")),) if disposition else ()),
+            *(((b"content-encoding", coding.encode("ascii")),) if coding else ()),
+            *ruling.content_fields,
+        )
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""
         return self._vary[chosen.negotiable]
 
-    def _value_of_cache_control(self, chosen: Representation, overrides: Overrides) -> bytes:
-        """Apply the precedence that the module states."""
+    def _value_of_cache_control(
+        self, chosen: Representation, overrides: Overrides, ruling: Ruling
+    ) -> bytes:
+        """Apply the precedence that the module states; return b"" for no field."""
         if chosen.is_not_found_page:
             return NO_STORE[1]
         if overrides.cache_control is not None:
             return overrides.cache_control.encode("ascii")
         if overrides.max_age is not None:
-            return b"%b, max-age=%d" % (self._scope, overrides.max_age)
+            return b"%b, max-age=%d" % (self._scope_by(ruling), overrides.max_age)
+        if ruling.cache_control is not None:
+            return self._of_rule(ruling.cache_control)
+        if b"cache-control" in ruling.named:  # removed
+            return self._cache_control if self._private else b""
         proven = overrides.immutable or (
             self._immutable and matches(self._immutable, chosen.segments)
         )
@@ -165,6 +204,20 @@ class ResponsePolicy:
         if overrides.default_max_age is not None and self._default_age_counts:
             return b"%b, max-age=%d" % (self._scope, overrides.default_max_age)
         return self._cache_control
+
+    def _of_rule(self, value: str) -> bytes:
+        return (_private_value(value) if self._private else value).encode("ascii")
+
+    def _scope_by(self, ruling: Ruling) -> bytes:
+        parsed = CacheControl.parse(ruling.cache_control)
+        return b"private" if parsed is not None and parsed.private else self._scope
+
+
+def _codings(by_rule: str, chosen: str) -> str:
+    """Return the value of Content-Encoding: codings in the order in which they were applied."""
+    if chosen == "identity":
+        return by_rule
+    return f"{by_rule}, {chosen}" if by_rule else chosen
 
 
 def _private_value(cache_control: str) -> str:

@@ -18,7 +18,6 @@ from urllib.parse import quote, unquote
 from asyncstatic.http import cors
 from asyncstatic.http.accept import AcceptEncoding
 from asyncstatic.http.describe import (
-    content_fields,
     error_fields,
     not_modified_fields,
     repeated_fields,
@@ -196,7 +195,7 @@ def _represent(
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
         return page_for(request, 416, (unsatisfied, *error_fields(request, chosen, policy)))
     fields = (
-        *content_fields(chosen, policy, overrides),
+        *policy.content_fields(chosen, overrides),
         *success_fields(request, chosen, overrides, current),
         *repeated,
     )
@@ -212,7 +211,7 @@ def _not_found_page(
 
     Conditions and ranges do not apply: without them the answer is no 2xx (§13.2.1, §14.2).
     """
-    content = content_fields(chosen, policy, overrides)
+    content = policy.content_fields(chosen, overrides)
     repeated = repeated_fields(request, chosen, policy, overrides, NO_VALIDATORS)
     return _whole(404, chosen, (*content, *repeated))
 

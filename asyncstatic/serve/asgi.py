@@ -273,7 +273,7 @@ class StaticFiles:
             found.close()
             raise
         if self.settings.offload != "off":
-            plan = handed_over(plan, found, self.settings, self._tree.path)
+            plan = handed_over(plan, found, self.settings, self._tree.path, self.policy)
         return Answer(plan, found)
 
     def _plan(self, request: Request, opened: Opened) -> ResponsePlan:

@@ -18,7 +18,7 @@ from asyncstatic.files.handle import Handle
 from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import ByteRange, Decoded, Representation, ResponsePlan
-from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER
+from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER, ResponsePolicy
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message
 from asyncstatic.settings import Settings
@@ -102,7 +102,7 @@ def by_name(
 
 
 def handed_over(
-    plan: ResponsePlan, opened: Opened | None, settings: Settings, root: str
+    plan: ResponsePlan, opened: Opened | None, settings: Settings, root: str, policy: ResponsePolicy
 ) -> ResponsePlan:
     """Return the plan that makes the server in front send a file, if it can.
 
@@ -115,18 +115,21 @@ def handed_over(
         opened: the representation.
         settings: `offload` and `offload_prefix` are used.
         root: the path of the root.
+        policy: of the root; the fields that its rules name are kept.
     """
     if opened is None or opened.handle is None or plan.status not in (200, 206):
         return plan
     facts = opened.representation
-    if facts.coding != "identity" or any(isinstance(part, Decoded) for part in plan.content):
+    is_coded = any(name == b"content-encoding" for name, _ in plan.fields)
+    if is_coded or any(isinstance(part, Decoded) for part in plan.content):
         return plan
     if facts.identity.part is not None:
         return plan
     location = _location(facts, settings, root)
     if location is None:
         return plan
-    fields = [field for field in plan.fields if field[0] in KEPT_BY_FRONT_SERVER]
+    kept = KEPT_BY_FRONT_SERVER | policy.rulings.names
+    fields = [field for field in plan.fields if field[0] in kept]
     if plan.status == 206:  # of several ranges the type is multipart: the whole has its own
         fields = [field for field in fields if not field[1].startswith(b"multipart/byteranges")]
     named = (settings.offload.encode("ascii"), location)

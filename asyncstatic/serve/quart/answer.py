@@ -60,7 +60,7 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
         ),
     )
     if static is not None and static.settings.offload != "off":
-        plan = handed_over(plan, opened, static.settings, static.root)
+        plan = handed_over(plan, opened, static.settings, static.root, static.policy)
     return plan
 
 
