@@ -148,7 +148,7 @@ class ResponsePolicy:
 
     def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields of a 200 that a 304 repeats (RFC 9110 §15.4.5), without validators."""
-        ruling = self.rulings.about(chosen.segments)
+        ruling = self.ruling(chosen)
         value = self._value_of_cache_control(chosen, overrides, ruling)
         if value is self._cache_control and not ruling.rules:
             return self._common[chosen.negotiable]
@@ -161,7 +161,7 @@ class ResponsePolicy:
 
     def content_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields that say what the content is and how to show it."""
-        ruling = self.rulings.about(chosen.segments)
+        ruling = self.ruling(chosen)
         value = overrides.media_type or ruling.media_type
         if value is None:
             name = overrides.name or (chosen.segments[-1] if chosen.segments else "")
@@ -177,6 +177,10 @@ class ResponsePolicy:
             *(((b"content-encoding", coding.encode("ascii")),) if coding else ()),
             *ruling.content_fields,
         )
+
+    def ruling(self, chosen: Representation) -> Ruling:
+        """Return what the rules say about a file."""
+        return self.rulings.about(chosen.segments)
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""

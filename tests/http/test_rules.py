@@ -265,7 +265,7 @@ STATUSES = [
 
 @pytest.mark.parametrize(("found", "asked", "status", "expected"), STATUSES)
 def test_a_status_has_the_fields_that_rfc_9110_gives_it(
-    found: Representation, asked: dict[str, str], status: int, expected: dict[str, str]
+    found: Representation, asked: dict[str, Any], status: int, expected: dict[str, str]
 ) -> None:
     plan = decided(ALL, found, **asked)
     names = (OTHERS | OF_CONTENT).keys() - ({"content-type"} if status in (412, 416) else set())
@@ -305,7 +305,7 @@ requests = st.fixed_dictionaries(
 
 @given(rules, requests, st.booleans())
 def test_rules_change_only_fields_that_they_name(
-    given_: list[Rule], asked: dict[str, str], proven: bool
+    given_: list[Rule], asked: dict[str, Any], proven: bool
 ) -> None:
     overrides = PROVEN_IMMUTABLE if proven else NO_OVERRIDES
     plain, ruled = (decided(some, FILE, overrides, **asked) for some in ((), given_))
