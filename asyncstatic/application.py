@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from quart import Quart
 
-    from asyncstatic.settings import Options, Path, Settings
+    from asyncstatic.settings import Options, Roots, Settings
 
 Message = MutableMapping[str, Any]
 
@@ -111,9 +111,10 @@ def _warn_of_options() -> None:
 
 
 def create_app(
-    settings: Settings | Path | Mapping[str, Settings | Path] | None = None,
+    settings: Settings | Roots | Mapping[str, Settings | Roots | Mapping[str, Any]] | None = None,
     *,
-    root: Path | None = None,
+    root: Roots | None = None,
+    exclusive: bool = False,
     **options: Unpack[Options],
 ) -> Quart:
     """Build a Quart app with a static root in front, or several.
@@ -125,7 +126,9 @@ def create_app(
         settings: the root, or a `Settings` object that names it and beside which no other setting
             may be given. Several roots: a mapping of prefixes to them, as `StaticMiddleware` takes.
         root: the same root, by keyword.
-        **options: fields of `Settings`. Without any argument the environment is read.
+        exclusive: of several roots, only the one with the longest prefix answers, as in nginx.
+        **options: fields of `Settings`. Without any argument the environment and the configuration
+            file are read.
 
     Raises:
         SettingsError: a root cannot be served or a setting is wrong.
@@ -134,20 +137,18 @@ def create_app(
 
     from asyncstatic.serve.middleware import StaticMiddleware
 
+    roots = _roots_of(settings, root, options)
     quart = Quart("asyncstatic", static_folder=None)
     quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         quart.asgi_app,
-        _roots_of(settings, root, options),
+        roots,
         passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,
+        exclusive=exclusive or (settings is None and isinstance(roots, Mapping)),
     )
     return quart
 
 
-def _roots_of(
-    named: Settings | Path | Mapping[str, Settings | Path] | None,
-    root: Path | None,
-    options: Options,
-) -> Settings | Mapping[str, Settings | Path]:
+def _roots_of(named: Any, root: Roots | None, options: Options) -> Any:
     from asyncstatic.settings import Settings, SettingsError, refuse_options
 
     if isinstance(named, Mapping):
@@ -160,8 +161,28 @@ def _roots_of(
         raise SettingsError(f"root={root!r}: the root is named twice, leave one of them out")
     named = root if named is None else named
     if named is None and not options:
-        return Settings.from_environment(os.environ)
+        return _mounts_of_environment()
     return Settings(named, **options)
+
+
+def _mounts_of_environment() -> Mapping[str, Settings]:
+    """Read the site from the environment and the configuration file."""
+    import logging
+
+    from asyncstatic.environment import warn_of_unknown
+    from asyncstatic.site import Sources
+
+    warn_of_unknown(os.environ)
+    site = Sources().read(os.environ)
+    warnings = list(site.warnings())
+    if site.document is not None and (names := sorted({*site.document.options} - {"direct"})):
+        warnings.append(
+            f"{site.document.path}: ignored here, because only asyncstatic serve reads it: "
+            f"{', '.join(names)}; use the options of this server"
+        )
+    for warning in warnings:
+        logging.getLogger("asyncstatic").warning("%s", warning)
+    return site.mounts
 
 
 app = Application(create_app)

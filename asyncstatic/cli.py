@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import sys
 import webbrowser
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncstatic.cli_options import WrongSettingError, serve_options, with_variables
+from asyncstatic.cli_options import (
+    DOCUMENT,
+    SWITCHES,
+    WrongSettingError,
+    options_of,
+    serve_options,
+    with_variables,
+)
+from asyncstatic.configuration import Document, Value, changed_options
 from asyncstatic.environment import option_of_assignment, warn_of_unknown
-from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.settings import SettingsError
+from asyncstatic.site import Site, Sources
 from asyncstatic.values import printable
 
 if TYPE_CHECKING:
     from asyncstatic.serve.process.run import Started
-    from asyncstatic.serve.process.target import Target
-
-_NEVER_SERVED = ("/proc", "/sys", "/dev")
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - an ordinary file system; live streams are put there
+    from asyncstatic.serve.process.target import Folders, Target
 
 
 def _hint_at_bind(host: str | None, port: str | None) -> None:
@@ -39,23 +48,25 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("target", required=False, metavar="[TARGET]")
+@click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
 @serve_options
 @click.pass_context
 def serve(
     context: click.Context,
     /,
-    target: str | None,
+    targets: tuple[str, ...],
+    config: str | None,
     host: str | None,
     port: str | None,
     open_browser: bool,
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Serve TARGET: a directory, or an ASGI app.
+    """Serve TARGET: a directory, or an ASGI app; or several directories, each below its PREFIX.
 
-    A directory that exists counts more than an app of the same name; without TARGET it is
-    $ASYNCSTATIC_ROOT, ./static or ./public. An app is MODULE:APP, such as myapp:app or
+    A directory that exists counts more than an app of the same name; without TARGET it is what the
+    configuration file says, $ASYNCSTATIC_ROOT, ./static or ./public. "theme,base" is an overlay: the
+    first that has a file wins. "package:NAME/DIR" is a folder of an installed package. An app is MODULE:APP, such as myapp:app or
     myapp.web:site.app, or MODULE:FACTORY() for a function that returns it. Modules are looked for
     in the working directory first.
     """
@@ -65,7 +76,8 @@ def serve(
 
     _hint_at_bind(host, port)
     try:
-        found = _target(target, assignments)
+        switches = [name for name in SWITCHES if options.pop(name)]
+        found = _target(context, _sources(config, targets, assignments, switches))
         where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
         if open_browser and all(address.startswith("unix:") for pair in where for address in pair):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
@@ -75,6 +87,44 @@ def serve(
         raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:
         raise click.ClickException(with_variables(context, str(error))) from None
+
+
+@main.command()
+@click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
+@serve_options
+@click.option("--json", "as_json", is_flag=True, help="All values, as JSON.")
+@click.option("--schema", "is_schema", is_flag=True, help="The JSON Schema of asyncstatic.toml.")
+@click.pass_context
+def config(
+    context: click.Context,
+    /,
+    targets: tuple[str, ...],
+    as_json: bool,
+    is_schema: bool,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Print the effective configuration, and where each value came from.
+
+    It takes the arguments of "serve". What it prints is a configuration file itself.
+    """
+    from asyncstatic import cli_config
+    from asyncstatic.schema import schema
+    from asyncstatic.serve.process.addresses import addresses
+    from asyncstatic.serve.process.target import Folders
+
+    if is_schema:
+        click.echo(json.dumps(schema(options_of(context.command)), indent=2))
+        return
+    try:
+        switches = [name for name in SWITCHES if options[name]]
+        sources = _sources(options["config"], targets, assignments, switches)
+        site = sources.read(os.environ) if isinstance(_target(context, sources), Folders) else None
+        plain, secure = addresses(options["bind"], options["tls_bind"], os.environ)
+        found = cli_config.options_of_server(context, {"bind": plain, "tls_bind": secure})
+        click.echo((cli_config.as_json if as_json else cli_config.as_toml)(found, site))
+    except SettingsError as error:
+        raise WrongSettingError(with_variables(context, str(error))) from None
 
 
 def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
@@ -91,45 +141,61 @@ def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
         webbrowser.open(urls[0])
 
 
-def _target(text: str | None, assignments: tuple[str, ...]) -> Target:
-    """Tell what to serve, and check a root."""
-    from asyncstatic.application import create_app
-    from asyncstatic.serve.process.target import App, Folders, hint_at_app, is_app
+def _target(context: click.Context, sources: Sources) -> Target:
+    """Tell what to serve, and check the roots."""
+    from asyncstatic.serve.process.target import App, hint_at_app, is_app
 
-    if text is not None and is_app(text):
-        if assignments:
+    warn_of_unknown(os.environ)
+    name = sources.roots[0] if len(sources.roots) == 1 else ""
+    if is_app(name):
+        if sources.assignments:
+            flag = next(iter(sources.assignments.values())).origin
             raise SettingsError(
-                f"--set {printable(assignments[0])}: settings are for a directory; "
-                f"set it where {text} makes its root"
+                f"{flag}: settings are for a directory; set it where {name} makes its root"
             )
-        warn_of_unknown(os.environ)
-        return App(text)
-    settings = _settings(text, assignments)
-    if not os.path.isdir(settings.root) and (hint := hint_at_app(settings.root)):
-        raise SettingsError(f"root {printable(settings.root)}: is not a directory{hint}")
-    _check_root(settings.root)
-    return Folders(create_app, {"": settings})
+        _warn_of_roots(context.meta.get(DOCUMENT), name)
+        return App(name)
+    site = sources.read(os.environ)
+    for settings in site.mounts.values():
+        for root in (settings.root, *settings.more_roots):
+            if not os.path.isdir(root) and (hint := hint_at_app(root)):
+                raise SettingsError(f"root {printable(root)}: is not a directory{hint}")
+            _warn_of_home(root)
+    return _folders(sources, site)
 
 
-def _settings(directory: str | None, assignments: tuple[str, ...]) -> Settings:
-    """Read the settings: the command line before the environment."""
-    # ASYNCSTATIC_DIRECT is the variable of --direct here, which holds for all roots.
-    options = {"direct": True, **dict(map(option_of_assignment, assignments))}
-    if directory is not None:
-        options["root"] = directory
-    if options.get("root") == "":
-        raise SettingsError("the name of the directory is empty: name the directory to serve")
-    return Settings.from_environment(os.environ, **options)
+def _folders(sources: Sources, site: Site) -> Folders:
+    """Return the target that serves a site, and can read it again."""
+    from asyncstatic.application import create_app
+    from asyncstatic.serve.process.target import Folders
+
+    logger = logging.getLogger("asyncstatic")
+    for warning in site.warnings():
+        logger.warning("%s", warning)
+
+    def read() -> Folders:
+        new = sources.read(os.environ)
+        for origin in changed_options(site.document, new.document):
+            logger.warning("%s: an option of the server; restart it to use the new value", origin)
+        return _folders(sources, new)
+
+    create = partial(create_app, exclusive=True)
+    described = "" if site.document is None else printable(site.document.path)
+    return Folders(create, site.mounts, read, site.explained, described)
 
 
-def _check_root(root: str) -> None:
-    """Refuse what nobody means to publish, and warn of what few do."""
-    real = os.path.realpath(root)
-    if real == os.path.sep or (_is_in(real, *_NEVER_SERVED) and not _is_in(real, _SHARED_MEMORY)):
-        raise SettingsError(
-            f"root {printable(root)} is the system's own; name the directory of the site"
+def _warn_of_roots(document: Document | None, app: str) -> None:
+    """Say that an app makes its own roots."""
+    if document is not None and (document.mounts or document.settings):
+        click.echo(
+            f"warning: {printable(document.path)}: its roots and their settings are not for "
+            f"{printable(app)}, which makes its own",
+            err=True,
         )
-    if real == os.path.realpath(os.path.expanduser("~")):
+
+
+def _warn_of_home(root: str) -> None:
+    if os.path.realpath(root) == os.path.realpath(os.path.expanduser("~")):
         click.echo(
             f"warning: {printable(root)} is your home directory; everything in it without a leading dot "
             "is served",
@@ -137,5 +203,16 @@ def _check_root(root: str) -> None:
         )
 
 
-def _is_in(path: str, *directories: str) -> bool:
-    return any(path == name or path.startswith(f"{name}/") for name in directories)
+def _sources(
+    config: str | None,
+    targets: tuple[str, ...],
+    assignments: tuple[str, ...],
+    switches: Iterable[str],
+) -> Sources:
+    """Return what the command line says of the site."""
+    named = {name: Value(True, f"--{name}") for name in switches}
+    for assignment in assignments:
+        name, value = option_of_assignment(assignment)
+        named[name] = Value(value, f"--set {printable(assignment)}")
+    # Here `direct` is the option --direct, for all roots.
+    return Sources(config, targets, named, options=frozenset({"direct"}) - named.keys())

@@ -1,7 +1,8 @@
-"""The options of ``asyncstatic serve``: for each, a flag and an environment variable.
+"""The options of ``asyncstatic serve``: for each, a flag, an environment variable and a key of the file.
 
-``--log-format`` is also ``ASYNCSTATIC_LOG_FORMAT``. A flag counts more than a variable. A variable of
-an option that may be repeated holds several values, separated by commas or spaces.
+``--log-format`` is also ``ASYNCSTATIC_LOG_FORMAT``, and ``log_format`` in ``asyncstatic.toml``. A flag
+counts more than a variable, a variable more than the file. A variable of an option that may be repeated
+holds several values, separated by commas or spaces.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import Any, TypeVar
 
 import click
 
-from asyncstatic.settings import PREFIX
+from asyncstatic.configuration import Value, find_document
+from asyncstatic.settings import FIELDS, PREFIX, SettingsError
 
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
+_FILE = click.core.ParameterSource.DEFAULT_MAP
+#: Where a command keeps the configuration file that it has read.
+DOCUMENT = "asyncstatic.document"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,7 +30,7 @@ class WrongSettingError(click.ClickException):
     exit_code = 2
 
 
-class _Option(click.Option):
+class ServerOption(click.Option):
     """An option with an environment variable."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -38,11 +43,27 @@ class _Option(click.Option):
         """The long form."""
         return max(self.opts, key=len)
 
+    @property
+    def key(self) -> str:
+        """The key of a configuration file."""
+        return str(self.envvar).removeprefix(PREFIX).lower()
+
+    def origin(self, context: click.Context) -> str:
+        """Return where the value came from: the flag, the variable, FILE:LINE, or "default"."""
+        source = context.get_parameter_source(self.name or "")
+        if source is _FILE:
+            return str(context.meta[DOCUMENT].options[self.key].origin)
+        if source is _ENVIRONMENT:
+            return str(self.envvar)
+        return self.flag if source is click.core.ParameterSource.COMMANDLINE else "default"
+
     def variable(self, context: click.Context | None) -> str | None:
-        """Return the name of the variable that the value came from; None if it is the flag."""
-        if context is None or context.get_parameter_source(self.name or "") is not _ENVIRONMENT:
+        """Return the variable that the value came from, or the key and its place; None: the flag."""
+        source = None if context is None else context.get_parameter_source(self.name or "")
+        if context is None or source not in (_ENVIRONMENT, _FILE):
             return None
-        return str(self.envvar)
+        origin = self.origin(context)
+        return origin if source is _ENVIRONMENT else f"{origin}: {self.key}"
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Name the variable where the value came from it."""
@@ -57,13 +78,19 @@ class _Option(click.Option):
 
 
 def _option(*flags: str, **keywords: Any) -> Callable[[Command], Command]:
-    return click.option(*flags, cls=_Option, **keywords)
+    return click.option(*flags, cls=ServerOption, **keywords)
+
+
+def options_of(command: click.Command) -> list[ServerOption]:
+    """Return the options of a command that a configuration file may set."""
+    found = [option for option in command.params if isinstance(option, ServerOption)]
+    return [option for option in found if not option.hidden and option.name != "config"]
 
 
 def with_variables(context: click.Context, message: str) -> str:
     """Return an error message that names the variable of each option whose value came from one."""
     for option in context.command.params:
-        if isinstance(option, _Option) and (variable := option.variable(context)):
+        if isinstance(option, ServerOption) and (variable := option.variable(context)):
             message = re.sub(rf"(?<![\w-]){option.flag}(?![\w-])", variable, message)
     return message
 
@@ -79,6 +106,52 @@ def _mode(context: click.Context, _option: click.Parameter, value: str | None) -
     return int(digits, 8)
 
 
+def _read_file(context: click.Context, _option: click.Parameter, named: str | None) -> str | None:
+    """Take the options of the configuration file as defaults."""
+    try:
+        document = find_document(named)
+        if document is not None:
+            context.meta[DOCUMENT] = document
+            context.default_map = {
+                option.name or "": _from_file(option, document.options[option.key])
+                for option in options_of(context.command)
+                if option.key in document.options
+            }
+    except SettingsError as error:
+        raise WrongSettingError(str(error)) from None
+    return named
+
+
+def _from_file(option: ServerOption, found: Value) -> Any:
+    """Return the value of an option as click takes it: a list where it may be repeated.
+
+    Raises:
+        SettingsError: the type is wrong.
+    """
+    value = found.value
+    items = value if isinstance(value, list) else [value]
+    kinds, needed = _kinds(option)
+    may_be_list = option.multiple or option.key in LISTS
+    if any(type(item) not in kinds for item in items) or (items is value and not may_be_list):
+        needed += ", or a list of them" if may_be_list else ""
+        raise SettingsError(f"{found.origin}: {option.key}: {needed}")
+    if option.key in LISTS:
+        return ",".join(items)
+    return items if option.multiple else value
+
+
+def _kinds(option: ServerOption) -> tuple[tuple[type, ...], str]:
+    """Return the types that an option has in a file, and the words for them."""
+    if option.is_flag:
+        return (bool,), "true or false is needed, without quotes"
+    if isinstance(option.type, click.IntRange):
+        return (int,), "a number without a fraction is needed"
+    if isinstance(option.type, click.FloatRange):
+        return (int, float), "a number is needed"
+    return (str,), "text in quotes is needed"
+
+
+LISTS = ("trusted_proxies",)  # with commas in one value
 _POSITIVE = click.IntRange(1)
 _SECONDS = click.FloatRange(0)
 _PEM = click.Path(exists=True, dir_okay=False)
@@ -152,6 +225,16 @@ _OPERATIONS = (
             help="Show metrics for Prometheus at this path, or at this address (/metrics)."),
 )  # fmt: skip
 
+#: Settings that have a flag of their own.
+SWITCHES = tuple(name for name in ("spa", "listing") if name in FIELDS)
+
+_SITE = (
+    _option("--config", "-c", metavar="FILE", is_eager=True, callback=_read_file,
+            help="The configuration file.  [default: ./asyncstatic.toml, or [tool.asyncstatic] in "
+            "./pyproject.toml]"),
+    *(click.option(f"--{name}", is_flag=True, help=f"The setting {name}.") for name in SWITCHES),
+)  # fmt: skip
+
 _OTHERS = (
     _option("--sandbox", is_flag=True, help="Give up all files but those served (Landlock)."),
     _option("--open", "open_browser", is_flag=True, help="Open a browser."),
@@ -164,7 +247,7 @@ _OTHERS = (
 
 def serve_options(command: Command) -> Command:
     """Add the options of ``serve``, in the order of its help."""
-    groups = _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _PROXIES, _LOGS, _OPERATIONS, _OTHERS
+    groups = _SITE, _LISTENING, _WORKERS, _CONNECTIONS, _TLS, _PROXIES, _LOGS, _OPERATIONS, _OTHERS
     for option in reversed([option for group in groups for option in group]):
         command = option(command)
     return command

@@ -22,9 +22,9 @@ def options_of_environment(
 ) -> dict[str, Any]:
     """Return the keyword arguments of `Settings`, as `Settings.from_environment` reads them."""
     warn_of_unknown(environ)
-    options = {**_known_options(environ), **overrides}
+    options = {**known_options(environ), **overrides}
     if "root" not in overrides and not options.get("root"):
-        options["root"] = _default_root()
+        options["root"] = default_root()
     return options
 
 
@@ -48,7 +48,7 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
     """
     for name in _strangers(variables, others):
         raise SettingsError(f"unknown setting {PREFIX}{name}: {nearest(name.lower(), PREFIX)}")
-    return _known_options(variables)
+    return known_options(variables)
 
 
 def option_of_assignment(assignment: str) -> tuple[str, Any]:
@@ -83,7 +83,12 @@ def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[
             yield name
 
 
-def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+def known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings among variables; texts are read, other values are taken as they are.
+
+    Raises:
+        SettingsError: a text is unusable.
+    """
     options: dict[str, Any] = {}
     for name in FIELDS:
         variable = PREFIX + name.upper()
@@ -96,6 +101,8 @@ def _known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(label: str, name: str, text: str) -> Any:
     """Read the text of one setting; errors begin with the label, as the user wrote it."""
+    if name == "root":
+        return roots_of(text)
     try:
         value = from_text(name, HINTS[name], text)
     except ValueError as error:
@@ -106,7 +113,22 @@ def _read(label: str, name: str, text: str) -> Any:
     return value
 
 
-def _default_root() -> str:
+def roots_of(text: str) -> str | list[str]:
+    """Read a root, or the roots of an overlay, which commas separate; ``~`` is a home directory.
+
+    A directory whose own name has a comma counts more.
+    """
+    paths = [text] if os.path.lexists(text) else text.split(",")
+    roots = [os.path.expanduser(path) for path in paths if path]
+    return roots if roots[1:] else "".join(roots)
+
+
+def default_root() -> str:
+    """Return the directory that is served if none is named.
+
+    Raises:
+        SettingsError: there is none.
+    """
     for name in _DEFAULT_ROOTS:
         if os.path.isdir(name):
             return name

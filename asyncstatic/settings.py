@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
+from asyncstatic.packages import is_in_package, package_folder
 from asyncstatic.presets import rules_of_presets, settings_of_presets
 from asyncstatic.rules import Rule as Rule
 from asyncstatic.rules import Rules as Rules
@@ -28,6 +29,7 @@ OTHER_VARIABLES = frozenset(
         "ACCESS_LOGFILE",
         "BIND",
         "CERTFILE",
+        "CONFIG",
         "DIRECT",
         "DRAIN_SECONDS",
         "GRACEFUL_TIMEOUT",
@@ -52,7 +54,9 @@ OTHER_VARIABLES = frozenset(
     ]
 )
 #: Those of them that an app honours under every server.
-OF_APPS = frozenset(["DIRECT"])
+OF_APPS = frozenset(["CONFIG", "DIRECT"])
+#: Settings and options that are paths: relative ones in a configuration file belong to its directory.
+PATHS = frozenset(["root", "more_roots", "access_logfile", "certfile", "keyfile", "pid"])
 
 Path: TypeAlias = str | os.PathLike[str]
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -61,6 +65,7 @@ TagPolicy = Literal["auto", "content", "off"]
 Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
 
 Names: TypeAlias = str | Iterable[str]
+Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
 Size: TypeAlias = int | str
 
 
@@ -81,6 +86,7 @@ class LimitOptions(TypedDict, total=False):
 class RootOptions(TypedDict, total=False):
     """Keyword arguments of `Settings`, without `root` and `limits`."""
 
+    more_roots: Names
     index: Names
     not_found: str
     symlinks: Symlinks
@@ -153,7 +159,8 @@ class Settings:
     for a float, and a size such as "64MiB" for a number of bytes.
 
     Args:
-        root: the directory; found at the start if it is not named.
+        root: the directory; found at the start if it is not named. Several are an overlay: `root`
+            and `more_roots`. "package:NAME/DIR" is a folder of an installed package.
         **options: the other fields. A field of `Limits` may be named as if it were one of these.
 
     Raises:
@@ -161,6 +168,8 @@ class Settings:
 
     Attributes:
         root: the directory; relative to the working directory; may be a symbolic link.
+        more_roots: directories behind the root, such as the base of a theme: the first that has a
+            file wins.
         index: names tried, in order, for a directory.
         not_found: the page below the root that is sent with every 404, such as "404.html": for
             missing, hidden and denied names alike; our own if "". It must exist at the start; if
@@ -210,6 +219,7 @@ class Settings:
     """
 
     root: str = ""
+    more_roots: tuple[str, ...] = ()
     index: tuple[str, ...] = ("index.html",)
     not_found: str = ""
     symlinks: Symlinks = "within_root"
@@ -236,11 +246,13 @@ class Settings:
 
     limits: Limits = field(default_factory=Limits)
 
-    def __init__(self, root: Path | None = None, **options: Unpack[Options]) -> None:
+    def __init__(self, root: Roots | None = None, **options: Unpack[Options]) -> None:
         given: dict[str, Any] = dict(options)
         limits = given.pop("limits", None)
         _refuse_unknown(given, FIELDS)
-        given["root"] = "" if root is None else _path(root)
+        first, *more = _paths(root) or [""]
+        given["root"] = first
+        given["more_roots"] = [*more, *_paths(given.get("more_roots", ()))]
         given["rules"] = rules_of(given.get("rules", ()))
         given["preset"] = coerce("preset", HINTS["preset"], given.get("preset", ()))
         _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
@@ -250,6 +262,10 @@ class Settings:
 
     def _check(self) -> None:
         """Refuse settings that do not go together."""
+        if self.more_roots and (self.unchanging or self.offload != "off"):
+            raise SettingsError(
+                "several roots: not together with offload or unchanging, of one root"
+            )
         if self.offload == "x-accel-redirect" and not self.offload_prefix.startswith("/"):
             raise SettingsError(
                 f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
@@ -272,7 +288,7 @@ class Settings:
         return (*rules_of_presets(self.preset), *self.rules)
 
     @classmethod
-    def of(cls, root: Path | None = None, **options: Unpack[Options]) -> Settings:
+    def of(cls, root: Roots | None = None, **options: Unpack[Options]) -> Settings:
         """Do the same as the constructor, which came later."""
         return cls(root, **options)
 
@@ -323,11 +339,24 @@ HINTS: dict[str, Any] = {**get_type_hints(Settings), **get_type_hints(Limits)}
 def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[str, Any]) -> None:
     """Set each field of a frozen object: the option, converted and checked, or the default."""
     for name, of_field in known.items():
-        value = coerce(name, HINTS[name], options.get(name, _default(of_field)))
-        problem = problem_with(name, HINTS[name], value)
-        if problem:
-            raise SettingsError(f"{name}={value!r}: {problem}")
+        given = options.get(name, _default(of_field))
+        try:
+            value = checked(name, given)
+        except ValueError as error:
+            raise SettingsError(f"{name}={given!r}: {error}") from None
         object.__setattr__(target, name, value)
+
+
+def checked(name: str, value: Any) -> Any:
+    """Return the value of one setting, converted.
+
+    Raises:
+        ValueError: it is unusable; the message is the rest of an error message.
+    """
+    converted = coerce(name, HINTS[name], value)
+    if problem := problem_with(name, HINTS[name], converted):
+        raise ValueError(problem)
+    return converted
 
 
 def _default(of_field: Field[Any]) -> Any:
@@ -350,11 +379,24 @@ def _refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
             raise SettingsError(f"unknown setting {name}: {nearest(name)}")
 
 
+def _paths(roots: Any) -> list[Any]:
+    """Return one root, or each of several."""
+    if roots is None:
+        return []
+    if isinstance(roots, list | tuple):
+        return [_path(root) for root in roots]
+    return [_path(roots)]
+
+
 def _path(root: Any) -> Any:
     try:
-        return os.fspath(root)
+        path = os.fspath(root)
     except TypeError:
         raise SettingsError(f"root={root!r}: the path of a directory is needed") from None
+    try:
+        return package_folder(path) if is_in_package(path) else path
+    except ValueError as error:
+        raise SettingsError(f"root {error}") from None
 
 
 def nearest(name: str, prefix: str = "") -> str:

@@ -235,6 +235,14 @@ _CHECKS: dict[str, Any] = {
 }
 
 
+def problem_of_prefix(prefix: str) -> str:
+    """A prefix is a decoded path without its last slash; "" stands for all paths."""
+    wrong = (
+        prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix if prefix else False
+    )
+    return "a path such as /static is needed" if wrong else ""
+
+
 def _is_plain_name(name: str) -> bool:
     return not name.startswith(".") and "/" not in name and "\0" not in name
 

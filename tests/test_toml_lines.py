@@ -50,7 +50,13 @@ def places(value: Any, place: Key = ()) -> Iterator[Key]:
     """Every place of a document."""
     if place:
         yield place
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for name, below in items:
         yield from places(below, (*place, name))
 

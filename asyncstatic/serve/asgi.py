@@ -29,7 +29,7 @@ from asyncstatic.serve.starlette import (
     settings_of,
 )
 from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
-from asyncstatic.settings import Path, Settings, refuse_options
+from asyncstatic.settings import Roots, Settings, refuse_options
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
@@ -81,8 +81,9 @@ class StaticFiles:
 
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
-            be a symbolic link that a deploy replaces while this runs. Or a `Settings` object,
-            beside which no other setting may be given.
+            be a symbolic link that a deploy replaces while this runs. Several are an overlay: the
+            first that has a file wins. Or a `Settings` object, beside which no other setting may
+            be given.
         authorize: a hook that is called before the disk is asked, with the scope and the path
             below the root - decoded, canonical, beginning with "/". It may be async; otherwise it
             must not block. It returns True, False for 403 (404 with `hide_forbidden`), or the
@@ -112,18 +113,17 @@ class StaticFiles:
 
     def __init__(
         self,
-        root: Path | Settings | None = None,
+        root: Roots | Settings | None = None,
         *,
         authorize: Authorize | None = None,
         **settings: Unpack[StarletteOptions],
     ) -> None:
-        more: tuple[str, ...] = ()
         names_page = isinstance(root, Settings) or "not_found" in settings
         if isinstance(root, Settings):
             refuse_options(settings, "Settings")
             chosen = root
         else:
-            chosen, more = settings_of(root, dict(settings))
+            chosen = settings_of(root, dict(settings))
         first = open_root(chosen)
         self._tree = first.tree
         self._manifests = Manifests(self._tree.path, chosen.manifest)
@@ -133,7 +133,8 @@ class StaticFiles:
         self.policy = ResponsePolicy(chosen, private=authorize is not None)
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
-        self._trees = [first, *(open_root(replace(chosen, root=other)) for other in more)]
+        others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
+        self._trees = [first, *map(open_root, others)]
         if names_page and chosen.not_found:
             check_page(chosen.not_found, self._trees)
 

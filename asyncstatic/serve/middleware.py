@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, Unpack
 
@@ -19,9 +20,12 @@ from asyncstatic.serve.scope import (
 )
 from asyncstatic.serve.starlette import StarletteOptions
 from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
-from asyncstatic.settings import Path, Settings, SettingsError, refuse_options
+from asyncstatic.settings import Roots, Settings, SettingsError, refuse_options
+from asyncstatic.values import problem_of_prefix
 
-Root: TypeAlias = StaticFiles | Settings | Path
+Root: TypeAlias = StaticFiles | Settings | Roots
+#: The root of a mount: a table is the keyword arguments of `Settings`.
+MountedRoot: TypeAlias = Root | Mapping[str, Any]
 NamedRoot = TypeVar("NamedRoot")
 
 
@@ -50,9 +54,12 @@ class StaticMiddleware:
     Args:
         app: the app behind.
         root: the root in front; a directory, a `Settings` or a `StaticFiles`. Several: a mapping
-            of prefixes to them, looked at in this order; `prefix` must be "" then.
+            of prefixes to them, looked at in this order; `prefix` must be "" then. There a root may
+            also be a mapping of keyword arguments, `root` among them.
         prefix: the path the root is mounted at, such as "/static"; "" for all paths.
         passes_on: whether the app could answer what the root cannot; asked each time.
+        exclusive: of several roots, only the one with the longest prefix of a path answers it, as in
+            nginx; otherwise the next one is asked for what a root does not have.
         static: an older name of `root`.
         **settings: what `StaticFiles` takes, for what is named as a directory; none beside a
             `StaticFiles`.
@@ -69,11 +76,12 @@ class StaticMiddleware:
     def __init__(
         self,
         app: Callable[..., Any],
-        root: Root | Mapping[str, Root] | None = None,
+        root: Root | Mapping[str, MountedRoot] | None = None,
         prefix: str = "",
         *,
         passes_on: Callable[[], bool] = always,
-        static: Root | Mapping[str, Root] | None = None,
+        exclusive: bool = False,
+        static: Root | Mapping[str, MountedRoot] | None = None,
         **settings: Unpack[MountOptions],
     ) -> None:
         if static is not None:
@@ -84,10 +92,14 @@ class StaticMiddleware:
         if named and all(isinstance(each, StaticFiles) for each in named):
             refuse_options(settings, "StaticFiles")
         if isinstance(root, Mapping):
-            (prefix, root), *others = mounts_of(root, prefix)
+            mounts = mounts_of(root, prefix)
+            if exclusive:
+                mounts.sort(key=lambda mount: len(mount[0].rstrip("/")), reverse=True)
+            (prefix, root), *others = mounts
             for other, its_root in reversed(others):
                 app = StaticMiddleware(app, _static(its_root, settings), other, passes_on=passes_on)
-                passes_on = always  # the next root may have what this one has not
+                if not exclusive:
+                    passes_on = always  # the next root may have what this one has not
         self.app = app
         self.static = _static(root, settings)
         self.prefix = _checked_prefix(prefix)
@@ -144,16 +156,21 @@ def mounts_of(roots: Mapping[str, NamedRoot], prefix: str | None) -> list[tuple[
     """Return the prefixes and roots of a mapping, in their order.
 
     Raises:
-        SettingsError: it is empty, or a prefix is named beside it.
+        SettingsError: it is empty, names a prefix twice, or a prefix is named beside it.
     """
     if not roots:
         raise SettingsError("no root: name at least one directory to serve")
+    prefixes = Counter(name.rstrip("/") for name in roots)
+    if twice := [name for name in roots if prefixes[name.rstrip("/")] > 1]:
+        raise SettingsError(f"{' and '.join(map(repr, twice))} are one prefix: leave one out")
     if prefix:
         raise SettingsError(f"prefix={prefix!r}: not beside a mapping, which has its own")
     return list(roots.items())
 
 
-def _static(root: Root | None, settings: MountOptions) -> StaticFiles:
+def _static(root: Any, settings: MountOptions) -> StaticFiles:
+    if isinstance(root, Mapping):
+        return StaticFiles(**{**settings, **root})
     return root if isinstance(root, StaticFiles) else StaticFiles(root, **settings)
 
 
@@ -164,6 +181,6 @@ def _checked_prefix(prefix: str) -> str:
         SettingsError: it is not a decoded path.
     """
     prefix = prefix.rstrip("/")
-    if prefix and (prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix):
-        raise SettingsError(f"prefix={prefix!r}: a path such as /static is needed")
+    if problem := problem_of_prefix(prefix):
+        raise SettingsError(f"prefix={prefix!r}: {problem}")
     return prefix

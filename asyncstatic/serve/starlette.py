@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.scope import Scope
-from asyncstatic.settings import Options, Path, Settings, SettingsError
+from asyncstatic.settings import Options, Path, Roots, Settings, SettingsError
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
@@ -46,8 +44,8 @@ class StarletteOptions(Options, total=False):
     follow_symlink: bool
 
 
-def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, tuple[str, ...]]:
-    """Build settings from our names and Starlette's, and name the roots behind the first.
+def settings_of(root: Roots | None, options: dict[str, Any]) -> Settings:
+    """Build settings from our names and Starlette's.
 
     * ``directory=``: the root.
     * ``packages=["pkg"]`` or ``[("pkg", "folder")]``: folders of packages, looked in for what the
@@ -60,7 +58,7 @@ def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, t
     Raises:
         SettingsError: a wrong setting, or one that would mean something else here.
     """
-    first, *more = _roots(root, options)
+    roots = _roots(root, options)
     options.pop("check_dir", None)
     html = options.pop("html", None)
     if html:
@@ -69,32 +67,23 @@ def settings_of(root: Path | None, options: dict[str, Any]) -> tuple[Settings, t
         options.setdefault("index", ())
     if options.pop("follow_symlink", False):
         options.setdefault("symlinks", "follow")
-    settings = Settings(first, **options)
-    if more and (settings.unchanging or settings.offload != "off"):
-        raise SettingsError("several roots: not together with offload or unchanging, of one root")
-    return settings, tuple(map(str, more))
+    return Settings(roots or None, **options)
 
 
-def _roots(root: Path | None, options: dict[str, Any]) -> list[Path | None]:
-    """Return the named root, then the folders of packages; at least one item, perhaps None."""
+def _roots(root: Roots | None, options: dict[str, Any]) -> list[Path]:
+    """Return the named roots, then the folders of packages."""
     directory = options.pop("directory", None)
     if root is not None and directory is not None:
         raise SettingsError("directory= is Starlette's name of the root: leave one of them out")
-    named = [name for name in (root, directory) if name is not None]
-    folders = [_folder_of(package) for package in options.pop("packages", None) or ()]
-    return [*named, *folders] or [None]
+    root = directory if root is None else root
+    named = list(root) if isinstance(root, list | tuple) else [] if root is None else [root]
+    return [*named, *map(_folder_of, options.pop("packages", None) or ())]
 
 
 def _folder_of(package: str | Sequence[str]) -> str:
-    """Find a folder of an installed package; "statics" if none is named."""
+    """Name a folder of an installed package; "statics" if none is named."""
     name, folder = (package, _PACKAGE_FOLDER) if isinstance(package, str) else package
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise SettingsError(f"packages: {name} is not an installed package")
-    return os.path.join(next(iter(spec.submodule_search_locations)), folder)
+    return f"package:{name}/{folder}"
 
 
 def refuse_methods(cls: type) -> None:

@@ -31,6 +31,7 @@ from asyncstatic.serve.process.single import (
 )
 from asyncstatic.serve.process.supervisor import Supervisor
 from asyncstatic.serve.process.target import App, Facts, Folders, Target
+from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import Exposition
@@ -93,11 +94,16 @@ def _serve(
     async def main() -> int:
         if is_single:
             return await control(
-                SingleProcess(partial(_site, target, options, exposition), sockets)
+                SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
             )
-        work = partial(_work, target, options, exposition, sockets)
+
+        def work(target: Target) -> Work:
+            return partial(_work, target.for_worker(), options, exposition, sockets)
+
         patience = options.drain_seconds + options.graceful_timeout
-        supervisor = Supervisor(work, options.workers, patience, sockets)
+        supervisor = Supervisor(
+            work(target), options.workers, patience, sockets, lambda: work(target.renewed())
+        )
         try:
             return await control(supervisor)
         except StartError as error:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -22,6 +22,7 @@ from hypercorn.config import Sockets
 from asyncstatic.serve.process.control import StartError, close_sockets, logger
 from asyncstatic.serve.process.worker import FOR_THE_SUPERVISOR, Work, run_worker, streams
 from asyncstatic.serve.server import first
+from asyncstatic.settings import SettingsError
 
 # Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter.
 _GRACE = 5.0
@@ -39,10 +40,19 @@ class Supervisor:
         workers: the number of processes.
         graceful_timeout: seconds that a worker may take to finish its responses.
         sockets: listen; this process closes them when the service ends.
+        renewed: returns the work of the workers that a reload starts, or raises SettingsError.
     """
 
-    def __init__(self, work: Work, workers: int, graceful_timeout: float, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        work: Work,
+        workers: int,
+        graceful_timeout: float,
+        sockets: Sockets,
+        renewed: Callable[[], Work] | None = None,
+    ) -> None:
         self._work = work
+        self._renewed = renewed or (lambda: work)
         self._count = workers
         self._patience = graceful_timeout + _GRACE
         self._sockets = sockets
@@ -70,11 +80,22 @@ class Supervisor:
     async def reload(self) -> None:
         """Start new workers; when all are ready, let the old ones finish.
 
+        A worker that dies later is replaced by one with the same work, whatever the configuration
+        file says by then.
+
         Raises:
-            StartError: a new worker ended instead; the old ones go on.
+            StartError: the configuration is wrong, or a new worker ended; the old ones go on.
         """
         self._quick_deaths = 0  # the operator may have corrected the cause
-        new, old = await self._new_workers(), self._current
+        before = self._work
+        try:
+            self._work = self._renewed()
+            new, old = await self._new_workers(), self._current
+        except SettingsError as error:
+            raise StartError(" ".join(str(error).split())) from None
+        except BaseException:
+            self._work = before
+            raise
         self._current = set()
         self._adopt(new)
         for worker in old:

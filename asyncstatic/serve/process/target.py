@@ -11,15 +11,15 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.middleware import StaticMiddleware
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
@@ -47,15 +47,22 @@ class Folders:
         create: makes the app; must be picklable.
         mounts: the settings of each root, by prefix; "" for all paths. `StaticMiddleware` says in
             which order they are asked.
+        read: reads the configuration again; None if there is nothing to read.
+        explained: puts in front of a problem of the root with a prefix where its setting is from.
+        described: the configuration file, for people; "" without one.
     """
 
     create: Callable[[Mapping[str, Settings]], Any]
     mounts: Mapping[str, Settings]
+    read: Callable[[], Folders] | None = None
+    explained: Callable[[str, str], str] | None = None
+    described: str = ""
 
     @property
     def roots(self) -> list[str]:
         """The directories."""
-        return [settings.root for settings in self.mounts.values()]
+        every = self.mounts.values()
+        return [root for settings in every for root in (settings.root, *settings.more_roots)]
 
     @property
     def name(self) -> str:
@@ -68,13 +75,35 @@ class Folders:
         Raises:
             SettingsError: one cannot be served.
         """
-        found = list(find_mounts(StaticMiddleware(lambda *_: None, self.mounts)))  # without an app
-        for mount in found:
-            mount.static.close()
-        several = [f"{mount.prefix or '/'}={mount.static.root}" for mount in found]
-        resolvers = dict.fromkeys(mount.static.resolver_name for mount in found)
-        name = ", ".join(several) if several[1:] else found[0].static.root
-        return Facts(name, f"resolver {', '.join(resolvers)}")
+        names, resolvers = [], []
+        for prefix, settings in self.mounts.items():
+            try:
+                static = StaticFiles(settings)
+            except SettingsError as error:
+                explained = self.explained or (lambda _prefix, problem: problem)
+                raise SettingsError(explained(prefix, str(error))) from None
+            static.close()
+            root = ",".join((static.root, *map(os.path.abspath, settings.more_roots)))
+            names.append(f"{prefix or '/'}={root}" if len(self.mounts) > 1 or prefix else root)
+            resolvers.append(static.resolver_name)
+        file = f"{self.described}, " if self.described else ""
+        return Facts(", ".join(names), f"{file}resolver {', '.join(dict.fromkeys(resolvers))}")
+
+    def for_worker(self) -> Folders:
+        """Return what a worker process needs; it can be pickled."""
+        return replace(self, read=None, explained=None)
+
+    def renewed(self) -> Folders:
+        """Return the target as the configuration describes it now.
+
+        Raises:
+            SettingsError: the configuration is wrong, or a root cannot be served.
+        """
+        if self.read is None:
+            return self
+        new = self.read()
+        new.examine(direct=True)
+        return new
 
     def build(self) -> Any:
         """Make the app."""
@@ -90,6 +119,14 @@ class App:
     """
 
     name: str
+
+    def for_worker(self) -> App:
+        """Return what a worker process needs."""
+        return self
+
+    def renewed(self) -> App:
+        """Return the same: each new process imports the app anew."""
+        return self
 
     @property
     def roots(self) -> list[str]:

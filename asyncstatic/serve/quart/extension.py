@@ -6,8 +6,9 @@ import asyncio
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -16,15 +17,24 @@ from quart.asgi import ASGIHTTPConnection
 
 from asyncstatic.environment import options_of
 from asyncstatic.files.source import logger
+from asyncstatic.packages import is_in_package
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
 from asyncstatic.serve.quart.connection import FileConnection
 from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
-from asyncstatic.settings import Path, SettingsError
+from asyncstatic.settings import (
+    Path,
+    Roots,
+    Settings,
+    SettingsError,
+    refuse_options,
+)
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
+
+QuartRoot: TypeAlias = Roots | Settings | Mapping[str, Any]
 
 _EXTENSION = "asyncstatic"
 _DEFAULT_PREFIX = "/static"
@@ -58,8 +68,8 @@ class AsyncStatic:
         app: the app; None to call `init_app` later, as in an app factory.
         root: the directory, relative to the app's `root_path`, also out of it; from
             ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None. Several: a
-            mapping of prefixes to them, looked at in this order. Quart's `static_folder` is
-            another name.
+            mapping of prefixes to them, looked at in this order; there a root may also be a
+            `Settings`, or a mapping of keyword arguments. Quart's `static_folder` is another name.
         prefix: where it is mounted; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
             app's static URL path or "/static", if None. Quart's `static_url_path` is another name.
         endpoint: the name for `url_for`; another one for each further root. "static" if None; for
@@ -80,7 +90,7 @@ class AsyncStatic:
     def __init__(
         self,
         app: Quart | None = None,
-        root: Path | Mapping[str, Path] | None = None,
+        root: Roots | Settings | Mapping[str, QuartRoot] | None = None,
         prefix: str | None = None,
         *,
         endpoint: str | None = None,
@@ -92,17 +102,17 @@ class AsyncStatic:
         if isinstance(root, Mapping):
             if endpoint is not None:
                 raise SettingsError(f"endpoint={endpoint!r}: not beside a mapping of several roots")
-            (prefix, root), *others = mounts_of(root, prefix)
+            (prefix, first), *others = mounts_of(root, prefix)
             endpoint = _endpoint_of(prefix)
             for other, its_root in others:
-                further = AsyncStatic(
-                    None, its_root, other, endpoint=_endpoint_of(other), **settings
-                )
+                named, options = _named(its_root, settings)
+                further = AsyncStatic(None, named, other, endpoint=_endpoint_of(other), **options)
                 self._others.append(further)
+            root, settings = _named(first, settings)
         self._root = root
         self._prefix = prefix
         self._endpoint = _DEFAULT_ENDPOINT if endpoint is None else endpoint
-        self._settings = dict(settings)
+        self._settings: dict[str, Any] = dict(settings)
         self._checked: set[str] = set()
         if app is not None:
             self.init_app(app)
@@ -297,8 +307,20 @@ def _endpoint_of(prefix: str) -> str:
     return prefix.strip("/").replace("/", "_") or "root"
 
 
-def _options(app: Quart, root: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+def _named(root: QuartRoot, settings: Any) -> tuple[Roots | Settings | None, Any]:
+    """Return a root without its keyword arguments, and these with those for all roots."""
+    if not isinstance(root, Mapping):
+        return root, settings
+    options = {**settings, **root}
+    return options.pop("root", None), options
+
+
+def _options(app: Quart, root: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """All settings: keywords, then the app's config, then what the app says of static files."""
+    if isinstance(root, Settings):
+        refuse_options(settings, "Settings")
+        first, *more = (_in_app(app, each) for each in (root.root, *root.more_roots))
+        return {"root": replace(root, root=first, more_roots=tuple(more))}
     options = {**options_of(app.config, ("PREFIX",)), **settings}
     if root is None:
         root = options.get("root") or app.static_folder
@@ -308,8 +330,16 @@ def _options(app: Quart, root: Path | None, settings: dict[str, Any]) -> dict[st
     if age is not None:
         options.setdefault("cache_control", f"public, max-age={max(0, int(age))}")
     if root is not None:
-        options["root"] = os.path.normpath(os.path.join(app.root_path, root))
+        several = root if isinstance(root, list | tuple) else [root]
+        options["root"] = [_in_app(app, each) for each in several]
     return options
+
+
+def _in_app(app: Quart, root: Any) -> Any:
+    """Return the path of a root, which is relative to the app's; "" if none is named."""
+    if not root or is_in_package(root):
+        return root
+    return os.path.normpath(os.path.join(app.root_path, root))
 
 
 def _prefix(app: Quart, prefix: str | None) -> str:

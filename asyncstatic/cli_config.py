@@ -1,0 +1,135 @@
+"""``asyncstatic config``: the effective values, and where each came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from asyncstatic.cli_options import options_of
+from asyncstatic.configuration import Value, Values, spelled
+from asyncstatic.settings import FIELDS, Limits, Settings
+from asyncstatic.site import Site
+
+_WIDTH = 44  # of the value, so that most comments are below each other
+_DEFAULT = "default"
+
+
+def options_of_server(context: click.Context, addresses: Mapping[str, Any]) -> Values:
+    """Return the options of the server with their origins.
+
+    Args:
+        context: of the command.
+        addresses: where the server would listen.
+    """
+    found = {}
+    for option in options_of(context.command):
+        value, origin = context.params[option.name or ""], option.origin(context)
+        if origin == _DEFAULT and addresses.get(option.key):
+            value = addresses[option.key]
+            found_by = {"fd:": "LISTEN_FDS", "0.0": "PORT"}
+            origin = found_by.get(value[0][:3], _DEFAULT)
+        found[option.key] = Value(value, origin)
+    return found
+
+
+def for_all_roots(site: Site) -> Values:
+    """Return the settings that hold for every root which does not say otherwise."""
+    defaults = _values(Settings())
+    shown = (name for name in FIELDS if name not in ("root", "direct", *_OF_MOUNT))
+    return {name: site.common.get(name, Value(defaults[name], _DEFAULT)) for name in shown}
+
+
+def of_root(site: Site, prefix: str) -> Values:
+    """Return what holds for one root alone: its own settings, and what follows from them."""
+    settings, common = site.mounts[prefix], for_all_roots(site)
+    roots = (settings.root, *settings.more_roots)
+    found = {"root": Value(roots if roots[1:] else roots[0], site.origin(prefix, "root"))}
+    for name, value in _values(settings).items():
+        if name in common and name != "more_roots":
+            origin = site.origin(prefix, name)
+            is_derived = origin == _DEFAULT and value != common[name].value
+            if name in site.own[prefix] or is_derived:
+                found[name] = Value(value, _derived(settings) if is_derived else origin)
+    return found
+
+
+def _derived(settings: Settings) -> str:
+    """Return the origin of a value that no key names: a preset, or the file hidden by `deny`."""
+    preset = getattr(settings, "preset", "")
+    return f"preset {preset}" if preset else "added by asyncstatic"
+
+
+#: Set by the site itself.
+_OF_MOUNT = ("at",)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    of_limits = set(Limits.__dataclass_fields__)
+    return {
+        name: getattr(settings.limits if name in of_limits else settings, name) for name in FIELDS
+    }
+
+
+# -- for people ------------------------------------------------------------------------------
+
+
+def as_toml(options: Values, site: Site | None) -> str:
+    """Return the values as a configuration file; a comment tells where each came from."""
+    lines = ["# Options of the server", *_lines(options)]
+    if site is not None:
+        lines += ["", "# Settings of all roots", *_lines(for_all_roots(site))]
+        for prefix in site.mounts:
+            lines += ["", f"[{spelled(('mounts', prefix or '/'))}]", *_lines(of_root(site, prefix))]
+    return "\n".join(lines)
+
+
+def _lines(values: Mapping[str, Value]) -> Iterator[str]:
+    for name, (value, origin) in values.items():
+        if origin == _DEFAULT and (value is None or value in ("", (), {})):
+            yield f"# {name} is not set"
+        else:
+            yield f"{name + ' = ' + _toml(_plain(name, value)):<{_WIDTH}}  # {origin}"
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return the value of an option as it is written in a file."""
+    return f"{value:o}" if name == "socket_mode" and isinstance(value, int) else value
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML. A basic string of TOML is a string of JSON."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{spelled((str(key),))} = {_toml(each)}" for key, each in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str) else f'"{value}"'
+
+
+# -- for programs ----------------------------------------------------------------------------
+
+
+def as_json(options: Values, site: Site | None) -> str:
+    """Return all values as JSON: for each its value and where it came from."""
+    found: dict[str, Any] = {
+        "file": site.document.path if site is not None and site.document is not None else None,
+        "options": _objects(options),
+    }
+    if site is not None:
+        found["mounts"] = {
+            prefix or "/": {
+                name: {"value": value, "origin": site.origin(prefix, name)}
+                for name, value in _values(settings).items()
+            }
+            for prefix, settings in site.mounts.items()
+        }
+    return json.dumps(found, indent=2, ensure_ascii=False, default=str)
+
+
+def _objects(values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:
+    return {name: found._asdict() for name, found in values.items()}

@@ -1,0 +1,208 @@
+"""The site: which roots are served where, from the command line, the environment and a file.
+
+A keyword or flag counts more than a variable, a variable more than the file, the file more than the
+default. Within the file the table of a mount counts more than the settings of all roots. Roots that are
+named on the command line, or by ``ASYNCSTATIC_ROOT``, replace the mounts of the file.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from asyncstatic.configuration import Document, Value, Values, find_document, merged
+from asyncstatic.environment import default_root, known_options, roots_of
+from asyncstatic.settings import FIELDS, PREFIX, Settings, SettingsError
+from asyncstatic.values import printable, problem_of_prefix
+
+_MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
+_NEVER_SERVED = ("/proc", "/sys", "/dev")
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - an ordinary file system; live streams are put there
+_CONFIG = f"{PREFIX}CONFIG"
+#: A setting that only the site sets: the prefix of the mount, which the lists of the site need.
+_PREFIX_OF_MOUNT = "at"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The roots of a site, and where each of their settings came from.
+
+    Attributes:
+        mounts: the settings of each root, by prefix; "" for all paths.
+        common: values for all roots, as far as they are not the default.
+        own: for each prefix, the values of its root alone.
+        document: the configuration file, if there is one.
+    """
+
+    mounts: Mapping[str, Settings]
+    common: Values
+    own: Mapping[str, Values]
+    document: Document | None
+
+    def origin(self, prefix: str, name: str) -> str:
+        """Return where a setting of a root came from."""
+        found = self.own[prefix].get(name) or self.common.get(name)
+        return found.origin if found else "default"
+
+    def explained(self, prefix: str, problem: str) -> str:
+        """Return the problem of a root with the place in front that its setting came from."""
+        name = re.split(r"\W", problem, maxsplit=1)[0]
+        origin = self.origin(prefix, name) if name in FIELDS else "default"
+        if ":" not in origin:  # the problem names a flag or variable as it is
+            return problem
+        return f"{origin}: {problem}"
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a line for each name in a root that another mount hides."""
+        for prefix in self.mounts:
+            for outer, settings in self.mounts.items():
+                below = prefix.removeprefix(f"{outer}/")
+                if below == prefix or not prefix:
+                    continue
+                for root in (settings.root, *settings.more_roots):
+                    path = os.path.join(root, below.lstrip("/"))
+                    if os.path.lexists(path):
+                        yield f"{printable(path)} is not served: the mount {prefix} hides it"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a site is read from, besides the environment; can be pickled.
+
+    Args:
+        config: the name of the configuration file; None looks in the working directory.
+        roots: arguments of the command line: one root, or PREFIX=ROOT for each.
+        assignments: settings of the command line, with their flags.
+        options: names of settings that are options of the server here.
+    """
+
+    config: str | None = None
+    roots: tuple[str, ...] = ()
+    assignments: Mapping[str, Value] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
+
+    def read(self, environ: Mapping[str, str]) -> Site:
+        """Read the site.
+
+        Raises:
+            SettingsError: something is wrong; one line for each problem.
+        """
+        document = find_document(self.config or environ.get(_CONFIG) or None)
+        variables = {
+            name: Value(value, f"{PREFIX}{name.upper()}")
+            for name, value in known_options(environ).items()
+            if name not in self.options
+        }
+        above = {**variables, **self.assignments}
+        root = above.pop("root", Value("", "default"))
+        below = {} if document is None else dict(document.settings)
+        if document is not None and "direct" not in self.options and "direct" in document.options:
+            below["direct"] = document.options["direct"]
+        common = merged(below, above)
+        own = {
+            prefix: {name: value for name, value in values.items() if name not in above}
+            for prefix, values in self._mounts(document, root, common).items()
+        }
+        common.pop("root", None)
+        site = Site({}, common, own, document)
+        return replace(site, mounts={prefix: _settings(site, prefix) for prefix in own})
+
+    def _mounts(
+        self, document: Document | None, root: Value, common: Values
+    ) -> Mapping[str, Values]:
+        """Return the values of each root alone: from the line, a variable, or the file."""
+        if self.roots:
+            named = mounts_of_arguments(self.roots)
+            return {
+                prefix: {"root": Value(roots_of(text), "command line")}
+                for prefix, text in named.items()
+            }
+        if root.value:
+            return {"": {"root": root}}
+        if document is not None and document.mounts:
+            return document.mounts
+        return {"": {"root": common.get("root") or Value(default_root(), "default")}}
+
+
+def _settings(site: Site, prefix: str) -> Settings:
+    """Build the settings of one root."""
+    values = merged(site.common, site.own[prefix])
+    options = {name: found.value for name, found in values.items()}
+    if _PREFIX_OF_MOUNT in FIELDS:
+        options[_PREFIX_OF_MOUNT] = prefix
+    try:
+        settings = Settings(**options)
+    except SettingsError as error:
+        raise SettingsError(site.explained(prefix, str(error))) from None
+    for root in (settings.root, *settings.more_roots):
+        _refuse_system_root(root)
+    if site.document is None or not (hidden := _below_root(site.document.path, settings)):
+        return settings
+    return Settings(**{**options, "deny": (*settings.deny, *hidden)})
+
+
+def _below_root(path: str, settings: Settings) -> list[str]:
+    """Return a pattern for a configuration file that is below a root: it is never served."""
+    found = []
+    for root in map(os.path.realpath, (settings.root, *settings.more_roots)):
+        below = os.path.relpath(os.path.realpath(path), root)
+        if below.partition(os.sep)[0] != os.pardir:
+            found.append(glob.escape(below.replace(os.sep, "/")))
+    return found
+
+
+def _refuse_system_root(root: str) -> None:
+    """Refuse what nobody means to publish."""
+    real = os.path.realpath(root)
+    if real == os.path.sep or (_is_in(real, *_NEVER_SERVED) and not _is_in(real, _SHARED_MEMORY)):
+        raise SettingsError(
+            f"root {printable(root)} is the system's own; name the directory of the site"
+        )
+
+
+def _is_in(path: str, *directories: str) -> bool:
+    return any(path == name or path.startswith(f"{name}/") for name in directories)
+
+
+def mounts_of_arguments(arguments: tuple[str, ...]) -> dict[str, str]:
+    """Read the arguments of ``asyncstatic serve``: one root, or PREFIX=ROOT for each.
+
+    Raises:
+        SettingsError: an argument is neither, or a prefix is named twice.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        prefix, root = mount_of(argument)
+        if prefix is None and len(arguments) > 1:
+            raise SettingsError(
+                f"{printable(argument)}: say PREFIX=ROOT for each of several roots, such as "
+                f"/={printable(argument)} /media=~/Videos"
+            )
+        prefix = prefix or ""
+        if prefix in found:
+            raise SettingsError(
+                f"{printable(argument)}: {prefix or '/'} is named twice; for an overlay say "
+                f"{prefix or '/'}={printable(found[prefix])},{printable(root)}"
+            )
+        found[prefix] = root
+    if not all(found.values()):
+        raise SettingsError("the name of the directory is empty: name the directory to serve")
+    return found
+
+
+def mount_of(argument: str) -> tuple[str | None, str]:
+    """Return the prefix and root of an argument; None for a root without a prefix.
+
+    Raises:
+        SettingsError: the prefix is none.
+    """
+    match = None if os.path.isdir(argument) else _MOUNT.fullmatch(argument)
+    if match is None:
+        return None, argument
+    prefix = match[1].rstrip("/")
+    if problem := problem_of_prefix(prefix):
+        raise SettingsError(f"{printable(argument)}: {problem}")
+    return prefix, match[2]

@@ -1,0 +1,433 @@
+"""`asyncstatic.toml`: what it may say, what is refused and how, and which value counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from asyncstatic import Settings, SettingsError
+from asyncstatic.cli import config, main
+from asyncstatic.cli_options import options_of
+from asyncstatic.configuration import OPTIONS, find_document
+from asyncstatic.schema import documentation, schema
+from asyncstatic.settings import FIELDS
+from asyncstatic.site import Sources
+from tests.support.site import write_site
+
+FILES = {
+    **{f"{name}/index.html": name.encode() for name in ("site", "dist", "media", "base")},
+    "other/static/index.html": b"static",
+    "file": b"no directory",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with some roots, and no variables."""
+    for name in [name for name in os.environ if name.startswith("ASYNCSTATIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(write_site(tmp_path, FILES))
+    return tmp_path
+
+
+def read(place: Path, text: str, *roots: str, **variables: str) -> dict[str, Settings]:
+    """Write the file, and return the mounts of the site."""
+    (place / "asyncstatic.toml").write_text(text)
+    environ = {f"ASYNCSTATIC_{name}": value for name, value in variables.items()}
+    return dict(Sources(roots=roots).read(environ).mounts)
+
+
+# -- what a file may say -----------------------------------------------------------------------
+
+GOOD = [
+    # the file -> prefix: some settings of its root
+    pytest.param('root = "site"', {"": {"root": "site"}}, id="one root"),
+    pytest.param('[mounts]\n"/" = "site"', {"": {"root": "site"}}, id="a directory"),
+    pytest.param(
+        '[mounts]\n"/" = "site"\n"/a/" = "dist"',
+        {"": {"root": "site"}, "/a": {"root": "dist"}},
+        id="two mounts",
+    ),
+    pytest.param(
+        '[mounts]\n"/" = { root = "site", dotfiles = true, deny = "*.bak" }',
+        {"": {"dotfiles": True, "deny": ("*.bak",)}},
+        id="a table",
+    ),
+    pytest.param(
+        '[mounts."/"]\nroot = "site"\nindex = ["a.html", "b.html"]',
+        {"": {"index": ("a.html", "b.html")}},
+        id="a table of its own",
+    ),
+    pytest.param(
+        'cors = "*"\ncache_bytes = "1MiB"\n[mounts]\n"/" = "site"\n"/a" = {root = "dist", cors = []}',
+        {"": {"cors": ("*",)}, "/a": {"cors": ()}},
+        id="settings of all roots",
+    ),
+    pytest.param(
+        '[mounts]\n"/" = ["site", "base"]',
+        {"": {"root": "site", "more_roots": ("base",)}},
+        id="an overlay",
+    ),
+    pytest.param(
+        '[mounts]\n"/" = { root = ["site", "base"] }',
+        {"": {"root": "site", "more_roots": ("base",)}},
+        id="an overlay in a table",
+    ),
+    pytest.param(
+        'root = "site"\n[media_types]\n".foo" = "text/x-foo"',
+        {"": {"media_types": {".foo": "text/x-foo"}}},
+        id="a mapping",
+    ),
+    pytest.param('bind = ":80"\nworkers = 2\nroot = "site"', {"": {"root": "site"}}, id="options"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), GOOD)
+def test_a_file_describes_the_site(
+    place: Path, text: str, expected: dict[str, dict[str, Any]]
+) -> None:
+    mounts = read(place, text)
+    assert mounts.keys() == expected.keys()
+    for prefix, settings in expected.items():
+        for name, value in settings.items():
+            assert getattr(mounts[prefix], name) == value
+
+
+def test_a_folder_of_a_package_is_a_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_site(place, {"some_pkg/__init__.py": b"raise SystemExit", "some_pkg/static/a": b"a"})
+    monkeypatch.syspath_prepend(place)
+    mounts = read(place, 'root = "package:some_pkg/static"')
+    assert mounts[""].root == str(place / "some_pkg" / "static")
+    assert Settings("package:some_pkg/static") == mounts[""]
+
+
+def test_limits_are_settings_of_all_roots(place: Path) -> None:
+    mounts = read(place, 'cache_bytes = "1MiB"\n[mounts]\n"/" = "site"\n"/a" = "dist"')
+    assert {settings.limits.cache_bytes for settings in mounts.values()} == {1 << 20}
+
+
+def test_paths_are_relative_to_the_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "other" / "x.toml").write_text('certfile = "a.pem"\nbind = "unix:s"\nroot = "static"')
+    document = find_document("other/x.toml")
+    assert document is not None
+    assert document.settings["root"].value == "other/static"
+    assert document.options["certfile"].value == "other/a.pem"
+    assert document.options["bind"].value == "unix:other/s"
+
+
+def test_a_home_directory_may_be_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(place))
+    assert read(place, 'root = "~/site"')[""].root == str(place / "site")
+    assert read(place, "", "/m=~/site")["/m"].root == str(place / "site")
+
+
+def test_pyproject_has_a_table(place: Path) -> None:
+    (place / "pyproject.toml").write_text('[tool.asyncstatic.mounts]\n"/" = "dist"')
+    assert Sources().read({}).mounts[""].root == "dist"
+    assert read(place, 'root = "site"')[""].root == "site"  # asyncstatic.toml counts more
+
+
+def test_a_pyproject_without_our_table_is_no_configuration(place: Path) -> None:
+    (place / "pyproject.toml").write_text("[tool.other]\nx = 1")
+    assert find_document(None) is None
+    with pytest.raises(
+        SettingsError, match=r"^pyproject.toml: it has no table \[tool.asyncstatic\]"
+    ):
+        find_document("pyproject.toml")
+
+
+def test_the_file_itself_is_never_served(place: Path) -> None:
+    (place / "static").mkdir()
+    assert read(place, 'root = "."')[""].deny == ("asyncstatic.toml",)
+    assert read(place, 'root = "site"')[""].deny == ()
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+BAD = [
+    # the file, the whole message after "asyncstatic.toml:"
+    ('rot = "site"', "1: rot: unknown key; did you mean root?"),
+    ('[mount]\n"/" = "site"', "1: mount: unknown key; did you mean mounts?"),
+    ("log-format = 1", "1: log-format: unknown key; did you mean log_format?"),
+    (
+        '[mounts]\n"/" = "site"\n"/app" = { root = "dist", dotfile = true }',
+        '3: mounts."/app".dotfile: unknown key; did you mean dotfiles?',
+    ),
+    (
+        '[mounts]\n"/" = "site"\nworkers = 2',
+        "3: mounts.workers: this is a key of the whole file: write it above the first [table]",
+    ),
+    (
+        '[mounts]\n"/" = { root = "site", bind = ":80" }',
+        '2: mounts."/".bind: this is a key of the whole file: write it above the first [table]',
+    ),
+    ('[mounts]\n"app" = "dist"', '2: mounts.app: a path such as "/" or "/app" is needed'),
+    ('[mounts]\n"/a?b" = "dist"', '2: mounts."/a?b": a path such as "/" or "/app" is needed'),
+    (
+        '[mounts]\n"/a" = "site"\n"/a/" = "dist"',
+        '3: mounts."/a/": this prefix is named twice; leave one of them out',
+    ),
+    ('[mounts]\n"/" = "stie"', '2: mounts."/": stie does not exist; did you mean site?'),
+    ('root = "zzz"', "1: root: zzz does not exist; create it or name another"),
+    ('root = ["site", "bsae"]', "1: root: bsae does not exist; did you mean base?"),
+    ("root = 1", "1: root: the path of a directory is needed, or a list of them"),
+    ("root = []", "1: root: the path of a directory is needed, or a list of them"),
+    (
+        'root = "package:no_such_pkg/x"',
+        "1: root: package:no_such_pkg/x: no_such_pkg is not an installed package",
+    ),
+    ('[mounts]\n"/" = 1', '2: mounts."/": a directory, a list of them, or a table is needed'),
+    ('[mounts]\n"/" = {}', '2: mounts."/": the root is missing: root = "DIRECTORY"'),
+    ("mounts = 1", '1: mounts: a table is needed: "/" = "site"'),
+    (
+        'root = "site"\n[mounts]\n"/" = "site"',
+        '1: root: not beside [mounts]: say "/" = "DIRECTORY" there',
+    ),
+    ('dotfiles = "yes"', "1: dotfiles: true or false is needed, without quotes"),
+    ("deny = [1]", "1: deny: a list of non-empty strings is needed"),
+    ("cache_bytes = -1", "1: cache_bytes: a number from 0 up is needed"),
+    ('symlinks = "all"', "1: symlinks: choose one of within_root, deny, follow"),
+    (
+        '\ncors = "HTTPS://x"',
+        "2: cors: an origin is needed: * or scheme://host[:port], such as https://x",
+    ),
+    ("pool_timeout = 1979-05-27", "1: pool_timeout: a number from 0 up is needed"),
+    ("a b = 1", "1: not TOML: Expected '=' after a key in a key/value pair at column 3"),
+    ("\na = [1", "2: not TOML: Unclosed array at the end"),
+    ('root = "site"\nroot = "x"', "2: not TOML: Cannot overwrite a value at the end"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), BAD)
+def test_a_mistake_is_one_line_with_file_line_and_key(place: Path, text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(place, text)
+    assert str(raised.value) == f"asyncstatic.toml:{says}"
+
+
+def test_each_mistake_has_its_line(place: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(place, 'dotfiles = 1\ndney = "x"\n[mounts]\n"/" = "stie"')
+    assert [line.split(":")[1] for line in str(raised.value).splitlines()] == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\n\xff", "asyncstatic.toml:2: not UTF-8; save it as UTF-8"),
+        (None, "asyncstatic.toml: Is a directory; name a configuration file that can be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(
+    place: Path, content: bytes | None, says: str
+) -> None:
+    path = place / "asyncstatic.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SettingsError) as raised:
+        find_document("asyncstatic.toml")
+    assert str(raised.value) == says
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^no\.toml: No such file or directory; name a config"):
+        find_document("no.toml")
+
+
+def test_settings_that_contradict_each_other_name_the_line(place: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(place, 'root = "site"\nunchanging = true\nprevious_root_grace = 3')
+    assert str(raised.value).startswith("asyncstatic.toml:3: previous_root_grace=3.0: not together")
+
+
+# -- which value counts ------------------------------------------------------------------------
+
+TEXT = 'deny = "top"\n[mounts]\n"/" = "site"\n"/a" = { root = "dist", deny = "own" }'
+
+
+@pytest.mark.parametrize(
+    ("variables", "denied"),
+    [
+        ({}, {"": "top", "/a": "own"}),
+        ({"DENY": "variable"}, {"": "variable", "/a": "variable"}),
+    ],
+)
+def test_a_variable_counts_more_than_the_file(
+    place: Path, variables: dict[str, str], denied: dict[str, str]
+) -> None:
+    mounts = read(place, TEXT, **variables)
+    assert {prefix: settings.deny for prefix, settings in mounts.items()} == {
+        prefix: (name,) for prefix, name in denied.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("roots", "variables", "expected"),
+    [
+        ((), {"ROOT": "media"}, {"": "media"}),
+        (("base",), {"ROOT": "media"}, {"": "base"}),
+        (("/=base", "/m=media"), {}, {"": "base", "/m": "media"}),
+        (("/m/=media",), {}, {"/m": "media"}),
+    ],
+)
+def test_roots_of_the_command_line_and_environment_replace_the_mounts(
+    place: Path, roots: tuple[str, ...], variables: dict[str, str], expected: dict[str, str]
+) -> None:
+    mounts = read(place, TEXT, *roots, **variables)
+    assert {prefix: settings.root for prefix, settings in mounts.items()} == expected
+    assert {settings.deny for settings in mounts.values()} == {("top",)}  # of all roots
+
+
+def test_an_overlay_is_named_with_commas(place: Path) -> None:
+    (place / "x,y").mkdir()
+    assert read(place, "", "site,base")[""].more_roots == ("base",)
+    assert read(place, "", ROOT="site,base")[""].more_roots == ("base",)
+    assert read(place, "", "x,y")[""] == Settings("x,y")
+
+
+@pytest.mark.parametrize(
+    ("roots", "says"),
+    [
+        (("/=site", "dist"), "^dist: say PREFIX=ROOT for each of several roots"),
+        (("/=site", "/=base"), "^/=base: / is named twice; for an overlay say /=site,base$"),
+        (("/a//b=site",), "^/a//b=site: a path such as /static is needed"),
+        (("/=",), "the name of the directory is empty"),
+    ],
+)
+def test_wrong_roots_of_the_command_line_are_refused(
+    place: Path, roots: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        read(place, "", *roots)
+
+
+def test_a_name_that_a_mount_hides_is_told(place: Path) -> None:
+    (place / "site" / "a").mkdir()
+    (place / "asyncstatic.toml").write_text('[mounts]\n"/" = "site"\n"/a" = "dist"\n"/b" = "dist"')
+    assert list(Sources().read({}).warnings()) == ["site/a is not served: the mount /a hides it"]
+
+
+# -- `asyncstatic config` ----------------------------------------------------------------------
+
+
+def run(*arguments: str, **variables: str) -> str:
+    environ = {f"ASYNCSTATIC_{name}": value for name, value in variables.items()}
+    result = CliRunner().invoke(main, ["config", *arguments], env=environ)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_each_value_is_told_with_its_origin(place: Path) -> None:
+    (place / "asyncstatic.toml").write_text(f"workers = 2\nkeep_alive = 5\n{TEXT}")
+    told = json.loads(run("--json", "--log-format", "json", "--set", "cors=*", KEEP_ALIVE="9"))
+    options, mounts = told["options"], told["mounts"]
+    assert told["file"] == "asyncstatic.toml"
+    assert options["workers"] == {"value": 2, "origin": "asyncstatic.toml:1"}
+    assert options["keep_alive"] == {"value": 9.0, "origin": "ASYNCSTATIC_KEEP_ALIVE"}
+    assert options["log_format"] == {"value": "json", "origin": "--log-format"}
+    assert options["sandbox"] == {"value": False, "origin": "default"}
+    assert options["bind"] == {"value": ["127.0.0.1:8000"], "origin": "default"}
+    assert mounts["/"]["deny"] == {"value": ["top"], "origin": "asyncstatic.toml:3"}
+    assert mounts["/a"]["deny"] == {"value": ["own"], "origin": "asyncstatic.toml:6"}
+    assert mounts["/a"]["cors"] == {"value": ["*"], "origin": "--set cors=*"}
+    assert mounts["/a"]["etag"] == {"value": "auto", "origin": "default"}
+
+
+@pytest.mark.parametrize("text", [param.values[0] for param in GOOD])
+def test_what_is_told_is_a_file_with_the_same_meaning(place: Path, text: str) -> None:
+    before = read(place, text)
+    told = run()
+    assert "# asyncstatic.toml:" in told
+    assert read(place, told) == before
+    assert {name for name in tomllib.loads(told) if name in OPTIONS} <= OPTIONS
+    assert [line.partition("  # ")[0] for line in run().splitlines()] == [
+        line.partition("  # ")[0] for line in told.splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("workers = 0", "'asyncstatic.toml:1: workers': 0 is not in the range x>=1"),
+        ("workers = true", "^Error: asyncstatic.toml:1: workers: a number without a fraction is"),
+        ('workers = "2"', "^Error: asyncstatic.toml:1: workers: a number without a fraction is"),
+        ('sandbox = "no"', "^Error: asyncstatic.toml:1: sandbox: true or false is needed"),
+        ("bind = 80", "^Error: asyncstatic.toml:1: bind: text in quotes is needed, or a list of"),
+        ('pid = ["a"]', "^Error: asyncstatic.toml:1: pid: text in quotes is needed$"),
+        ('log_format = "xml"', "'asyncstatic.toml:1: log_format': 'xml' is not one of"),
+        ('keyfile = "file"', "name one asyncstatic.toml:1: keyfile for each --certfile"),
+        ('socket_mode = "rw"', "^Error: asyncstatic.toml:1: socket_mode rw: say an octal mode"),
+    ],
+)
+def test_a_wrong_option_names_file_line_and_key(place: Path, text: str, says: str) -> None:
+    (place / "asyncstatic.toml").write_text(text)
+    result = subprocess.run(
+        [sys.executable, "-m", "asyncstatic", "serve", "site"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 2
+    assert re.search(says, result.stderr.strip().splitlines()[-1]), result
+
+
+# -- the schema --------------------------------------------------------------------------------
+
+_COMMAND: click.Command = config
+SCHEMA = schema(options_of(_COMMAND))
+
+
+def is_valid(text: str) -> bool:
+    return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text)))
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert json.loads(run("--schema")) == SCHEMA
+
+
+@pytest.mark.parametrize("text", [param.values[0] for param in GOOD])
+def test_the_schema_allows_good_files(text: str) -> None:
+    assert is_valid(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'rot = "site"',
+        'dotfiles = "yes"',
+        "cache_bytes = -1",
+        'cache_bytes = "1XB"',
+        'symlinks = "all"',
+        "workers = 0",
+        'log_format = "xml"',
+        '[mounts]\n"app" = "dist"',
+        '[mounts]\n"/" = {}',
+        '[mounts]\n"/" = { root = "site", spaa = true }',
+        '[mounts]\n"/" = { root = "site", workers = 2 }',
+        "[media_types]\n'.x' = 1",
+    ],
+)
+def test_the_schema_refuses_bad_files(text: str) -> None:
+    assert not is_valid(text)
+
+
+def test_the_schema_has_every_key() -> None:
+    assert SCHEMA["properties"].keys() == {*FIELDS, *OPTIONS, "mounts"}
+    assert SCHEMA["$defs"]["mount"]["properties"].keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_schema_explains_every_setting(name: str) -> None:
+    assert documentation(name)
