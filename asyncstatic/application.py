@@ -99,7 +99,7 @@ def _warn_of_options() -> None:
     """Log a warning about options of ``asyncstatic serve``, which another server does not read."""
     import logging
 
-    from asyncstatic.settings import OF_APPS, OTHER_VARIABLES, PREFIX
+    from asyncstatic.variables import OF_APPS, OTHER_VARIABLES, PREFIX
 
     names = [PREFIX + name for name in sorted(OTHER_VARIABLES - OF_APPS)]
     if ignored := ", ".join(name for name in names if name in os.environ):

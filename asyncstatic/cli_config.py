@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import click
 
 from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import Value, Values, spelled
+from asyncstatic.configuration import OF_SITE, Value, Values, spelled
 from asyncstatic.settings import FIELDS, Limits, Settings
 from asyncstatic.site import Site
 
@@ -48,11 +49,14 @@ def of_root(site: Site, prefix: str) -> Values:
     roots = (settings.root, *settings.more_roots)
     found = {"root": Value(roots if roots[1:] else roots[0], site.origin(prefix, "root"))}
     for name, value in _values(settings).items():
-        if name in common and name != "more_roots":
+        if name == "more_roots" or name not in common:
+            continue
+        if name in site.own[prefix]:
             origin = site.origin(prefix, name)
-            is_derived = origin == _DEFAULT and value != common[name].value
-            if name in site.own[prefix] or is_derived:
-                found[name] = Value(value, _derived(settings) if is_derived else origin)
+            is_list = name in OF_SITE  # the others in it are those of all roots
+            found[name] = Value(site.own[prefix][name].value if is_list else value, origin)
+        elif value != common[name].value and site.origin(prefix, name) == _DEFAULT:
+            found[name] = Value(value, _derived(settings))
     return found
 
 
@@ -104,11 +108,19 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{spelled((str(key),))} = {_toml(each)}" for key, each in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
+    if is_dataclass(value):
+        return _toml(_table(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str) else f'"{value}"'
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """Return a rule as a table of a file."""
+    every = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {name: item for name, item in every.items() if item is not None}
 
 
 # -- for programs ----------------------------------------------------------------------------
@@ -128,7 +140,7 @@ def as_json(options: Values, site: Site | None) -> str:
             }
             for prefix, settings in site.mounts.items()
         }
-    return json.dumps(found, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(found, indent=2, ensure_ascii=False, default=_table)
 
 
 def _objects(values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:

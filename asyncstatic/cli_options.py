@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import click
 
 from asyncstatic.configuration import Value, find_document
-from asyncstatic.settings import FIELDS, PREFIX, SettingsError
+from asyncstatic.settings import FIELDS, SettingsError
+from asyncstatic.variables import PREFIX
 
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 _FILE = click.core.ParameterSource.DEFAULT_MAP

@@ -13,20 +13,21 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from asyncstatic.packages import is_in_package, package_folder
 from asyncstatic.settings import (
     FIELDS,
     HINTS,
-    OTHER_VARIABLES,
     PATHS,
+    Rule,
     SettingsError,
     checked,
 )
 from asyncstatic.toml_lines import Key, lines_of
 from asyncstatic.values import printable, problem_of_prefix
+from asyncstatic.variables import OTHER_VARIABLES
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml
@@ -36,7 +37,11 @@ _ADDRESSES = ("bind", "tls_bind")
 _UNIX = "unix:"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 #: Lists of tables that hold for the whole site: those of a mount are added to them.
-OF_SITE = ("rules", "redirects")
+OF_SITE = ("rules",)
+
+
+#: The keys of the tables in a list, by the name of the setting.
+TABLES: dict[str, list[str]] = {"rules": [each.name for each in fields(Rule)]}
 
 
 class Value(NamedTuple):
@@ -197,9 +202,8 @@ class _Reader:
             value = self._roots(place, value)
             if value is not None:
                 into[name] = self._at(place, value)
-        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            items = [self._checked((*place, i), name, [item]) for i, item in enumerate(value)]
-            into[name] = self._at(place, tuple(found for item in items for found in item or ()))
+        elif name in TABLES:
+            into[name] = self._at(place, self._tables(place, name, value))
         elif HINTS[name] is bool and not isinstance(value, bool):
             self._report(place, "true or false is needed, without quotes")
         else:
@@ -210,15 +214,31 @@ class _Reader:
         try:
             return checked(name, value)
         except ValueError as error:
-            self._report(self._culprit(place, value, str(error)), str(error))
+            problem = re.sub(rf"^{name}\[\d+\](: |=)", "", str(error))
+            self._report(self._culprit(place, value, problem), problem)
             return None
 
+    def _tables(self, place: Key, name: str, value: Any) -> Any:
+        """Return a list of tables, each checked by itself, then all together."""
+        tables = value if isinstance(value, list) else [value]
+        before = len(self._problems)
+        found: list[Any] = []
+        for index, table in enumerate(tables):
+            its_place = (*place, index) if isinstance(value, list) else place
+            unknown = (
+                [key for key in table if key not in TABLES[name]] if isinstance(table, dict) else []
+            )
+            for key in unknown:
+                self._report((*its_place, key), f"unknown key; {nearest_key(key, TABLES[name])}")
+            if not unknown:
+                found += self._checked(its_place, name, [table]) or ()
+        return found if len(self._problems) > before else self._checked(place, name, found)
+
     def _culprit(self, place: Key, value: Any, problem: str) -> Key:
-        """Return the place of the key that a problem of a table is about: one that it names."""
+        """Return the place of the key in a table that a problem names: the deepest, else the table."""
         if not (isinstance(value, list) and value and isinstance(value[0], dict)):
             return place
-        named = [(*place, key) for key in value[0] if re.search(rf"\b{re.escape(key)}\b", problem)]
-        return named[0] if named else place
+        return (*place, *_named(value[0], problem))
 
     # -- paths -----------------------------------------------------------------------------
 
@@ -298,6 +318,14 @@ def nearest_key(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
+def _named(table: Mapping[str, Any], problem: str) -> Key:
+    """Return the keys, from the table inwards, that a problem names."""
+    for key, value in table.items():
+        if re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", problem):
+            return (key, *(_named(value, problem) if isinstance(value, dict) else ()))
+    return ()
+
+
 def _neighbours(path: str) -> list[str]:
     try:
         return os.listdir(os.path.dirname(path) or ".")
@@ -315,7 +343,7 @@ def changed_options(before: Document | None, after: Document | None) -> list[str
 def merged(below: Mapping[str, Value], above: Mapping[str, Value]) -> Values:
     """Return two layers as one; lists of the site are joined, anything else is replaced."""
     joined = {
-        name: Value((*above[name].value, *below[name].value), above[name].origin)
+        name: Value((*below[name].value, *above[name].value), above[name].origin)
         for name in OF_SITE
         if name in below and name in above
     }

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from asyncstatic.settings import FIELDS, HINTS, OTHER_VARIABLES, PREFIX, SettingsError, nearest
+from asyncstatic.settings import FIELDS, HINTS, SettingsError, nearest
 from asyncstatic.values import from_text, is_of_service, printable, problem_with
+from asyncstatic.variables import OTHER_VARIABLES, PREFIX
 
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 _DEFAULT_ROOTS = ("static", "public")

@@ -84,7 +84,9 @@ def _of_type(hint: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _of_type(arguments[1])}
     if is_dataclass(hint):
         hints = get_type_hints(hint)
-        return _object({each.name: _of_type(hints[each.name]) for each in fields(hint)})
+        required = [each.name for each in fields(hint) if each.default is each.default_factory]
+        properties = {each.name: _of_type(hints[each.name]) for each in fields(hint)}
+        return _object(properties) | {"required": required}
     return {}  # anything: the reader checks it
 
 

@@ -22,39 +22,6 @@ from asyncstatic.rules import rules_of, sets_access
 from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
 
-PREFIX = "ASYNCSTATIC_"
-#: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
-OTHER_VARIABLES = frozenset(
-    [
-        "ACCESS_LOGFILE",
-        "BIND",
-        "CERTFILE",
-        "CONFIG",
-        "DIRECT",
-        "DRAIN_SECONDS",
-        "GRACEFUL_TIMEOUT",
-        "HEALTH",
-        "KEEP_ALIVE",
-        "KEYFILE",
-        "LIMIT_CONCURRENCY",
-        "LOG_FORMAT",
-        "MAX_REQUESTS",
-        "METRICS",
-        "OPEN",
-        "REDIRECT_HTTPS",
-        "PROXY_PROTOCOL",
-        "PID",
-        "RELOAD",
-        "SANDBOX",
-        "SOCKET_MODE",
-        "TLS_BIND",
-        "TRUSTED_PROXIES",
-        "UVLOOP",
-        "WORKERS",
-    ]
-)
-#: Those of them that an app honours under every server.
-OF_APPS = frozenset(["CONFIG", "DIRECT"])
 #: Settings and options that are paths: relative ones in a configuration file belong to its directory.
 PATHS = frozenset(["root", "more_roots", "access_logfile", "certfile", "keyfile", "pid"])
 
@@ -353,7 +320,7 @@ def checked(name: str, value: Any) -> Any:
     Raises:
         ValueError: it is unusable; the message is the rest of an error message.
     """
-    converted = coerce(name, HINTS[name], value)
+    converted = rules_of(value) if name == "rules" else coerce(name, HINTS[name], value)
     if problem := problem_with(name, HINTS[name], converted):
         raise ValueError(problem)
     return converted

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 
 from asyncstatic.configuration import Document, Value, Values, find_document, merged
 from asyncstatic.environment import default_root, known_options, roots_of
-from asyncstatic.settings import FIELDS, PREFIX, Settings, SettingsError
+from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.values import printable, problem_of_prefix
+from asyncstatic.variables import PREFIX
 
 _MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
 _NEVER_SERVED = ("/proc", "/sys", "/dev")

@@ -21,7 +21,7 @@ from asyncstatic.cli import config, main
 from asyncstatic.cli_options import options_of
 from asyncstatic.configuration import OPTIONS, find_document
 from asyncstatic.schema import documentation, schema
-from asyncstatic.settings import FIELDS
+from asyncstatic.settings import FIELDS, Rule
 from asyncstatic.site import Sources
 from tests.support.site import write_site
 
@@ -50,6 +50,10 @@ def read(place: Path, text: str, *roots: str, **variables: str) -> dict[str, Set
 
 # -- what a file may say -----------------------------------------------------------------------
 
+RULES = (
+    Rule("/app/assets/**", {"Cache-Control": "max-age=1", "X-Robots-Tag": False}),
+    Rule("*.wasm.gz", media_type="application/wasm", coding="gzip"),
+)
 GOOD = [
     # the file -> prefix: some settings of its root
     pytest.param('root = "site"', {"": {"root": "site"}}, id="one root"),
@@ -90,6 +94,37 @@ GOOD = [
         id="a mapping",
     ),
     pytest.param('bind = ":80"\nworkers = 2\nroot = "site"', {"": {"root": "site"}}, id="options"),
+]
+GOOD += [
+    pytest.param(
+        """
+        preset = "secure-headers"
+        [mounts]
+        "/" = "site"
+        "/app" = { root = "dist", preset = ["downloads", "hashed-assets"] }
+        [[rules]]
+        match = "/app/assets/**"
+        headers = { Cache-Control = "max-age=1", "X-Robots-Tag" = false }
+        [[rules]]
+        match = "*.wasm.gz"
+        media_type = "application/wasm"
+        coding = "gzip"
+        """,
+        {
+            "": {"at": "", "rules": RULES, "preset": ("secure-headers",)},
+            "/app": {"at": "/app", "rules": RULES, "preset": ("downloads", "hashed-assets")},
+        },
+        id="rules and presets",
+    ),
+    pytest.param(
+        """
+        rules = [{ match = "/x" }]
+        [mounts]
+        "/app" = { root = "dist", rules = [{ match = "/app/y" }] }
+        """,
+        {"/app": {"rules": (Rule("/x"), Rule("/app/y"))}},
+        id="rules of a mount come after those of the site",
+    ),
 ]
 
 
@@ -206,6 +241,33 @@ BAD = [
     ("a b = 1", "1: not TOML: Expected '=' after a key in a key/value pair at column 3"),
     ("\na = [1", "2: not TOML: Unclosed array at the end"),
     ('root = "site"\nroot = "x"', "2: not TOML: Cannot overwrite a value at the end"),
+]
+BAD += [
+    ('\n[[rules]]\nmach = "/a"', "3: rules[0].mach: unknown key; did you mean match?"),
+    ("[[rules]]\nheaders = {}", "1: rules[0]: match is needed, a glob such as /assets/** or *.js"),
+    ("rules = 1", "1: rules: 1: a rule is needed, Rule(match, headers=...)"),
+    (
+        '[[rules]]\nmatch = "/a"\n[[rules]]\nmatch = "/["',
+        (
+            "4: rules[1].match: rule '/[': match: there are no character classes: write ? or {a,b}, "
+            r"or \[ for a bracket itself"
+        ),
+    ),
+    (
+        '[[rules]]\nmatch = "/a"\n[rules.headers]\nX-A = "1"\nETag = "x"',
+        (
+            "5: rules[0].headers.ETag: rule '/a': headers: ETag cannot be set: it tells versions "
+            "apart, so only the server can know it; see the setting etag"
+        ),
+    ),
+    (
+        '[[rules]]\nmatch = "/a"\nheaders = { Cache-Control = "" }',
+        (
+            "3: rules[0].headers.Cache-Control: rule '/a': headers: Cache-Control='': printable "
+            "ASCII is needed, or false to remove the field"
+        ),
+    ),
+    ('root = "site"\npreset = "download"', "2: preset='download': did you mean downloads?"),
 ]
 
 
@@ -405,6 +467,8 @@ def test_the_schema_allows_good_files(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "[[rules]]\nheaders = {}",
+        '[[rules]]\nmatch = "/a"\nheaders = { X-A = true }',
         'rot = "site"',
         'dotfiles = "yes"',
         "cache_bytes = -1",

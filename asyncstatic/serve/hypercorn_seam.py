@@ -42,8 +42,8 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, answered, behind_mounts, find_mounts
 from asyncstatic.serve.middleware import StaticMiddleware
-from asyncstatic.settings import PREFIX
 from asyncstatic.values import from_text
+from asyncstatic.variables import PREFIX
 
 if TYPE_CHECKING:
     from hypercorn.asyncio.worker_context import WorkerContext

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from asyncstatic.cli import serve
-from asyncstatic.settings import OTHER_VARIABLES, PREFIX
+from asyncstatic.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
 from tests.support.servers import LANES, environment, running, serving
