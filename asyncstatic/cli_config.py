@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import OF_SITE, Value, Values, spelled
-from asyncstatic.settings import FIELDS, Limits, Settings
+from asyncstatic.configuration import OF_SITE, SETTINGS, Value, Values, spelled
+from asyncstatic.settings import Limits, Settings
 from asyncstatic.site import Site
 
 _WIDTH = 44  # of the value, so that most comments are below each other
@@ -39,7 +39,7 @@ def options_of_server(context: click.Context, addresses: Mapping[str, Any]) -> V
 def for_all_roots(site: Site) -> Values:
     """Return the settings that hold for every root which does not say otherwise."""
     defaults = _values(Settings())
-    shown = (name for name in FIELDS if name not in ("root", "direct", *_OF_MOUNT))
+    shown = (name for name in SETTINGS if name not in ("root", "direct"))
     return {name: site.common.get(name, Value(defaults[name], _DEFAULT)) for name in shown}
 
 
@@ -66,14 +66,10 @@ def _derived(settings: Settings) -> str:
     return f"preset {preset}" if preset else "added by asyncstatic"
 
 
-#: Set by the site itself.
-_OF_MOUNT = ("at",)
-
-
 def _values(settings: Settings) -> dict[str, Any]:
     of_limits = set(Limits.__dataclass_fields__)
     return {
-        name: getattr(settings.limits if name in of_limits else settings, name) for name in FIELDS
+        name: getattr(settings.limits if name in of_limits else settings, name) for name in SETTINGS
     }
 
 

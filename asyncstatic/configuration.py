@@ -36,6 +36,8 @@ OPTIONS = frozenset(name.lower() for name in OTHER_VARIABLES) - {"config"}
 _ADDRESSES = ("bind", "tls_bind")
 _UNIX = "unix:"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+#: Settings, as keys. Only the site itself sets `at`, the prefix of a mount.
+SETTINGS = tuple(name for name in FIELDS if name != "at")
 #: Lists of tables that hold for the whole site: those of a mount are added to them.
 OF_SITE = ("rules",)
 
@@ -155,10 +157,10 @@ class _Reader:
                 self._read_setting(place, name, value, self._document.options)
             else:
                 self._document.options[name] = self._at(place, self._paths(name, value))
-        elif name in FIELDS:
+        elif name in SETTINGS:
             self._read_setting(place, name, value, self._document.settings)
         else:
-            known = ["mounts", *FIELDS, *OPTIONS]
+            known = ["mounts", *SETTINGS, *OPTIONS]
             self._report(place, f"unknown key; {nearest_key(name, known)}")
 
     def _read_mounts(self, place: Key, mounts: Any) -> None:
@@ -169,7 +171,7 @@ class _Reader:
             prefix, problem = name.rstrip("/"), problem_of_prefix(name.rstrip("/"))
             if problem or not name:
                 problem = 'a path such as "/" or "/app" is needed'
-                if name in FIELDS or name in OPTIONS:
+                if name in SETTINGS or name in OPTIONS:
                     problem = "this is a key of the whole file: write it above the first [table]"
                 self._report((*place, name), problem)
             elif prefix in self._document.mounts:
@@ -186,13 +188,13 @@ class _Reader:
             self._report(place, "a directory, a list of them, or a table is needed")
             return found
         for name, value in root.items():
-            if name in FIELDS:
+            if name in SETTINGS:
                 self._read_setting((*place, name), name, value, found)
             elif name in OPTIONS:
                 problem = "this is a key of the whole file: write it above the first [table]"
                 self._report((*place, name), problem)
             else:
-                self._report((*place, name), f"unknown key; {nearest_key(name, FIELDS)}")
+                self._report((*place, name), f"unknown key; {nearest_key(name, SETTINGS)}")
         if "root" not in root:
             self._report(place, 'the root is missing: root = "DIRECTORY"')
         return found
@@ -312,10 +314,12 @@ def spelled(place: Key) -> str:
 
 
 def nearest_key(name: str, known: Iterable[str]) -> str:
-    """Name the key that an unknown one is most like, or all of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    """Name the key that an unknown one is most like, or all of them if they are few."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known are {', '.join(names)}" if len(names) < 10 else "asyncstatic config prints all"
 
 
 def _named(table: Mapping[str, Any], problem: str) -> Key:

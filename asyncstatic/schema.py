@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import click
 
 from asyncstatic.cli_options import LISTS, ServerOption
+from asyncstatic.configuration import SETTINGS
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
 from asyncstatic.values import SIZES
 
@@ -33,7 +34,7 @@ def schema(server: Iterable[ServerOption]) -> dict[str, Any]:
     Args:
         server: the options of the server.
     """
-    settings = {name: _setting(name) for name in FIELDS}
+    settings = {name: _setting(name) for name in SETTINGS}
     options = {option.key: _option(option) for option in server}
     mount = _object(settings) | {"required": ["root"]}
     mounts = {

@@ -23,8 +23,6 @@ _MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
 _NEVER_SERVED = ("/proc", "/sys", "/dev")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - an ordinary file system; live streams are put there
 _CONFIG = f"{PREFIX}CONFIG"
-#: A setting that only the site sets: the prefix of the mount, which the lists of the site need.
-_PREFIX_OF_MOUNT = "at"
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,7 @@ def _settings(site: Site, prefix: str) -> Settings:
     """Build the settings of one root."""
     values = merged(site.common, site.own[prefix])
     options = {name: found.value for name, found in values.items()}
-    if _PREFIX_OF_MOUNT in FIELDS:
-        options[_PREFIX_OF_MOUNT] = prefix
+    options["at"] = prefix
     try:
         settings = Settings(**options)
     except SettingsError as error:

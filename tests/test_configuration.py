@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from asyncstatic import Settings, SettingsError
 from asyncstatic.cli import config, main
 from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import OPTIONS, find_document
+from asyncstatic.configuration import OPTIONS, SETTINGS, find_document
 from asyncstatic.schema import documentation, schema
 from asyncstatic.settings import FIELDS, Rule
 from asyncstatic.site import Sources
@@ -244,6 +245,10 @@ BAD = [
 ]
 BAD += [
     ('\n[[rules]]\nmach = "/a"', "3: rules[0].mach: unknown key; did you mean match?"),
+    (
+        "[[rules]]\nx = 1",
+        "2: rules[0].x: unknown key; known are coding, headers, match, media_type",
+    ),
     ("[[rules]]\nheaders = {}", "1: rules[0]: match is needed, a glob such as /assets/** or *.js"),
     ("rules = 1", "1: rules: 1: a rule is needed, Rule(match, headers=...)"),
     (
@@ -267,6 +272,7 @@ BAD += [
             "ASCII is needed, or false to remove the field"
         ),
     ),
+    ('root = "site"\nat = "/x"', "2: at: unknown key; asyncstatic config prints all"),
     ('root = "site"\npreset = "download"', "2: preset='download': did you mean downloads?"),
 ]
 
@@ -488,10 +494,45 @@ def test_the_schema_refuses_bad_files(text: str) -> None:
 
 
 def test_the_schema_has_every_key() -> None:
-    assert SCHEMA["properties"].keys() == {*FIELDS, *OPTIONS, "mounts"}
-    assert SCHEMA["$defs"]["mount"]["properties"].keys() == FIELDS.keys()
+    assert SCHEMA["properties"].keys() == {*SETTINGS, *OPTIONS, "mounts"}
+    assert SCHEMA["$defs"]["mount"]["properties"].keys() == set(SETTINGS)
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_schema_explains_every_setting(name: str) -> None:
     assert documentation(name)
+
+
+# -- the documentation -------------------------------------------------------------------------
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(not (PROJECT / ".ci").exists(), reason="tested without the source tree")
+def test_the_documentation_has_the_table_of_all_keys() -> None:
+    """`python .ci/configuration_keys.py` writes it."""
+    names = runpy.run_path(str(PROJECT / ".ci" / "configuration_keys.py"))
+    page = (PROJECT / "docs" / "configuration.md").read_text()
+    assert names["replaced"](page) == page
+
+
+EXAMPLES = re.findall(
+    r"```toml\n(.*?)```",
+    "".join((PROJECT / name).read_text() for name in ("README.md", "docs/configuration.md"))
+    if (PROJECT / "README.md").exists()
+    else "",
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_examples_of_the_documentation_can_be_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    write_site(place, {"theme/t": b"", "Videos/v": b"", "bootstrap_pkg/static/b": b""})
+    write_site(place, {"bootstrap_pkg/__init__.py": b""})
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("HOME", str(place))
+    assert is_valid(text)
+    if "[mounts]" in text:
+        assert {"", "/app"} <= read(place, text).keys()
