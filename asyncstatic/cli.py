@@ -89,37 +89,51 @@ def serve(
         raise click.ClickException(with_variables(context, str(error))) from None
 
 
+def _print_schema(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
+    from asyncstatic.schema import schema
+
+    if is_wanted:
+        click.echo(json.dumps(schema(options_of(context.command)), indent=2))
+        context.exit()
+
+
 @main.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
 @serve_options
 @click.option("--json", "as_json", is_flag=True, help="All values, as JSON.")
-@click.option("--schema", "is_schema", is_flag=True, help="The JSON Schema of asyncstatic.toml.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="The JSON Schema of asyncstatic.toml.",
+)
 @click.pass_context
 def config(
     context: click.Context,
     /,
     targets: tuple[str, ...],
     as_json: bool,
-    is_schema: bool,
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Print the effective configuration, and where each value came from.
 
-    It takes the arguments of "serve". What it prints is a configuration file itself.
+    It takes the arguments of "serve", and opens each root to check it. What it prints is a
+    configuration file itself.
     """
     from asyncstatic import cli_config
-    from asyncstatic.schema import schema
     from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.target import Folders
 
-    if is_schema:
-        click.echo(json.dumps(schema(options_of(context.command)), indent=2))
-        return
     try:
         switches = [name for name in SWITCHES if options[name]]
         sources = _sources(options["config"], targets, assignments, switches)
-        site = sources.read(os.environ) if isinstance(_target(context, sources), Folders) else None
+        target, site = _target(context, sources), None
+        if isinstance(target, Folders):
+            target.examine(direct=True)
+            site = sources.read(os.environ)
         plain, secure = addresses(options["bind"], options["tls_bind"], os.environ)
         found = cli_config.options_of_server(context, {"bind": plain, "tls_bind": secure})
         click.echo((cli_config.as_json if as_json else cli_config.as_toml)(found, site))

@@ -16,9 +16,12 @@ import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncstatic import Settings, SettingsError
 from asyncstatic.cli import config, main
+from asyncstatic.cli_config import _toml
 from asyncstatic.cli_options import options_of
 from asyncstatic.configuration import OPTIONS, SETTINGS, find_document
 from asyncstatic.schema import documentation, schema
@@ -174,6 +177,16 @@ def test_pyproject_has_a_table(place: Path) -> None:
     assert read(place, 'root = "site"')[""].root == "site"  # asyncstatic.toml counts more
 
 
+def test_a_mistake_in_pyproject_has_its_line(place: Path) -> None:
+    (place / "pyproject.toml").write_text('[project]\n[tool.asyncstatic]\nrot = "dist"')
+    with pytest.raises(SettingsError, match=r"^pyproject\.toml:3: rot: unknown key"):
+        find_document(None)
+
+
+def test_a_byte_order_mark_is_skipped(place: Path) -> None:
+    assert read(place, '\ufeffroot = "dist"')[""].root == "dist"
+
+
 def test_a_pyproject_without_our_table_is_no_configuration(place: Path) -> None:
     (place / "pyproject.toml").write_text("[tool.other]\nx = 1")
     assert find_document(None) is None
@@ -187,6 +200,10 @@ def test_the_file_itself_is_never_served(place: Path) -> None:
     (place / "static").mkdir()
     assert read(place, 'root = "."')[""].deny == ("asyncstatic.toml",)
     assert read(place, 'root = "site"')[""].deny == ()
+
+
+_COMMAND: click.Command = config
+SCHEMA = schema(options_of(_COMMAND))
 
 
 # -- what is refused ---------------------------------------------------------------------------
@@ -282,6 +299,57 @@ def test_a_mistake_is_one_line_with_file_line_and_key(place: Path, text: str, sa
     with pytest.raises(SettingsError) as raised:
         read(place, text)
     assert str(raised.value) == f"asyncstatic.toml:{says}"
+
+
+_KEYS = st.sampled_from(
+    [
+        *SETTINGS,
+        *OPTIONS,
+        "mounts",
+        "/",
+        "/app",
+        "/app/",
+        "app",
+        "match",
+        "headers",
+        "from",
+        "at",
+        "",
+    ]
+)
+_VALUES = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-2, 2**63),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.sampled_from(["site", "dist", "*", "1MiB", "off", "", "\0", "a/b", "#", "é\u202e"]),
+    ),
+    lambda values: st.one_of(
+        st.lists(values, max_size=3), st.dictionaries(_KEYS, values, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_site(tmp_path_factory.mktemp("configuration"), FILES)
+
+
+@given(st.dictionaries(_KEYS, _VALUES, max_size=4))
+def test_any_document_is_read_or_refused_with_lines(
+    shared_place: Path, data: dict[str, Any]
+) -> None:
+    text = "\n".join(f"{json.dumps(key)} = {_toml(value)}" for key, value in data.items())
+    path = shared_place / "any.toml"
+    path.write_text(text)
+    jsonschema.Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text))
+    try:
+        Sources(config=str(path)).read({"ASYNCSTATIC_ROOT": str(shared_place / "site")})
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            assert line.startswith(f"{path}:"), line
+            assert line.isprintable()
 
 
 def test_each_mistake_has_its_line(place: Path) -> None:
@@ -411,6 +479,13 @@ def test_each_value_is_told_with_its_origin(place: Path) -> None:
     assert mounts["/a"]["etag"] == {"value": "auto", "origin": "default"}
 
 
+def test_the_command_checks_the_roots(place: Path) -> None:
+    (place / "asyncstatic.toml").write_text('root = "site"\nnot_found = "none.html"')
+    result = CliRunner().invoke(main, ["config"])
+    assert result.exit_code == 2
+    assert "Error: asyncstatic.toml:2: not_found='none.html': " in result.output
+
+
 @pytest.mark.parametrize("text", [param.values[0] for param in GOOD])
 def test_what_is_told_is_a_file_with_the_same_meaning(place: Path, text: str) -> None:
     before = read(place, text)
@@ -452,15 +527,14 @@ def test_a_wrong_option_names_file_line_and_key(place: Path, text: str, says: st
 
 # -- the schema --------------------------------------------------------------------------------
 
-_COMMAND: click.Command = config
-SCHEMA = schema(options_of(_COMMAND))
-
 
 def is_valid(text: str) -> bool:
     return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text)))
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_one(place: Path) -> None:
+    """It is printed beside a wrong file, which an editor may have to complete."""
+    (place / "asyncstatic.toml").write_text("wrong")
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert json.loads(run("--schema")) == SCHEMA
 
