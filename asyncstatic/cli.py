@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -153,6 +154,51 @@ def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
     urls = [place.url for place in started.places if place.url.startswith("http")]
     if open_browser and urls:
         webbrowser.open(urls[0])
+
+
+@main.command()
+@click.argument("url", metavar="URL")
+@click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
+@serve_options
+@click.option(
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    metavar="NAME: VALUE",
+    help="A field of the request; repeatable.",
+)
+@click.option(
+    "--request", "-X", "method", default="GET", show_default=True, help="The method of the request."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def explain(
+    context: click.Context,
+    /,
+    url: str,
+    targets: tuple[str, ...],
+    headers: tuple[str, ...],
+    method: str,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Tell why URL gets its answer: mount, file, rules, and where each field comes from.
+
+    URL is a path such as /docs/?page=2. The request is answered in this process, by what "serve"
+    with the same arguments would serve.
+    """
+    from asyncstatic.serve import explain as explanation
+
+    try:
+        request = explanation.request_of(method, url, headers)
+        switches = [name for name in SWITCHES if options[name]]
+        app = _target(context, _sources(options["config"], targets, assignments, switches)).build()
+        told = asyncio.run(explanation.explain(app, *request))
+    except SettingsError as error:
+        raise WrongSettingError(with_variables(context, str(error))) from None
+    click.echo(json.dumps(told.as_json(), indent=2) if as_json else "\n".join(told.lines()))
 
 
 def _target(context: click.Context, sources: Sources) -> Target:

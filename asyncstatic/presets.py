@@ -46,7 +46,12 @@ PRESETS: Mapping[str, Preset] = {
     "hashed-assets": Preset(
         tuple(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED)
     ),
-    "downloads": Preset((Rule("**", {"Content-Disposition": "attachment"}),)),
+    "downloads": Preset(
+        (
+            Rule("**", {"Content-Disposition": "attachment"}),
+            Rule("{index,404}.html", {"Content-Disposition": False}),
+        )
+    ),
     "untrusted": Preset(
         (
             Rule(
@@ -103,9 +108,9 @@ def settings_of_presets(names: Any) -> dict[str, Any]:
     return found
 
 
-def rules_of_presets(names: Iterable[str]) -> tuple[Rule, ...]:
-    """Return the rules of presets, in the order in which these are named."""
-    return tuple(rule for name in names for rule in _preset(name).rules)
+def rules_of_presets(names: Iterable[str]) -> list[tuple[str, Rule]]:
+    """Return the rules of presets with their names, in the order in which these are given."""
+    return [(f"preset {name}", rule) for name in names for rule in _preset(name).rules]
 
 
 def _preset(name: Any) -> Preset:

@@ -243,16 +243,17 @@ class Settings:
                 f"previous_root_grace={self.previous_root_grace!r}: not together with offload or "
                 "unchanging, by which files are opened by their names in the new tree"
             )
-        if self.cors and (rule := sets_access(self.all_rules)):
+        if self.cors and (rule := sets_access(rule for _, rule in self.named_rules)):
             raise SettingsError(
                 f"cors={self.cors!r}: not together with rule {rule.match!r}, which sets the same "
                 "fields: leave one of them out"
             )
 
     @property
-    def all_rules(self) -> tuple[Rule, ...]:
-        """The rules of the presets, then `rules`."""
-        return (*rules_of_presets(self.preset), *self.rules)
+    def named_rules(self) -> list[tuple[str, Rule]]:
+        """The rules of the presets, then `rules`; each with a name for people."""
+        own = [(f"rules[{number}]", rule) for number, rule in enumerate(self.rules)]
+        return [*rules_of_presets(self.preset), *own]
 
     @classmethod
     def of(cls, root: Roots | None = None, **options: Unpack[Options]) -> Settings:

@@ -131,7 +131,7 @@ class ResponsePolicy:
         self.etag = settings.etag
         self.cors = settings.cors
         self.hide_forbidden = settings.hide_forbidden
-        self.rulings = Rulebook(settings.all_rules, settings.at)
+        self.rulings = Rulebook((rule for _, rule in settings.named_rules), settings.at)
         self._private = private
         self._immutable = settings.immutable
         self._media_types = settings.media_types

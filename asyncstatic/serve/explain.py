@@ -1,0 +1,326 @@
+"""Explain an answer: run a request through an app, and tell which decisions led to the answer.
+
+The request takes the way of every request: through the app, its mounts and `StaticFiles.find`,
+whose results are recorded. So what is told cannot differ from what a client gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from asyncstatic.files.sidecar import SUFFIXES
+from asyncstatic.http.model import Lookup, Representation, Request, ResponsePlan
+from asyncstatic.http.respond import admit
+from asyncstatic.http.status import PHRASES
+from asyncstatic.http.target import is_target_text
+from asyncstatic.serve.asgi import PLAN_OBSERVER, Answer, StaticFiles
+from asyncstatic.serve.direct.mounts import Mount, find_mounts
+from asyncstatic.serve.scope import Scope
+from asyncstatic.settings import Rule, Settings, SettingsError
+from asyncstatic.values import printable
+
+Headers = Sequence[tuple[str, str]]
+_WIDE = 60  # characters; a longer field does not widen its column
+_MANY = 3  # fields; more are counted, not named
+_HIDDEN = "a name that is hidden (dotfiles), denied (deny), or no file's"
+
+
+class Step(NamedTuple):
+    """One decision: its kind in a word, and a sentence."""
+
+    kind: str
+    text: str
+
+
+class Field(NamedTuple):
+    """A field of the answer, and the setting or rule that it comes from; "" for our own."""
+
+    name: str
+    value: str
+    origin: str = ""
+
+
+@dataclass
+class Explanation:
+    """An answer and the decisions that led to it.
+
+    Attributes:
+        method: of the request.
+        target: of the request.
+        request_fields: of the request.
+        steps: the decisions, in their order.
+        status: of the answer.
+        reason: the words for the status.
+        fields: of the answer.
+        length: bytes of the content.
+    """
+
+    method: str
+    target: str
+    request_fields: Headers = ()
+    steps: list[Step] = field(default_factory=list)
+    status: int = 0
+    reason: str = ""
+    fields: list[Field] = field(default_factory=list)
+    length: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the explanation as values for JSON."""
+        return {
+            **asdict(self),
+            "steps": [step._asdict() for step in self.steps],
+            "fields": [each._asdict() for each in self.fields],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the explanation for people."""
+        yield f"{self.method} {self.target}"
+        yield from (f"{name}: {value}" for name, value in self.request_fields)
+        yield ""
+        width = max((len(step.kind) for step in self.steps), default=0)
+        yield from (f"  {step.kind:<{width}}  {step.text}" for step in self.steps)
+        yield ""
+        yield f"{self.status} {self.reason}".rstrip()
+        fields = [(f"{name}: {value}", origin) for name, value, origin in self.fields]
+        width = max((len(text) for text, origin in fields if len(text) <= _WIDE), default=0)
+        for text, origin in fields:
+            yield f"  {text:<{width}}  <- {origin}" if origin else f"  {text}"
+
+
+class _Asked(NamedTuple):
+    """A root that was asked, and its answer."""
+
+    mount: Mount
+    request: Request
+    plan: ResponsePlan
+    facts: Representation | None
+
+
+async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> Explanation:
+    """Send a request to an app, in this process, and explain the answer.
+
+    Args:
+        app: an ASGI app; its static roots are found as the direct entry finds them.
+        method: of the request.
+        target: path and query, percent-encoded as a client sends it.
+        headers: fields of the request.
+    """
+    mounts = list(find_mounts(app))
+    asked: list[_Asked] = []
+    for mount in mounts:
+        _record(mount, asked)
+    told = Explanation(method, target, headers)
+    sent: list[ResponsePlan] = []
+    await _answer(app, told, sent.append)
+    for each in asked:
+        told.steps.extend(_steps_of(each))
+        if each is not asked[-1] or not sent:
+            told.steps.append(
+                Step("next", "this root has no answer, so what is behind it is asked")
+            )
+    if not sent:
+        told.steps.append(Step("app", "the app behind the static roots answers"))
+    elif (facts := asked[-1].facts) is not None:
+        told.fields = list(_with_origins(told.fields, asked[-1].mount.static, facts))
+    return told
+
+
+def request_of(method: str, url: str, headers: Sequence[str]) -> tuple[str, str, Headers]:
+    """Read method, URL and fields as a user writes them.
+
+    Raises:
+        SettingsError: a field or the URL cannot be sent.
+    """
+    target = "/" + url.partition("://")[2].partition("/")[2] if "://" in url else url
+    if not target.startswith("/") or not is_target_text(target.encode()):
+        raise SettingsError(f"{printable(url)}: a path is needed, percent-encoded, such as /a%20b")
+    fields = []
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name or not value.isprintable():
+            raise SettingsError(f"--header {printable(header)}: say NAME: VALUE")
+        fields.append((name.strip(), value.strip()))
+    return method, target, fields
+
+
+def _record(mount: Mount, asked: list[_Asked]) -> None:
+    """Let a root record each result of its `find`."""
+    find: Callable[..., Any] = mount.static.find
+
+    async def recorded(request: Request, scope: Scope | None = None) -> Answer:
+        answer: Answer = await find(request, scope)
+        facts = None if answer.opened is None else answer.opened.representation
+        asked.append(_Asked(mount, request, answer.plan, facts))
+        return answer
+
+    mount.static.find = recorded  # type: ignore[method-assign] # this object serves nobody else
+
+
+async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan], None]) -> None:
+    """Send the request, and read status, fields and length of the answer.
+
+    A static root that answers calls `observe` with its plan.
+    """
+    path, _, query = told.target.partition("?")
+    fields = {"host": "localhost"} | {name.lower(): value for name, value in told.request_fields}
+    ended = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            told.status = message["status"]
+            told.reason = PHRASES.get(told.status, "")
+            told.fields = [
+                Field(name.decode("latin-1").lower(), value.decode("latin-1"))
+                for name, value in message["headers"]
+            ]
+        elif message["type"] == "http.response.body":
+            told.length += len(message.get("body", b""))
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": told.method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+        PLAN_OBSERVER: observe,
+    }
+    await app(scope, receive, send)
+    ended.set()
+
+
+def _steps_of(asked: _Asked) -> Iterator[Step]:
+    """Tell what one root decided."""
+    mount, request, plan, facts = asked
+    static = mount.static
+    yield Step("mount", f"{mount.prefix or '/'} is served from {static.root}")
+    lookup = admit(request, static.settings)
+    if facts is None:
+        yield _refusal(request, plan, lookup)
+    else:
+        yield from _steps_of_file(static, facts, lookup)
+        yield from _steps_of_request(request, plan)
+
+
+def _refusal(request: Request, plan: ResponsePlan, lookup: Lookup | ResponsePlan) -> Step:
+    """Tell why there is no file."""
+    name = "/".join(lookup.segments) if isinstance(lookup, Lookup) else ""
+    location = next((value for key, value in plan.fields if key == b"location"), b"")
+    if location:
+        return Step("redirect", f"to {location.decode('latin-1')}")
+    if isinstance(lookup, Lookup) and not lookup.available:
+        return Step("hidden", _HIDDEN)
+    if isinstance(lookup, ResponsePlan):
+        return Step("refused", f"{request.method} {request.target.decode('latin-1')} names no file")
+    reasons = {403: "this process may not read it", 404: "there is no such file"}
+    return Step("file", f"{name or '/'}: {reasons.get(plan.status, PHRASES.get(plan.status, ''))}")
+
+
+def _steps_of_file(
+    static: StaticFiles, facts: Representation, lookup: Lookup | ResponsePlan
+) -> Iterator[Step]:
+    """Tell which file represents the resource, and which rules match it."""
+    name = "/".join(facts.segments)
+    wanted = lookup.segments if isinstance(lookup, Lookup) else facts.segments
+    if facts.is_not_found_page:
+        hidden = isinstance(lookup, Lookup) and not lookup.available
+        missing = f"{'/'.join(wanted) or '/'}: there is no such file"
+        yield Step("hidden", _HIDDEN) if hidden else Step("file", missing)
+        yield Step("fallback", f"{name} (setting not_found)")
+    elif wanted != facts.segments:
+        yield Step("index", name)
+    else:
+        yield Step("file", name)
+    stored = facts.decoding or facts.coding
+    if stored != "identity":
+        size = f"{facts.length:,} bytes"
+        if facts.original_length:
+            size += f" instead of {facts.original_length:,}"
+        decoded = ", decoded while it is sent" if facts.decoding else ""
+        yield Step("sidecar", f"{name}{SUFFIXES.get(stored, '')}: {size}{decoded}")
+    elif facts.negotiable:
+        yield Step("sidecar", "there are sidecars; this client gets the file itself")
+    for rule in static.policy.ruling(facts).rules:
+        label = _label(static.settings, rule)
+        yield Step("rule", f'{label} "{rule.match}" {_effect(rule)}')
+
+
+def _steps_of_request(request: Request, plan: ResponsePlan) -> Iterator[Step]:
+    """Tell what conditions and ranges changed."""
+    if plan.status in (304, 412):
+        yield Step(
+            "condition", "the client's copy is current" if plan.status == 304 else "it fails"
+        )
+    if request.fields.range is not None:
+        outcomes = {206: "is sent", 416: "is not in the file", 304: "is not needed"}
+        told = outcomes.get(plan.status, "is ignored: the whole file is sent")
+        yield Step("range", f"{request.fields.range} {told}")
+
+
+def _label(settings: Settings, rule: Rule) -> str:
+    """Name a rule: its number, or its preset."""
+    return next(label for label, each in settings.named_rules if each is rule)
+
+
+def _effect(rule: Rule) -> str:
+    """Tell what a rule does."""
+    sets = [name for name, value in rule.headers.items() if value is not False]
+    removes = [name for name, value in rule.headers.items() if value is False]
+    parts = [
+        f"sets {_named(sets)}" if sets else "",
+        f"removes {_named(removes)}" if removes else "",
+        f"media type {rule.media_type or 'by suffix'}" if rule.media_type is not None else "",
+        f"coding {rule.coding or 'none'}" if rule.coding is not None else "",
+    ]
+    return "; ".join(filter(None, parts)) or "sets nothing"
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= _MANY else f"{len(names)} fields"
+
+
+def _with_origins(
+    fields: list[Field], static: StaticFiles, facts: Representation
+) -> Iterator[Field]:
+    """Add to each field the rule or setting that it comes from."""
+    rules = static.policy.ruling(facts).rules
+    for name, value, _ in fields:
+        rule = next((each for each in reversed(rules) if _sets(each, name, value)), None)
+        if rule is not None:
+            yield Field(name, value, _label(static.settings, rule))
+        elif name == "cache-control":
+            yield Field(name, value, _origin_of_cache_control(static, facts, value))
+        else:
+            yield Field(name, value)
+
+
+def _sets(rule: Rule, name: str, value: str) -> bool:
+    if name == "content-type":
+        return rule.media_type == value
+    if name == "content-encoding":
+        return rule.coding == value
+    return any(key.lower() == name and given == value for key, given in rule.headers.items())
+
+
+def _origin_of_cache_control(static: StaticFiles, facts: Representation, value: str) -> str:
+    if facts.is_not_found_page:
+        return ""
+    if static.proves(facts.segments) and "immutable" in value:
+        return "setting manifest"
+    if value == static.settings.cache_control:
+        return "setting cache_control"
+    return "setting immutable" if "immutable" in value else ""

@@ -1,0 +1,211 @@
+"""`asyncstatic explain`: the steps to an answer, which is the answer that a client gets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from asyncstatic import Rule, Settings, create_app
+from asyncstatic.cli import main
+from asyncstatic.serve.explain import explain
+from tests.asgi import ask
+from tests.support.site import write_site
+
+PAGE = b"<p>" + b"page" * 500
+FILES = {
+    "site/index.html": PAGE,
+    "site/index.html.gz": gzip.compress(PAGE, mtime=0),
+    "site/404.html": b"nothing",
+    "site/docs/index.html": b"docs",
+    "site/.hidden": b"hidden",
+    "site/lone.txt.gz": gzip.compress(b"lone", mtime=0),
+    "app/app.js": b"let a",
+}
+RULES = [
+    Rule("/app/**", {"Cache-Control": "max-age=9"}),
+    Rule("*.js", {"X-A": "1", "Referrer-Policy": False}, media_type="a/b"),
+]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return write_site(tmp_path, FILES)
+
+
+def mounts(site: Path) -> dict[str, Settings]:
+    return {
+        "/app": Settings(site / "app", rules=RULES, preset="secure-headers", at="/app"),
+        "": Settings(site / "site", not_found="404.html"),
+    }
+
+
+STEPS = [
+    # target, fields -> status, steps
+    pytest.param("/", {}, 200, ["mount /", "index index.html", "sidecar there are"], id="index"),
+    pytest.param(
+        "/", {"Accept-Encoding": "gzip"}, 200,
+        ["mount /", "index index.html", "sidecar index.html.gz: "], id="a sidecar",
+    ),
+    pytest.param(
+        "/lone.txt", {}, 200, ["mount /", "file lone.txt", "sidecar lone.txt.gz: "], id="alone"
+    ),
+    pytest.param("/docs", {}, 301, ["mount /", "redirect to ./docs/"], id="a directory"),
+    pytest.param("/a/./b", {}, 308, ["mount /", "redirect to /a/b"], id="a dot segment"),
+    pytest.param("/%00", {}, 400, ["mount /", "refused GET /%00 "], id="malformed"),
+    pytest.param(
+        "/nope", {}, 404, ["mount /", "file nope: there is no ", "fallback 404.html"], id="missing"
+    ),
+    pytest.param(
+        "/.hidden", {}, 404, ["mount /", "hidden a name ", "fallback 404.html"], id="hidden"
+    ),
+    pytest.param(
+        "/docs/", {"If-None-Match": "*"}, 304,
+        ["mount /", "index docs/index.html", "condition the client's copy"], id="304",
+    ),
+    pytest.param(
+        "/docs/", {"Range": "bytes=1-2"}, 206,
+        ["mount /", "index docs/index.html", "range bytes=1-2 is sent"], id="206",
+    ),
+    pytest.param(
+        "/docs/", {"Range": "bytes=9-"}, 416,
+        ["mount /", "index docs/index.html", "range bytes=9- is not in"], id="416",
+    ),
+    pytest.param(
+        "/app/app.js", {}, 200,
+        [
+            "mount /app", "file app.js", 'rule preset secure-headers "**" sets 5 fields',
+            'rule rules[0] "/app/**" sets Cache-Control',
+            'rule rules[1] "*.js" sets X-A; removes Referrer-Policy; media type a/b',
+        ],
+        id="rules",
+    ),
+    pytest.param(
+        "/app/nope", {}, 404,
+        [
+            "mount /app", "file nope: there is no ", "next ", "mount /",
+            "file app/nope: there is no ", "fallback ",
+        ],
+        id="the next root",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "fields", "status", "steps"), STEPS)
+async def test_the_steps_lead_to_the_answer_of_a_client(
+    site: Path, target: str, fields: dict[str, str], status: int, steps: list[str]
+) -> None:
+    explained, served = [await asyncio.to_thread(create_app, mounts(site)) for _ in range(2)]
+    told = await explain(explained, "GET", target, list(fields.items()))
+    got = [f"{step.kind} {step.text}" for step in told.steps]
+    assert len(got) == len(steps), got
+    assert [
+        text for text, begin in zip(got, steps, strict=True) if not text.startswith(begin)
+    ] == []
+    reply = await ask(served, target, fields)
+    assert told.status == reply.status == status
+    assert {name: value for name, value, _ in told.fields} == reply.headers
+    assert told.length == len(reply.body)
+
+
+async def test_each_field_of_a_rule_names_it(site: Path) -> None:
+    app = await asyncio.to_thread(create_app, mounts(site))
+    told = await explain(app, "GET", "/app/app.js")
+    origins = {name: origin for name, _, origin in told.fields if origin}
+    assert origins == {
+        "cache-control": "rules[0]",
+        "x-a": "rules[1]",
+        "content-type": "rules[1]",
+        "strict-transport-security": "preset secure-headers",
+        "content-security-policy": "preset secure-headers",
+        "permissions-policy": "preset secure-headers",
+        "cross-origin-opener-policy": "preset secure-headers",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin"),
+    [
+        ({}, "setting cache_control"),
+        ({"immutable": "*-DiwrgTda.js"}, "setting immutable"),
+        ({"manifest": "m.json"}, "setting manifest"),
+    ],
+)
+async def test_cache_control_names_the_setting(
+    site: Path, settings: dict[str, Any], origin: str
+) -> None:
+    (site / "app" / "app-DiwrgTda.js").write_bytes(b"let a")
+    (site / "app" / "m.json").write_text('{"app.js": {"file": "app-DiwrgTda.js"}}')
+    app = await asyncio.to_thread(create_app, site / "app", **settings)
+    told = await explain(app, "GET", "/app-DiwrgTda.js")
+    assert [each.origin for each in told.fields if each.name == "cache-control"] == [origin]
+
+
+async def test_an_app_behind_the_roots_is_named(site: Path) -> None:
+    app = await asyncio.to_thread(create_app, {"/app": Settings(site / "app")})
+    app.add_url_rule("/view", "view", lambda: "hello")
+    for target in ("/view", "/app/nope"):
+        told = await explain(app, "GET", target)
+        assert told.steps[-1] == ("app", "the app behind the static roots answers")
+
+
+# -- the command -----------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["explain", *arguments])
+    return done.exit_code, done.output
+
+
+def test_the_command_prints_what_people_read(site: Path) -> None:
+    rules = '--set=rules=[{"match": "/docs/**", "headers": {"X-A": "1"}}]'
+    code, output = run("/docs/", str(site / "site"), rules, "-H", "Range: bytes=0-1")
+    assert code == 0
+    lines = output.splitlines()
+    assert lines[:8] == [
+        "GET /docs/",
+        "Range: bytes=0-1",
+        "",
+        f"  mount  / is served from {site / 'site'}",
+        "  index  docs/index.html",
+        '  rule   rules[0] "/docs/**" sets X-A',
+        "  range  bytes=0-1 is sent",
+        "",
+    ]
+    assert lines[8] == "206 Partial Content"
+    assert any(line.startswith("  x-a: 1 ") and line.endswith(" <- rules[0]") for line in lines)
+
+
+def test_the_command_prints_json(site: Path) -> None:
+    code, output = run("/nope", str(site / "site"), "--json", "-X", "HEAD")
+    assert code == 0
+    told = json.loads(output)
+    assert (told["method"], told["target"], told["status"]) == ("HEAD", "/nope", 404)
+    assert told["steps"][0] == {"kind": "mount", "text": f"/ is served from {site / 'site'}"}
+    assert told["fields"][0].keys() == {"name", "value", "origin"}
+
+
+def test_a_whole_url_counts_by_its_path(site: Path) -> None:
+    assert run("http://example.com/docs/?x=1", str(site / "site"))[1].startswith("GET /docs/?x=1\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["docs/"], "docs/: a path is needed, percent-encoded"),
+        (["/a b"], "/a b: a path is needed, percent-encoded"),
+        (["/", "-H", "Range"], "--header Range: say NAME: VALUE"),
+        (["/", "--set", "preset=nothing"], "preset='nothing': known are "),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(site: Path, arguments: list[str], says: str) -> None:
+    url, *options = arguments
+    code, output = run(url, str(site / "site"), *options)
+    assert code == 2
+    assert says in output
+    assert output.count("\n") == 1
