@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncstatic import Rule, Settings, SettingsError
+from asyncstatic.http.policy import ResponsePolicy
+from asyncstatic.http.respond import respond
+from asyncstatic.presets import PRESETS
+from tests.support.core import BOUNDARY, NOW, SECOND, ask, fields_of, stored
 
 NO_INDEX = {"X-Robots-Tag": "noindex"}
 TABLE = {"match": "/a/**", "headers": NO_INDEX}
@@ -139,3 +146,86 @@ def test_wrong_settings_of_rules_are_one_line_that_helps(
         Settings("x", **options)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+# -- presets ---------------------------------------------------------------------------------
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"
+
+
+def rows_of(name: str) -> list[str]:
+    """What a preset sets, as the table in docs/rules.md says it."""
+    preset = PRESETS[name]
+    rows = [
+        f"| `{name}` | setting `{setting}` | `{json.dumps(value)}` |"
+        for setting, value in preset.settings.items()
+    ]
+    for rule in preset.rules:
+        sets = [
+            f"`{field}: {value}`" if value else f"no `{field}`"
+            for field, value in rule.headers.items()
+        ]
+        if rule.media_type is not None:
+            sets.append(f"type `{rule.media_type}`" if rule.media_type else "type by suffix")
+        rows.append(f"| `{name}` | `{rule.match}` | {'<br>'.join(sets)} |")
+    return rows
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="tested without the source tree")
+def test_the_table_of_presets_says_exactly_what_each_sets() -> None:
+    section = DOCUMENT.read_text("utf-8").partition("\n## Presets\n")[2]
+    told = re.findall(r"^\| `.*$", section, re.M)
+    assert told == [row for name in PRESETS for row in rows_of(name)]
+
+
+def fields_of_preset(name: str, file: str, **settings: Any) -> dict[str, str]:
+    policy = ResponsePolicy(Settings("x", preset=name, **settings))
+    return fields_of(respond(ask(), stored(b"x", file), policy, NOW * SECOND, BOUNDARY))
+
+
+YEAR = "public, max-age=31536000, immutable"
+HASHED = [
+    ("assets/index-DiwrgTda.js", YEAR),  # Vite
+    ("app/assets/index-B3a_-x9Q.css", YEAR),
+    ("_app/immutable/chunks/0.B7jzBPzU.js", YEAR),  # SvelteKit
+    ("_next/static/chunks/main-app-8b3f1c2d4e5f6a7b.js", YEAR),  # Next.js
+    ("_nuxt/entry.BxD1zQ9k.css", YEAR),  # Nuxt
+    ("static/js/main.8b3f1c2d.js", YEAR),  # Create React App
+    ("static/js/main.8b3f1c2d.chunk.js", YEAR),
+    ("index.html", "no-cache"),
+    ("assets/logo.png", "no-cache"),
+    ("vite.svg", "no-cache"),
+    ("static/js/main.js", "no-cache"),
+    ("assets/deep/index-DiwrgTda.js", "no-cache"),
+]
+
+
+@pytest.mark.parametrize(("file", "value"), HASHED)
+def test_hashed_assets_are_kept_for_a_year(file: str, value: str) -> None:
+    for at in ("", "/app"):
+        assert fields_of_preset("hashed-assets", file, at=at)["cache-control"] == value
+
+
+@pytest.mark.parametrize(
+    ("file", "active"),
+    [
+        *((f"a.{suffix}", True) for suffix in ("html", "HTML", "svg", "xml", "js", "pdf", "wasm")),
+        *((f"a.{suffix}", True) for suffix in ("html.gz", "xhtml", "css", "zip", "foo", "PNG")),
+        ("README", True),
+        *((f"a.{suffix}", False) for suffix in ("png", "jpg", "webp", "mp4", "ogg", "txt", "json")),
+    ],
+)
+def test_an_untrusted_file_is_saved_unless_it_is_known_to_be_passive(
+    file: str, active: bool
+) -> None:
+    found = fields_of_preset("untrusted", file)
+    assert found["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert (found.get("content-disposition") == "attachment") is active
+    assert (found["content-type"] == "application/octet-stream") is active
+    assert found["x-content-type-options"] == "nosniff"
+
+
+def test_downloads_are_saved_and_their_pages_shown() -> None:
+    assert fields_of_preset("downloads", "d/a.png")["content-disposition"] == "attachment"
+    assert "content-disposition" not in fields_of_preset("downloads", "d/index.html")
+    assert "content-disposition" not in fields_of_preset("downloads", "404.html")
