@@ -13,6 +13,7 @@ from asyncstatic.application import app
 
 if TYPE_CHECKING:
     from asyncstatic.application import create_app
+    from asyncstatic.http.redirects import Redirect
     from asyncstatic.rules import Rule
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncStatic",
     "Limits",
+    "Redirect",
     "Rule",
     "Settings",
     "SettingsError",
@@ -49,6 +51,7 @@ __all__ = [
 _HOME = {
     "AsyncStatic": "asyncstatic.serve.quart",
     "Limits": "asyncstatic.settings",
+    "Redirect": "asyncstatic.http.redirects",
     "Rule": "asyncstatic.rules",
     "Settings": "asyncstatic.settings",
     "SettingsError": "asyncstatic.settings",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
+from asyncstatic.http.redirects import Redirect
 from asyncstatic.packages import is_in_package, package_folder
 from asyncstatic.presets import rules_of_presets, settings_of_presets
 from asyncstatic.rules import Rule as Rule
@@ -30,6 +31,7 @@ Symlinks = Literal["within_root", "deny", "follow"]
 ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
 Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
+
 
 Names: TypeAlias = str | Iterable[str]
 Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
@@ -56,6 +58,9 @@ class RootOptions(TypedDict, total=False):
     more_roots: Names
     index: Names
     not_found: str
+    error_pages: Mapping[int, str]
+    spa: bool | str
+    redirects: Iterable[Redirect]
     symlinks: Symlinks
     dotfiles: bool
     deny: Names
@@ -140,7 +145,14 @@ class Settings:
         index: names tried, in order, for a directory.
         not_found: the page below the root that is sent with every 404, such as "404.html": for
             missing, hidden and denied names alike; our own if "". It must exist at the start; if
-            it is removed later, our own is sent.
+            it is removed later, our own is sent. "**/404.html" is the nearest page: that in
+            the directory of the missing name, else in the ones above.
+        error_pages: such pages by status, ``{403: "403.html", 503: "busy.html"}``, for 403, 404,
+            410, 500 and 503; `not_found` is the one for 404.
+        spa: the shell of a single-page app answers navigations to names that are missing, and
+            which do not look like files: True for the first index, or the name of a page.
+        redirects: from paths below the root, before a file is looked up; the first one counts:
+            ``Redirect("/old/*", "/new/:splat", 301)``.
         symlinks: "within_root" follows links that stay inside, also absolute ones that begin with
             the root's path; "deny" follows none, "follow" all - never "follow" on a tree that
             hostile users can write.
@@ -189,6 +201,9 @@ class Settings:
     more_roots: tuple[str, ...] = ()
     index: tuple[str, ...] = ("index.html",)
     not_found: str = ""
+    error_pages: Mapping[int, str] = field(default_factory=dict)
+    spa: bool | str = False
+    redirects: tuple[Redirect, ...] = ()
     symlinks: Symlinks = "within_root"
     dotfiles: bool = False
     deny: tuple[str, ...] = ()
@@ -248,12 +263,29 @@ class Settings:
                 f"cors={self.cors!r}: not together with rule {rule.match!r}, which sets the same "
                 "fields: leave one of them out"
             )
+        if self.spa is True and not self.index:
+            raise SettingsError("spa=True: the shell is the first index, but there is none")
+        if self.not_found and self.error_pages.get(404, self.not_found) != self.not_found:
+            raise SettingsError(
+                f"error_pages={self.error_pages!r}: not_found={self.not_found!r} names another "
+                "page for 404, leave one of them out"
+            )
 
     @property
     def named_rules(self) -> list[tuple[str, Rule]]:
         """The rules of the presets, then `rules`; each with a name for people."""
         own = [(f"rules[{number}]", rule) for number, rule in enumerate(self.rules)]
         return [*rules_of_presets(self.preset), *own]
+
+    @property
+    def shell(self) -> str:
+        """The path of the shell of a single-page app below the root; "" without one."""
+        return self.index[0] if self.spa is True else self.spa or ""
+
+    @property
+    def pages(self) -> dict[int, str]:
+        """The paths of the error pages by status, `not_found` included."""
+        return {**({404: self.not_found} if self.not_found else {}), **self.error_pages}
 
     @classmethod
     def of(cls, root: Roots | None = None, **options: Unpack[Options]) -> Settings:

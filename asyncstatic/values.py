@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from asyncstatic.http.cache_control import CacheControl, misspelled_directive
+from asyncstatic.http.redirects import Redirect, problem_with_redirects, redirect_of
 
 # The settings that count bytes, and so may have a unit.
 SIZES = frozenset({"cache_bytes", "cache_file_bytes", "max_target"})
@@ -33,6 +34,8 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
+_WITH_PAGES = (403, 404, 410, 500, 503)
+
 
 class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says what and how to mend it."""
@@ -52,12 +55,21 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         return (value,) if isinstance(value, str) else _as_tuple(value)
     if name == "media_types" and isinstance(value, Mapping):
         return {str(suffix).lower(): media for suffix, media in value.items()}
+    if name == "error_pages" and isinstance(value, Mapping):
+        return {_status(status): page for status, page in value.items()}
+    if name == "redirects" and isinstance(value, Iterable):
+        return tuple(map(redirect_of, value))
     if hint is float and type(value) is int:
         return float(value) if abs(value) < 2**53 else value
     if name in SIZES and isinstance(value, str) and not value.isdecimal():
         size = size_of(value)
         return value if size is None else size
     return value
+
+
+def _status(status: Any) -> Any:
+    """TOML, JSON and variables have only texts as keys."""
+    return int(status) if isinstance(status, str) and status.isdecimal() else status
 
 
 def _as_tuple(value: Any) -> Any:
@@ -70,6 +82,8 @@ def from_text(name: str, hint: Any, text: str) -> Any:
     Raises:
         ValueError: the text is unusable; the message is the rest of an error message.
     """
+    if name in _READERS:
+        return _READERS[name](text)
     if hint is bool:
         return _switch(text)
     if name in SIZES:
@@ -85,7 +99,7 @@ def from_text(name: str, hint: Any, text: str) -> Any:
     if hint == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if hint == Mapping[str, str]:
-        return _pairs(text)
+        return _pairs(text, ".ext=type/subtype")
     return text
 
 
@@ -106,11 +120,35 @@ def _switch(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _pairs(text: str) -> dict[str, str]:
+def _shell(text: str) -> bool | str:
+    return _switch(text) if text.lower() in _TRUE | _FALSE else text
+
+
+def _error_pages(text: str) -> Any:
+    return coerce("error_pages", None, _pairs(text, "404=404.html"))
+
+
+def _redirects(text: str) -> tuple[Redirect, ...]:
+    return tuple(map(_redirect, filter(str.strip, text.split(","))))
+
+
+def _redirect(text: str) -> Redirect:
+    words = text.split()
+    if len(words) == 2:
+        return Redirect(words[0], words[1])
+    if len(words) != 3 or not words[2].isdecimal():
+        raise ValueError("say /old/* /new/:splat 301, separated by commas")
+    return Redirect(words[0], words[1], int(words[2]))
+
+
+def _pairs(text: str, form: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(separator for _, separator, _ in pairs):
-        raise ValueError("say .ext=type/subtype, separated by commas")
+        raise ValueError(f"say {form}, separated by commas")
     return {suffix.strip().lower(): media.strip() for suffix, _, media in pairs}
+
+
+_READERS = {"spa": _shell, "error_pages": _error_pages, "redirects": _redirects}
 
 
 def problem_with(name: str, hint: Any, value: Any) -> str:
@@ -156,9 +194,30 @@ def problem_of_index(names: tuple[str, ...]) -> str:
 
 
 def problem_of_not_found(page: str) -> str:
-    """The page is below the root, by its one spelling."""
-    plain = all(name and _is_plain_name(name) for name in page.split("/"))
+    """The page is below the root, by its one spelling; "**/" in front means the nearest one."""
+    names = page.removeprefix("**/").split("/")
+    plain = all(name and _is_plain_name(name) and "*" not in name for name in names)
     return "" if plain or not page else "the name of a page below the root is needed"
+
+
+def problem_of_error_pages(pages: Any) -> str:
+    """A mapping of the statuses that a root answers by itself to pages."""
+    if not isinstance(pages, Mapping):
+        return "a mapping is needed, {404: '404.html'}"
+    for status, page in pages.items():
+        if type(status) is not int or status not in _WITH_PAGES:
+            return f"the status {status!r} has no page; choose from 403, 404, 410, 500, 503"
+        if not isinstance(page, str) or not page or problem_of_not_found(page):
+            return f"{status}: the name of a page below the root is needed"
+    return ""
+
+
+def problem_of_spa(shell: Any) -> str:
+    """True for the first index, or the name of a page."""
+    is_page = isinstance(shell, str) and shell and "*" not in shell
+    if isinstance(shell, bool) or (is_page and not problem_of_not_found(shell)):
+        return ""
+    return "True, or the name of a page below the root is needed"
 
 
 def problem_of_cache_control(value: str) -> str:
@@ -225,6 +284,9 @@ _CHECKS: dict[str, Any] = {
     "at": problem_of_at,
     "index": problem_of_index,
     "not_found": problem_of_not_found,
+    "error_pages": problem_of_error_pages,
+    "spa": problem_of_spa,
+    "redirects": problem_with_redirects,
     "cache_control": problem_of_cache_control,
     "cors": problem_of_cors,
     "max_target": problem_of_count,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from asyncstatic import settings as options
 from asyncstatic.environment import option_of_assignment, options_of
+from asyncstatic.http.redirects import Redirect
 from asyncstatic.rules import Rule
 from asyncstatic.settings import Limits, Settings, SettingsError
 from asyncstatic.values import SIZES
@@ -54,6 +55,14 @@ def test_the_defaults_are_safe() -> None:
         pytest.param("dotfiles", True, True, id="a switch"),
         pytest.param("symlinks", "deny", "deny", id="a choice"),
         pytest.param("media_types", {".foo": "text/x-foo"}, {".foo": "text/x-foo"}, id="a mapping"),
+        pytest.param("spa", True, True, id="the first index"),
+        pytest.param("spa", "shell.html", "shell.html", id="a shell"),
+        pytest.param(
+            "redirects",
+            [("/a", "/b"), {"from": "/c", "to": "/d", "status": 302}, Redirect("/e", "/f", 308)],
+            (Redirect("/a", "/b"), Redirect("/c", "/d", 302), Redirect("/e", "/f", 308)),
+            id="redirects",
+        ),
     ],
 )
 def test_keywords_are_taken_in_their_natural_form(name: str, given_: Any, kept: object) -> None:
@@ -92,7 +101,11 @@ def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: obje
 
 
 # What a caller may write for a field of a type, in the words of `asyncstatic.settings`.
-WRITTEN: dict[Any, Any] = {tuple[str, ...]: options.Names, tuple[Rule, ...]: options.Rules}
+WRITTEN: dict[Any, Any] = {
+    tuple[str, ...]: options.Names,
+    tuple[Redirect, ...]: Iterable[Redirect],
+    tuple[Rule, ...]: options.Rules,
+}
 KINDS = [
     pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),
     pytest.param(Limits, options.LimitOptions, set(), id="of the process"),
@@ -237,6 +250,19 @@ WRONG: list[Any] = [
     pytest.param({"media_types": {1: "a/b"}}, "media_types", id="suffix is a number"),
     pytest.param({"media_types": {".f": 1}}, "media_types", id="type is a number"),
     pytest.param({"media_types": ".f"}, "media_types", id="text for a mapping"),
+    pytest.param({"spa": "*.html"}, "the name of a page", id="no name of a shell"),
+    pytest.param({"spa": 1}, "True, or the name", id="a number for a shell"),
+    pytest.param({"spa": True, "index": ()}, "there is none", id="no index to be the shell"),
+    pytest.param({"error_pages": {418: "a.html"}}, "no page; choose from 403", id="a teapot"),
+    pytest.param({"error_pages": {404: "/a.html"}}, "below the root", id="an absolute page"),
+    pytest.param({"error_pages": "404.html"}, "{404: '404.html'}", id="text for pages"),
+    pytest.param({"error_pages": {404: "**/a/*.html"}}, "below the root", id="another glob"),
+    pytest.param(
+        {"error_pages": {404: "a.html"}, "not_found": "b.html"}, "leave one", id="two pages"
+    ),
+    pytest.param({"redirects": ["/a"]}, "Redirect('/old/*'", id="text for a redirect"),
+    pytest.param({"redirects": 5}, "a list of redirects", id="number for redirects"),
+    pytest.param({"redirects": [("/a", "/a")]}, "into a loop", id="a redirect to itself"),
     pytest.param({"limits": {"cache_bytes": 1}}, "Limits(cache_bytes=...)", id="no Limits"),
     pytest.param({"previous_root_grace": -1}, "a number from 0 up", id="a past that lasts"),
     pytest.param(
@@ -317,6 +343,21 @@ def from_environment(**variables: str) -> Settings:
         pytest.param("deny", " , ", (), id="empty list"),
         pytest.param("symlinks", "deny", "deny", id="choice"),
         pytest.param("cache_control", "max-age=60", "max-age=60", id="text"),
+        pytest.param("spa", "1", True, id="a shell: the first index"),
+        pytest.param("spa", "off", False, id="no shell"),
+        pytest.param("spa", "shell.html", "shell.html", id="a shell by name"),
+        pytest.param(
+            "error_pages",
+            "403=no.html, 404=**/404.html",
+            {403: "no.html", 404: "**/404.html"},
+            id="error pages",
+        ),
+        pytest.param(
+            "redirects",
+            "/a /b, /c/* /d/:splat 302",
+            (Redirect("/a", "/b"), Redirect("/c/*", "/d/:splat", 302)),
+            id="redirects",
+        ),
         pytest.param(
             "media_types",
             ".a=text/x-a, .b=text/x-b",

@@ -4,7 +4,7 @@ The path of a lookup, from the top:
 
 cached         the cache in front of a source: content of small files, open large files
 overlay        several sources as one
-not_found      the site's own page for missing names
+fallback       the shell of a single-page app, and the site's own error pages
 tree_source    one tree as a source: on the event loop first, then in the pool; the tree before a deploy
 select         chooses the file that represents a resource: index, sidecar, original
 candidates     the stored codings of one file, and the stamps that the choice depends on

@@ -35,6 +35,7 @@ class Fields(NamedTuple):
     if_unmodified_since: str | None = None
     origin: str | None = None
     range: str | None = None
+    sec_fetch_dest: str | None = None
     want_repr_digest: str | None = None
 
     @classmethod
@@ -90,13 +91,15 @@ class Lookup(NamedTuple):
         directory: the target ended in "/", so only a directory answers it.
         codings: acceptable content-codings, in tiers of equal preference, best first.
         available: False for a hidden, denied or impossible name. Sources answer it without asking
-            the disk, as they answer a missing name: `Absence.MISSING` or the `not_found` page.
+            the disk, as they answer a missing name: `Absence.MISSING` or a fallback.
+        navigation: the shell of a single-page app may answer if there is no such file.
     """
 
     segments: tuple[str, ...]
     directory: bool
     codings: tuple[tuple[str, ...], ...]
     available: bool = True
+    navigation: bool = False
 
 
 _SECOND = 1_000_000_000
@@ -159,7 +162,8 @@ class Representation(NamedTuple):
         modified_ns: modification time of the original, in ns since the epoch.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
-        is_not_found_page: this is the root's `not_found` page, sent with 404.
+        fallback: the status with which this page is sent for another name: 200 for the shell of
+            a single-page app, that of the error for an error page; 0 for the page's own name.
         tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
     """
 
@@ -171,7 +175,7 @@ class Representation(NamedTuple):
     digest: bytes | None = None
     modified_ns: int = 0
     dated: bool = True
-    is_not_found_page: bool = False
+    fallback: int = 0
     tag: str | None = None
     summary: bytes | None = None
     original_length: int = 0
@@ -193,6 +197,7 @@ class Absence(Enum):
 
     MISSING = 404
     FORBIDDEN = 403
+    GONE = 410
     UNACCEPTABLE = 406
     OVERLOADED = 503
     BROKEN = 500

@@ -15,6 +15,8 @@ from asyncstatic.http.status import PHRASES
 _CACHED_BYTES = 256
 _WORDS = {
     301: "This resource has moved.",
+    302: "This resource is elsewhere for now.",
+    307: "This resource is elsewhere for now.",
     308: "This resource has moved.",
     400: "The request is malformed.",
     403: "This resource may not be read.",

@@ -5,17 +5,18 @@ knows about one answer as `Overrides`; it never edits a finished plan. In each l
 entry that applies wins.
 
 Cache-Control:
-    1. ``no-store`` for every error page, also for the root's own `not_found` page.
+    1. ``no-store`` for every error page, also for the root's own (`not_found`, `error_pages`).
     2. The value that a view names: `Overrides.cache_control`.
     3. The age that a view names: `Overrides.max_age`. ``private`` where the value of the rule, or
        else of the root, is private.
-    4. The value of a rule; none, if the last rule that names the field removes it. On a private
+    4. ``no-cache`` for the shell of a single-page app (`Settings.spa`), whatever URL it answers.
+    5. The value of a rule; none, if the last rule that names the field removes it. On a private
        root ``private`` replaces ``public`` and ``s-maxage``, and the field is not removed.
-    5. A year and ``immutable``, unless the root is private: the manifest proves the name
+    6. A year and ``immutable``, unless the root is private: the manifest proves the name
        (`Overrides.immutable`), or a pattern of `Settings.immutable` matches it.
-    6. The age that an app names for all its files, `Overrides.default_max_age`, unless the root is
+    7. The age that an app names for all its files, `Overrides.default_max_age`, unless the root is
        private or has a `Settings.cache_control` of its own.
-    7. `Settings.cache_control`. On a private root ``private`` replaces ``public`` and ``s-maxage``.
+    8. `Settings.cache_control`. On a private root ``private`` replaces ``public`` and ``s-maxage``.
 
 Content-Type, with its charset:
     1. The value that a view names: `Overrides.media_type`.
@@ -54,6 +55,7 @@ from asyncstatic.http import cors
 from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import RawFields, Representation
+from asyncstatic.http.navigation import VARIES_BY
 from asyncstatic.http.rules import Rulebook, Ruling
 from asyncstatic.http.target import matches
 from asyncstatic.settings import Settings
@@ -111,7 +113,7 @@ class ResponsePolicy:
 
     Args:
         settings: of the root; `cache_control`, `immutable`, `media_types`, `etag`, `cors` and
-            `hide_forbidden` are used, and `rules`, `preset` and `at`.
+            `hide_forbidden` are used, and `spa`, `rules`, `preset` and `at`.
         private: only the client itself may store an answer, because the root asks `authorize`
             about each request (RFC 9111 §5.2.2.7).
 
@@ -124,7 +126,8 @@ class ResponsePolicy:
 
     __slots__ = (
         *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
-        *("_private", "_scope", "_vary", "cors", "etag", "hide_forbidden", "rulings"),
+        *("_private", "_scope", "_shell", "_shell_cache_control", "_vary"),
+        *("cors", "etag", "hide_forbidden", "rulings"),
     )
 
     def __init__(self, settings: Settings, *, private: bool = False) -> None:
@@ -140,21 +143,27 @@ class ResponsePolicy:
         self._cache_control = value.encode("ascii")
         self._scope = b"private" if parsed is not None and parsed.private else b"public"
         self._default_age_counts = not private and value == _DEFAULT_CACHE_CONTROL
-        # Indexed by `Representation.negotiable`.
-        self._vary = (_vary_field(False, settings.cors), _vary_field(True, settings.cors))
+        self._shell = tuple(settings.shell.split("/")) if settings.spa else None
+        self._shell_cache_control = str(CacheControl(no_cache=True, private=private)).encode()
+        # Indexed by `Representation.negotiable`; those of the shell under another name follow.
+        self._vary = tuple(
+            _vary_field(negotiable, names, settings.cors)
+            for names in ((), VARIES_BY)
+            for negotiable in (False, True)
+        )
         self._common = tuple(
-            ((b"cache-control", self._cache_control), *vary, NOSNIFF) for vary in self._vary
+            ((b"cache-control", self._cache_control), *vary, NOSNIFF) for vary in self._vary[:2]
         )
 
     def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields of a 200 that a 304 repeats (RFC 9110 §15.4.5), without validators."""
         ruling = self.ruling(chosen)
         value = self._value_of_cache_control(chosen, overrides, ruling)
-        if value is self._cache_control and not ruling.rules:
+        if value is self._cache_control and not (ruling.rules or chosen.fallback):
             return self._common[chosen.negotiable]
         return (
             *(((b"cache-control", value),) if value else ()),
-            *self._vary[chosen.negotiable],
+            *self.vary_field(chosen),
             *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
             *ruling.fields,
         )
@@ -184,18 +193,20 @@ class ResponsePolicy:
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""
-        return self._vary[chosen.negotiable]
+        return self._vary[chosen.negotiable + 2 * (chosen.fallback == 200)]
 
     def _value_of_cache_control(
         self, chosen: Representation, overrides: Overrides, ruling: Ruling
     ) -> bytes:
         """Apply the precedence that the module states; return b"" for no field."""
-        if chosen.is_not_found_page:
+        if chosen.fallback >= 400:
             return NO_STORE[1]
         if overrides.cache_control is not None:
             return overrides.cache_control.encode("ascii")
         if overrides.max_age is not None:
             return b"%b, max-age=%d" % (self._scope_by(ruling), overrides.max_age)
+        if self._shell is not None and chosen.segments == self._shell:
+            return self._shell_cache_control
         if ruling.cache_control is not None:
             return self._of_rule(ruling.cache_control)
         if b"cache-control" in ruling.named:  # removed
@@ -230,6 +241,6 @@ def _private_value(cache_control: str) -> str:
     return str(replace(present, public=False, private=True, s_maxage=None))
 
 
-def _vary_field(negotiable: bool, origins: tuple[str, ...]) -> RawFields:
-    names = (*(("Accept-Encoding",) if negotiable else ()), *cors.vary(origins))
+def _vary_field(negotiable: bool, others: tuple[str, ...], origins: tuple[str, ...]) -> RawFields:
+    names = (*(("Accept-Encoding",) if negotiable else ()), *others, *cors.vary(origins))
     return ((b"vary", ", ".join(names).encode("ascii")),) if names else ()

@@ -36,10 +36,12 @@ from asyncstatic.http.model import (
     ResponsePlan,
 )
 from asyncstatic.http.multipart import multipart_byteranges
+from asyncstatic.http.navigation import is_navigation
 from asyncstatic.http.pages import error_page, page_for
 from asyncstatic.http.policy import NO_OVERRIDES, Overrides, ResponsePolicy
 from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
+from asyncstatic.http.redirects import Location, Redirects
 from asyncstatic.http.target import is_host, is_target_text, parse_target
 from asyncstatic.http.validators import NO_VALIDATORS, SECOND, YOUNG_NS, validators_of
 from asyncstatic.settings import Settings
@@ -47,15 +49,18 @@ from asyncstatic.settings import Settings
 CODINGS = ("br", "zstd", "gzip")
 _CACHED_CHARACTERS = 256  # of an Accept-Encoding value
 _IDENTITY_ONLY = (("identity",),)
+RETRY = (b"retry-after", b"1")
 ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 
 
-def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
+def admit(
+    request: Request, settings: Settings, redirects: Redirects | None = None
+) -> Lookup | ResponsePlan:
     """Decide what to look for, or answer at once.
 
     Outcomes: a `Lookup` for GET and HEAD of a well-formed target; it is not `available` where the
     target names nothing public. Otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point
-    without its slash), 414, 400 or 308 (a dot segment).
+    without its slash), 414, 400, 308 (a dot segment), or a redirect of the root.
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
@@ -66,10 +71,15 @@ def admit(request: Request, settings: Settings) -> Lookup | ResponsePlan:
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     if isinstance(parsed, Refusal) and parsed.status != 404:
         return _refuse(parsed, request, settings)
+    if redirects is not None and (parsed.segments or parsed.directory):
+        found = redirects.find(parsed.segments, parsed.directory)
+        if found is not None:
+            return _redirect(found, request, settings)
     available = not isinstance(parsed, Refusal)
     accepted = request.fields.accept_encoding
     codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
-    return Lookup(parsed.segments, parsed.directory, codings, available)
+    navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)
+    return Lookup(parsed.segments, parsed.directory, codings, available, navigation)
 
 
 def respond(
@@ -143,6 +153,12 @@ def _refuse(refusal: Refusal, request: Request, settings: Settings) -> ResponseP
     return error_page(request, 308, settings.cors, ((b"location", _with_query(path, request)),))
 
 
+def _redirect(found: Location, request: Request, settings: Settings) -> ResponsePlan:
+    query = request.query if is_target_text(request.query) else b""
+    location = found.for_request(request.stripped + request.mount, query)
+    return error_page(request, found.status, settings.cors, ((b"location", location),))
+
+
 def _mount_name(request: Request) -> str:
     mount = request.mount.decode("utf-8", "replace")
     return (mount if request.decoded else unquote(mount)).rsplit("/", 1)[-1]
@@ -164,7 +180,7 @@ def _to_directory(name: str, request: Request, origins: tuple[str, ...]) -> Resp
 def _absent(absence: Absence, request: Request, policy: ResponsePolicy) -> ResponsePlan:
     if absence is Absence.FORBIDDEN and policy.hide_forbidden:
         return error_page(request, 404, policy.cors)
-    retry = ((b"retry-after", b"1"),) if absence is Absence.OVERLOADED else ()
+    retry = (RETRY,) if absence is Absence.OVERLOADED else ()
     return error_page(request, absence.value, policy.cors, retry)
 
 
@@ -176,8 +192,8 @@ def _represent(
     boundary: str,
     overrides: Overrides,
 ) -> ResponsePlan:
-    if chosen.is_not_found_page:
-        return _not_found_page(request, chosen, policy, overrides)
+    if chosen.fallback >= 400:
+        return _own_error_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
     now = now_ns // SECOND
     verdict = evaluate(request.fields, current, now)
@@ -204,16 +220,17 @@ def _represent(
     return _partial(chosen, ranges, fields, boundary)
 
 
-def _not_found_page(
+def _own_error_page(
     request: Request, chosen: Representation, policy: ResponsePolicy, overrides: Overrides
 ) -> ResponsePlan:
-    """404 with the root's own page.
+    """An error with the root's own page.
 
     Conditions and ranges do not apply: without them the answer is no 2xx (§13.2.1, §14.2).
     """
     content = policy.content_fields(chosen, overrides)
     repeated = repeated_fields(request, chosen, policy, overrides, NO_VALIDATORS)
-    return _whole(404, chosen, (*content, *repeated))
+    retry = (RETRY,) if chosen.fallback == 503 else ()
+    return _whole(chosen.fallback, chosen, (*content, *repeated, *retry))
 
 
 def _whole(status: int, chosen: Representation, fields: RawFields) -> ResponsePlan:

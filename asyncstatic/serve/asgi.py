@@ -11,16 +11,18 @@ from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
 from asyncstatic.files.cache import Cache, shared_cache
+from asyncstatic.files.fallback import Fallbacks
 from asyncstatic.files.source import Found, Opened, Source
-from asyncstatic.http.model import Lookup, Request, ResponsePlan
+from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
+from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
-from asyncstatic.serve.roots import check_page, open_root, source_of
+from asyncstatic.serve.roots import check_pages, open_root, source_of
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
 from asyncstatic.serve.starlette import (
     StarletteOptions,
@@ -131,12 +133,12 @@ class StaticFiles:
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self.settings = chosen
         self.policy = ResponsePolicy(chosen, private=authorize is not None)
+        self._redirects = Redirects(chosen.redirects) if chosen.redirects else None
         self.needs_scope = authorize is not None or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
         self._trees = [first, *map(open_root, others)]
-        if names_page and chosen.not_found:
-            check_page(chosen.not_found, self._trees)
+        check_pages(chosen, self._trees, not_found=names_page)
 
     @cached_property
     def cache(self) -> Cache:
@@ -217,9 +219,9 @@ class StaticFiles:
         Returns:
             The answer, which the caller closes; or a `Pending`, which `finish` completes.
         """
-        admitted = admit(request, self.settings)
+        admitted = admit(request, self.settings, self._redirects)
         if isinstance(admitted, ResponsePlan):
-            if admitted.status == 301:  # the mount point without its slash
+            if not request.target and admitted.status == 301:  # the mount point without its slash
                 return Pending(request, _ROOT, scope)
             return Answer(admitted)
         if self._authorization is not None:
@@ -239,12 +241,24 @@ class StaticFiles:
         if lookup.available or lookup.segments:
             refusal = await self._authorization.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
-                return Answer(refusal)
+                return await self._refused(request, refusal, lookup)
             lookup = lookup._replace(available=lookup.available and refusal is None)
+        lookup = lookup._replace(navigation=lookup.navigation and lookup.available)
         found = self._source.open_nowait(lookup)
         if found is None:
             found = await self._source.open(lookup)
         return self._answer(request, found)
+
+    async def _refused(self, request: Request, refusal: ResponsePlan, lookup: Lookup) -> Answer:
+        """Refuse as the hook says, with the root's own page for that status if there is one."""
+        if isinstance(self._source, Fallbacks):
+            lookup = lookup._replace(navigation=False)
+            page = await self._source.instead_of(Absence(refusal.status), lookup)
+            if isinstance(page, Opened):
+                if page.representation.fallback == refusal.status:
+                    return self._answer(request, page)
+                page.close()
+        return Answer(refusal)
 
     async def find(self, request: Request, scope: Scope | None = None) -> Answer:
         """Decide the answer to a request: `begin`, then `finish` if necessary."""
@@ -254,7 +268,7 @@ class StaticFiles:
     async def _to_mount_point(self, request: Request, scope: Scope | None) -> Answer:
         """Redirect to the mount point's slash, but only if an index is there, as for directories."""
         answer = await self.find(request._replace(target=b"/"), scope)
-        if answer.opened is None or answer.plan.status == 404:
+        if answer.opened is None or answer.plan.status >= 400:
             return answer
         answer.close()
         redirect = admit(request, self.settings)

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias, TypeVar, Unpack
 
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
-from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.asgi import Answer, StaticFiles
 from asyncstatic.serve.authorization import Authorize
 from asyncstatic.serve.scope import (
+    Message,
     Receive,
     Scope,
     Send,
@@ -30,7 +31,20 @@ NamedRoot = TypeVar("NamedRoot")
 
 
 # Statuses of a root for names that the app may know.
-PASSED_ON = frozenset({400, 404, 414})
+_PASSED_ON = frozenset({400, 404, 414})
+
+
+def may_be_of_app(answer: Answer) -> bool:
+    """Tell whether the root has no such file, so that an app behind it may have the request.
+
+    The shell of a single-page app is sent only where the app has no answer either.
+    """
+    return answer.plan.status in _PASSED_ON or is_shell(answer)
+
+
+def is_shell(answer: Answer) -> bool:
+    """Tell whether an answer is the shell of a single-page app, in place of a missing file."""
+    return answer.opened is not None and answer.opened.representation.fallback == 200
 
 
 def always() -> bool:
@@ -131,17 +145,36 @@ class StaticMiddleware:
         if has_content(scope["headers"]) or (request.method == "OPTIONS" and not preflight):
             return False
         asked = request._replace(method="GET", fields=Fields()) if preflight else request
-        plan, opened = await self.static.find(asked, mounted)
+        answer = await self.static.find(asked, mounted)
         try:
-            if plan.status in PASSED_ON:
+            if is_shell(answer) and await self._app_answers(scope, receive, send):
+                return True
+            plan, opened = answer
+            if plan.status in _PASSED_ON:
                 return False
             if preflight:
                 plan, _ = await self.static.find(request, mounted)
             await self.static.carry_out(plan, opened, mounted, receive, send)
         finally:
-            if opened is not None:
-                opened.close()
+            answer.close()
         return True
+
+    async def _app_answers(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Let the app answer, unless its answer is a 404; return whether it did.
+
+        The status decides, before any content: nothing is buffered.
+        """
+        is_missing = False
+
+        async def send_unless_missing(message: Message) -> None:
+            nonlocal is_missing
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                is_missing = True
+            if not is_missing:
+                await send(message)
+
+        await self.app(scope, receive, send_unless_missing)
+        return not is_missing
 
     def _request(self, scope: Scope) -> Request | None:
         """Read the request as the root sees it; None when it is for the app."""

@@ -9,14 +9,14 @@ from functools import partial
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.directory import open_directory
-from asyncstatic.files.not_found import NotFoundPage
+from asyncstatic.files.fallback import NEAREST, Fallbacks
 from asyncstatic.files.overlay import Overlay
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Source
 from asyncstatic.files.tree import TreeReader
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence
-from asyncstatic.http.target import is_public_behind_link
+from asyncstatic.http.target import is_public, is_public_behind_link
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
@@ -48,17 +48,31 @@ def open_root(settings: Settings) -> TreeSource:
     raise SettingsError(f"root {printable(settings.root)}: {problem}")
 
 
-def check_page(page: str, trees: list[TreeSource]) -> None:
-    """Refuse a `not_found` page that no root has; a lone sidecar is enough.
+def check_pages(settings: Settings, trees: list[TreeSource], *, not_found: bool) -> None:
+    """Refuse a shell or an error page that no root has; a lone sidecar is enough.
 
-    The check is made only at the start: if the page is missing later, our own is sent.
+    The check is made only at the start: if an error page is missing later, our own is sent. The
+    nearest page may be in any directory, so it is not checked.
+
+    Args:
+        settings: of the root.
+        trees: of the root.
+        not_found: whether `Settings.not_found` is checked as well.
     """
-    segments = tuple(page.split("/"))
-    if not any(tree.has_file(segments) for tree in trees):
-        root = printable(trees[0].tree.path)
-        raise SettingsError(
-            f"not_found={page!r}: {root} has no such page; create it, or name another"
-        )
+    pages: list[tuple[str, object, str]] = [
+        ("spa", settings.spa, settings.shell),
+        *(("error_pages", settings.error_pages, page) for page in settings.error_pages.values()),
+        ("not_found", settings.not_found, settings.not_found if not_found else ""),
+    ]
+    for name, value, page in pages:
+        if not page or page.startswith(NEAREST):
+            continue
+        if not any(tree.has_file(tuple(page.split("/"))) for tree in trees):
+            root = printable(trees[0].tree.path)
+            what = "page" if str(value) == page else f"page {page}"
+            raise SettingsError(
+                f"{name}={value!r}: {root} has no such {what}; create it, or name another"
+            )
 
 
 def source_of(trees: list[TreeSource], settings: Settings, cache: Cache) -> Source:
@@ -67,15 +81,17 @@ def source_of(trees: list[TreeSource], settings: Settings, cache: Cache) -> Sour
         CachedSource(tree, cache) if settings.limits.cache_bytes else tree for tree in trees
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
-    if settings.not_found:
-        source = NotFoundPage(source, settings.not_found, _missing(settings))
+    if settings.shell or settings.pages:
+        allowed = partial(is_public, settings=settings)
+        statuses = _statuses(settings)
+        source = Fallbacks(source, settings.shell, settings.pages, statuses, allowed)
     return source
 
 
-def _missing(settings: Settings) -> frozenset[Absence]:
-    """Return the absences that the not-found page answers: with `hide_forbidden` also FORBIDDEN."""
-    hidden = {Absence.FORBIDDEN} if settings.hide_forbidden else set()
-    return frozenset({Absence.MISSING} | hidden)
+def _statuses(settings: Settings) -> dict[Absence, int]:
+    """Return the status of each absence: with `hide_forbidden` FORBIDDEN looks like MISSING."""
+    hidden = {Absence.FORBIDDEN: 404} if settings.hide_forbidden else {}
+    return {absence: absence.value for absence in Absence} | hidden
 
 
 def _user() -> str:

@@ -97,7 +97,7 @@ def test_cache_control_follows_one_precedence(
 @pytest.mark.parametrize(
     ("status", "facts", "fields"),
     [
-        pytest.param(404, {"is_not_found_page": True}, {}, id="the root's own page"),
+        pytest.param(404, {"fallback": 404}, {}, id="the root's own page"),
         pytest.param(412, {}, {"if_match": '"other"'}, id="a failed precondition"),
         pytest.param(416, {}, {"range": "bytes=100-"}, id="a range beyond the end"),
     ],

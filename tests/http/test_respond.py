@@ -702,7 +702,7 @@ def test_repr_digest_is_of_the_whole_selected_representation(
         pytest.param(ask(b"/" + b"a" * 5000), FILE, id="414"),
         pytest.param(ask(range="bytes=500-"), FILE, id="416"),
         pytest.param(ask(), Absence.OVERLOADED, id="503"),
-        pytest.param(ask(), FILE._replace(is_not_found_page=True), id="the root's own 404"),
+        pytest.param(ask(), FILE._replace(fallback=404), id="the root's own 404"),
         pytest.param(ask(b"/a.txt", "OPTIONS"), FILE, id="OPTIONS"),
     ],
 )

@@ -252,7 +252,7 @@ STATUSES = [
     pytest.param(FILE, {"range": "bytes=0-1"}, 206, OTHERS | OF_CONTENT, id="206"),
     pytest.param(FILE, {"if_none_match": TAG}, 304, OTHERS, id="304"),
     pytest.param(
-        FILE._replace(is_not_found_page=True),
+        FILE._replace(fallback=404),
         {},
         404,
         OTHERS | OF_CONTENT | {"cache-control": "no-store"},

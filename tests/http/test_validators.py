@@ -220,7 +220,7 @@ representations = st.builds(
     digest=st.none() | st.binary(min_size=32, max_size=32),
     modified_ns=times,
     dated=st.booleans(),
-    is_not_found_page=st.just(False),
+    fallback=st.just(0),
     tag=st.none(),
     summary=st.none() | st.binary(min_size=32, max_size=32),
 )

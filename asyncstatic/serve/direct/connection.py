@@ -315,7 +315,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def _send(self, admitted: Admitted, answer: Answer) -> bool:
         """Send a response, or begin to; False when the direct entry does not send it."""
-        if not self._entry.answers(admitted.mount, answer.plan):
+        if not self._entry.answers(admitted.mount, answer):
             answer.close()
             return False
         close = not admitted.keep_alive or self._requests + 1 >= self._entry.keep_alive_requests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page
+from asyncstatic.serve.asgi import Answer
 from asyncstatic.serve.direct.admission import Admission
 from asyncstatic.serve.direct.mounts import Mount, answered
 from asyncstatic.serve.direct.registry import Registry
@@ -53,13 +54,15 @@ class DirectEntry:
         """Tell whether as many connections are open as may be."""
         return self.server.is_full(len(self.registry.connections))
 
-    def answers(self, mount: Mount, plan: ResponsePlan) -> bool:
-        """Tell whether the direct entry sends a plan.
+    def answers(self, mount: Mount, answer: Answer) -> bool:
+        """Tell whether the direct entry sends an answer.
 
-        A 308 names the whole path of the client, with the prefix that a proxy removed. Only the
-        full server reads that.
+        A redirect to a path names the whole path of the client, with the prefix that a proxy
+        removed. Only the full server reads that.
         """
-        return mount.answers(plan) and not (plan.status == 308 and self.terms.trusts_proxies)
+        return mount.answers(answer) and not (
+            self.terms.trusts_proxies and _names_path(answer.plan)
+        )
 
     def retire(self) -> None:
         """Close each connection after its next response."""
@@ -85,3 +88,8 @@ class DirectEntry:
         plan = page(414, None)
         end = b"connection: close\r\n" + self.head_end()
         return head_of(plan) + end + (in_memory(plan, None) or b"")
+
+
+def _names_path(plan: ResponsePlan) -> bool:
+    """Tell whether a plan redirects to a path that begins with "/"."""
+    return any(name == b"location" and value[:1] == b"/" for name, value in plan.fields)

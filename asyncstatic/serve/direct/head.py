@@ -31,9 +31,9 @@ _HEAD = re.compile(
 match_head = _HEAD.match
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
-#: The fields that can change an answer, or whether this entry gives it. Accept decides about
-#: error pages, which are never prepared. A test compares this tuple with the fields that the
-#: decision core reads.
+#: The fields that can change an answer, or whether this entry gives it. Accept and Sec-Fetch-Dest
+#: decide about error pages and shells, which are never prepared. A test compares this tuple with
+#: the fields that the decision core reads.
 DECIDING = (
     *("host", "connection", "content-length", "transfer-encoding", "expect", "trailer", "upgrade"),
     *("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
@@ -46,7 +46,7 @@ _DECIDING_LINES = re.compile(
 )
 deciding_lines = _DECIDING_LINES.findall
 # Besides those, all that is read of a request which has no prepared answer.
-_ACCEPT_LINES = re.compile(rb"\n((?i:accept):[^\n]*)")
+_NAVIGATION_LINES = re.compile(rb"\n((?i:accept|sec-fetch-dest):[^\n]*)")
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
@@ -76,7 +76,7 @@ def read_head(
         deciding: its `deciding_lines`.
         server_names: the hosts that are served; empty for all.
     """
-    lines = (*deciding, *_ACCEPT_LINES.findall(match.string, match.end(2), match.end()))
+    lines = (*deciding, *_NAVIGATION_LINES.findall(match.string, match.end(2), match.end()))
     known = sum(map(len, lines)) <= _LONGEST_KNOWN
     read = _read_known_lines(lines) if known else _read_lines(lines)
     if read is None:

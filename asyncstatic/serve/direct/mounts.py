@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.middleware import PASSED_ON, StaticMiddleware
+from asyncstatic.serve.asgi import Answer, StaticFiles
+from asyncstatic.serve.middleware import StaticMiddleware, may_be_of_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,14 @@ class Mount:
     static: StaticFiles
     passes_on: Callable[[], bool]
 
-    def answers(self, plan: ResponsePlan) -> bool:
-        """Tell whether the direct entry sends a plan.
+    def answers(self, answer: Answer) -> bool:
+        """Tell whether the direct entry sends an answer.
 
         It leaves to the app what the app may have, and to the full server a content whose length
         is not known.
         """
-        return plan.length is not None and not (plan.status in PASSED_ON and self.passes_on())
+        is_passed_on = may_be_of_app(answer) and self.passes_on()
+        return answer.plan.length is not None and not is_passed_on
 
 
 #: Wrappers of other projects that change only the client, the scheme and the host of a scope.
