@@ -31,6 +31,7 @@ Symlinks = Literal["within_root", "deny", "follow"]
 ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
 Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
+TrailingSlash = Literal["auto", "always", "never"]
 
 
 Names: TypeAlias = str | Iterable[str]
@@ -60,6 +61,8 @@ class RootOptions(TypedDict, total=False):
     not_found: str
     error_pages: Mapping[int, str]
     spa: bool | str
+    clean_urls: bool
+    trailing_slash: TrailingSlash
     redirects: Iterable[Redirect]
     symlinks: Symlinks
     dotfiles: bool
@@ -151,6 +154,11 @@ class Settings:
             410, 500 and 503; `not_found` is the one for 404.
         spa: the shell of a single-page app answers navigations to names that are missing, and
             which do not look like files: True for the first index, or the name of a page.
+        clean_urls: ``/about`` is ``about.html``; ``/about.html`` and ``/x/index.html`` are
+            redirected to ``/about`` and ``/x/``.
+        trailing_slash: of the URLs of pages: "auto" is ``/x/`` for an index and ``/about`` for
+            ``about.html`` (`clean_urls`), "always" a slash for both, "never" none. The other form
+            is redirected.
         redirects: from paths below the root, before a file is looked up; the first one counts:
             ``Redirect("/old/*", "/new/:splat", 301)``.
         symlinks: "within_root" follows links that stay inside, also absolute ones that begin with
@@ -203,6 +211,8 @@ class Settings:
     not_found: str = ""
     error_pages: Mapping[int, str] = field(default_factory=dict)
     spa: bool | str = False
+    clean_urls: bool = False
+    trailing_slash: TrailingSlash = "auto"
     redirects: tuple[Redirect, ...] = ()
     symlinks: Symlinks = "within_root"
     dotfiles: bool = False

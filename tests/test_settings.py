@@ -260,6 +260,7 @@ WRONG: list[Any] = [
     pytest.param(
         {"error_pages": {404: "a.html"}, "not_found": "b.html"}, "leave one", id="two pages"
     ),
+    pytest.param({"trailing_slash": "no"}, "choose one of auto, always, never", id="slash"),
     pytest.param({"redirects": ["/a"]}, "Redirect('/old/*'", id="text for a redirect"),
     pytest.param({"redirects": 5}, "a list of redirects", id="number for redirects"),
     pytest.param({"redirects": [("/a", "/a")]}, "into a loop", id="a redirect to itself"),

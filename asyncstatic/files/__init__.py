@@ -7,6 +7,7 @@ overlay        several sources as one
 fallback       the shell of a single-page app, and the site's own error pages
 tree_source    one tree as a source: on the event loop first, then in the pool; the tree before a deploy
 select         chooses the file that represents a resource: index, sidecar, original
+clean          the same for pages without their suffix, and the policy for slashes
 candidates     the stored codings of one file, and the stamps that the choice depends on
 contents       opens the chosen file: its bytes in memory, or a handle; digests, proofs
 tree           the protocol of trees: opens files, stamps and lists directories (`TreeReader`)

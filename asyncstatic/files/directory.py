@@ -15,6 +15,7 @@ from asyncstatic.files.handle import identity_of
 from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.resolver import Resolver, choose_resolver
 from asyncstatic.files.root import OneTree, Segments, fault, release
+from asyncstatic.files.sidecar import CLEAN_SUFFIXES, SUFFIXES
 from asyncstatic.files.source import Found
 from asyncstatic.files.tree import File
 from asyncstatic.http.model import Absence, Identity, Lookup
@@ -52,7 +53,8 @@ def open_directory(
         monotonic=monotonic,
         grace=settings.previous_root_grace,
     )
-    return DirectoryTree(resolver, DirectoryStamps(os.path.abspath(settings.root)))
+    stamps = DirectoryStamps(os.path.abspath(settings.root))
+    return DirectoryTree(resolver, stamps, clean_urls=settings.clean_urls)
 
 
 class DirectoryTree:
@@ -64,6 +66,7 @@ class DirectoryTree:
         nowait: whether this reader never waits for a disk.
         follows_path: whether the path of the root leads to this tree. It leads elsewhere once a
             deploy has replaced the tree: then directories are examined by their handles.
+        clean_urls: whether ``about.html`` is found under the name ``about`` as well.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class DirectoryTree:
         *,
         nowait: bool = True,
         follows_path: bool = True,
+        clean_urls: bool = False,
     ) -> None:
         self.nowait = nowait
         self.path = stamps.path_of(())
@@ -80,7 +84,8 @@ class DirectoryTree:
         self.resolver_name = resolver.name
         self._resolver = resolver
         self._stamps = stamps
-        self._names = DirectoryNames(resolver, stamps if follows_path else None)
+        suffixes = (*SUFFIXES.values(), *(CLEAN_SUFFIXES if clean_urls else ()))
+        self._names = DirectoryNames(resolver, stamps if follows_path else None, suffixes)
         self._follows_path = follows_path
 
     def waiting(self) -> DirectoryTree:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from threading import Lock
@@ -55,9 +56,16 @@ class DirectoryNames:
         resolver: opens the directories.
         stamps: examines directories by their paths; None for a tree whose path leads elsewhere:
             there no name can be proven missing.
+        suffixes: a name is not missing where one with such a suffix is there.
     """
 
-    def __init__(self, resolver: Resolver, stamps: DirectoryStamps | None = None) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        stamps: DirectoryStamps | None = None,
+        suffixes: Sequence[str] = tuple(SUFFIXES.values()),
+    ) -> None:
+        self._suffixes = suffixes
         self._resolver = resolver
         self._stamps = stamps
         self._listings: dict[Segments, Listing] = {}
@@ -65,7 +73,7 @@ class DirectoryNames:
         self._lock = Lock()
 
     def tell_missing(self, segments: Segments) -> bool:
-        """Prove by the directories on the way that a name and its sidecars are missing.
+        """Prove by the directories on the way that a name and what may stand for it are missing.
 
         Each directory is proven unchanged by stat(2); no other system call is made, and none for a
         name that is there.
@@ -80,7 +88,8 @@ class DirectoryNames:
             way.append(listing.stamp)
             if name not in listing.names:
                 is_last = depth == len(segments) - 1
-                return not (is_last and _has_sidecar(name, listing.names)) and are_unchanged(way)
+                has_other = is_last and any(name + end in listing.names for end in self._suffixes)
+                return not has_other and are_unchanged(way)
         return False
 
     def learn_missing(self, segments: Segments, *, nowait: bool) -> None:
@@ -162,10 +171,6 @@ class DirectoryNames:
         listing = self._listings.pop(directory, None)
         if listing is not None:
             self._size -= _size_of(listing)
-
-
-def _has_sidecar(name: str, names: frozenset[str]) -> bool:
-    return any(name + suffix in names for suffix in SUFFIXES.values())
 
 
 def _size_of(listing: Listing) -> int:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 
 from asyncstatic.files import kernel
+from asyncstatic.files.clean import CleanSelection
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.pool import Pool, PoolBusyError
@@ -46,9 +47,11 @@ class TreeSource:
         self.tree = tree
         self._pool = Pool(settings.limits.pool_threads, settings.limits.pool_timeout)
         self._contents = Contents(settings, self._pool)
-        self._selection = partial(Selection, settings, allowed, contents=self._contents)
-        self._at_once = self._selection(tree)
-        self._in_pool = self._selection(tree.waiting())
+        is_plain = not settings.clean_urls and settings.trailing_slash == "auto"
+        selection = Selection if is_plain else CleanSelection
+        self._at_once = selection(settings, allowed, tree, self._contents)
+        self._in_pool = selection(settings, allowed, tree.waiting(), self._contents)
+        self._by_name = partial(Selection, settings, allowed, contents=self._contents)
         self._begun: Lookup | None = None
 
     @property
@@ -143,7 +146,7 @@ class TreeSource:
             return Absence.MISSING
         if tree.nowait:
             raise fault(errno.EAGAIN)
-        found = self._find(self._selection(previous), lookup)
+        found = self._find(self._by_name(previous), lookup)
         if isinstance(found, Opened):
             found.dependencies = ()
         return Absence.MISSING if isinstance(found, Folder) else found

@@ -164,6 +164,8 @@ class Representation(NamedTuple):
             time has been seen on different bytes.
         fallback: the status with which this page is sent for another name: 200 for the shell of
             a single-page app, that of the error for an error page; 0 for the page's own name.
+        moved_to: the URL of this page, if the request used another one: a relative reference,
+            not encoded.
         tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
     """
 
@@ -176,6 +178,7 @@ class Representation(NamedTuple):
     modified_ns: int = 0
     dated: bool = True
     fallback: int = 0
+    moved_to: str = ""
     tag: str | None = None
     summary: bytes | None = None
     original_length: int = 0

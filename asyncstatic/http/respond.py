@@ -92,7 +92,7 @@ def respond(
 ) -> ResponsePlan:
     """Decide the answer to a GET or HEAD, given the outcome of the look-up.
 
-    Outcomes: 200, 206, 301 (directory without its slash), 304, 403, 404, 406, 412, 416,
+    Outcomes: 200, 206, 301 (directory without its slash, or another URL of a page), 304, 403, 404, 406, 412, 416,
     500 or 503. Content-Length always equals the content, and for HEAD the content of GET.
 
     Args:
@@ -165,15 +165,20 @@ def _mount_name(request: Request) -> str:
 
 
 def _to_directory(name: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
-    """301 to the name with its slash: clients that do not know 308 can follow (§15.4.2).
+    """Redirect to the name with its slash."""
+    return _to(f"./{name}/", request, origins)
+
+
+def _to(reference: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
+    """301 to a page's own URL: clients that do not know 308 can follow (§15.4.2).
 
     Only GET and HEAD come here, so no method is lost. The page is `no-store`, because a file may
     have this name later, and clients keep a 301 for ever where nothing forbids it (§15.4.2).
 
-    The relative reference ``./name/`` needs neither Host nor mount point and cannot leave
+    A relative reference such as ``./name/`` needs neither Host nor mount point and cannot leave
     the origin; the "./" keeps a colon in the name from reading as a scheme (RFC 3986 §4.2).
     """
-    location = _with_query(b"./" + _quoted(name) + b"/", request)
+    location = _with_query(_quoted(reference), request)
     return error_page(request, 301, origins, ((b"location", location),))
 
 
@@ -192,6 +197,8 @@ def _represent(
     boundary: str,
     overrides: Overrides,
 ) -> ResponsePlan:
+    if chosen.moved_to and not chosen.fallback:
+        return _to(chosen.moved_to, request, policy.cors)
     if chosen.fallback >= 400:
         return _own_error_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)

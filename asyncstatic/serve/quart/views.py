@@ -161,6 +161,7 @@ async def _found(static: StaticFiles, name: str) -> Opened:
     if plan.status >= 400:  # the root's own page for what is missing
         opened.close()
         _refuse(plan.status)
+    opened.representation = opened.representation._replace(moved_to="")
     return opened
 
 
