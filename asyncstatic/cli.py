@@ -142,6 +142,33 @@ def config(
         raise WrongSettingError(with_variables(context, str(error))) from None
 
 
+@main.command("hash")
+@click.argument("name", required=False)
+def make_hash(name: str | None) -> None:
+    """Ask for a password, and print its hash; with NAME as a line of an htpasswd file.
+
+    The password is asked for twice on a terminal, and otherwise read from the first line of the
+    standard input.
+    """
+    from asyncstatic.http.basic import problem_with_password, problem_with_user
+    from asyncstatic.serve.users import hash_password
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        hashed = hash_password(password)
+    except SettingsError as error:
+        raise WrongSettingError(str(error)) from None
+    problem = problem_with_password(password)
+    if name is not None:
+        problem = problem or problem_with_user(name, hashed)
+    if problem:
+        raise WrongSettingError(problem)
+    click.echo(hashed if name is None else f"{name}:{hashed}")
+
+
 def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
     """Print the start-up line."""
     facts = [started.target.answers, started.loop]

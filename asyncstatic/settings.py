@@ -24,7 +24,7 @@ from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
 
 #: Settings and options that are paths: relative ones in a configuration file belong to its directory.
-PATHS = frozenset(["root", "more_roots", "access_logfile", "certfile", "keyfile", "pid"])
+PATHS = frozenset(["root", "more_roots", "access_logfile", "certfile", "keyfile", "pid", "users"])
 
 Path: TypeAlias = str | os.PathLike[str]
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -37,6 +37,8 @@ TrailingSlash = Literal["auto", "always", "never"]
 Names: TypeAlias = str | Iterable[str]
 Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
 Size: TypeAlias = int | str
+#: An htpasswd file, or names with their hashes.
+Users: TypeAlias = str | os.PathLike[str] | Mapping[str, str] | None
 
 
 # Keyword arguments as types: an editor completes them, mypy checks them. Each key has the name of a
@@ -84,6 +86,11 @@ class RootOptions(TypedDict, total=False):
     offload_prefix: str
     unchanging: bool
     previous_root_grace: float
+    users: Users
+    realm: str
+    allow_from: Names
+    deny_from: Names
+    rate_limit: str
     direct: bool
 
 
@@ -200,6 +207,15 @@ class Settings:
             file by its name once more (ASGI's pathsend).
         previous_root_grace: seconds for which, after the root was replaced by a deploy, files
             that only the tree before has are still served from it; 0 switches that off.
+        users: who may read, by name and password (Basic authentication, RFC 7617): an htpasswd file
+            outside of the root, which is read again when it changes, or a mapping of names to
+            hashes of argon2 or bcrypt; everybody if None.
+        realm: the name that a browser shows when it asks for a password.
+        allow_from: networks and addresses of the only clients that may read ("10.0.0.0/8"); "unix"
+            for clients without an address, on a Unix socket.
+        deny_from: networks and addresses of clients that may not; it counts more than `allow_from`.
+        rate_limit: requests that one client may make, such as "10/s" or "600/m burst 50"; no limit
+            if "". More are answered 429.
         direct: a server with the direct entry may answer without ASGI; False leaves this root, and
             the roots behind it, to the ASGI app.
         limits: what the root may take; those that the process has by default, if not named.
@@ -234,6 +250,11 @@ class Settings:
     offload_prefix: str = ""
     unchanging: bool = False
     previous_root_grace: float = 0.0
+    users: str | Mapping[str, str] | None = field(default=None, repr=False)
+    realm: str = "Restricted"
+    allow_from: tuple[str, ...] = ()
+    deny_from: tuple[str, ...] = ()
+    rate_limit: str = ""
     direct: bool = True
 
     limits: Limits = field(default_factory=Limits)
@@ -353,7 +374,8 @@ def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[st
         try:
             value = checked(name, given)
         except ValueError as error:
-            raise SettingsError(f"{name}={given!r}: {error}") from None
+            shown = name if name == "users" else f"{name}={given!r}"  # may be a password
+            raise SettingsError(f"{shown}: {error}") from None
         object.__setattr__(target, name, value)
 
 

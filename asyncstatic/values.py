@@ -6,10 +6,14 @@ Every `problem_*` function returns the rest of an error message, or "" for a usa
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from asyncstatic.http.addresses import Networks
+from asyncstatic.http.basic import problem_with_user
 from asyncstatic.http.cache_control import CacheControl, misspelled_directive
 from asyncstatic.http.redirects import Redirect, problem_with_redirects, redirect_of
 
@@ -35,6 +39,11 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 _WITH_PAGES = (403, 404, 410, 500, 503)
+_RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])(?: burst ([1-9][0-9]{0,5}))?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+# An empty text would let everybody in, where somebody meant to name a restriction.
+_RESTRICTIONS = frozenset({"users", "allow_from", "deny_from", "rate_limit"})
 
 
 class SettingsError(ValueError):
@@ -61,6 +70,8 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         return tuple(map(redirect_of, value))
     if hint is float and type(value) is int:
         return float(value) if abs(value) < 2**53 else value
+    if name == "users":
+        return dict(value) if isinstance(value, Mapping) else _as_path(value)
     if name in SIZES and isinstance(value, str) and not value.isdecimal():
         size = size_of(value)
         return value if size is None else size
@@ -76,6 +87,10 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, Iterable) else value
 
 
+def _as_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def from_text(name: str, hint: Any, text: str) -> Any:
     """Read the text of an environment variable or of ``--set``.
 
@@ -86,6 +101,8 @@ def from_text(name: str, hint: Any, text: str) -> Any:
         return _READERS[name](text)
     if hint is bool:
         return _switch(text)
+    if name in _RESTRICTIONS and not text.strip():
+        raise ValueError("it is empty; name a value, or leave it out")
     if name in SIZES:
         size = size_of(text)
         if size is None:
@@ -112,6 +129,23 @@ def size_of(text: str) -> int | None:
     if match is None or match[2].lower() not in _UNITS:
         return None
     return int(match[1]) * _UNITS[match[2].lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate: so many requests in so many seconds, and so many at once after a pause."""
+
+    count: int
+    seconds: int
+    burst: int
+
+
+def rate_of(text: str) -> Rate | None:
+    """Read a rate: ``10/s``, ``600/m burst 50``; None if it is none. The count is also the burst."""
+    match = _RATE.fullmatch(" ".join(text.split()))
+    if match is None:
+        return None
+    return Rate(int(match[1]), _SECONDS[match[2]], int(match[3] or match[1]))
 
 
 def _switch(text: str) -> bool:
@@ -280,8 +314,42 @@ def problem_of_at(path: str) -> str:
     return "" if plain or not path else "a path such as /app is needed, without a slash at its end"
 
 
+def problem_of_users(users: Any) -> str:
+    """A file, which is read later, or a mapping. The reason repeats no value: it may be a password."""
+    if users is None or (isinstance(users, str) and users):
+        return ""
+    if not isinstance(users, Mapping) or not users:
+        return "the name of an htpasswd file is needed, or a mapping of names to hashes"
+    return next(filter(None, map(problem_with_user, users, users.values())), "")
+
+
+def problem_of_realm(realm: str) -> str:
+    """RFC 7617 section 2: a quoted-string. Browsers do not agree about anything but ASCII."""
+    return "" if realm and _is_field_value(realm) else "printable ASCII is needed"
+
+
+def problem_of_networks(names: tuple[str, ...]) -> str:
+    """Networks as `Networks` reads them."""
+    try:
+        Networks(names)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def problem_of_rate_limit(rate: str) -> str:
+    """A number of requests in a second, minute or hour."""
+    known = not rate or rate_of(rate)
+    return "" if known else "a rate is needed: 10/s, 600/m, 3600/h, or 600/m burst 50"
+
+
 _CHECKS: dict[str, Any] = {
     "at": problem_of_at,
+    "users": problem_of_users,
+    "realm": problem_of_realm,
+    "allow_from": problem_of_networks,
+    "deny_from": problem_of_networks,
+    "rate_limit": problem_of_rate_limit,
     "index": problem_of_index,
     "not_found": problem_of_not_found,
     "error_pages": problem_of_error_pages,

@@ -30,7 +30,7 @@ def default_as_told(told: str) -> object:
 
 def default_as_is(field: dataclasses.Field[object]) -> object:
     """A default as the table would write it."""
-    if field.default is dataclasses.MISSING or field.default in ((), ""):
+    if field.default is dataclasses.MISSING or field.default in ((), "", None):
         return ""
     if isinstance(field.default, tuple):
         return ",".join(field.default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -105,6 +105,7 @@ WRITTEN: dict[Any, Any] = {
     tuple[str, ...]: options.Names,
     tuple[Redirect, ...]: Iterable[Redirect],
     tuple[Rule, ...]: options.Rules,
+    str | Mapping[str, str] | None: options.Users,
 }
 KINDS = [
     pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),
@@ -164,7 +165,7 @@ def test_settings_survive_a_copy_for_another_process(kind: Any) -> None:
         ("pool_threads=0", "--set pool_threads=0: at least 1 is needed"),
         ("pool_threads=2.5", "--set pool_threads=2.5: a number is needed"),
         ("indx=a", "--set indx=a: unknown setting, did you mean index?"),
-        ("=a", "--set =a: unknown setting, known are at, cache_bytes, "),
+        ("=a", "--set =a: unknown setting, known are allow_from, "),
         ("dotfiles", "--set dotfiles: say NAME=VALUE"),
         ("root=site", "--set root=site: name the directory as the argument, asyncstatic serve DIR"),
     ],
@@ -400,7 +401,7 @@ def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help
 UNKNOWN_VARIABLES: list[Any] = [
     pytest.param("DOTFILE", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
     pytest.param("INDEXX", "a", "did you mean ASYNCSTATIC_INDEX?", id="another typo"),
-    pytest.param("FROBNICATE", "1", "known are ASYNCSTATIC_AT, ", id="nothing like it"),
+    pytest.param("FROBNICATE", "1", "known are ASYNCSTATIC_ALLOW_FROM, ", id="nothing like it"),
     pytest.param("dotfiles", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="lower case"),
     pytest.param("PORT", "8000", "say --bind HOST:PORT", id="a port, by a user"),
 ]

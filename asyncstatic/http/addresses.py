@@ -33,8 +33,22 @@ def canonical_ip(text: str) -> str | None:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+def bucket_of(client: Address | None) -> str:
+    """Return the name under which the requests of a client are counted.
+
+    An IPv6 client has a whole /64 network at its disposal (RFC 4291 §2.5.4), so that counts as one.
+    All clients without an address count as one, too.
+    """
+    if client is None:
+        return UNIX
+    known = canonical_ip(client[0].partition("%")[0])
+    if known is None:
+        return ""
+    return str(ipaddress.ip_network((known, 64), strict=False)) if ":" in known else known
+
+
 class Networks:
-    """Networks of trusted proxies.
+    """Networks of trusted proxies, or of clients.
 
     Args:
         names: each a network (``10.0.0.0/8``, ``fd00::/8``), an address, ``unix`` for every peer on

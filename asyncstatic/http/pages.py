@@ -19,6 +19,7 @@ _WORDS = {
     307: "This resource is elsewhere for now.",
     308: "This resource has moved.",
     400: "The request is malformed.",
+    401: "This resource needs a name and a password.",
     403: "This resource may not be read.",
     404: "There is nothing here.",
     405: "This resource can only be read.",
@@ -27,6 +28,7 @@ _WORDS = {
     412: "This resource has changed.",
     414: "The request target is too long.",
     416: "The requested range is not in this resource.",
+    429: "Too many requests. Please wait.",
     500: "This resource could not be read.",
     503: "The server is busy. Please try again.",
 }

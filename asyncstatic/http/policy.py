@@ -114,8 +114,8 @@ class ResponsePolicy:
     Args:
         settings: of the root; `cache_control`, `immutable`, `media_types`, `etag`, `cors` and
             `hide_forbidden` are used, and `spa`, `rules`, `preset` and `at`.
-        private: only the client itself may store an answer, because the root asks `authorize`
-            about each request (RFC 9111 §5.2.2.7).
+        private: only the client itself may store an answer, because not every client may have it:
+            the root has users or networks, or asks `authorize` (RFC 9111 §5.2.2.7).
 
     Attributes:
         etag: `Settings.etag`.

@@ -13,6 +13,7 @@ cut            reports a transfer that cannot be finished
 What surrounds that path:
 
 middleware     static roots in front of an app
+access         networks, rates and users of a root; `users` verifies passwords
 authorization  the `authorize=` hook; `signing` makes and checks signed URLs
 manifest       bundlers' manifests: which names never change their content
 starlette      Starlette's names for our settings, and its exception handlers

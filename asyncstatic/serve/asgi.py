@@ -18,6 +18,7 @@ from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
+from asyncstatic.serve.access import access_of
 from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
@@ -56,7 +57,7 @@ class Answer(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A request that has to wait for the disk or a hook before it can be answered.
+    """A request that has to wait for the disk, a hook or a password before it can be answered.
 
     Attributes:
         request: the request.
@@ -103,7 +104,7 @@ class StaticFiles:
     Attributes:
         settings: the settings of the root.
         policy: decides the metadata of its answers.
-        source: finds representations; closed to callers where `authorize` must be asked first.
+        source: finds representations; closed to callers where access must be checked first.
         cache: holds content, open files and prepared answers.
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
@@ -132,9 +133,12 @@ class StaticFiles:
         self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self.settings = chosen
-        self.policy = ResponsePolicy(chosen, private=authorize is not None)
+        self._access = access_of(chosen)
+        asks = authorize is not None or (self._access is not None and self._access.private)
+        self.policy = ResponsePolicy(chosen, private=asks)
         self._redirects = Redirects(chosen.redirects) if chosen.redirects else None
-        self.needs_scope = authorize is not None or chosen.offload != "off"
+        self._is_closed = asks or self._access is not None
+        self.needs_scope = self._is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
         self._trees = [first, *map(open_root, others)]
@@ -155,8 +159,8 @@ class StaticFiles:
 
     @cached_property
     def source(self) -> Source:
-        """The representations; refuses to answer where `authorize` must be asked."""
-        return self._source if self._authorization is None else ClosedSource(self._source)
+        """The representations; refuses to answer where access must be checked first."""
+        return ClosedSource(self._source) if self._is_closed else self._source
 
     @property
     def root(self) -> str:
@@ -219,6 +223,12 @@ class StaticFiles:
         Returns:
             The answer, which the caller closes; or a `Pending`, which `finish` completes.
         """
+        if self._access is not None:
+            return Pending(request, _ROOT, scope)
+        return self._begin(request, scope)
+
+    def _begin(self, request: Request, scope: Scope | None) -> Answer | Pending:
+        """Do what `begin` does, for a client that has access."""
         admitted = admit(request, self.settings, self._redirects)
         if isinstance(admitted, ResponsePlan):
             if not request.target and admitted.status == 301:  # the mount point without its slash
@@ -231,6 +241,14 @@ class StaticFiles:
 
     async def finish(self, pending: Pending) -> Answer:
         """Decide the answer to a request that had to wait."""
+        begun: Answer | Pending = pending
+        if self._access is not None:
+            refusal = await self._access.refusal(pending.request, pending.scope)
+            begun = Answer(refusal) if refusal else self._begin(pending.request, pending.scope)
+        return await self._finish(begun) if isinstance(begun, Pending) else begun
+
+    async def _finish(self, pending: Pending) -> Answer:
+        """Do what `finish` does, for a client that has access."""
         request, lookup, scope = pending
         if not request.target:
             return await self._to_mount_point(request, scope)
@@ -267,7 +285,8 @@ class StaticFiles:
 
     async def _to_mount_point(self, request: Request, scope: Scope | None) -> Answer:
         """Redirect to the mount point's slash, but only if an index is there, as for directories."""
-        answer = await self.find(request._replace(target=b"/"), scope)
+        begun = self._begin(request._replace(target=b"/"), scope)
+        answer = await self._finish(begun) if isinstance(begun, Pending) else begun
         if answer.opened is None or answer.plan.status >= 400:
             return answer
         answer.close()

@@ -236,11 +236,12 @@ def _steps_of_file(
     """Tell which file represents the resource, and which rules match it."""
     name = "/".join(facts.segments)
     wanted = lookup.segments if isinstance(lookup, Lookup) else facts.segments
-    if facts.is_not_found_page:
+    if facts.fallback:
         hidden = isinstance(lookup, Lookup) and not lookup.available
         missing = f"{'/'.join(wanted) or '/'}: there is no such file"
         yield Step("hidden", _HIDDEN) if hidden else Step("file", missing)
-        yield Step("fallback", f"{name} (setting not_found)")
+        setting = "spa" if facts.fallback == 200 else "error_pages or not_found"
+        yield Step("fallback", f"{name} (setting {setting})")
     elif wanted != facts.segments:
         yield Step("index", name)
     else:
@@ -317,7 +318,7 @@ def _sets(rule: Rule, name: str, value: str) -> bool:
 
 
 def _origin_of_cache_control(static: StaticFiles, facts: Representation, value: str) -> str:
-    if facts.is_not_found_page:
+    if facts.fallback >= 400:
         return ""
     if static.proves(facts.segments) and "immutable" in value:
         return "setting manifest"

@@ -140,7 +140,7 @@ def _reason(mount: Mount, outermost: object) -> str:
     """Return why the direct entry does not answer for a root; "" if it does."""
     found = list(find_mounts(outermost))
     if mount.static.needs_scope:
-        return "authorize= and offload= need ASGI"
+        return "access rules, authorize= and offload= need ASGI"
     if any(mount.static is other.static for other in answered(found)):
         return ""
     if any(mount.static is other.static for other in found):

@@ -16,7 +16,7 @@ _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
 
 # Statuses that Starlette's class, or an app's own code in its place, raises as HTTPException.
-_RAISED = frozenset({400, 403, 404, 405, 410, 414})
+_RAISED = frozenset({400, 401, 403, 404, 405, 410, 414, 429})
 _OF_OUR_PAGE = frozenset({b"content-type", b"content-length"})
 _FRAMEWORKS = ("starlette", "fastapi")
 # Methods that subclasses of Starlette's class override, each with its replacement here.

@@ -194,7 +194,7 @@ APPS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "authorize": (
         lambda site: quart(site, authorize=lambda scope, path: True),
         "/static/",
-        "not direct: authorize= and offload= need ASGI",
+        "not direct: access rules, authorize= and offload= need ASGI",
     ),
 }
 

@@ -172,7 +172,7 @@ def _work(
     """Serve in a worker process."""
     site = _site(target, options, exposition)
     if options.sandbox:
-        _enter_sandbox(target.roots, options, exposition)
+        _enter_sandbox(target, options, exposition)
     if isinstance(target, Folders):  # an app may make reference cycles
         tune_garbage_collection()
     with asyncio.Runner(loop_factory=_loop_factory(options.uvloop)) as runner:
@@ -180,12 +180,14 @@ def _work(
     site.close()
 
 
-def _enter_sandbox(roots: list[str], options: Options, exposition: Exposition | None) -> None:
-    """Give up all files but those served, the log, the metrics, and the directories of TLS files.
+def _enter_sandbox(target: Target, options: Options, exposition: Exposition | None) -> None:
+    """Give up all files but those served, the log, the metrics, and the directories of TLS and users.
 
     A renewed certificate is a new file, which has no rule of its own.
     """
+    roots = target.roots
     reads = {directory for pair in options.pairs() for directory in pair.directories()}
+    reads |= target.reads
     log = options.access_logfile
     if exposition is not None:
         open_metrics(exposition)  # creates files

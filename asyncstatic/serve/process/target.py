@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.users import refuse_below
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
@@ -65,6 +66,16 @@ class Folders:
         return [root for settings in every for root in (settings.root, *settings.more_roots)]
 
     @property
+    def reads(self) -> set[str]:
+        """Directories of files that are read again while the roots are served: those of users."""
+        return {os.path.dirname(file) for file in self._users()}
+
+    def _users(self) -> list[str]:
+        """Return the paths of the files of users."""
+        named = (settings.users for settings in self.mounts.values())
+        return [os.path.abspath(users) for users in named if isinstance(users, str)]
+
+    @property
     def name(self) -> str:
         """The directories, for people."""
         return ", ".join(self.roots)
@@ -76,6 +87,8 @@ class Folders:
             SettingsError: one cannot be served.
         """
         names, resolvers = [], []
+        for file in self._users():
+            refuse_below(file, self.roots)
         for prefix, settings in self.mounts.items():
             try:
                 static = StaticFiles(settings)
@@ -86,8 +99,8 @@ class Folders:
             root = ",".join((static.root, *map(os.path.abspath, settings.more_roots)))
             names.append(f"{prefix or '/'}={root}" if len(self.mounts) > 1 or prefix else root)
             resolvers.append(static.resolver_name)
-        file = f"{self.described}, " if self.described else ""
-        return Facts(", ".join(names), f"{file}resolver {', '.join(dict.fromkeys(resolvers))}")
+        source = f"{self.described}, " if self.described else ""
+        return Facts(", ".join(names), f"{source}resolver {', '.join(dict.fromkeys(resolvers))}")
 
     def for_worker(self) -> Folders:
         """Return what a worker process needs; it can be pickled."""
@@ -132,6 +145,11 @@ class App:
     def roots(self) -> list[str]:
         """No directories: the app has its own."""
         return []
+
+    @property
+    def reads(self) -> set[str]:
+        """No directories: the app has its own."""
+        return set()
 
     def examine(self, *, direct: bool) -> Facts:
         """Load the app, and find the static roots in front of it.

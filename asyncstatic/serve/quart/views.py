@@ -15,17 +15,20 @@ from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 
 from quart import Response, current_app, request
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import NotFound, abort
 
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.source import Opened
-from asyncstatic.http.model import Absence, Fields, Request
+from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.quart.answer import answer, present_scope
 from asyncstatic.serve.quart.options import MaxAge, Options, QuartNames
 from asyncstatic.serve.quart.sendable import Sendable, open_file, open_octets, open_path
 
 _REMEMBERED_ROOTS = 64
+#: Fields of a refusal that Werkzeug's exceptions know.
+_OF_EXCEPTIONS = frozenset({b"retry-after", b"www-authenticate"})
 _roots: BoundedDict[str, StaticFiles] = BoundedDict(_REMEMBERED_ROOTS)
 
 Parameters = ParamSpec("Parameters")
@@ -157,7 +160,7 @@ async def _found(static: StaticFiles, name: str) -> Opened:
     asked = Request("GET", target.encode("utf-8", "surrogatepass"), fields=accepts, decoded=True)
     plan, opened = await static.find(asked, present_scope())
     if opened is None:
-        _refuse(plan.status)
+        _refuse(plan.status, plan.fields)
     if plan.status >= 400:  # the root's own page for what is missing
         opened.close()
         _refuse(plan.status)
@@ -179,11 +182,17 @@ async def _root(directory: str | os.PathLike[str]) -> StaticFiles:
     return static
 
 
-def _refuse(status: int) -> NoReturn:
+def _refuse(status: int, fields: RawFields = ()) -> NoReturn:
     """Raise an exception for Quart's error handlers; a redirect would need our mount point."""
     if status < 400:
         raise NotFound
-    abort(status)
+    values = {name: value.decode("ascii") for name, value in fields if name in _OF_EXCEPTIONS}
+    options: dict[str, Any] = {}
+    if wait := values.get(b"retry-after"):
+        options["retry_after"] = int(wait)
+    if challenge := values.get(b"www-authenticate"):
+        options["www_authenticate"] = WWWAuthenticate.from_header(challenge)
+    abort(status, **options)
 
 
 # -- what the developer chose ----------------------------------------------------------------
