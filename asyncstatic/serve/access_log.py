@@ -44,6 +44,7 @@ class Access:
         entry: the part that answered, "direct" or "hypercorn".
         referrer: the Referer field; None when it was absent.
         user_agent: the User-Agent field; None when it was absent.
+        user: the name that the client sent with a password, right or wrong; None without one.
     """
 
     time: float
@@ -55,6 +56,7 @@ class Access:
     entry: str
     referrer: bytes | None = None
     user_agent: bytes | None = None
+    user: bytes | None = None
 
 
 # -- formats -----------------------------------------------------------------------------------
@@ -67,8 +69,9 @@ def escape(value: bytes) -> str:
 
 def common(access: Access) -> str:
     """Format a line in the Common Log Format of the NCSA and Apache httpd."""
+    user = escape(access.user or _DASH).replace(" ", r"\x20")  # it is a column of its own
     return (
-        f'{access.client} - - [{_local(int(access.time))}] "{escape(access.request)}" '
+        f'{access.client} - {user} [{_local(int(access.time))}] "{escape(access.request)}" '
         f"{access.status} {access.sent}"
     )
 
@@ -87,6 +90,7 @@ def as_json(access: Access) -> str:
         {
             "time": f"{moment}.{int(access.time * 1000) % 1000:03}Z",
             "client": access.client,
+            "user": _text(access.user),
             "request": access.request.decode("latin-1"),
             "status": access.status,
             "bytes_sent": access.sent,

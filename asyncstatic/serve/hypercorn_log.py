@@ -19,6 +19,7 @@ from hypercorn.logging import Logger
 from hypercorn.protocol.events import Body, EndBody, Event, Response
 
 from asyncstatic.http.addresses import Networks
+from asyncstatic.http.basic import read_credentials
 from asyncstatic.http.forwarded import read_forwarded
 from asyncstatic.serve import access_log
 from asyncstatic.serve.access_log import (
@@ -270,11 +271,13 @@ def _path_of(line: bytes) -> bytes:
 
 def access_of(line: bytes, headers: Headers, **rest: Any) -> Access:
     """Make the record of a request that ends now."""
+    given = read_credentials(headers)
     return Access(
         time.time(),
         request=line,
         referrer=access_log.field(headers, b"referer"),
         user_agent=access_log.field(headers, b"user-agent"),
+        user=given.name or None if given else None,
         **rest,
     )
 

@@ -34,9 +34,11 @@ from asyncstatic.serve import access, users
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.values import Rate
 from tests.asgi import Reply, ask
+from tests.http.test_proxy_protocol import BLOCK4, v2
 from tests.serve.inside import eventually
+from tests.serve.test_proxies_command import behind_balancer
 from tests.support.http2 import Connection2
-from tests.support.raw import head
+from tests.support.raw import Connection, head
 from tests.support.servers import Server, environment, running, serving
 from tests.support.site import write_site
 
@@ -523,11 +525,21 @@ def test_the_memory_of_rates_is_bounded(clock: Clock, monkeypatch: pytest.Monkey
 # -- entries -----------------------------------------------------------------------------------
 
 SERVERS = ["serve", "serve-no-direct", "hypercorn", "hypercorn-uvloop", "uvicorn"]
+DIRECT_UVICORN = [
+    *("-m", "uvicorn", "--http", "asyncstatic.serve.uvicorn:DirectHttpProtocol"),
+    *("--port", "{port}", "asyncstatic:app"),
+]
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=[*SERVERS, "uvicorn, direct"])
 def server(request: pytest.FixtureRequest, root: Path, htpasswd: Path) -> Iterator[Server]:
-    with serving(request.param, root, users=str(htpasswd), realm="The files") as started:
+    settings = {"users": str(htpasswd), "realm": "The files"}
+    if request.param in SERVERS:
+        with serving(request.param, root, **settings) as started:
+            yield started
+        return
+    variables = {f"ASYNCSTATIC_{name.upper()}": value for name, value in settings.items()}
+    with running(DIRECT_UVICORN, {"ASYNCSTATIC_ROOT": str(root), **variables}) as started:
         yield started
 
 
@@ -750,6 +762,34 @@ def test_a_wrong_hash_in_a_configuration_file_is_one_line_without_it(tmp_path: P
     assert "asyncstatic.toml:7: " in ended.stderr
     assert "bob has no hash of argon2 or bcrypt" in ended.stderr
     assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize("direct", ["--direct", "--no-direct"])
+def test_networks_are_about_the_client_in_a_proxy_header(
+    root: Path, tmp_path: Path, direct: str
+) -> None:
+    trust = ("--trusted-proxies", "127.0.0.1", "--proxy-protocol", direct)
+    with behind_balancer(
+        root / "docs", tmp_path / "log", *trust, "--set", "deny_from=192.0.2.7"
+    ) as port:
+        for header, status in ((v2(0x11, BLOCK4), 403), (v2(0x00, b"", command=0x20), 200)):
+            with Connection(port) as connection:
+                connection.send(header + head("/"))
+                assert connection.read().status == status
+
+
+@pytest.mark.parametrize("direct", ["--direct", "--no-direct"])
+def test_the_log_names_the_user(root: Path, htpasswd: Path, tmp_path: Path, direct: str) -> None:
+    log = tmp_path / "log"
+    command = ["-m", "asyncstatic", "serve", str(root), "--bind", "127.0.0.1:{port}", direct]
+    with running(
+        [*command, "--access-logfile", str(log)], {"ASYNCSTATIC_USERS": str(htpasswd)}
+    ) as server:
+        assert server.fetch("/a.txt?user", AUTHORIZED).status == 200
+        assert server.fetch("/a.txt?nobody").status == 401
+        assert eventually(lambda: log.read_text().count("/a.txt?") == 2)
+    lines = [line.split() for line in log.read_text().splitlines() if "/a.txt?" in line]
+    assert {(line[2], line[8]) for line in lines} == {("anna", "200"), ("-", "401")}
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")

@@ -23,12 +23,12 @@ from tests.support.raw import HOST, Connection, EndedError, head
 from tests.support.servers import LANES, free_port, running
 
 KEYS = [
-    *("time", "client", "request", "status", "bytes_sent"),
+    *("time", "client", "user", "request", "status", "bytes_sent"),
     *("seconds", "entry", "referrer", "user_agent"),
 ]
 _QUOTED = re.compile(r'"[ !#-\[\]-~]*(?:\\x[0-9A-F]{2}[ !#-\[\]-~]*)*"')
 _COMMON = re.compile(
-    r'\S+ - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ("[^"]*") (\d{3}) (\d+)'
+    r'\S+ - \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ("[^"]*") (\d{3}) (\d+)'
 )
 _COMBINED = re.compile(_COMMON.pattern + r' ("[^"]*") ("[^"]*")')
 
@@ -73,7 +73,7 @@ def test_a_value_is_escaped_as_nginx_does(value: bytes, escaped: str | None) -> 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("place", ["request", "referrer", "user_agent"])
+@pytest.mark.parametrize("place", ["request", "referrer", "user_agent", "user"])
 @pytest.mark.parametrize("value", [pytest.param(row.values[0], id=row.id) for row in HOSTILE])
 def test_a_hostile_value_stays_in_its_place(name: str, place: str, value: bytes) -> None:
     hostile = {"request": b"q", "referrer": b"r", "user_agent": b"u", place: value}
@@ -81,9 +81,11 @@ def test_a_hostile_value_stays_in_its_place(name: str, place: str, value: bytes)
     check_line(FORMATS[name](logged), name, logged)
 
 
-@given(st.binary(), st.binary(), st.binary())
-def test_any_bytes_stay_in_their_place(request_: bytes, referrer: bytes, agent: bytes) -> None:
-    logged = access(request_, referrer=referrer, user_agent=agent)
+@given(st.binary(), st.binary(), st.binary(), st.binary())
+def test_any_bytes_stay_in_their_place(
+    request_: bytes, referrer: bytes, agent: bytes, user: bytes
+) -> None:
+    logged = access(request_, referrer=referrer, user_agent=agent, user=user)
     for name, write in FORMATS.items():
         check_line(write(logged), name, logged)
 
@@ -125,6 +127,7 @@ def test_the_formats_are_these(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(lines["json"]) == {
         "time": "2026-11-30T00:53:21.250Z",
         "client": "127.0.0.1",
+        "user": None,
         "request": "GET /a?b HTTP/1.1",
         "status": 200,
         "bytes_sent": 7,
@@ -133,6 +136,21 @@ def test_the_formats_are_these(monkeypatch: pytest.MonkeyPatch) -> None:
         "referrer": "http://a/",
         "user_agent": "curl",
     }
+
+
+@pytest.mark.parametrize(
+    ("user", "column", "text"),
+    [
+        (None, "-", None),
+        (b"anna", "anna", "anna"),
+        (b"a b [c", r"a\x20b\x20[c", "a b [c"),
+        ("wört".encode(), r"w\xC3\xB6rt", "w\u00c3\u00b6rt"),
+    ],
+)
+def test_the_name_of_a_user_has_a_column(user: bytes | None, column: str, text: str | None) -> None:
+    logged = Access(0, "127.0.0.1", b"-", 200, 7, 0.5, "direct", user=user)
+    assert FORMATS["common"](logged).startswith(f"127.0.0.1 - {column} [")
+    assert json.loads(FORMATS["json"](logged))["user"] == text
 
 
 def test_absent_fields_are_a_dash_or_null() -> None:
