@@ -117,7 +117,7 @@ class Table:
         Equal credentials are verified once, however many requests bring them at the same time.
 
         Raises:
-            PoolBusyError: too many others are being verified.
+            PoolBusyError: too many others are being verified, or there is no memory for it.
         """
         if not self._hashes:
             return False
@@ -181,7 +181,7 @@ def _verifiers(hashes: Iterable[str]) -> dict[str, Verifier]:
 
 def _argon2() -> Verifier:
     from argon2 import PasswordHasher
-    from argon2.exceptions import VerifyMismatchError
+    from argon2.exceptions import VerificationError, VerifyMismatchError
 
     verify = PasswordHasher().verify
 
@@ -190,6 +190,9 @@ def _argon2() -> Verifier:
             return verify(hash_, password)
         except VerifyMismatchError:
             return False
+        except VerificationError as error:  # there is no memory, or the hash asks for too much
+            logger.error("a password cannot be verified: %s", error)
+            raise PoolBusyError from None
 
     return matches
 

@@ -38,6 +38,7 @@ from tests.http.test_proxy_protocol import BLOCK4, v2
 from tests.serve.inside import eventually
 from tests.serve.test_proxies_command import behind_balancer
 from tests.support.http2 import Connection2
+from tests.support.programs import require
 from tests.support.raw import Connection, head
 from tests.support.servers import Server, environment, running, serving
 from tests.support.site import write_site
@@ -327,6 +328,17 @@ async def test_the_memory_of_verified_credentials_is_bounded(
     assert not table._running
 
 
+async def test_a_hash_that_cannot_be_computed_is_busy_and_logged(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    too_large = USERS["anna"].replace("m=8,", "m=4294967295,")
+    app = await static(root, users={"anna": too_large})
+    for _ in range(2):
+        reply = await ask(app, "/a.txt", authorized(ANNA))
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+    assert "a password cannot be verified: " in caplog.text
+
+
 # -- the file ----------------------------------------------------------------------------------
 
 
@@ -598,6 +610,29 @@ def test_curl_logs_in(server: Server) -> None:
     assert curl("-u", "bob:secret", "--anyauth") == "0123456789 200"
     assert curl("-u", "bob:wrong").endswith(" 401")
     assert curl().endswith(" 401")
+
+
+@pytest.mark.slow
+def test_chromium_logs_in(htpasswd: Path, tmp_path: Path) -> None:
+    page = b"<!doctype html><link rel=stylesheet href=a.css><script src=a.js></script>"
+    site = write_site(tmp_path / "site", {"index.html": page, "a.css": b"p{}", "a.js": b"1"})
+    log = tmp_path / "log"
+    command = ["-m", "asyncstatic", "serve", str(site), "--bind", "127.0.0.1:{port}"]
+    command += ["--access-logfile", str(log), "--set", f"users={htpasswd}"]
+    chromium = [require("chromium", apt="chromium"), "--headless", "--no-sandbox", "--disable-gpu"]
+    chromium += [f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    with running(command, {}) as server:
+        url = server.url().replace("//", "//anna:pass%3Aw%C3%B6rt@")
+        subprocess.run(
+            [*chromium, url],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            env={**environment(), "HOME": str(tmp_path)},
+        )
+        lines = [line.split() for line in log.read_text().splitlines()]
+    opened = {line[6] for line in lines if (line[2], line[8]) == ("anna", "200")}
+    assert opened >= {"/", "/a.css", "/a.js"}
 
 
 APP = """
