@@ -76,6 +76,8 @@ class CachedSource:
         if found.representation.negotiable:  # else for all codings
             key = (*key, lookup.codings)
         size = len(found.content or b"") + _FACTS_BYTES
+        if found.handle is not None:
+            size += found.handle.memory
         entry = self.cache.put(key, found.shared(), size, found.dependencies)
         if entry is None:
             return found

@@ -77,7 +77,7 @@ class Candidates:
             for file in acceptable:
                 self._depend_on_file(file)
             for file in sorted(acceptable, key=lambda file: file.identity.length):
-                verdict = file.coding == "identity" or is_fresh(file)
+                verdict = file.coding == "identity" or file.is_gzip_of_unpacked or is_fresh(file)
                 if verdict:
                     return file
                 if verdict is None:
@@ -104,8 +104,8 @@ class Candidates:
         return self._path + SUFFIXES.get(coding, "")
 
     def _depend_on_file(self, file: File) -> None:
-        if file.path:
-            self._depend_on(file.path, file.identity._replace(part=None))
+        if file.stamp is not None:
+            self._depend_on(*file.stamp)
         else:
             self._depend_on(self._path_of(file.coding), file.identity)
 

@@ -13,13 +13,14 @@ from asyncstatic.files.bounded import Dating
 from asyncstatic.files.candidates import Candidates
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
-from asyncstatic.files.handle import open_handle, read_version
+from asyncstatic.files.handle import Handle, open_handle, read_version
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.proof import Pair, Proofs
 from asyncstatic.files.root import Segments, release
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Opened
 from asyncstatic.files.tree import File, TreeReader
+from asyncstatic.files.unpacked import UnpackedHandle
 from asyncstatic.http.model import Representation
 from asyncstatic.settings import Settings
 
@@ -53,7 +54,7 @@ class Contents:
             and facts.decoding is None
         ):
             return self._in_memory(chosen, facts, dependencies, nowait)
-        handle = open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
+        handle = self._handle(chosen, nowait)
         identity = handle.identity
         if facts.coding != "identity" and identity != chosen.identity:
             return None  # the proof was about other bytes
@@ -62,6 +63,11 @@ class Contents:
         candidates.take(chosen)
         dependencies = dependencies if identity == chosen.identity else ()
         return Opened(facts, handle=handle, dependencies=dependencies)
+
+    def _handle(self, chosen: File, nowait: bool) -> Handle:
+        if chosen.unpacked is not None:
+            return UnpackedHandle(chosen.fd, chosen.identity, chosen.unpacked, self._pool)
+        return open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
 
     def _in_memory(
         self, chosen: File, facts: Representation, dependencies: tuple[FileStamp, ...], nowait: bool
@@ -84,6 +90,8 @@ class Contents:
         etag, digests = self._settings.etag, self._digests
         if etag == "off":
             return facts
+        if file.unpacked is not None:
+            return facts._replace(digest=file.unpacked.digest(file.identity.part))
         if etag == "content" or file.identity.length <= HASHED:
             return facts._replace(digest=digests.content(file.fd, file.identity, nowait=nowait))
         if not self._has_own_date(file, facts):
@@ -94,7 +102,7 @@ class Contents:
         """Tell whether no other file was seen under this name with this modification time."""
         if file.coding == "identity":
             return facts.dated
-        return self.dates.tells(sidecar_of(facts.segments, file.coding), file.identity)
+        return self.dates.tells(sidecar_of(facts.segments, file.coding), file.version)
 
     # -- proofs of sidecars ----------------------------------------------------------------
 

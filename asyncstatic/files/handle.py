@@ -82,8 +82,10 @@ class Handle:
     Attributes:
         fd, identity: the arguments; `fd` is -1 when the handle is closed.
         offset: position of the content's first byte in the file.
+        memory: the bytes of memory that it takes, apart from the page cache.
     """
 
+    memory = 0
     __slots__ = ("_descriptor", "_pool", "fd", "identity", "offset")
 
     def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:

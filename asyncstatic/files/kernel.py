@@ -269,7 +269,20 @@ def is_resident(fd: int, position: int) -> bool:
 pread_memory = pread  # of an anonymous file: never waits for a disk, may be called on the loop
 _write = os.write
 
+if sys.platform == "win32":
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        """Write bytes at `offset`; moves the handle's position, so one writer at a time."""
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)
+else:
+    pwrite = os.pwrite
+
 if hasattr(os, "memfd_create"):
+
+    def anonymous_file() -> int:
+        """Return an empty anonymous file, in memory (memfd_create(2))."""
+        return os.memfd_create("asyncstatic")
 
     def memory_file(data: bytes) -> int:
         """Return an anonymous file that holds `data`, in memory (memfd_create(2))."""
@@ -283,6 +296,13 @@ if hasattr(os, "memfd_create"):
             raise
         return fd
 else:
+
+    def anonymous_file() -> int:
+        """Return an empty file without a name, in the directory for temporary files."""
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
 
     def memory_file(data: bytes) -> int:
         """Raise ENOSYS: this platform has no anonymous files."""

@@ -112,9 +112,9 @@ class Selection:
                 chosen.identity,
                 chosen.coding,
                 negotiable=len(candidates.files) > 1,
-                original_length=original.identity.size,
-                modified_ns=original.identity.mtime_ns,
-                dated=self._contents.dates.tells(lookup.segments, original.identity),
+                original_length=original.identity.length,
+                modified_ns=original.version.mtime_ns,
+                dated=self._contents.dates.tells(lookup.segments, original.version),
             )
             opened = self._open(candidates, chosen, facts)
             if opened is None and chosen is not original:  # it changed after it was proven
@@ -143,8 +143,8 @@ class Selection:
                 "identity" if decoding else chosen.coding,
                 decoding,
                 negotiable=True,
-                modified_ns=chosen.identity.mtime_ns,
-                dated=self._contents.dates.tells(lookup.segments, chosen.identity),
+                modified_ns=chosen.version.mtime_ns,
+                dated=self._contents.dates.tells(lookup.segments, chosen.version),
             )
             return self._open(candidates, chosen, facts) or Absence.OVERLOADED
         finally:
@@ -165,6 +165,7 @@ class Selection:
             if self._settings.precompressed:
                 for coding in self._stored(segments, directory.identity):
                     self._open_sidecar(candidates, segments, coding)
+                files += [coded for file in files[:1] if (coded := file.in_gzip()) is not None]
         except BaseException:
             for file in files:
                 release(file.fd)

@@ -7,11 +7,14 @@ where the kernel would have to read from the disk. The other mode is for threads
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
+from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found
+from asyncstatic.files.unpacked import Unpacked
 from asyncstatic.http.model import Identity, Lookup
 
 
@@ -22,14 +25,37 @@ class File(NamedTuple):
         fd: the descriptor.
         identity: of the content; its `part` says where a stored member of an archive is.
         coding: its content-coding, or "identity".
-        path: the file whose stamp proves the content, if that has not the path of the name: an
-            archive.
+        stamp: proves the content, if that is not the file of this name: that of an archive.
+        modified_ns: modification time, if that is not the time of the open file.
+        unpacked: the content in memory, if it was deflated.
     """
 
     fd: int
     identity: Identity
     coding: str
-    path: str = ""
+    stamp: FileStamp | None = None
+    modified_ns: int | None = None
+    unpacked: Unpacked | None = None
+
+    @property
+    def version(self) -> Identity:
+        """The identity with the modification time that clients are told."""
+        if self.modified_ns is None:
+            return self.identity
+        return self.identity._replace(mtime_ns=self.modified_ns)
+
+    @property
+    def is_gzip_of_unpacked(self) -> bool:
+        """Whether this is the deflated data itself, of which the original was decoded."""
+        return self.unpacked is not None and self.identity.part == self.unpacked.gzip
+
+    def in_gzip(self) -> File | None:
+        """Open the same content as gzip, if it was deflated."""
+        if self.unpacked is None:
+            return None
+        fd = kernel.dup(self.unpacked.fd)
+        identity = self.identity._replace(part=self.unpacked.gzip)
+        return self._replace(fd=fd, identity=identity, coding="gzip")
 
 
 class TreeReader(Protocol):
@@ -66,7 +92,7 @@ class TreeReader(Protocol):
     def stamp(self, directory: Segments) -> FileStamp:
         """Examine a directory: a new or removed name in it changes its stamp."""
 
-    def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
+    def names(self, directory: Segments, identity: Identity) -> AbstractSet[str] | None:
         """Return all names in a directory; None when each name has to be looked up."""
 
     def path_of(self, segments: Segments) -> str:

@@ -15,6 +15,8 @@ from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Source
 from asyncstatic.files.tree import TreeReader
 from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.files.zip_format import ArchiveError, NotAnArchiveError
+from asyncstatic.files.zip_tree import open_zip
 from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public, is_public_behind_link
 from asyncstatic.settings import Settings, SettingsError
@@ -22,7 +24,9 @@ from asyncstatic.values import printable
 
 
 def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:
-    """Open the tree that is the root, whatever kind it is: directories are the only one today."""
+    """Open the tree that is the root: a zip archive if it is a file, else a directory."""
+    if os.path.isfile(settings.root):
+        return open_zip(settings)
     return open_directory(settings, allowed)
 
 
@@ -41,6 +45,10 @@ def open_root(settings: Settings) -> TreeSource:
         problem = "does not exist; create it or name another"
     except NotADirectoryError:
         problem = "is not a directory; name the directory that holds the files"
+    except NotAnArchiveError:
+        problem = "is a file, not a directory or a zip archive; name the one that holds the files"
+    except ArchiveError as error:
+        problem = f"cannot be served: it {error}"
     except PermissionError:
         problem = f"may not be read by user {_user()}; change its permissions"
     except (OSError, ValueError) as error:

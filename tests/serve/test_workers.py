@@ -356,7 +356,7 @@ def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
         (folder / "site").write_text("no directory")
         os.kill(server.pid, signal.SIGHUP)
         assert eventually(lambda: lines(server, "not reloaded, the old settings stay") == 1, 30)
-        assert "site: is not a directory" in server.log
+        assert "site: is a file, not a directory or a zip archive" in server.log
         assert len(server.log.splitlines()) == before + 1
         assert server.alive()
         (folder / "site").unlink()

@@ -1,7 +1,6 @@
-"""A root of another kind: the stored members of a zip are served from its descriptor.
+"""A zip archive as a root is served through each entry as a directory with the same files.
 
-The tree is in tests/support/trees.py; only the choice in `serve/roots.py` is replaced. A directory
-with the same files and times is the judge: each answer must be the same.
+The directory, with the same files and times, is the judge: each answer must be the same.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ import pytest
 
 from asyncstatic import StaticFiles
 from asyncstatic.files.handle import identity_of
-from asyncstatic.serve import roots
+from asyncstatic.files.root import Segments
+from asyncstatic.files.tree import File
+from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import ask
 from tests.serve.inside import serving_inside
 from tests.support.raw import Answer, head
 from tests.support.site import write_site
-from tests.support.trees import ZipTree, open_zip
 
 NUMBERS = random.Random(7)
 LARGE = NUMBERS.randbytes(9 * 1024 * 1024 + 3)  # too large to be hashed; leaves by sendfile(2)
@@ -53,10 +53,15 @@ SITE = {
 OFFSET_OF_LARGE = 5001 + 30  # at least: what is before it in the archive
 
 
-def write_zip(path: Path, files: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+MODIFIED = (2023, 11, 14, 22, 13, 20)
+
+
+def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            member = zipfile.ZipInfo(name, MODIFIED)
+            member.compress_type = method
+            archive.writestr(member, content)
 
 
 def let_settle(*paths: Path) -> None:
@@ -78,19 +83,18 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[ZipTree]:
-    """Serve zips: the trees that were opened."""
-    trees: list[ZipTree] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Segments]:
+    """The names that are opened in archives."""
+    names: list[Segments] = []
 
-    def open_tree(settings: Any, allowed: Any) -> Any:
-        if not settings.root.endswith(".zip"):
-            return open_directory(settings, allowed)
-        trees.append(tree := open_zip(settings, allowed))  # type: ignore[arg-type]
-        return tree
+    def open_file(tree: ZipTree, segments: Segments, coding: str = "identity") -> File:
+        file = really(tree, segments, coding)
+        names.append(segments)
+        return file
 
-    open_directory = roots.open_tree
-    monkeypatch.setattr(roots, "open_tree", open_tree)
-    return trees
+    really = ZipTree.open_file
+    monkeypatch.setattr(ZipTree, "open_file", open_file)
+    return names
 
 
 def made(root: Path, **settings: Any) -> StaticFiles:
@@ -140,7 +144,6 @@ def without_boundary(content_type: str, content: bytes) -> bytes:
     return content.replace(content_type.partition("boundary=")[2].encode() or b"\0", b"")
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_the_portable_entry_answers_from_a_zip_as_from_a_directory(
     place: Path, method: str
@@ -164,7 +167,6 @@ def entry(app: StaticFiles, kind: str) -> Iterator[Callable[..., Answer]]:
         yield connection.get
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("kind", ["direct", "hypercorn"])
 def test_each_server_answers_from_a_zip_as_from_a_directory(place: Path, kind: str) -> None:
     zipped, judge = made(place / "site.zip"), made(place / "site")
@@ -182,14 +184,14 @@ def test_each_server_answers_from_a_zip_as_from_a_directory(place: Path, kind: s
 
 
 async def test_members_are_cached_and_an_archive_that_replaces_it_is_seen_at_once(
-    place: Path, opened: list[ZipTree]
+    place: Path, opened: list[Segments]
 ) -> None:
     app = await asyncio.to_thread(made, place / "site.zip")
     for target, content in (("/small.txt", b"hello"), ("/large.bin", LARGE)):
         assert (await ask(app, target)).body == content
-        count = len(opened[0].opened)
+        count = len(opened)
         assert (await ask(app, target)).body == content
-        assert len(opened[0].opened) == count, "it was opened again"
+        assert len(opened) == count, "it was opened again"
     write_zip(place / "next.zip", {**SITE, "small.txt": b"other", "added.txt": b"added"})
     (place / "next.zip").replace(place / "site.zip")
     assert (await ask(app, "/small.txt")).body == b"other"
@@ -202,7 +204,6 @@ ZERO_COPY: dict[str, Any] = {"http.response.zerocopysend": {}}
 BY_NAME: dict[str, Any] = {"http.response.pathsend": {}}
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("range_", [None, "bytes=2000000-4000000", "bytes=0-9,3000000-5000000"])
 async def test_zerocopysend_is_told_the_place_in_the_archive(
     place: Path, range_: str | None
@@ -230,7 +231,6 @@ async def test_zerocopysend_is_told_the_place_in_the_archive(
     assert without_boundary(kinds[0], sent) == without_boundary(kinds[1], plain.body)
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -275,7 +275,6 @@ CHANGES = [
 ]
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize(("change", "whole"), CHANGES)
 @pytest.mark.parametrize("kind", ["direct", "hypercorn"])
 def test_a_member_is_sent_whole_while_its_own_bytes_stay(
@@ -295,7 +294,6 @@ def test_a_member_is_sent_whole_while_its_own_bytes_stay(
         assert (answer.content == LARGE) is whole
 
 
-@pytest.mark.usefixtures("opened")
 async def test_zerocopysend_notices_too(place: Path) -> None:
     zipped = await asyncio.to_thread(made, place / "site.zip")
 

@@ -9,7 +9,7 @@ be made, and no signal reaches a process outside.
 
 The rules hold for directories, not for names: each belongs to the directory that its path leads to
 when `restrict` is called. A root that is a symbolic link (``current -> releases/42``) is meant to
-be swapped, so the whole directory that holds its target is readable. A root that is a plain
+be swapped, so the whole directory that holds its target is readable; also that of an archive. A root that is a plain
 directory and is renamed has no such rule: its successor is refused until the server is restarted.
 """
 
@@ -77,7 +77,7 @@ def restrict(roots: Iterable[str], *, reads: Iterable[str] = (), logs: Iterable[
     not hold for that thread. Open files stay open. Child processes inherit the restriction.
 
     Args:
-        roots: directories to serve, or symbolic links to them.
+        roots: directories or archives to serve, or symbolic links to them.
         reads: files to read later, or directories of such files.
         logs: files to write; created if they are missing.
 
@@ -135,8 +135,10 @@ def _enter(ruleset: int) -> None:
 
 
 def _swappable(root: str) -> str:
-    """Return the directory that holds a root, now and after its link is swapped."""
-    return os.path.dirname(os.path.realpath(root)) if os.path.islink(root) else root
+    """Return the directory that holds a root, now and after its link or its archive is replaced."""
+    if os.path.islink(root) or os.path.isfile(root):
+        return os.path.dirname(os.path.realpath(root))
+    return root
 
 
 def _import_directories() -> Iterator[str]:
