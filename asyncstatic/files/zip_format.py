@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -40,6 +41,7 @@ _ZIP64, _UNIX_TIME, _UNICODE_PATH = 0x0001, 0x5455, 0x7075
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13  # 4.4.4
 _HAS_DESCRIPTOR = 1 << 3
 _UTF8 = 1 << 11
+_UNIX = (3, 19)  # and macOS: the systems whose programs store names as they are (4.4.2)
 _NEVER_IN_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 _SECOND = 1_000_000_000
 
@@ -226,7 +228,7 @@ def _entries(directory: bytes, count: int) -> Iterator[Member]:
 
 
 def _member(header: tuple[int, ...], name: bytes, extra: bytes) -> Member:
-    _, _, _, flags, method, time, date, crc, compressed, size, *_, attributes, offset = header
+    _, made_by, _, flags, method, time, date, crc, compressed, size, *_, attributes, offset = header
     unix_time, other_name = None, b""
     for kind, data in _extra_fields(extra) if extra else ():
         if kind == _ZIP64:
@@ -239,13 +241,20 @@ def _member(header: tuple[int, ...], name: bytes, extra: bytes) -> Member:
             unix_time = int.from_bytes(data[1:5], "little", signed=True)
         elif kind == _UNICODE_PATH and data[:5] == b"\1" + struct.pack("<L", zlib.crc32(name)):
             other_name = data[5:]
-    encoding = "utf-8" if flags & _UTF8 or other_name else "cp437"
-    text = (other_name or name).decode(encoding, "surrogateescape")
+    is_utf8 = flags & _UTF8 or other_name or (made_by >> 8 in _UNIX and _is_utf8(name))
+    text = (other_name or name).decode("utf-8" if is_utf8 else "cp437", "surrogateescape")
     mode, dos_time = attributes >> 16, date << 16 | time
     return Member(
         *(name, text, flags, method, crc, compressed, size, offset, 0),
         *(dos_time, unix_time, mode),
     )
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
@@ -260,8 +269,8 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 def _without_overlap(members: list[Member], directory: int) -> Iterator[Member]:
     """Yield the members with the end of their data, in the order of their data."""
     members = sorted(members, key=attrgetter("offset"))
-    ends = [*(member.offset for member in members[1:]), directory]
-    for member, end in zip(members, ends, strict=True):
+    ends = chain((member.offset for member in members[1:]), (directory,))
+    for member, end in zip(members, ends, strict=False):
         if member.offset + _LOCAL.size + len(member.raw_name) + member.compressed > end:
             raise ArchiveError(f"has members that overlap, such as {member.name[:80]!a}")
         yield member._replace(end=end)
