@@ -25,6 +25,7 @@ from asyncstatic.files.tree import TreeReader
 from asyncstatic.http.model import Absence, Folder, Lookup
 from asyncstatic.settings import Settings
 
+_ROOT = Lookup((), True, ())
 _READ_TAKES = (0.0003, 0.001)  # seconds: a flash disk, and a busy one
 
 
@@ -71,7 +72,7 @@ class TreeSource:
         try:
             kernel.stat(f"{self.tree.path}/.")  # needs search permission, as each file below does
         except NotADirectoryError:  # an archive
-            release(kernel.open_path(self.tree.path))
+            self.tree.waiting().find(_ROOT, lambda _: Absence.MISSING)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up in the kernel's caches only; None when that is impossible."""

@@ -19,14 +19,13 @@ from weakref import WeakValueDictionary
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
-from asyncstatic.files.handle import has_identity, identity_of, read_fully
+from asyncstatic.files.handle import has_identity, identity_of, read_content, read_fully
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, logger
 from asyncstatic.files.tree import File
 from asyncstatic.files.unpacked import DamagedError, Unpacked
 from asyncstatic.files.zip_format import STORED, ArchiveError, Member, read_members
 from asyncstatic.http.model import ByteRange, Identity, Lookup
-from asyncstatic.settings import Settings
 
 _MOST_NAMES = 100_000  # files and directories
 _MISSING_SECONDS = 0.25  # for which a missing archive may be between two renames
@@ -273,17 +272,22 @@ class ZipTree:
     """The members of a zip archive.
 
     Args:
-        present: the archive.
-        path: its absolute path.
-        nowait: whether this reader never waits for the disk.
+        path: of the archive.
+        below: the directory in it that is the root.
+
+    Raises:
+        ArchiveError: it cannot be served.
+        OSError: it cannot be read, or has no such directory.
     """
 
     resolver_name = "zip"
 
-    def __init__(self, present: _Present, path: str, *, nowait: bool = True) -> None:
-        self.path = path
-        self.nowait = nowait
-        self._present = present
+    def __init__(self, path: str, below: Segments = ()) -> None:
+        self.path = "/".join((path, *below))
+        self.nowait = True
+        self._present = _Present(path)
+        self._below = below
+        self.names((), self._archive.identity)
 
     def waiting(self) -> ZipTree:
         """Return the reader of the same archive that waits for the disk."""
@@ -302,12 +306,28 @@ class ZipTree:
                 found.close()
         raise fault(errno.EAGAIN)
 
+    def renewed(self) -> FileStamp:
+        """Return the stamp of the archive that the path leads to now.
+
+        Raises:
+            OSError: there is none.
+        """
+        return self._present.get(nowait=self.nowait).stamp
+
+    def read(self, segments: Segments) -> bytes:
+        """Read a member."""
+        file = self.open_file(segments)
+        try:
+            return read_content(file.fd, file.identity, 0, file.identity.length)
+        finally:
+            release(file.fd)
+
     def previous(self) -> None:
         """Return None: a replaced archive has no grace."""
 
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
         """Open a member. Its own modification time counts, not that of the archive."""
-        archive = self._archive
+        archive, segments = self._archive, (*self._below, *segments)
         member = archive.find(segments)
         if not isinstance(member, Member):
             raise fault(errno.EISDIR)
@@ -344,7 +364,7 @@ class ZipTree:
 
     def names(self, directory: Segments, identity: Identity) -> AbstractSet[str]:
         """Return the names in a directory of the archive."""
-        found = self._archive.find(directory)
+        found = self._archive.find((*self._below, *directory))
         if isinstance(found, Member):
             raise fault(errno.ENOTDIR)
         return found.keys()
@@ -365,12 +385,11 @@ class ZipTree:
         return archive
 
 
-def open_zip(settings: Settings) -> ZipTree:
-    """Open the archive that is the root.
-
-    Raises:
-        ArchiveError: it is another kind of file, or cannot be served.
-        OSError: it cannot be read.
-    """
-    path = os.path.abspath(settings.root)
-    return ZipTree(_Present(path), path)
+def archive_of(root: str) -> tuple[str, Segments] | None:
+    """Return the file that a path names or goes through, and the rest; None for any other path."""
+    path = os.path.abspath(root)
+    below: Segments = ()
+    while not os.path.exists(path):
+        path, name = os.path.split(path)
+        below = (name, *below)
+    return (path, below) if os.path.isfile(path) else None

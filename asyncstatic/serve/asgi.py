@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Unpack
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.fallback import Fallbacks
 from asyncstatic.files.source import Found, Opened, Source
+from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
@@ -129,7 +130,8 @@ class StaticFiles:
             chosen = settings_of(root, dict(settings))
         first = open_root(chosen)
         self._tree = first.tree
-        self._manifests = Manifests(self._tree.path, chosen.manifest)
+        in_archive = self._tree if isinstance(self._tree, ZipTree) else None
+        self._manifests = Manifests(in_archive or self._tree.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self.settings = chosen

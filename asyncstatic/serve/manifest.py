@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.source import logger
+from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.model import Identity
 from asyncstatic.settings import SettingsError
 
@@ -65,8 +66,8 @@ class Manifests:
     manifest that cannot be read, because it is being written, changes nothing.
 
     Args:
-        root: the directory of the manifests and of the files that they name; may be a link that a
-            deploy swaps.
+        root: the directory of the manifests and of the files that they name, which may be a link
+            that a deploy swaps; or an archive.
         paths: of the manifests, below the root; may be empty.
         recheck: seconds between two checks.
         monotonic: the clock, in seconds.
@@ -80,19 +81,19 @@ class Manifests:
 
     def __init__(
         self,
-        root: str,
+        root: str | ZipTree,
         paths: Iterable[str],
         *,
         recheck: float = _RECHECK,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._root = root
+        self._files = _files_of(root)
         self._paths = tuple(paths)
         self._recheck = recheck
         self._monotonic = monotonic
         self._complaint = ""
-        self._seen = _identities(root, self._paths)
-        self.present = read_manifests(root, self._paths)
+        self._seen = _identities(self._files, self._paths)
+        self.present = _read_all(self._files, self._paths)
         self._next_look = monotonic() + recheck
 
     async def renewed(self) -> Manifest:
@@ -128,9 +129,9 @@ class Manifests:
 
     def _read_if_changed(self) -> None:
         try:
-            seen = _identities(self._root, self._paths)
+            seen = _identities(self._files, self._paths)
             if seen is None or seen != self._seen:
-                self.present = read_manifests(self._root, self._paths)
+                self.present = _read_all(self._files, self._paths)
                 self._seen, self._complaint = seen, ""
         except SettingsError as error:
             if str(error) != self._complaint:
@@ -138,38 +139,88 @@ class Manifests:
             self._complaint = str(error)
 
 
-def _identities(root: str, paths: tuple[str, ...]) -> tuple[Identity, ...] | None:
+class _Files(Protocol):
+    """Reads files by their names below a root; raises OSError."""
+
+    def path(self, name: str) -> str:
+        """Return the path of a file, for messages."""
+
+    def identity(self, name: str) -> Identity:
+        """Return an identity that changes with the file."""
+
+    def read(self, name: str) -> bytes:
+        """Read a file."""
+
+
+class _InDirectory:
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def path(self, name: str) -> str:
+        return os.path.join(self._root, name)
+
+    def identity(self, name: str) -> Identity:
+        return identity_of(os.stat(self.path(name)))
+
+    def read(self, name: str) -> bytes:
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+
+class _InArchive:
+    def __init__(self, tree: ZipTree) -> None:
+        self._tree = tree.waiting()
+
+    def path(self, name: str) -> str:
+        return self._tree.path_of((name,))
+
+    def identity(self, name: str) -> Identity:
+        return self._tree.renewed().identity
+
+    def read(self, name: str) -> bytes:
+        return self._tree.read(tuple(name.split("/")))
+
+
+def _files_of(root: str | ZipTree) -> _Files:
+    return _InDirectory(root) if isinstance(root, str) else _InArchive(root)
+
+
+def _identities(files: _Files, paths: tuple[str, ...]) -> tuple[Identity, ...] | None:
     """Return the identities of manifests; None while one may be rewritten within a clock tick.
 
     Raises:
         SettingsError: a manifest is missing.
     """
     try:
-        found = tuple(identity_of(os.stat(os.path.join(root, path))) for path in paths)
+        found = tuple(map(files.identity, paths))
     except OSError as error:
-        raise _unreadable(error.filename, error) from None
+        raise _unreadable(error.filename or files.path(paths[0]), error) from None
     now = time.time_ns()
     return None if any(identity.racy(now) for identity in found) else found
 
 
 def read_manifests(root: str, paths: Iterable[str]) -> Manifest:
-    """Read manifests below a root; if several hold a name, the first counts.
+    """Read manifests below a directory; if several hold a name, the first counts.
 
     Scripts and stylesheets that are proven get an integrity value, made from their content.
 
     Raises:
         SettingsError: a manifest is missing or malformed, or names a file that is missing.
     """
+    return _read_all(_InDirectory(root), paths)
+
+
+def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:
     entries: dict[str, _Entry] = {}
     for path in paths:
-        entries = {**_read(os.path.join(root, path)), **entries}
+        entries = {**_read(files, path), **entries}
     proven = frozenset(
         name for entry in entries.values() for name in entry.all_files if _is_fingerprinted(name)
     )
     integrity = {entry.file: entry.integrity for entry in entries.values() if entry.integrity}
     for name in sorted(proven - integrity.keys()):
         if name.endswith(_SCRIPTS_AND_STYLES):
-            integrity[name] = _integrity_of(root, name)
+            integrity[name] = _integrity_of(files, name)
     return Manifest(
         files={logical: entry.file for logical, entry in entries.items()},
         styles={logical: _collect(entries, logical, "css") for logical in entries},
@@ -194,10 +245,10 @@ class _Entry:
         return (self.file, *self.css, *self.assets)
 
 
-def _read(path: str) -> dict[str, _Entry]:
+def _read(files: _Files, name: str) -> dict[str, _Entry]:
+    path = files.path(name)
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        data = json.loads(files.read(name).decode())
     except OSError as error:
         raise _unreadable(path, error) from None
     except ValueError as error:
@@ -246,11 +297,10 @@ def _is_fingerprinted(name: str) -> bool:
     return _FINGERPRINT.search(name.rpartition("/")[2]) is not None
 
 
-def _integrity_of(root: str, name: str) -> str:
+def _integrity_of(files: _Files, name: str) -> str:
     """Hash a file for Subresource Integrity (W3C SRI §3.5)."""
     try:
-        with open(os.path.join(root, name), "rb") as file:
-            digest = hashlib.file_digest(file, "sha384").digest()
+        digest = hashlib.sha384(files.read(name)).digest()
     except OSError as error:
         raise SettingsError(f"manifest: {name}: {error.strerror}; build the site again") from None
     return "sha384-" + base64.b64encode(digest).decode("ascii")

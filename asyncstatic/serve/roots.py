@@ -16,7 +16,7 @@ from asyncstatic.files.source import Source
 from asyncstatic.files.tree import TreeReader
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.files.zip_format import ArchiveError, NotAnArchiveError
-from asyncstatic.files.zip_tree import open_zip
+from asyncstatic.files.zip_tree import ZipTree, archive_of
 from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public, is_public_behind_link
 from asyncstatic.settings import Settings, SettingsError
@@ -24,10 +24,9 @@ from asyncstatic.values import printable
 
 
 def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:
-    """Open the tree that is the root: a zip archive if it is a file, else a directory."""
-    if os.path.isfile(settings.root):
-        return open_zip(settings)
-    return open_directory(settings, allowed)
+    """Open the tree that is the root: a directory, or a zip archive, or a directory in one."""
+    archive = archive_of(settings.root)
+    return open_directory(settings, allowed) if archive is None else ZipTree(*archive)
 
 
 def open_root(settings: Settings) -> TreeSource:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from asyncstatic.files.source import logger
+from asyncstatic.files.zip_tree import archive_of
 from asyncstatic.settings import SettingsError
 
 _CHECK = 250  # ms between two checks of where the path leads
@@ -25,7 +26,7 @@ class Watch:
     So the path is also resolved four times a second, and a new directory is watched from then on.
 
     Args:
-        path: the path of the directory; it may be missing for a while.
+        path: the path of the directory, or in an archive; it may be missing for a while.
         changed: called on the event loop, after each burst of changes.
 
     Raises:
@@ -39,7 +40,8 @@ class Watch:
             raise SettingsError(
                 "--reload needs watchfiles: pip install 'asyncstatic[reload]'"
             ) from None
-        self._path = os.path.abspath(path)
+        archive = archive_of(path)
+        self._path = archive[0] if archive else os.path.abspath(path)
         self._changed = changed
         self._stop = asyncio.Event()
         self._failure = ""
@@ -105,15 +107,15 @@ def _is_complete(directory: _Directory, changed: list[str]) -> bool:
 
 
 class _Directory:
-    """The directory that a path leads to. Its inode number is not reused before `close`.
+    """The directory, or archive, that a path leads to; its inode number is not reused before `close`.
 
     Raises:
-        OSError: the path does not lead to a directory.
+        OSError: the path leads nowhere.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Close the directory."""

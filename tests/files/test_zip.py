@@ -23,9 +23,8 @@ from asyncstatic.files import unpacked, zip_format, zip_tree
 from asyncstatic.files.handle import identity_of, read_content
 from asyncstatic.files.root import release
 from asyncstatic.files.zip_format import LARGEST_DEFLATED, ArchiveError, NotAnArchiveError
-from asyncstatic.files.zip_tree import Archive, ZipTree, open_zip
+from asyncstatic.files.zip_tree import Archive, ZipTree
 from asyncstatic.http.model import Absence, Lookup
-from asyncstatic.settings import Settings
 from tests.support.zips import Entry, archive, write_zip
 
 A = Entry(b"a.txt", b"first")
@@ -37,7 +36,7 @@ DEVICE = 0o060644 << 16
 
 def opened(data: bytes, path: Path) -> ZipTree:
     path.write_bytes(data)
-    return open_zip(Settings(path)).waiting()
+    return ZipTree(str(path)).waiting()
 
 
 def content(tree: ZipTree, name: str) -> bytes:
@@ -326,7 +325,7 @@ def test_any_archive_has_the_content_that_zipfile_reads(
 ) -> None:
     files = {n: c for n, c in files.items() if not any(o.startswith(n + "/") for o in files)}
     path = write_zip(tmp_path_factory.mktemp("zip") / "a.zip", files, method)
-    assert served(open_zip(Settings(path)).waiting()) == files
+    assert served(ZipTree(str(path)).waiting()) == files
 
 
 @settings(max_examples=300, deadline=None)
@@ -371,7 +370,7 @@ def test_what_info_zip_writes_is_read(tmp_path: Path, options: list[str]) -> Non
         subprocess.run(command, cwd=site, check=True, capture_output=True, env=environment)
     except FileNotFoundError:
         pytest.skip("Info-ZIP is not installed")
-    tree = open_zip(Settings(tmp_path / "a.zip")).waiting()
+    tree = ZipTree(str(tmp_path / "a.zip")).waiting()
     assert served(tree) == {
         "été/ü.txt": b"name",
         "text.txt": b"text\n" * 1000,

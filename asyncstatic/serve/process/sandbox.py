@@ -22,6 +22,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from asyncstatic.files.zip_tree import archive_of
 from asyncstatic.settings import SettingsError
 
 # <linux/landlock.h>; system call numbers are equal on all architectures but two.
@@ -136,9 +137,9 @@ def _enter(ruleset: int) -> None:
 
 def _swappable(root: str) -> str:
     """Return the directory that holds a root, now and after its link or its archive is replaced."""
-    if os.path.islink(root) or os.path.isfile(root):
-        return os.path.dirname(os.path.realpath(root))
-    return root
+    archive = archive_of(root)
+    path = archive[0] if archive else root
+    return os.path.dirname(os.path.realpath(path)) if archive or os.path.islink(root) else root
 
 
 def _import_directories() -> Iterator[str]:
