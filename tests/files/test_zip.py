@@ -25,6 +25,7 @@ from asyncstatic.files.root import release
 from asyncstatic.files.zip_format import LARGEST_DEFLATED, ArchiveError, NotAnArchiveError
 from asyncstatic.files.zip_tree import Archive, ZipTree
 from asyncstatic.http.model import Absence, Lookup
+from tests.support.programs import require
 from tests.support.zips import Entry, archive, write_zip
 
 A = Entry(b"a.txt", b"first")
@@ -364,12 +365,10 @@ def test_what_info_zip_writes_is_read(tmp_path: Path, options: list[str]) -> Non
     (site / "été" / "ü.txt").write_bytes(b"name")
     (site / "text.txt").write_bytes(b"text\n" * 1000)
     (site / "empty").write_bytes(b"")
-    try:
-        command = ["zip", *options, tmp_path / "a.zip", "."]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        subprocess.run(command, cwd=site, check=True, capture_output=True, env=environment)
-    except FileNotFoundError:
-        pytest.skip("Info-ZIP is not installed")
+    zip_program = require("zip", apt="zip")
+    command = [zip_program, *options, str(tmp_path / "a.zip"), "."]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    subprocess.run(command, cwd=site, check=True, capture_output=True, env=environment)
     tree = ZipTree(str(tmp_path / "a.zip")).waiting()
     assert served(tree) == {
         "été/ü.txt": b"name",
@@ -392,7 +391,7 @@ def test_a_stream_of_python_is_read(tmp_path: Path) -> None:
             Stream.written += bytes(data)
             return len(data)
 
-    with zipfile.ZipFile(Stream(), "w", zipfile.ZIP_DEFLATED) as made:  # type: ignore[call-overload]
+    with zipfile.ZipFile(Stream(), "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("a.txt", b"first")
     assert served(opened(Stream.written, tmp_path / "a.zip")) == {"a.txt": b"first"}
 

@@ -62,7 +62,12 @@ def folder(tmp_path: Path) -> Path:
     ("arguments", "variables", "says"),
     [
         pytest.param(["missing"], {}, "missing: does not exist; create it", id="missing root"),
-        pytest.param(["file"], {}, "file: is a file, not a directory or a zip archive; name the", id="file as root"),
+        pytest.param(
+            ["file"],
+            {},
+            "file: is a file, not a directory or a zip archive; name the",
+            id="file as root",
+        ),
         pytest.param([], {}, "neither ./static nor ./public .* ASYNCSTATIC_ROOT", id="no root"),
         pytest.param(["/"], {}, "root / .*name the directory of the site", id="system root"),
         pytest.param(["/proc/self"], {}, "/proc/self .*name the directory", id="procfs"),
