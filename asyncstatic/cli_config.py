@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import OF_SITE, SETTINGS, Value, Values, spelled
+from asyncstatic.configuration import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
+from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import Limits, Settings
 from asyncstatic.site import Site
 
@@ -106,6 +107,8 @@ def _toml(value: Any) -> str:
         return f"{{ {pairs} }}" if pairs else "{}"
     if is_dataclass(value):
         return _toml(_table(value))
+    if isinstance(value, Redirect):
+        return _toml(_table(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool | int | float):
@@ -114,7 +117,9 @@ def _toml(value: Any) -> str:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    """Return a rule as a table of a file."""
+    """Return a rule or a redirect as a table of a file."""
+    if isinstance(value, Redirect):
+        return dict(zip(TABLES["redirects"], value, strict=True))
     every = {each.name: getattr(value, each.name) for each in fields(value)}
     return {name: item for name, item in every.items() if item is not None}
 
@@ -131,12 +136,19 @@ def as_json(options: Values, site: Site | None) -> str:
     if site is not None:
         found["mounts"] = {
             prefix or "/": {
-                name: {"value": value, "origin": site.origin(prefix, name)}
+                name: {"value": _jsonable(value), "origin": site.origin(prefix, name)}
                 for name, value in _values(settings).items()
             }
             for prefix, settings in site.mounts.items()
         }
     return json.dumps(found, indent=2, ensure_ascii=False, default=_table)
+
+
+def _jsonable(value: Any) -> Any:
+    """Return a value whose redirects are tables; JSON would make them arrays."""
+    if isinstance(value, tuple) and not isinstance(value, Redirect):
+        return list(map(_jsonable, value))
+    return _table(value) if isinstance(value, Redirect) else value
 
 
 def _objects(values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:

@@ -16,18 +16,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from asyncstatic.packages import is_in_package, package_folder
+from asyncstatic.roots import is_in_package, package_folder
 from asyncstatic.settings import (
     FIELDS,
     HINTS,
-    PATHS,
     Rule,
     SettingsError,
     checked,
 )
 from asyncstatic.toml_lines import Key, lines_of
 from asyncstatic.values import printable, problem_of_prefix
-from asyncstatic.variables import OTHER_VARIABLES
+from asyncstatic.variables import OTHER_VARIABLES, PATHS
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml
@@ -39,11 +38,15 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 #: Settings, as keys. Only the site itself sets `at`, the prefix of a mount.
 SETTINGS = tuple(name for name in FIELDS if name != "at")
 #: Lists of tables that hold for the whole site: those of a mount are added to them.
-OF_SITE = ("rules",)
+OF_SITE = ("rules", "redirects")
 
 
 #: The keys of the tables in a list, by the name of the setting.
-TABLES: dict[str, list[str]] = {"rules": [each.name for each in fields(Rule)]}
+TABLES: dict[str, list[str]] = {
+    "rules": [each.name for each in fields(Rule)],
+    "redirects": ["from", "to", "status"],
+}
+_WORDS = {"source": "from", "target": "to"}  # of a `Redirect`, and in its problems
 
 
 class Value(NamedTuple):
@@ -217,6 +220,8 @@ class _Reader:
             return checked(name, value)
         except ValueError as error:
             problem = re.sub(rf"^{name}\[\d+\](: |=)", "", str(error))
+            if name == "redirects":
+                problem = re.sub(r"^\w+(?= ')", lambda word: _WORDS.get(word[0], word[0]), problem)
             self._report(self._culprit(place, value, problem), problem)
             return None
 
@@ -234,7 +239,20 @@ class _Reader:
                 self._report((*its_place, key), f"unknown key; {nearest_key(key, TABLES[name])}")
             if not unknown:
                 found += self._checked(its_place, name, [table]) or ()
-        return found if len(self._problems) > before else self._checked(place, name, found)
+        if len(self._problems) > before:
+            return found
+        try:
+            return checked(name, found)
+        except ValueError as error:  # such as a loop of redirects
+            index = next(
+                (
+                    i
+                    for i, each in enumerate(found)
+                    if f"{getattr(each, 'source', None)} -> " in str(error)
+                ),
+                0,
+            )
+            self._report((*place, index), str(error))
 
     def _culprit(self, place: Key, value: Any, problem: str) -> Key:
         """Return the place of the key in a table that a problem names: the deepest, else the table."""
@@ -256,8 +274,8 @@ class _Reader:
     def _root(self, place: Key, root: str) -> str:
         try:
             path = package_folder(root) if is_in_package(root) else self._in_directory(root)
-        except ValueError as error:
-            self._report(place, str(error))
+        except SettingsError as error:
+            self._report(place, str(error).removeprefix("root "))
             return root
         if "\0" in path or not os.path.exists(path):
             close = difflib.get_close_matches(os.path.basename(path), _neighbours(path), n=1)

@@ -15,16 +15,13 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.packages import is_in_package, package_folder
 from asyncstatic.presets import rules_of_presets, settings_of_presets
+from asyncstatic.roots import paths_of
 from asyncstatic.rules import Rule as Rule
 from asyncstatic.rules import Rules as Rules
 from asyncstatic.rules import rules_of, sets_access
 from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
-
-#: Settings and options that are paths: relative ones in a configuration file belong to its directory.
-PATHS = frozenset(["root", "more_roots", "access_logfile", "certfile", "keyfile", "pid", "users"])
 
 Path: TypeAlias = str | os.PathLike[str]
 Symlinks = Literal["within_root", "deny", "follow"]
@@ -32,7 +29,6 @@ ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
 Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
 TrailingSlash = Literal["auto", "always", "never"]
-
 
 Names: TypeAlias = str | Iterable[str]
 Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
@@ -263,9 +259,9 @@ class Settings:
         given: dict[str, Any] = dict(options)
         limits = given.pop("limits", None)
         _refuse_unknown(given, FIELDS)
-        first, *more = _paths(root) or [""]
+        first, *more = paths_of(root) or [""]
         given["root"] = first
-        given["more_roots"] = [*more, *_paths(given.get("more_roots", ()))]
+        given["more_roots"] = [*more, *paths_of(given.get("more_roots", ()))]
         given["rules"] = rules_of(given.get("rules", ()))
         given["preset"] = coerce("preset", HINTS["preset"], given.get("preset", ()))
         _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
@@ -409,26 +405,6 @@ def _refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
     for name in options:
         if name not in known:
             raise SettingsError(f"unknown setting {name}: {nearest(name)}")
-
-
-def _paths(roots: Any) -> list[Any]:
-    """Return one root, or each of several."""
-    if roots is None:
-        return []
-    if isinstance(roots, list | tuple):
-        return [_path(root) for root in roots]
-    return [_path(roots)]
-
-
-def _path(root: Any) -> Any:
-    try:
-        path = os.fspath(root)
-    except TypeError:
-        raise SettingsError(f"root={root!r}: the path of a directory is needed") from None
-    try:
-        return package_folder(path) if is_in_package(path) else path
-    except ValueError as error:
-        raise SettingsError(f"root {error}") from None
 
 
 def nearest(name: str, prefix: str = "") -> str:

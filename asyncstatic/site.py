@@ -12,9 +12,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from asyncstatic.configuration import Document, Value, Values, find_document, merged
 from asyncstatic.environment import default_root, known_options, roots_of
+from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.values import printable, problem_of_prefix
 from asyncstatic.variables import PREFIX
@@ -45,6 +47,12 @@ class Site:
         """Return where a setting of a root came from."""
         found = self.own[prefix].get(name) or self.common.get(name)
         return found.origin if found else "default"
+
+    def answers(self, prefix: str, path: str) -> bool:
+        """Tell whether the mount with this prefix answers a path: it has the longest prefix of it."""
+        return prefix == max(
+            (each for each in self.own if is_below(path, each)), key=len, default=""
+        )
 
     def explained(self, prefix: str, problem: str) -> str:
         """Return the problem of a root with the place in front that its setting came from."""
@@ -131,6 +139,9 @@ def _settings(site: Site, prefix: str) -> Settings:
     values = merged(site.common, site.own[prefix])
     options = {name: found.value for name, found in values.items()}
     options["at"] = prefix
+    if "redirects" in options:
+        answered = [each for each in options["redirects"] if site.answers(prefix, each.source)]
+        options["redirects"] = [below_mount(each, prefix) for each in answered]
     try:
         settings = Settings(**options)
     except SettingsError as error:
@@ -140,6 +151,29 @@ def _settings(site: Site, prefix: str) -> Settings:
     if site.document is None or not (hidden := _below_root(site.document.path, settings)):
         return settings
     return Settings(**{**options, "deny": (*settings.deny, *hidden)})
+
+
+def is_below(path: str, prefix: str) -> bool:
+    """Tell whether a path, percent-encoded or not, is a mount point or below it."""
+    path = unquote(path)
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def below_mount(redirect: Redirect, prefix: str) -> Redirect:
+    """Return a redirect of the site as one of the root at this prefix, which sees paths below it."""
+    depth = prefix.count("/")
+    target = redirect.target
+    if target.startswith("/"):
+        path = re.split("[?#]", target)[0]
+        rest = target[len(path) :]
+        # `Location` resolves "/..", which leads out of the mount.
+        target = (_without(path, depth) if is_below(path, prefix) else "/.." * depth + path) + rest
+    return Redirect(_without(redirect.source, depth), target, redirect.status)
+
+
+def _without(path: str, depth: int) -> str:
+    """Return a path without its first segments; "/" if none is left."""
+    return "/" + "/".join(path.split("/")[depth + 1 :])
 
 
 def _below_root(path: str, settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""The names of the ``ASYNCSTATIC_*`` variables that set no field of `Settings`."""
+"""Names of ``ASYNCSTATIC_*`` variables that set no field of `Settings`, and of paths."""
 
 from __future__ import annotations
 
@@ -35,3 +35,7 @@ OTHER_VARIABLES = frozenset(
 )
 #: Those of them that an app honours under every server.
 OF_APPS = frozenset(["CONFIG", "DIRECT"])
+#: Settings and options that are paths: relative ones in a configuration file belong to its directory.
+PATHS = frozenset(
+    ["root", "more_roots", "access_logfile", "certfile", "keyfile", "listing_template", "pid", "users"]
+)

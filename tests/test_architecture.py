@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
         *("asyncstatic.settings", "asyncstatic.values", "asyncstatic.environment"),
-        *("asyncstatic.packages", "asyncstatic.variables"),
+        *("asyncstatic.roots", "asyncstatic.variables"),
     ),
 }
 LONGEST_MODULE = 400

@@ -24,6 +24,7 @@ from asyncstatic.cli import config, main
 from asyncstatic.cli_config import _toml
 from asyncstatic.cli_options import options_of
 from asyncstatic.configuration import OPTIONS, SETTINGS, find_document
+from asyncstatic.http.redirects import Redirect
 from asyncstatic.schema import documentation, schema
 from asyncstatic.settings import FIELDS, Rule
 from asyncstatic.site import Sources
@@ -128,6 +129,41 @@ GOOD += [
         """,
         {"/app": {"rules": (Rule("/x"), Rule("/app/y"))}},
         id="rules of a mount come after those of the site",
+    ),
+]
+GOOD += [
+    pytest.param(
+        """
+        [mounts]
+        "/" = { root = "site", spa = "index.html" }
+        "/app" = { root = "dist", spa = true, error_pages = { 404 = "index.html" } }
+        [[redirects]]
+        from = "/old/*"
+        to = "/new/:splat"
+        [[redirects]]
+        from = "/app/old/:x"
+        to = "/app/new/:x?a=1"
+        status = 308
+        [[redirects]]
+        from = "/app/gone"
+        to = "/app"
+        [[redirects]]
+        from = "/app/out"
+        to = "/application?a#b"
+        """,
+        {
+            "": {"spa": "index.html", "redirects": (Redirect("/old/*", "/new/:splat"),)},
+            "/app": {
+                "spa": True,
+                "error_pages": {404: "index.html"},
+                "redirects": (
+                    Redirect("/old/:x", "/new/:x?a=1", 308),
+                    Redirect("/gone", "/"),
+                    Redirect("/out", "/../application?a#b"),
+                ),
+            },
+        },
+        id="redirects belong to the mount that answers",
     ),
 ]
 
@@ -290,6 +326,29 @@ BAD += [
         ),
     ),
     ('root = "site"\nat = "/x"', "2: at: unknown key; asyncstatic config prints all"),
+    (
+        'redirects = [{ frm = "/a", to = "/b" }]',
+        "1: redirects[0].frm: unknown key; did you mean from?",
+    ),
+    (
+        '\n[[redirects]]\nfrom = "a"\nto = "/b"',
+        "3: redirects[0].from: from 'a': a path from the root is needed, such as /old/*",
+    ),
+    (
+        '[[redirects]]\nfrom = "/a"\nto = "/:x"',
+        "3: redirects[0].to: to '/:x': /a has no :x; write %3A for a plain colon",
+    ),
+    (
+        '[[redirects]]\nfrom = "/a"\nto = "/b"\nstatus = 200',
+        (
+            "4: redirects[0].status: /a: the status 200 is no redirect; choose one of 301, 302, "
+            "307, 308"
+        ),
+    ),
+    (
+        'redirects = [\n{from="/c", to="/d"},\n{from="/a", to="/b"},\n{from="/b", to="/a"}]',
+        "3: redirects[1]: /a -> /b: this redirect leads into a loop",
+    ),
     ('root = "site"\npreset = "download"', "2: preset='download': did you mean downloads?"),
 ]
 

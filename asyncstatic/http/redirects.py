@@ -77,7 +77,8 @@ class Location(NamedTuple):
 
     Attributes:
         status: 301, 302, 307 or 308.
-        url: a path below the root that begins with "/", or an absolute URL.
+        url: a path below the root that begins with "/", or an absolute URL. A path that begins
+            with "/../" leads out of the mount.
     """
 
     status: int
@@ -91,6 +92,8 @@ class Location(NamedTuple):
             query: of the request, without "?".
         """
         url, hash_, fragment = self.url.encode("ascii").partition(b"#")
+        while url.startswith(b"/../") and mount:
+            mount, url = mount.rpartition(b"/")[0], url[3:]
         if query:
             url += (b"&" if b"?" in url else b"?") + query
         return (mount if url[:1] == b"/" else b"") + url + hash_ + fragment

@@ -123,6 +123,34 @@ def test_the_start_line_shows_each_mount_and_the_file(place: Path) -> None:
         assert "(asyncstatic.toml, resolver" in server.log
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_redirects_of_the_site_lead_out_of_mounts(place: Path, name: str) -> None:
+    rows = {
+        "/old/x": "/new/x",
+        "/app/a": "/app/b",
+        "/app/c?q": "/t/c?q",
+        "/t/d": "https://e.example/",
+    }
+    redirects = [
+        '"/old/*", to = "/new/:splat"',
+        '"/app/a", to = "/app/b"',
+        '"/app/c", to = "/t/c"',
+        '"/t/d", to = "https://e.example/"',
+    ]
+    text = "".join(f"\n[[redirects]]\nfrom = {row}".replace(", to", "\nto") for row in redirects)
+    (place / "asyncstatic.toml").write_text(TOML + text)
+    with served(place, *SERVERS[name]) as server:
+        told = {path: dict(server.fetch(path).fields).get("location") for path in rows}
+        assert told == rows
+
+
+def test_a_switch_holds_for_all_roots_of_the_line(place: Path) -> None:
+    with served(place, *_SERVE, "/=site", "/app=dist", "--spa", *_BIND) as server:
+        for path, shell in {"/deep/link": b"site", "/app/deep/link": b"dist"}.items():
+            answer = server.fetch(path, "Sec-Fetch-Dest: document", "Accept: text/html")
+            assert (answer.status, answer.content) == (200, shell)
+
+
 def test_the_file_is_not_served(place: Path) -> None:
     (place / "asyncstatic.toml").write_text('root = "."')
     with served(place, *_SERVE, *_BIND) as server:

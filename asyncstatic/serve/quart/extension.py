@@ -17,7 +17,7 @@ from quart.asgi import ASGIHTTPConnection
 
 from asyncstatic.environment import options_of
 from asyncstatic.files.source import logger
-from asyncstatic.packages import is_in_package
+from asyncstatic.roots import is_in_package
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
 from asyncstatic.serve.quart.connection import FileConnection

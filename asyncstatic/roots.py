@@ -1,4 +1,4 @@
-"""Roots in installed packages: ``package:bootstrap_pkg/static``."""
+"""Roots as they are named: a path, several, or a folder of a package, ``package:bootstrap_pkg/static``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,28 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
+from asyncstatic.values import SettingsError
+
 _PACKAGE = "package:"
+
+
+def paths_of(roots: Any) -> list[Any]:
+    """Return the path of one root, or of each of several; none for None.
+
+    Raises:
+        SettingsError: one is no path, or names no installed package.
+    """
+    if roots is None:
+        return []
+    return list(map(_path, roots if isinstance(roots, list | tuple) else [roots]))
+
+
+def _path(root: Any) -> Any:
+    try:
+        path = os.fspath(root)
+    except TypeError:
+        raise SettingsError(f"root={root!r}: the path of a directory is needed") from None
+    return package_folder(path) if is_in_package(path) else path
 
 
 def is_in_package(root: Any) -> bool:
@@ -21,7 +42,7 @@ def package_folder(root: str) -> str:
     it, except of the packages around it.
 
     Raises:
-        ValueError: there is no such package; the message begins with the root.
+        SettingsError: there is no such package.
     """
     name, _, folder = root.removeprefix(_PACKAGE).partition("/")
     try:
@@ -29,6 +50,6 @@ def package_folder(root: str) -> str:
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{root}: {name} is not an installed package")
+        raise SettingsError(f"root {root}: {name} is not an installed package")
     paths = [os.path.join(place, folder) for place in spec.submodule_search_locations]
     return next(filter(os.path.exists, paths), paths[0])
