@@ -12,7 +12,7 @@ import click
 from asyncstatic.cli_options import options_of
 from asyncstatic.configuration import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.settings import Limits, Settings
+from asyncstatic.settings import FIELDS, Limits, Settings
 from asyncstatic.site import Site
 
 _WIDTH = 44  # of the value, so that most comments are below each other
@@ -41,7 +41,8 @@ def for_all_roots(site: Site) -> Values:
     """Return the settings that hold for every root which does not say otherwise."""
     defaults = _values(Settings())
     shown = (name for name in SETTINGS if name not in ("root", "direct"))
-    return {name: site.common.get(name, Value(defaults[name], _DEFAULT)) for name in shown}
+    found = {name: site.common.get(name, Value(defaults[name], _DEFAULT)) for name in shown}
+    return {name: Value(_shown(name, value), origin) for name, (value, origin) in found.items()}
 
 
 def of_root(site: Site, prefix: str) -> Values:
@@ -69,9 +70,16 @@ def _derived(settings: Settings) -> str:
 
 def _values(settings: Settings) -> dict[str, Any]:
     of_limits = set(Limits.__dataclass_fields__)
-    return {
+    found = {
         name: getattr(settings.limits if name in of_limits else settings, name) for name in SETTINGS
     }
+    return {name: _shown(name, value) for name, value in found.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Return a value without its secrets: of passwords the names of the users stay."""
+    is_secret = isinstance(value, Mapping) and not FIELDS[name].repr
+    return dict.fromkeys(value, "hidden") if is_secret else value
 
 
 # -- for people ------------------------------------------------------------------------------

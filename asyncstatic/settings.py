@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
+from asyncstatic.contradictions import contradiction
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.presets import rules_of_presets, settings_of_presets
 from asyncstatic.roots import paths_of
 from asyncstatic.rules import Rule as Rule
 from asyncstatic.rules import Rules as Rules
-from asyncstatic.rules import rules_of, sets_access
+from asyncstatic.rules import rules_of
 from asyncstatic.values import SettingsError as SettingsError
 from asyncstatic.values import coerce, problem_with
 
@@ -267,36 +268,8 @@ class Settings:
         _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
         of_limits = {name: given[name] for name in _LIMITS if name in given}
         object.__setattr__(self, "limits", _limits(limits, of_limits))
-        self._check()
-
-    def _check(self) -> None:
-        """Refuse settings that do not go together."""
-        if self.more_roots and (self.unchanging or self.offload != "off"):
-            raise SettingsError(
-                "several roots: not together with offload or unchanging, of one root"
-            )
-        if self.offload == "x-accel-redirect" and not self.offload_prefix.startswith("/"):
-            raise SettingsError(
-                f"offload_prefix={self.offload_prefix!r}: the path of nginx's internal location "
-                "is needed, such as /_files"
-            )
-        if self.previous_root_grace and (self.unchanging or self.offload != "off"):
-            raise SettingsError(
-                f"previous_root_grace={self.previous_root_grace!r}: not together with offload or "
-                "unchanging, by which files are opened by their names in the new tree"
-            )
-        if self.cors and (rule := sets_access(rule for _, rule in self.named_rules)):
-            raise SettingsError(
-                f"cors={self.cors!r}: not together with rule {rule.match!r}, which sets the same "
-                "fields: leave one of them out"
-            )
-        if self.spa is True and not self.index:
-            raise SettingsError("spa=True: the shell is the first index, but there is none")
-        if self.not_found and self.error_pages.get(404, self.not_found) != self.not_found:
-            raise SettingsError(
-                f"error_pages={self.error_pages!r}: not_found={self.not_found!r} names another "
-                "page for 404, leave one of them out"
-            )
+        if problem := contradiction(self):
+            raise SettingsError(problem)
 
     @property
     def named_rules(self) -> list[tuple[str, Rule]]:

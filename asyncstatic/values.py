@@ -381,28 +381,6 @@ def _is_field_value(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-# Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
-# and Docker beside a linked container of such a name.
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_VARIABLE = re.compile(
-    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
-    r"|(?:\w+_)?ENV_\w+|(?:\w+_)?NAME"
-)
-
-
-def is_of_service(name: str, value: Any) -> bool:
-    """Tell whether Kubernetes or Docker has set a variable, and no user.
-
-    Args:
-        name: the variable, without the prefix of the package.
-        value: its value.
-    """
-    if _SERVICE_VARIABLE.fullmatch(name):
-        return True
-    # ASYNCSTATIC_PORT=tcp://10.0.0.1:8000; a user would write a number.
-    return name.split("_")[-1] == "PORT" and "://" in str(value)
-
-
 def printable(text: str) -> str:
     r"""Return a name for an error message: one line, printable, ``\xff`` for anything else."""
     return "".join(

@@ -1,6 +1,9 @@
-"""Names of ``ASYNCSTATIC_*`` variables that set no field of `Settings`, and of paths."""
+"""Names of ``ASYNCSTATIC_*`` variables that set no field of `Settings`, are paths, or are not ours."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 PREFIX = "ASYNCSTATIC_"
 #: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
@@ -37,5 +40,35 @@ OTHER_VARIABLES = frozenset(
 OF_APPS = frozenset(["CONFIG", "DIRECT"])
 #: Settings and options that are paths: relative ones in a configuration file belong to its directory.
 PATHS = frozenset(
-    ["root", "more_roots", "access_logfile", "certfile", "keyfile", "listing_template", "pid", "users"]
+    [
+        "root",
+        "more_roots",
+        "access_logfile",
+        "certfile",
+        "keyfile",
+        "listing_template",
+        "pid",
+        "users",
+    ]
 )
+
+# Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
+# and Docker beside a linked container of such a name.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_VARIABLE = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+    r"|(?:\w+_)?ENV_\w+|(?:\w+_)?NAME"
+)
+
+
+def is_of_service(name: str, value: Any) -> bool:
+    """Tell whether Kubernetes or Docker has set a variable, and no user.
+
+    Args:
+        name: the variable, without the prefix of the package.
+        value: its value.
+    """
+    if _SERVICE_VARIABLE.fullmatch(name):
+        return True
+    # ASYNCSTATIC_PORT=tcp://10.0.0.1:8000; a user would write a number.
+    return name.split("_")[-1] == "PORT" and "://" in str(value)

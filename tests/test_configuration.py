@@ -538,6 +538,17 @@ def test_each_value_is_told_with_its_origin(place: Path) -> None:
     assert mounts["/a"]["etag"] == {"value": "auto", "origin": "default"}
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_passwords_are_not_told(place: Path, arguments: tuple[str, ...]) -> None:
+    """Nor their hashes: they may be guessed."""
+    hash_ = "$2b$04$Jf2Y8LNVxkEDxFJfpfmBxO0BTLpxxFPNFNAqdfIxKEMAMmmLQnKSy"
+    text = f"[mounts]\n'/' = {{ root = 'site', users = {{ alice = '{hash_}' }} }}"
+    (place / "asyncstatic.toml").write_text(text)
+    told = run(*arguments)
+    assert "alice" in told
+    assert hash_ not in told
+
+
 def test_the_command_checks_the_roots(place: Path) -> None:
     (place / "asyncstatic.toml").write_text('root = "site"\nnot_found = "none.html"')
     result = CliRunner().invoke(main, ["config"])

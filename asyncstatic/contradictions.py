@@ -1,0 +1,50 @@
+"""Settings that contradict each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncstatic.rules import sets_access
+
+if TYPE_CHECKING:
+    from asyncstatic.settings import Settings
+
+
+def contradiction(settings: Settings) -> str:
+    """Return why settings do not go together, and what is needed; "" if they do.
+
+    It begins with the name of a setting that a user can change.
+    """
+    one_root = settings.unchanging or settings.offload != "off"
+    if settings.more_roots and one_root:
+        return "several roots: not together with offload or unchanging, of one root"
+    if settings.offload == "x-accel-redirect" and not settings.offload_prefix.startswith("/"):
+        return (
+            f"offload_prefix={settings.offload_prefix!r}: the path of nginx's internal location "
+            "is needed, such as /_files"
+        )
+    if settings.previous_root_grace and one_root:
+        return (
+            f"previous_root_grace={settings.previous_root_grace!r}: not together with offload or "
+            "unchanging, by which files are opened by their names in the new tree"
+        )
+    return _of_answers(settings)
+
+
+def _of_answers(settings: Settings) -> str:
+    if settings.cors and (rule := sets_access(rule for _, rule in settings.named_rules)):
+        return (
+            f"cors={settings.cors!r}: not together with rule {rule.match!r}, which sets the same "
+            "fields: leave one of them out"
+        )
+    if settings.spa is True and not settings.index:
+        return "spa=True: the shell is the first index, but there is none"
+    if (
+        settings.not_found
+        and settings.error_pages.get(404, settings.not_found) != settings.not_found
+    ):
+        return (
+            f"error_pages={settings.error_pages!r}: not_found={settings.not_found!r} names another "
+            "page for 404, leave one of them out"
+        )
+    return ""
