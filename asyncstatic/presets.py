@@ -42,10 +42,12 @@ _SANDBOX = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 )
 
+_IMMUTABLE_ASSETS = tuple(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED)
+
 PRESETS: Mapping[str, Preset] = {
-    "hashed-assets": Preset(
-        tuple(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED)
-    ),
+    "spa": Preset(_IMMUTABLE_ASSETS, {"spa": True}),
+    "docs": Preset(settings={"clean_urls": True, "not_found": "**/404.html"}),
+    "hashed-assets": Preset(_IMMUTABLE_ASSETS),
     "downloads": Preset(
         (
             Rule("**", {"Content-Disposition": "attachment"}),

@@ -63,6 +63,7 @@ class RootOptions(TypedDict, total=False):
     clean_urls: bool
     trailing_slash: TrailingSlash
     redirects: Iterable[Redirect]
+    netlify_files: bool
     symlinks: Symlinks
     dotfiles: bool
     deny: Names
@@ -154,17 +155,19 @@ class Settings:
             missing, hidden and denied names alike; our own if "". It must exist at the start; if
             it is removed later, our own is sent. "**/404.html" is the nearest page: that in
             the directory of the missing name, else in the ones above.
-        error_pages: such pages by status, ``{403: "403.html", 503: "busy.html"}``, for 403, 404,
-            410, 500 and 503; `not_found` is the one for 404.
+        error_pages: pages of errors by status: ``{403: "403.html", 503: "busy.html"}``, for 403,
+            404, 410, 500 and 503; `not_found` is the one for 404.
         spa: the shell of a single-page app answers navigations to names that are missing, and
             which do not look like files: True for the first index, or the name of a page.
         clean_urls: ``/about`` is ``about.html``; ``/about.html`` and ``/x/index.html`` are
             redirected to ``/about`` and ``/x/``.
-        trailing_slash: of the URLs of pages: "auto" is ``/x/`` for an index and ``/about`` for
-            ``about.html`` (`clean_urls`), "always" a slash for both, "never" none. The other form
-            is redirected.
-        redirects: from paths below the root, before a file is looked up; the first one counts:
-            ``Redirect("/old/*", "/new/:splat", 301)``.
+        trailing_slash: the slash at the end of a page's URL: "auto" is ``/x/`` for an index and
+            ``/about`` for ``about.html`` (`clean_urls`), "always" a slash for both, "never" none.
+            The other form is redirected.
+        redirects: redirects from paths below the root, before a file is looked up; the first one
+            counts: ``Redirect("/old/*", "/new/:splat", 301)``.
+        netlify_files: read ``_redirects`` and ``_headers`` at the top of the root, as Netlify and
+            Cloudflare Pages do; they are denied then.
         symlinks: "within_root" follows links that stay inside, also absolute ones that begin with
             the root's path; "deny" follows none, "follow" all - never "follow" on a tree that
             hostile users can write.
@@ -227,6 +230,7 @@ class Settings:
     clean_urls: bool = False
     trailing_slash: TrailingSlash = "auto"
     redirects: tuple[Redirect, ...] = ()
+    netlify_files: bool = False
     symlinks: Symlinks = "within_root"
     dotfiles: bool = False
     deny: tuple[str, ...] = ()
@@ -266,6 +270,9 @@ class Settings:
         given["rules"] = rules_of(given.get("rules", ()))
         given["preset"] = coerce("preset", HINTS["preset"], given.get("preset", ()))
         _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
+        if self.netlify_files:
+            denied = dict.fromkeys((*self.deny, "/_redirects", "/_headers"))
+            object.__setattr__(self, "deny", tuple(denied))
         of_limits = {name: given[name] for name in _LIMITS if name in given}
         object.__setattr__(self, "limits", _limits(limits, of_limits))
         if problem := contradiction(self):

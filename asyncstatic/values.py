@@ -15,7 +15,13 @@ from typing import Any, Literal, get_args, get_origin
 from asyncstatic.http.addresses import Networks
 from asyncstatic.http.basic import problem_with_user
 from asyncstatic.http.cache_control import CacheControl, misspelled_directive
-from asyncstatic.http.redirects import Redirect, problem_with_redirects, redirect_of
+from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
+from asyncstatic.page_names import (
+    problem_of_error_pages,
+    problem_of_index,
+    problem_of_not_found,
+    problem_of_spa,
+)
 
 # The settings that count bytes, and so may have a unit.
 SIZES = frozenset({"cache_bytes", "cache_file_bytes", "max_target"})
@@ -38,7 +44,6 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-_WITH_PAGES = (403, 404, 410, 500, 503)
 _RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])(?: burst ([1-9][0-9]{0,5}))?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -162,19 +167,6 @@ def _error_pages(text: str) -> Any:
     return coerce("error_pages", None, _pairs(text, "404=404.html"))
 
 
-def _redirects(text: str) -> tuple[Redirect, ...]:
-    return tuple(map(_redirect, filter(str.strip, text.split(","))))
-
-
-def _redirect(text: str) -> Redirect:
-    words = text.split()
-    if len(words) == 2:
-        return Redirect(words[0], words[1])
-    if len(words) != 3 or not words[2].isdecimal():
-        raise ValueError("say /old/* /new/:splat 301, separated by commas")
-    return Redirect(words[0], words[1], int(words[2]))
-
-
 def _pairs(text: str, form: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(separator for _, separator, _ in pairs):
@@ -182,7 +174,7 @@ def _pairs(text: str, form: str) -> dict[str, str]:
     return {suffix.strip().lower(): media.strip() for suffix, _, media in pairs}
 
 
-_READERS = {"spa": _shell, "error_pages": _error_pages, "redirects": _redirects}
+_READERS = {"spa": _shell, "error_pages": _error_pages, "redirects": redirects_of_text}
 
 
 def problem_with(name: str, hint: Any, value: Any) -> str:
@@ -220,38 +212,6 @@ def _is_list_of_strings(value: Any) -> bool:
 
 
 # -- one function for each setting that has a rule of its own --------------------------------
-
-
-def problem_of_index(names: tuple[str, ...]) -> str:
-    """Index files are names in the directory itself."""
-    return "" if all(map(_is_plain_name, names)) else "plain file names are needed"
-
-
-def problem_of_not_found(page: str) -> str:
-    """The page is below the root, by its one spelling; "**/" in front means the nearest one."""
-    names = page.removeprefix("**/").split("/")
-    plain = all(name and _is_plain_name(name) and "*" not in name for name in names)
-    return "" if plain or not page else "the name of a page below the root is needed"
-
-
-def problem_of_error_pages(pages: Any) -> str:
-    """A mapping of the statuses that a root answers by itself to pages."""
-    if not isinstance(pages, Mapping):
-        return "a mapping is needed, {404: '404.html'}"
-    for status, page in pages.items():
-        if type(status) is not int or status not in _WITH_PAGES:
-            return f"the status {status!r} has no page; choose from 403, 404, 410, 500, 503"
-        if not isinstance(page, str) or not page or problem_of_not_found(page):
-            return f"{status}: the name of a page below the root is needed"
-    return ""
-
-
-def problem_of_spa(shell: Any) -> str:
-    """True for the first index, or the name of a page."""
-    is_page = isinstance(shell, str) and shell and "*" not in shell
-    if isinstance(shell, bool) or (is_page and not problem_of_not_found(shell)):
-        return ""
-    return "True, or the name of a page below the root is needed"
 
 
 def problem_of_cache_control(value: str) -> str:
@@ -371,10 +331,6 @@ def problem_of_prefix(prefix: str) -> str:
         prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix if prefix else False
     )
     return "a path such as /static is needed" if wrong else ""
-
-
-def _is_plain_name(name: str) -> bool:
-    return not name.startswith(".") and "/" not in name and "\0" not in name
 
 
 def _is_field_value(value: str) -> bool:

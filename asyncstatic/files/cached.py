@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import TypeAlias
 
 from asyncstatic.files.cache import Cache, CacheEntry
+from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.http.model import Absence, Lookup
 
+Stamps: TypeAlias = tuple[FileStamp, ...]
 _FACTS_BYTES = 1536  # a representation's facts and stamps (measured, rounded up)
 
 
@@ -22,13 +25,22 @@ class CachedSource:
         cache: holds the answers; may be shared with other sources.
         owner: begins every key of this source in the cache. Sources that may answer differently
             need different owners, also where they serve the same directory. Unique, if None.
+        together: adds stamps to the dependencies of an answer; none, if it must not be cached.
 
     Attributes:
         cache, owner: the arguments.
     """
 
-    def __init__(self, source: Source, cache: Cache, owner: Hashable = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        cache: Cache,
+        owner: Hashable = None,
+        *,
+        together: Callable[[Stamps], Stamps] | None = None,
+    ) -> None:
         self._source = source
+        self._together = together
         self.cache = cache
         self.owner: Hashable = object() if owner is None else owner
 
@@ -72,6 +84,10 @@ class CachedSource:
     def _cached(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.dependencies:
             return found
+        if self._together is not None:
+            found.dependencies = self._together(found.dependencies)
+            if not found.dependencies:
+                return found
         key: tuple[Hashable, ...] = (self.owner, lookup.segments, lookup.directory)
         if found.representation.negotiable:  # else for all codings
             key = (*key, lookup.codings)

@@ -102,3 +102,16 @@ def _instead(page: Opened, status: int) -> Opened:
     """Mark a page as a fallback, without its cache entry: that is for the page's own name."""
     facts = page.representation._replace(fallback=status)
     return replace(page, representation=facts, entry=None)
+
+
+async def page_with(status: int, lookup: Lookup, source: Source) -> Opened | None:
+    """Return the site's own page for a status, if the source has fallbacks and this is one."""
+    if not isinstance(source, Fallbacks):
+        return None
+    page = await source.instead_of(Absence(status), lookup._replace(navigation=False))
+    if not isinstance(page, Opened):
+        return None
+    if page.representation.fallback == status:
+        return page
+    page.close()
+    return None

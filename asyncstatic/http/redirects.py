@@ -138,6 +138,24 @@ def redirect_of(value: object) -> object:
     return value
 
 
+def redirects_of_text(text: str) -> tuple[Redirect, ...]:
+    """Read the text of a variable: ``/old/* /new/:splat 301, /a /b``.
+
+    Raises:
+        ValueError: the text is unusable; the message is the rest of an error message.
+    """
+    return tuple(map(_redirect, filter(str.strip, text.split(","))))
+
+
+def _redirect(text: str) -> Redirect:
+    words = text.split()
+    if len(words) == 2:
+        return Redirect(words[0], words[1])
+    if len(words) != 3 or not words[2].isdecimal():
+        raise ValueError("say /old/* /new/:splat 301, separated by commas")
+    return Redirect(words[0], words[1], int(words[2]))
+
+
 def problem_with_redirects(redirects: object) -> str:
     """Return why redirects cannot be used, and what is needed; "" if they can."""
     if not isinstance(redirects, tuple):

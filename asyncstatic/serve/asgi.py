@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
 from asyncstatic.files.cache import Cache, shared_cache
-from asyncstatic.files.fallback import Fallbacks
+from asyncstatic.files.fallback import page_with
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
-from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
+from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.redirects import Redirects
@@ -26,6 +26,7 @@ from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.roots import check_pages, open_root, source_of
 from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
+from asyncstatic.serve.site_files import SiteFiles
 from asyncstatic.serve.starlette import (
     StarletteOptions,
     raise_for_handler,
@@ -72,6 +73,7 @@ class Pending(NamedTuple):
 
 
 _ROOT = Lookup((), True, ())
+_SITE_FILES = Lookup((), True, (), available=False)  # read these first
 #: The key of a scope under which a server may leave a function that is called with each plan.
 PLAN_OBSERVER = "asyncstatic.plan_observer"
 
@@ -134,17 +136,22 @@ class StaticFiles:
         self._manifests = Manifests(in_archive or self._tree.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
-        self.settings = chosen
         self._access = access_of(chosen)
-        asks = authorize is not None or (self._access is not None and self._access.private)
-        self.policy = ResponsePolicy(chosen, private=asks)
-        self._redirects = Redirects(chosen.redirects) if chosen.redirects else None
-        self._is_closed = asks or self._access is not None
+        self._asks = authorize is not None or (self._access is not None and self._access.private)
+        self._is_closed = self._asks or self._access is not None
         self.needs_scope = self._is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
         self._trees = [first, *map(open_root, others)]
-        check_pages(chosen, self._trees, not_found=names_page)
+        self._site_files = SiteFiles(self._trees, chosen) if chosen.netlify_files else None
+        self._use(self._site_files.settings if self._site_files is not None else chosen)
+        check_pages(self.settings, self._trees, not_found=names_page)
+
+    def _use(self, settings: Settings) -> None:
+        """Decide by these settings from now on."""
+        self.settings = settings
+        self.policy = ResponsePolicy(settings, private=self._asks)
+        self._redirects = Redirects(settings.redirects) if settings.redirects else None
 
     @cached_property
     def cache(self) -> Cache:
@@ -157,7 +164,8 @@ class StaticFiles:
 
     @cached_property
     def _source(self) -> Source:
-        return source_of(self._trees, self.settings, self.cache)
+        of_site = self._site_files.together if self._site_files is not None else None
+        return source_of(self._trees, self.settings, self.cache, of_site)
 
     @cached_property
     def source(self) -> Source:
@@ -231,6 +239,12 @@ class StaticFiles:
 
     def _begin(self, request: Request, scope: Scope | None) -> Answer | Pending:
         """Do what `begin` does, for a client that has access."""
+        if self._site_files is not None and not self._site_files.is_fresh():
+            return Pending(request, _SITE_FILES, scope)
+        return self._decide(request, scope)
+
+    def _decide(self, request: Request, scope: Scope | None) -> Answer | Pending:
+        """Do what `begin` does, by the present redirects and rules."""
         admitted = admit(request, self.settings, self._redirects)
         if isinstance(admitted, ResponsePlan):
             if not request.target and admitted.status == 301:  # the mount point without its slash
@@ -252,6 +266,11 @@ class StaticFiles:
     async def _finish(self, pending: Pending) -> Answer:
         """Do what `finish` does, for a client that has access."""
         request, lookup, scope = pending
+        if lookup is _SITE_FILES and self._site_files is not None:
+            await self._site_files.renew()
+            self._use(self._site_files.settings)
+            answer = self._decide(request, scope)
+            return await self._finish(answer) if isinstance(answer, Pending) else answer
         if not request.target:
             return await self._to_mount_point(request, scope)
         if self._authorization is None:
@@ -261,24 +280,14 @@ class StaticFiles:
         if lookup.available or lookup.segments:
             refusal = await self._authorization.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
-                return await self._refused(request, refusal, lookup)
+                page = await page_with(refusal.status, lookup, self._source)
+                return Answer(refusal) if page is None else self._answer(request, page)
             lookup = lookup._replace(available=lookup.available and refusal is None)
         lookup = lookup._replace(navigation=lookup.navigation and lookup.available)
         found = self._source.open_nowait(lookup)
         if found is None:
             found = await self._source.open(lookup)
         return self._answer(request, found)
-
-    async def _refused(self, request: Request, refusal: ResponsePlan, lookup: Lookup) -> Answer:
-        """Refuse as the hook says, with the root's own page for that status if there is one."""
-        if isinstance(self._source, Fallbacks):
-            lookup = lookup._replace(navigation=False)
-            page = await self._source.instead_of(Absence(refusal.status), lookup)
-            if isinstance(page, Opened):
-                if page.representation.fallback == refusal.status:
-                    return self._answer(request, page)
-                page.close()
-        return Answer(refusal)
 
     async def find(self, request: Request, scope: Scope | None = None) -> Answer:
         """Decide the answer to a request: `begin`, then `finish` if necessary."""

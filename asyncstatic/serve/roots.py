@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files.cache import Cache
-from asyncstatic.files.cached import CachedSource
+from asyncstatic.files.cached import CachedSource, Stamps
 from asyncstatic.files.directory import open_directory
 from asyncstatic.files.fallback import NEAREST, Fallbacks
 from asyncstatic.files.overlay import Overlay
@@ -82,10 +82,23 @@ def check_pages(settings: Settings, trees: list[TreeSource], *, not_found: bool)
             )
 
 
-def source_of(trees: list[TreeSource], settings: Settings, cache: Cache) -> Source:
-    """Stack the sources of a root: cache before disk, the first tree on top."""
+def source_of(
+    trees: list[TreeSource],
+    settings: Settings,
+    cache: Cache,
+    together: Callable[[Stamps], Stamps] | None = None,
+) -> Source:
+    """Stack the sources of a root: cache before disk, the first tree on top.
+
+    Args:
+        trees: of the root.
+        settings: of the root.
+        cache: holds what they find.
+        together: adds the stamps that every answer of the root depends on.
+    """
     layers: list[Source] = [
-        CachedSource(tree, cache) if settings.limits.cache_bytes else tree for tree in trees
+        CachedSource(tree, cache, together=together) if settings.limits.cache_bytes else tree
+        for tree in trees
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if settings.shell or settings.pages:

@@ -1,0 +1,157 @@
+"""Netlify's and Cloudflare Pages' ``_redirects`` and ``_headers``, as our redirects and rules.
+
+docs/pages.md has the table of what is supported. What is not is an error with the number of its line: a
+line that is skipped in silence would be a page that cannot be reached, or a policy that is not in force.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+from urllib.parse import unquote
+
+from asyncstatic.http.redirects import Redirect, problem_with_redirect
+from asyncstatic.settings import Rule, SettingsError
+
+REDIRECTS = "_redirects"
+HEADERS = "_headers"
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_STATUS = re.compile(r"([0-9]{3})!?")
+_CONDITION = re.compile(r"[A-Za-z_]+=.*")
+_SPECIAL = re.compile(r"([\\?{}\[\],])")  # in a glob
+_REFUSED = {"basic-auth": "passwords do not belong below a root; protect it with authorize="}
+
+
+class SiteRedirects(NamedTuple):
+    """The content of ``_redirects``.
+
+    Attributes:
+        redirects: in their order.
+        shell: the page of ``/* /index.html 200``; "" without such a line.
+    """
+
+    redirects: tuple[Redirect, ...] = ()
+    shell: str = ""
+
+
+def read_redirects(text: str) -> SiteRedirects:
+    """Read ``_redirects``.
+
+    Raises:
+        SettingsError: a line cannot be used.
+    """
+    redirects, shell = [], ""
+    for number, line in _lines(text):
+        words = line.split()
+        if words[0] == "/*" and words[2:] in (["200"], ["200!"]):
+            shell = words[1].lstrip("/")
+            continue
+        redirect = _redirect(words)
+        problem = redirect if isinstance(redirect, str) else problem_with_redirect(redirect)
+        if problem:
+            raise SettingsError(f"{REDIRECTS}:{number}: {problem}")
+        redirects.append(redirect)
+    return SiteRedirects(tuple(redirects), shell)  # type: ignore[arg-type]  # texts were raised
+
+
+def _redirect(words: list[str]) -> Redirect | str:
+    """Read one line; a text says why it cannot be used."""
+    source, *rest = words
+    if "://" in source:
+        return "the source has a host; serve that host by a root of its own, and name a path"
+    if rest and _CONDITION.fullmatch(rest[0]):
+        return f"{rest[0]}: query parameters are not compared; take them out"
+    if not rest:
+        return "say SOURCE TARGET STATUS"
+    status = _STATUS.fullmatch(rest[1]) if len(rest) > 1 else None
+    if len(rest) > 1 and status is None:
+        return f"{rest[1]}: conditions such as Country= are not supported; the status is a number"
+    if len(rest) > 2:
+        return f"{rest[2]}: conditions such as Country= are not supported; take them out"
+    code = int(status[1]) if status else 301
+    if code == 200:
+        return "a rewrite (200) is supported as the last resort alone: /* /index.html 200"
+    if code == 404:
+        return "say not_found= for the page of a 404"
+    return Redirect(source, rest[0], code)
+
+
+def read_headers(text: str, index: tuple[str, ...], at: str = "") -> tuple[Rule, ...]:
+    """Read ``_headers``: a line with a path, and indented lines with fields below it.
+
+    Args:
+        text: the content.
+        index: `Settings.index`: a path of a page is the file that represents it.
+        at: `Settings.at`, with which the paths of rules begin.
+
+    Raises:
+        SettingsError: a line cannot be used.
+    """
+    rules: list[Rule] = []
+    for number, line in _lines(text):
+        if not line[0].isspace():
+            rules.append(_rule_for(line, number, index, at))
+        elif not rules:
+            raise SettingsError(f"{HEADERS}:{number}: a path comes before the first field")
+        else:
+            rules[-1] = _with_field(rules[-1], line.strip(), number)
+    return tuple(rules)
+
+
+def _rule_for(path: str, number: int, index: tuple[str, ...], at: str) -> Rule:
+    if path[:1] != "/":
+        raise SettingsError(f"{HEADERS}:{number}: {path}: a path from the root is needed")
+    try:
+        return Rule(_glob(path, index, at))
+    except SettingsError as error:
+        raise SettingsError(f"{HEADERS}:{number}: {error}") from None
+
+
+def _with_field(rule: Rule, line: str, number: int) -> Rule:
+    """Add a field; ``! Name`` removes one, and a repeated one gets both values."""
+    name, colon, value = line.partition(":")
+    name, value = name.strip(), value.strip()
+    if line[:1] == "!":
+        name, colon, value = line[1:].strip(), ":", ""
+    problem = _REFUSED.get(name.lower())
+    if not colon or problem:
+        raise SettingsError(f"{HEADERS}:{number}: {problem or 'say NAME: VALUE'}")
+    try:
+        if name.lower() == "content-type":
+            return Rule(rule.match, rule.headers, media_type=value or False)
+        before = {known.lower(): known for known in rule.headers}.get(name.lower(), name)
+        headers: dict[str, str | Literal[False]] = {**rule.headers, before: False}
+        if line[:1] != "!":
+            headers[before] = ", ".join(filter(None, (rule.headers.get(before) or "", value)))
+        return Rule(rule.match, headers, rule.media_type)
+    except SettingsError as error:
+        raise SettingsError(f"{HEADERS}:{number}: {error}") from None
+
+
+def _glob(path: str, index: tuple[str, ...], at: str) -> str:
+    """Return the glob of the files that are served under the paths of a pattern."""
+    names = []
+    for name in path[1:].split("/"):
+        is_placeholder = re.fullmatch(r":[A-Za-z]\w*", name) is not None
+        names.append("*" if is_placeholder else _escaped(unquote(name)).replace("*", "**"))
+    glob = _escaped(at) + "/" + "/".join(names)
+    pages = [_escaped(name) for name in index]
+    if path.endswith("*"):
+        return glob
+    if path.endswith("/"):
+        return f"{glob}{{{','.join(pages or ['**'])}}}"
+    return f"{glob}{{,.html{''.join(',/' + page for page in pages)}}}"
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not empty, with their numbers, without comments."""
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        line = _COMMENT.sub("", line).rstrip()
+        if line:
+            yield number, line

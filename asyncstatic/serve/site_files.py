@@ -1,0 +1,111 @@
+"""``_redirects`` and ``_headers`` at the top of a root, read again when they change.
+
+The stamps of both belong to every cached answer of the root (`CachedSource`), so no answer outlives
+the rules that it was made by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from asyncstatic.files import kernel
+from asyncstatic.files.dependency import FileStamp, are_unchanged, lasting
+from asyncstatic.files.root import release
+from asyncstatic.files.source import is_missing, logger
+from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.http.netlify import HEADERS, REDIRECTS, read_headers, read_redirects
+from asyncstatic.settings import Settings, SettingsError
+
+_LONGEST = 1024 * 1024  # bytes of a file
+
+
+class SiteFiles:
+    """The settings of a root, with the redirects and rules of its own files.
+
+    A file that has become wrong changes nothing; it is logged once.
+
+    Args:
+        trees: of the root; the first one that has a file counts.
+        settings: of the root.
+
+    Raises:
+        SettingsError: a line cannot be used; the message names file and line.
+
+    Attributes:
+        settings: with what the files say: redirects and rules behind those of the settings.
+        stamps: of the files, or of the directories that lack them; empty while one of them might
+            be written again without a visible change.
+    """
+
+    def __init__(self, trees: Sequence[TreeSource], settings: Settings) -> None:
+        self._trees = [tree.tree.waiting() for tree in trees]
+        self._base = settings
+        self._complaint = ""
+        self.stamps: tuple[FileStamp, ...] = ()
+        self.settings = self._read()
+
+    def is_fresh(self) -> bool:
+        """Tell whether the files are as they were when they were read."""
+        return bool(self.stamps) and are_unchanged(self.stamps)
+
+    def together(self, stamps: tuple[FileStamp, ...]) -> tuple[FileStamp, ...]:
+        """Add the stamps to those of an answer; none where they prove nothing yet."""
+        return (*stamps, *self.stamps) if self.stamps else ()
+
+    async def renew(self) -> None:
+        """Read the files again, in a thread."""
+        try:
+            settings = await asyncio.get_running_loop().run_in_executor(None, self._read)
+        except (SettingsError, OSError) as error:
+            if str(error) != self._complaint:
+                logger.error("%s and %s stay as they were: %s", REDIRECTS, HEADERS, str(error))
+            self._complaint = str(error)
+            return
+        self._complaint = ""
+        if settings.spa != self.settings.spa:
+            logger.warning("%s: the shell is changed by the next start", REDIRECTS)
+        self.settings = replace(settings, spa=self.settings.spa)
+
+    def _read(self) -> Settings:
+        """Read both files; their stamps are kept even if a line is wrong."""
+        stamps: list[FileStamp] = []
+        try:
+            redirects = read_redirects(self._text(REDIRECTS, stamps))
+            headers = self._text(HEADERS, stamps)
+        finally:
+            self.stamps = lasting(tuple(stamps))
+        base = self._base
+        rules = read_headers(headers, base.index, base.at)
+        try:
+            return replace(
+                base,
+                redirects=(*base.redirects, *redirects.redirects),
+                rules=(*base.rules, *rules),
+                spa=base.spa or redirects.shell or False,
+            )
+        except SettingsError as error:
+            raise SettingsError(f"{REDIRECTS}, {HEADERS}: {error}") from None
+
+    def _text(self, name: str, stamps: list[FileStamp]) -> str:
+        """Read a file, and add the stamps that tell a change of it; "" if there is none."""
+        for tree in self._trees:
+            directory = tree.stamp(())
+            try:
+                file = tree.open_file((name,))
+            except OSError as error:
+                if not is_missing(error):
+                    raise
+                stamps.append(directory)
+                continue
+            try:
+                stamps.append(file.stamp or FileStamp(tree.path_of((name,)), file.identity))
+                if file.identity.length > _LONGEST:
+                    raise SettingsError(f"{name}: at most {_LONGEST} bytes are read")
+                return kernel.pread(file.fd, file.identity.length, file.identity.offset).decode()
+            except UnicodeDecodeError as error:
+                raise SettingsError(f"{name}: not UTF-8: {error.reason}") from None
+            finally:
+                release(file.fd)
+        return ""
