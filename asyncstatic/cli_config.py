@@ -12,6 +12,7 @@ import click
 from asyncstatic.cli_options import options_of
 from asyncstatic.configuration import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
 from asyncstatic.http.redirects import Redirect
+from asyncstatic.presets import PRESETS
 from asyncstatic.settings import FIELDS, Limits, Settings
 from asyncstatic.site import Site
 
@@ -58,14 +59,14 @@ def of_root(site: Site, prefix: str) -> Values:
             is_list = name in OF_SITE  # the others in it are those of all roots
             found[name] = Value(site.own[prefix][name].value if is_list else value, origin)
         elif value != common[name].value and site.origin(prefix, name) == _DEFAULT:
-            found[name] = Value(value, _derived(settings))
+            found[name] = Value(value, _derived(settings, name))
     return found
 
 
-def _derived(settings: Settings) -> str:
+def _derived(settings: Settings, name: str) -> str:
     """Return the origin of a value that no key names: a preset, or the file hidden by `deny`."""
-    preset = getattr(settings, "preset", "")
-    return f"preset {preset}" if preset else "added by asyncstatic"
+    presets = [preset for preset in settings.preset if name in PRESETS[preset].settings]
+    return f"preset {presets[-1]}" if presets else "added by asyncstatic"
 
 
 def _values(settings: Settings) -> dict[str, Any]:
@@ -124,12 +125,14 @@ def _toml(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str) else f'"{value}"'
 
 
-def _table(value: Any) -> dict[str, Any]:
-    """Return a rule or a redirect as a table of a file."""
+def _table(value: Any) -> Any:
+    """Return a rule or a redirect as a table of a file; anything else that JSON has not, as text."""
     if isinstance(value, Redirect):
         return dict(zip(TABLES["redirects"], value, strict=True))
-    every = {each.name: getattr(value, each.name) for each in fields(value)}
-    return {name: item for name, item in every.items() if item is not None}
+    if not is_dataclass(value):
+        return str(value)
+    found = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {name: given for name, given in found.items() if given is not None and given != {}}
 
 
 # -- for programs ----------------------------------------------------------------------------

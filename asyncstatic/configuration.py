@@ -363,10 +363,14 @@ def changed_options(before: Document | None, after: Document | None) -> list[str
 
 
 def merged(below: Mapping[str, Value], above: Mapping[str, Value]) -> Values:
-    """Return two layers as one; lists of the site are joined, anything else is replaced."""
-    joined = {
-        name: Value((*below[name].value, *above[name].value), above[name].origin)
-        for name in OF_SITE
-        if name in below and name in above
-    }
+    """Return two layers as one; lists of the site are joined, anything else is replaced.
+
+    Of rules the last one counts, of redirects the first one: that of the layer above.
+    """
+    joined = {}
+    for name in OF_SITE:
+        if name in below and name in above:
+            layers = below[name].value, above[name].value
+            first, second = layers if name == "rules" else reversed(layers)
+            joined[name] = Value((*first, *second), above[name].origin)
     return {**below, **above, **joined}

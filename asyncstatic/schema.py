@@ -18,6 +18,7 @@ import click
 from asyncstatic.cli_options import LISTS, ServerOption
 from asyncstatic.configuration import SETTINGS
 from asyncstatic.http.redirects import STATUSES, Redirect
+from asyncstatic.presets import PRESETS
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
 from asyncstatic.values import SIZES
 
@@ -61,6 +62,9 @@ def _setting(name: str) -> dict[str, Any]:
     found = dict(_ROOT if name == "root" else _of_type(HINTS[name]))
     if name in SIZES:
         found = {"anyOf": [found, _SIZE]}
+    if name == "preset":
+        word = {"enum": list(PRESETS)}
+        found = {"anyOf": [word, {"type": "array", "items": word}]}
     default = FIELDS[name].default
     if default is not MISSING and isinstance(default, bool | int | float | str):
         found["default"] = default

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from asyncstatic import Rule, Settings, SettingsError
+from asyncstatic.cli import main
 from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.respond import respond
 from asyncstatic.presets import PRESETS
+from asyncstatic.schema import schema
+from asyncstatic.site import Sources
 from tests.support.core import BOUNDARY, NOW, SECOND, ask, fields_of, stored
 
 NO_INDEX = {"X-Robots-Tag": "noindex"}
@@ -229,3 +234,41 @@ def test_downloads_are_saved_and_their_pages_shown() -> None:
     assert fields_of_preset("downloads", "d/a.png")["content-disposition"] == "attachment"
     assert "content-disposition" not in fields_of_preset("downloads", "d/index.html")
     assert "content-disposition" not in fields_of_preset("downloads", "404.html")
+
+
+# -- the configuration file ------------------------------------------------------------------
+
+CONFIGURATION = """
+[mounts]
+"/" = { root = ".", preset = ["secure-headers", "untrusted"] }
+"/app" = { root = ".", rules = [{ match = "*.gz", coding = "gzip", media_type = false }] }
+
+[[rules]]
+match = "/app/**"
+headers = { X-A = "1", X-B = false }
+"""
+
+
+def test_a_configuration_is_printed_as_it_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("ASYNCSTATIC_")]:
+        monkeypatch.delenv(name)
+    file = tmp_path / "asyncstatic.toml"
+    file.write_text(CONFIGURATION)
+    before = Sources().read({}).mounts
+    assert [rule.match for rule in before["/app"].rules] == ["/app/**", "*.gz"], "its own is last"
+    printed = CliRunner().invoke(main, ["config"])
+    assert printed.exit_code == 0
+    file.write_text(
+        "".join(line for line in printed.output.splitlines(True) if "added" not in line)
+    )
+    assert Sources().read({}).mounts == before
+    as_json = json.loads(CliRunner().invoke(main, ["config", "--json"]).output)
+    assert as_json["mounts"]["/app"]["rules"]["value"][-1]["match"] == "*.gz"
+
+
+def test_the_schema_knows_the_presets() -> None:
+    known = schema([])["properties"]["preset"]["anyOf"][0]["enum"]
+    assert sorted(known) == sorted(PRESETS)

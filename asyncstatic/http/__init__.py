@@ -33,6 +33,8 @@ The modules, values first:
 `addresses`         IP addresses, and networks of trusted proxies
 `target`            request target -> safe path segments, or a refusal
 `deny`              glob patterns of names that are never served
+`glob`              glob patterns of paths, matched in linear time
+`rules`             what the rules of a root say about one file
 `validators`        entity-tag and modification date of a representation
 `preconditions`     the steps of RFC 9110 §13.2.2
 `policy`            every field that settings, hosts and views may choose, with its precedence

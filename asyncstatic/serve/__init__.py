@@ -15,6 +15,7 @@ What surrounds that path:
 middleware     static roots in front of an app
 access         networks, rates and users of a root; `users` verifies passwords
 authorization  the `authorize=` hook; `signing` makes and checks signed URLs
+explain        runs a request through an app, and tells why it gets its answer
 manifest       bundlers' manifests: which names never change their content
 starlette      Starlette's names for our settings, and its exception handlers
 quart/         `AsyncStatic`, `send_file`, `send_from_directory`
