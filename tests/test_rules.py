@@ -230,6 +230,20 @@ def test_an_untrusted_file_is_saved_unless_it_is_known_to_be_passive(
     assert found["x-content-type-options"] == "nosniff"
 
 
+def test_a_setting_of_the_user_counts_more_than_a_preset() -> None:
+    docs = Settings("x", preset="docs", clean_urls=False)
+    assert (docs.clean_urls, docs.not_found) == (False, "**/404.html")
+    assert Settings("x", preset=["docs", "spa"]).spa is True
+
+
+def test_each_preset_names_settings_that_exist() -> None:
+    for name, preset in PRESETS.items():
+        settings = Settings("x", preset=name)
+        for setting, value in preset.settings.items():
+            assert getattr(settings, setting) == value
+            assert Settings("x", **{setting: value})
+
+
 def test_downloads_are_saved_and_their_pages_shown() -> None:
     assert fields_of_preset("downloads", "d/a.png")["content-disposition"] == "attachment"
     assert "content-disposition" not in fields_of_preset("downloads", "d/index.html")
