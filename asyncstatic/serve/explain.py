@@ -26,6 +26,11 @@ from asyncstatic.values import printable
 Headers = Sequence[tuple[str, str]]
 _WIDE = 60  # characters; a longer field does not widen its column
 _MANY = 3  # fields; more are counted, not named
+_ACCESS = {
+    401: "a user and a password are needed",
+    403: "this client is refused, or this process may not read the file",
+    429: "this client asks too often",
+}
 _HIDDEN = "a name that is hidden (dotfiles), denied (deny), or no file's"
 
 
@@ -219,15 +224,21 @@ def _steps_of(asked: _Asked) -> Iterator[Step]:
 def _refusal(request: Request, plan: ResponsePlan, lookup: Lookup | ResponsePlan) -> Step:
     """Tell why there is no file."""
     name = "/".join(lookup.segments) if isinstance(lookup, Lookup) else ""
-    location = next((value for key, value in plan.fields if key == b"location"), b"")
-    if location:
-        return Step("redirect", f"to {location.decode('latin-1')}")
+    if location := _location(plan):
+        return Step("redirect", f"to {location}")
     if isinstance(lookup, Lookup) and not lookup.available:
         return Step("hidden", _HIDDEN)
     if isinstance(lookup, ResponsePlan):
         return Step("refused", f"{request.method} {request.target.decode('latin-1')} names no file")
-    reasons = {403: "this process may not read it", 404: "there is no such file"}
-    return Step("file", f"{name or '/'}: {reasons.get(plan.status, PHRASES.get(plan.status, ''))}")
+    if plan.status in _ACCESS:
+        return Step("access", _ACCESS[plan.status])
+    reason = "there is no such file" if plan.status == 404 else PHRASES.get(plan.status, "")
+    return Step("file", f"{name or '/'}: {reason}")
+
+
+def _location(plan: ResponsePlan) -> str:
+    """Return where a plan redirects to; "" if it does not."""
+    return next((value for key, value in plan.fields if key == b"location"), b"").decode("latin-1")
 
 
 def _steps_of_file(
@@ -242,8 +253,10 @@ def _steps_of_file(
         yield Step("hidden", _HIDDEN) if hidden else Step("file", missing)
         setting = "spa" if facts.fallback == 200 else "error_pages or not_found"
         yield Step("fallback", f"{name} (setting {setting})")
-    elif wanted != facts.segments:
+    elif wanted == facts.segments[:-1]:
         yield Step("index", name)
+    elif wanted != facts.segments:
+        yield Step("page", f"{name} (setting clean_urls)")
     else:
         yield Step("file", name)
     stored = facts.decoding or facts.coding
@@ -261,7 +274,10 @@ def _steps_of_file(
 
 
 def _steps_of_request(request: Request, plan: ResponsePlan) -> Iterator[Step]:
-    """Tell what conditions and ranges changed."""
+    """Tell what conditions and ranges changed, and where the file has another URL."""
+    if location := _location(plan):
+        yield Step("redirect", f"to {location}, the URL of this file")
+        return
     if plan.status in (304, 412):
         yield Step(
             "condition", "the client's copy is current" if plan.status == 304 else "it fails"
@@ -320,6 +336,9 @@ def _sets(rule: Rule, name: str, value: str) -> bool:
 def _origin_of_cache_control(static: StaticFiles, facts: Representation, value: str) -> str:
     if facts.fallback >= 400:
         return ""
+    shell = static.settings.shell
+    if shell and facts.segments == tuple(shell.split("/")):
+        return "setting spa"
     if static.proves(facts.segments) and "immutable" in value:
         return "setting manifest"
     if value == static.settings.cache_control:

@@ -23,6 +23,7 @@ FILES = {
     "site/index.html.gz": gzip.compress(PAGE, mtime=0),
     "site/404.html": b"nothing",
     "site/docs/index.html": b"docs",
+    "site/page.html": b"page",
     "site/.hidden": b"hidden",
     "site/lone.txt.gz": gzip.compress(b"lone", mtime=0),
     "app/app.js": b"let a",
@@ -41,7 +42,7 @@ def site(tmp_path: Path) -> Path:
 def mounts(site: Path) -> dict[str, Settings]:
     return {
         "/app": Settings(site / "app", rules=RULES, preset="secure-headers", at="/app"),
-        "": Settings(site / "site", not_found="404.html"),
+        "": Settings(site / "site", not_found="404.html", clean_urls=True),
     }
 
 
@@ -63,6 +64,10 @@ STEPS = [
     ),
     pytest.param(
         "/.hidden", {}, 404, ["mount /", "hidden a name ", "fallback 404.html"], id="hidden"
+    ),
+    pytest.param("/page", {}, 200, ["mount /", "page page.html (setting clean_urls)"], id="clean"),
+    pytest.param(
+        "/page.html", {}, 301, ["mount /", "file page.html", "redirect to ./page, "], id="its file"
     ),
     pytest.param(
         "/docs/", {"If-None-Match": "*"}, 304,
@@ -132,6 +137,7 @@ async def test_each_field_of_a_rule_names_it(site: Path) -> None:
     ("settings", "origin"),
     [
         ({}, "setting cache_control"),
+        ({"spa": "app-DiwrgTda.js"}, "setting spa"),
         ({"immutable": "*-DiwrgTda.js"}, "setting immutable"),
         ({"manifest": "m.json"}, "setting manifest"),
     ],
@@ -209,3 +215,14 @@ def test_what_cannot_be_asked_is_one_line(site: Path, arguments: list[str], says
     assert code == 2
     assert says in output
     assert output.count("\n") == 1
+
+
+async def test_a_refused_client_is_told(site: Path) -> None:
+    settings = Settings(site / "site", deny_from="127.0.0.0/8")
+    app = await asyncio.to_thread(create_app, {"": settings})
+    told = await explain(app, "GET", "/")
+    assert told.status == 403
+    assert told.steps[-1] == (
+        "access",
+        "this client is refused, or this process may not read the file",
+    )
