@@ -268,6 +268,12 @@ async def test_equal_credentials_are_verified_once_at_a_time(
     """A browser that opens a page sends a hundred requests over HTTP/2 at once."""
     verify = Counted(monkeypatch, held=True)
     app = await static(root, users=HASHES)
+    before = [
+        asyncio.create_task(ask(app, "/a.txt", authorized(basic(f"carl:{number}"))))
+        for number in range(users._THREADS)
+    ]
+    while len(verify.calls) < users._THREADS:  # so the next one waits for a thread
+        await asyncio.sleep(0.01)
     asked = [
         asyncio.create_task(ask(app, "/a.txt", authorized(basic("anna:right")))) for _ in range(100)
     ]
@@ -277,7 +283,8 @@ async def test_equal_credentials_are_verified_once_at_a_time(
     verify.released.set()
     replies = await asyncio.gather(*asked[1:])
     assert {reply.status for reply in replies} == {200}
-    assert len(verify.calls) == 1
+    await asyncio.gather(*before)
+    assert len(verify.calls) == users._THREADS + 1
 
 
 async def test_a_flood_of_passwords_is_bounded_and_others_are_served(
