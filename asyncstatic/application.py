@@ -149,7 +149,8 @@ def create_app(
 
 
 def _roots_of(named: Any, root: Roots | None, options: Options) -> Any:
-    from asyncstatic.settings import Settings, SettingsError, refuse_options
+    from asyncstatic.contradictions import refuse_options
+    from asyncstatic.settings import Settings, SettingsError
 
     if isinstance(named, Mapping):
         refuse_options([*(["root"] if root is not None else []), *options], "mapping")

@@ -178,6 +178,8 @@ def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
         f"{'  '.join(map(str, started.places))}  serves {printable(started.target.name)}  "
         f"({', '.join(facts)}; Ctrl-C stops)"
     )
+    if started.target.hint:
+        click.echo(started.target.hint)
     urls = [place.url for place in started.places if place.url.startswith("http")]
     if open_browser and urls:
         webbrowser.open(urls[0])

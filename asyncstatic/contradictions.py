@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from asyncstatic.rules import sets_access
+from asyncstatic.values import SettingsError
 
 if TYPE_CHECKING:
     from asyncstatic.settings import Settings
@@ -18,6 +20,8 @@ def contradiction(settings: Settings) -> str:
     one_root = settings.unchanging or settings.offload != "off"
     if settings.more_roots and one_root:
         return "several roots: not together with offload or unchanging, of one root"
+    if not settings.listing and (settings.listing_template or settings.listing_zip):
+        return "listing_template and listing_zip need listing=True"
     if settings.offload == "x-accel-redirect" and not settings.offload_prefix.startswith("/"):
         return (
             f"offload_prefix={settings.offload_prefix!r}: the path of nginx's internal location "
@@ -48,3 +52,18 @@ def _of_answers(settings: Settings) -> str:
             "page for 404, leave one of them out"
         )
     return ""
+
+
+def refuse_options(options: Iterable[str], beside: str) -> None:
+    """Refuse keyword arguments beside an object that says already how to serve.
+
+    Args:
+        options: names of the keyword arguments.
+        beside: the kind of the object, such as "Settings".
+
+    Raises:
+        SettingsError: there is one.
+    """
+    names = ", ".join(f"{name}=" for name in options)
+    if names:
+        raise SettingsError(f"{names} is ignored beside a {beside} object: set it in that object")

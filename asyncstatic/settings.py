@@ -90,6 +90,9 @@ class RootOptions(TypedDict, total=False):
     deny_from: Names
     rate_limit: str
     direct: bool
+    listing: bool
+    listing_template: str
+    listing_zip: Size
 
 
 class Options(RootOptions, LimitOptions, total=False):
@@ -218,6 +221,12 @@ class Settings:
             if "". More are answered 429.
         direct: a server with the direct entry may answer without ASGI; False leaves this root, and
             the roots behind it, to the ASGI app.
+        listing: a directory without an index answers with the names in it, as a page or as JSON.
+            What `authorize` would refuse is listed as well: it is asked about the directory only.
+        listing_template: a Jinja2 template for that page, in place of our own; relative to the
+            working directory.
+        listing_zip: the largest folder that may be downloaded as a zip, in bytes of its files or as
+            "1GiB"; 0 for none.
         limits: what the root may take; those that the process has by default, if not named.
     """
 
@@ -257,6 +266,9 @@ class Settings:
     deny_from: tuple[str, ...] = ()
     rate_limit: str = ""
     direct: bool = True
+    listing: bool = False
+    listing_template: str = ""
+    listing_zip: int = 0
 
     limits: Limits = field(default_factory=Limits)
 
@@ -316,21 +328,6 @@ class Settings:
         from asyncstatic.environment import options_of_environment
 
         return cls(**options_of_environment(environ, overrides))
-
-
-def refuse_options(options: Iterable[str], beside: str) -> None:
-    """Refuse keyword arguments beside an object that says already how to serve.
-
-    Args:
-        options: names of the keyword arguments.
-        beside: the kind of the object, such as "Settings".
-
-    Raises:
-        SettingsError: there is one.
-    """
-    names = ", ".join(f"{name}=" for name in options)
-    if names:
-        raise SettingsError(f"{names} is ignored beside a {beside} object: set it in that object")
 
 
 def _fields(cls: type) -> dict[str, Field[Any]]:

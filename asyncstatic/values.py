@@ -24,7 +24,7 @@ from asyncstatic.page_names import (
 )
 
 # The settings that count bytes, and so may have a unit.
-SIZES = frozenset({"cache_bytes", "cache_file_bytes", "max_target"})
+SIZES = frozenset({"cache_bytes", "cache_file_bytes", "listing_zip", "max_target"})
 _UNITS = {
     "": 1,
     "b": 1,

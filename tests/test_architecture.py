@@ -40,7 +40,12 @@ MAY_IMPORT = {
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
-        *("asyncstatic.settings", "asyncstatic.values", "asyncstatic.environment"),
+        *(
+            "asyncstatic.settings",
+            "asyncstatic.contradictions",
+            "asyncstatic.values",
+            "asyncstatic.environment",
+        ),
         *("asyncstatic.roots", "asyncstatic.variables"),
     ),
 }
@@ -239,6 +244,7 @@ def test_every_package_that_is_imported_is_declared_and_no_other() -> None:
     foreign = roots - sys.stdlib_module_names - {"asyncstatic", "_multiprocessing", "msvcrt"}
     optional = {"argon2", "bcrypt", "throttled"}  # the modules of the extras auth and rate
     optional |= declared("sign") | declared("reload") | declared("metrics") | BROUGHT_BY_THE_HOST
+    optional |= declared("listing") | {"markdown_it"}  # of markdown-it-py
     assert foreign - optional == declared()
 
 

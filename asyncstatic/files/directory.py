@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 from copy import copy
+from itertools import islice
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp
@@ -16,8 +17,8 @@ from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.resolver import Resolver, choose_resolver
 from asyncstatic.files.root import OneTree, Segments, fault, release
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES, SUFFIXES
-from asyncstatic.files.source import Found
-from asyncstatic.files.tree import File
+from asyncstatic.files.source import Found, is_forbidden, is_missing
+from asyncstatic.files.tree import Entry, File
 from asyncstatic.http.model import Absence, Identity, Lookup
 from asyncstatic.settings import Settings
 
@@ -151,6 +152,50 @@ class DirectoryTree:
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
         """Return all names in a directory; None when each name has to be looked up."""
         return self._names.of(directory, identity, nowait=self.nowait)
+
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+        """Return the files and directories in a directory, `limit` at most."""
+        fd = self._resolver.open(directory)
+        try:
+            with kernel.scandir_fd(fd) as found:
+                each = (self._entry(fd, directory, entry, sized) for entry in found)
+                return list(islice(filter(None, each), limit))
+        finally:
+            release(fd)
+
+    def _entry(
+        self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
+    ) -> Entry | None:
+        """Return an entry; None for devices and the like, for what has vanished, and for links that lead nowhere."""
+        name = found.name
+        if found.is_symlink():
+            target = self.entry((*directory, name))
+            return target._replace(is_link=True) if target else None
+        is_directory = found.is_dir(follow_symlinks=False)
+        if not is_directory and not found.is_file(follow_symlinks=False):
+            return None
+        if not sized:
+            return Entry(name, is_directory)
+        try:
+            status = kernel.lstat_at(fd, name)
+        except FileNotFoundError:
+            return None
+        return Entry(name, is_directory, status.st_size, status.st_mtime_ns)
+
+    def entry(self, segments: Segments) -> Entry | None:
+        """Open a name, as a request would, and return its entry."""
+        try:
+            try:
+                file = self.open_file(segments)
+            except IsADirectoryError:
+                identity = self.stamp(segments).identity
+                return Entry(segments[-1], True, 0, identity.mtime_ns)
+        except OSError as error:
+            if is_missing(error) or is_forbidden(error):
+                return None
+            raise
+        release(file.fd)
+        return Entry(segments[-1], False, file.identity.length, file.identity.mtime_ns)
 
     def close(self) -> None:
         """Close the root. Lookups in flight finish first."""

@@ -58,6 +58,24 @@ class File(NamedTuple):
         return self._replace(fd=fd, identity=identity, coding="gzip")
 
 
+class Entry(NamedTuple):
+    """A name in a directory, and what stat(2) says about it.
+
+    Attributes:
+        name: lone surrogates stand for bytes that are not UTF-8.
+        is_directory: it is a directory; otherwise it is a regular file.
+        size: bytes of a file; 0 where it was not asked for.
+        mtime_ns: modification time, ns since the epoch; 0 where it was not asked for.
+        is_link: it is a symbolic link; the others describe its target.
+    """
+
+    name: str
+    is_directory: bool
+    size: int = 0
+    mtime_ns: int = 0
+    is_link: bool = False
+
+
 class TreeReader(Protocol):
     """The names and files of one root. A zip or an object store can be one, too.
 
@@ -94,6 +112,24 @@ class TreeReader(Protocol):
 
     def names(self, directory: Segments, identity: Identity) -> AbstractSet[str] | None:
         """Return all names in a directory; None when each name has to be looked up."""
+
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+        """Return the files and directories in a directory, `limit` at most.
+
+        It is for listings, and always waits for the disk. An entry that cannot be opened may be
+        among them.
+
+        Args:
+            directory: its names below the root.
+            limit: the most entries.
+            sized: with sizes and times.
+        """
+
+    def entry(self, segments: Segments) -> Entry | None:
+        """Return the file or directory of a name; None where a request would not get it.
+
+        It is for listings, as `entries` is. No content is read.
+        """
 
     def path_of(self, segments: Segments) -> str:
         """Return the path of a name; in an archive it leads nowhere."""

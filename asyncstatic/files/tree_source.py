@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 
 from asyncstatic.files import kernel
+from asyncstatic.files.archive import Archive, Member
 from asyncstatic.files.clean import CleanSelection
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
@@ -110,6 +111,17 @@ class TreeSource:
                 release(tree.open_file(name).fd)
                 return True
         return False
+
+    def archive(self, members: list[Member]) -> Archive:
+        """Return an archive of files, which the pool reads."""
+        return Archive(members, self._pool)
+
+    async def in_pool(self, call: Callable[[], Found]) -> Found:
+        """Call in the pool, where the disk may be waited for."""
+        try:
+            return await self._pool.run(call, discard=_close_found)
+        except PoolBusyError:
+            return Absence.OVERLOADED
 
     def close(self) -> None:
         """Close the tree, and end the threads."""

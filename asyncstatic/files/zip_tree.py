@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from copy import copy
 from functools import partial
+from itertools import islice
 from threading import Lock
 from weakref import WeakValueDictionary
 
@@ -22,8 +23,9 @@ from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import has_identity, identity_of, read_content, read_fully
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, logger
-from asyncstatic.files.tree import File
+from asyncstatic.files.tree import Entry, File
 from asyncstatic.files.unpacked import DamagedError, Unpacked
+from asyncstatic.files.zip_entries import ZipEntries
 from asyncstatic.files.zip_format import STORED, ArchiveError, Member, read_members
 from asyncstatic.http.model import ByteRange, Identity, Lookup
 
@@ -268,7 +270,7 @@ class _Present:
         return self._before(identity)
 
 
-class ZipTree:
+class ZipTree(ZipEntries):
     """The members of a zip archive.
 
     Args:
@@ -368,6 +370,19 @@ class ZipTree:
         if isinstance(found, Member):
             raise fault(errno.ENOTDIR)
         return found.keys()
+
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+        """Return the members and directories in a directory of the archive."""
+        found = self._archive.find((*self._below, *directory))
+        if isinstance(found, Member):
+            raise fault(errno.ENOTDIR)
+        served = ((name, item) for name, item in sorted(found.items()) if item is not None)
+        return [self._entry(name, item) for name, item in islice(served, limit)]
+
+    def _entry(self, name: str, item: Member | _Directory) -> Entry:
+        if isinstance(item, Member):
+            return Entry(name, False, item.size, item.modified_ns)
+        return Entry(name, True, 0, self._archive.identity.mtime_ns)
 
     def path_of(self, segments: Segments) -> str:
         """Return a path that leads nowhere."""

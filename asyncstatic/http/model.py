@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 RawFields = tuple[tuple[bytes, bytes], ...]
 
@@ -83,6 +83,24 @@ class Request(NamedTuple):
     stripped: bytes = b""
 
 
+class View(NamedTuple):
+    """How a client wants to see a directory that has no index.
+
+    Attributes:
+        form: "html", "json" or "zip".
+        sort: "name", "size" or "modified".
+        descending: the other way round.
+        page: of the listing, from 1 on.
+        text: only names that contain this text.
+    """
+
+    form: Literal["html", "json", "zip"] = "html"
+    sort: str = "name"
+    descending: bool = False
+    page: int = 1
+    text: str = ""
+
+
 class Lookup(NamedTuple):
     """The file or directory to look up below a root.
 
@@ -93,6 +111,7 @@ class Lookup(NamedTuple):
         available: False for a hidden, denied or impossible name. Sources answer it without asking
             the disk, as they answer a missing name: `Absence.MISSING` or a fallback.
         navigation: the shell of a single-page app may answer if there is no such file.
+        view: how to list a directory without an index; None where listings are off.
     """
 
     segments: tuple[str, ...]
@@ -100,6 +119,7 @@ class Lookup(NamedTuple):
     codings: tuple[tuple[str, ...], ...]
     available: bool = True
     navigation: bool = False
+    view: View | None = None
 
 
 _SECOND = 1_000_000_000
@@ -157,6 +177,8 @@ class Representation(NamedTuple):
         negotiable: other codings exist, so caches must know that the answer varies.
         digest: SHA-256 of the bytes, if known.
         original_length: of the original, in bytes, also where a sidecar was chosen; 0 if unknown.
+        made: further fields of content that this server makes for the request, such as a listing;
+            None for stored content.
         summary: for a file that is too large to be hashed: digest of its size, modification time
             and samples of its bytes. None where another file was seen with the same time.
         modified_ns: modification time of the original, in ns since the epoch.
@@ -182,6 +204,7 @@ class Representation(NamedTuple):
     tag: str | None = None
     summary: bytes | None = None
     original_length: int = 0
+    made: RawFields | None = None
 
     @property
     def length(self) -> int:
@@ -235,7 +258,10 @@ class ByteRange(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The whole content of a stored representation, decoded from this content-coding."""
+    """The whole content of a stored representation, decoded from this content-coding.
+
+    With the coding "zip" it is an archive of a folder, made while it is sent.
+    """
 
     coding: str
 

@@ -5,6 +5,7 @@ knows about one answer as `Overrides`; it never edits a finished plan. In each l
 entry that applies wins.
 
 Cache-Control:
+    0. ``no-cache`` for a listing (`Representation.made`): names come and go.
     1. ``no-store`` for every error page, also for the root's own (`not_found`, `error_pages`).
     2. The value that a view names: `Overrides.cache_control`.
     3. The age that a view names: `Overrides.max_age`. ``private`` where the value of the rule, or
@@ -158,6 +159,8 @@ class ResponsePolicy:
     def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields of a 200 that a 304 repeats (RFC 9110 §15.4.5), without validators."""
         ruling = self.ruling(chosen)
+        if chosen.made is not None:
+            return self._fields_of_made(chosen, chosen.made, ruling)
         value = self._value_of_cache_control(chosen, overrides, ruling)
         if value is self._cache_control and not (ruling.rules or chosen.fallback):
             return self._common[chosen.negotiable]
@@ -166,6 +169,17 @@ class ResponsePolicy:
             *self.vary_field(chosen),
             *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
             *ruling.fields,
+        )
+
+    def _fields_of_made(self, chosen: Representation, made: RawFields, ruling: Ruling) -> RawFields:
+        """Return the fields of a listing: its own policy for scripts counts more than a rule."""
+        own = {name for name, _ in made}
+        return (
+            (b"cache-control", b"private, no-cache" if self._private else b"no-cache"),
+            *self.vary_field(chosen),
+            *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
+            *made,
+            *(field for field in ruling.fields if field[0] not in own),
         )
 
     def content_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
@@ -193,6 +207,8 @@ class ResponsePolicy:
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""
+        if chosen.made is not None:
+            return _vary_field(chosen.negotiable, ("Accept",), self.cors)
         return self._vary[chosen.negotiable + 2 * (chosen.fallback == 200)]
 
     def _value_of_cache_control(

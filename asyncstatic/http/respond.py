@@ -23,6 +23,7 @@ from asyncstatic.http.describe import (
     repeated_fields,
     success_fields,
 )
+from asyncstatic.http.listing import view_of
 from asyncstatic.http.model import (
     Absence,
     ByteRange,
@@ -79,7 +80,8 @@ def admit(
     accepted = request.fields.accept_encoding
     codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
     navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)
-    return Lookup(parsed.segments, parsed.directory, codings, available, navigation)
+    view = view_of(request) if settings.listing else None
+    return Lookup(parsed.segments, parsed.directory, codings, available, navigation, view)
 
 
 def respond(

@@ -41,6 +41,8 @@ def validators_of(representation: Representation, policy: TagPolicy, now_ns: int
         policy: `Settings.etag`.
         now_ns: the clock, ns since the epoch.
     """
+    if representation.decoding == "zip":  # made while it is sent
+        return NO_VALIDATORS
     tag = None if policy == "off" else _entity_tag(representation, now_ns)
     return Validators(tag, _last_modified(representation, now_ns))
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
+from asyncstatic.contradictions import refuse_options
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.fallback import page_with
 from asyncstatic.files.source import Found, Opened, Source
@@ -21,6 +22,7 @@ from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.access import access_of
 from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
+from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
@@ -33,8 +35,8 @@ from asyncstatic.serve.starlette import (
     refuse_methods,
     settings_of,
 )
-from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
-from asyncstatic.settings import Roots, Settings, refuse_options
+from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, begin_direct, refuse_startup
+from asyncstatic.settings import Roots, Settings, SettingsError
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
 _DRAIN_OCTETS = 16 * 1024 * 1024
@@ -130,12 +132,17 @@ class StaticFiles:
             chosen = root
         else:
             chosen = settings_of(root, dict(settings))
+        if authorize is not None and chosen.listing_zip:
+            raise SettingsError(
+                "listing_zip: not with authorize, which cannot judge each file of it"
+            )
         first = open_root(chosen)
         self._tree = first.tree
         in_archive = self._tree if isinstance(self._tree, ZipTree) else None
         self._manifests = Manifests(in_archive or self._tree.path, chosen.manifest)
         self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
+        self._pages = Pages(chosen) if chosen.listing else None
         self._access = access_of(chosen)
         self._asks = authorize is not None or (self._access is not None and self._access.private)
         self._is_closed = self._asks or self._access is not None
@@ -165,12 +172,17 @@ class StaticFiles:
     @cached_property
     def _source(self) -> Source:
         of_site = self._site_files.together if self._site_files is not None else None
-        return source_of(self._trees, self.settings, self.cache, of_site)
+        return source_of(self._trees, self.settings, self.cache, of_site, self._pages)
 
     @cached_property
     def source(self) -> Source:
         """The representations; refuses to answer where access must be checked first."""
         return ClosedSource(self._source) if self._is_closed else self._source
+
+    def has_index(self) -> bool:
+        """Tell whether "/" has an index; may wait for the disk."""
+        names = self.settings.index
+        return any(tree.has_file((name,)) for tree in self._trees for name in names)
 
     @property
     def root(self) -> str:
@@ -204,7 +216,7 @@ class StaticFiles:
                 await refuse_startup(problem, receive, send)
             else:
                 await begin_direct(self)
-                await _lifespan(receive, send, self.close)
+                await answer_lifespan(receive, send, self.close)
         elif scope["type"] == "websocket":
             # Closed before it is accepted: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})
@@ -383,14 +395,3 @@ async def _drain(receive: Receive) -> None:
                     return
     except TimeoutError:
         return
-
-
-async def _lifespan(receive: Receive, send: Send, close: Any) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            close()
-            await send({"type": "lifespan.shutdown.complete"})
-            return

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from asyncstatic.files.archive import Archive
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import Handle
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
@@ -99,6 +100,11 @@ class Chunks:
             yield piece, offset
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
+        if isinstance(self._handle, Archive):
+            async with aclosing(self._handle.pieces()) as made:
+                async for piece in made:
+                    yield piece
+            return
         decoding = decoder(part.coding)
         everything = ByteRange(0, self._handle.identity.length - 1)
         async with aclosing(self._range(everything)) as pieces:

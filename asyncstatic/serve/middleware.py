@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, Unpack
 
+from asyncstatic.contradictions import refuse_options
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.asgi import Answer, StaticFiles
@@ -21,7 +22,7 @@ from asyncstatic.serve.scope import (
 )
 from asyncstatic.serve.starlette import StarletteOptions
 from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
-from asyncstatic.settings import Roots, Settings, SettingsError, refuse_options
+from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.values import problem_of_prefix
 
 Root: TypeAlias = StaticFiles | Settings | Roots

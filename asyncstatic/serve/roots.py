@@ -19,6 +19,7 @@ from asyncstatic.files.zip_format import ArchiveError, NotAnArchiveError
 from asyncstatic.files.zip_tree import ZipTree, archive_of
 from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public, is_public_behind_link
+from asyncstatic.serve.listing import ListedSource, Pages
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import printable
 
@@ -87,20 +88,24 @@ def source_of(
     settings: Settings,
     cache: Cache,
     together: Callable[[Stamps], Stamps] | None = None,
+    pages: Pages | None = None,
 ) -> Source:
-    """Stack the sources of a root: cache before disk, the first tree on top.
+    """Stack the sources of a root: cache before disk, the first tree on top, listings behind.
 
     Args:
         trees: of the root.
         settings: of the root.
         cache: holds what they find.
         together: adds the stamps that every answer of the root depends on.
+        pages: renders listings; None for none.
     """
     layers: list[Source] = [
         CachedSource(tree, cache, together=together) if settings.limits.cache_bytes else tree
         for tree in trees
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
+    if pages is not None:
+        source = ListedSource(source, trees, settings, pages)
     if settings.shell or settings.pages:
         allowed = partial(is_public, settings=settings)
         statuses = _statuses(settings)

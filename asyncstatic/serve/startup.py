@@ -48,6 +48,18 @@ async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": problem})
 
 
+async def answer_lifespan(receive: Any, send: Any, close: Any) -> None:
+    """Answer the lifespan protocol; `close` is called at the shutdown."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
 def end_command(problem: str, *names: str) -> None:
     """End the command ``hypercorn asyncstatic:app`` with one line and a status other than 0.
 

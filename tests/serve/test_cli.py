@@ -16,6 +16,7 @@ import click
 import pytest
 
 from asyncstatic.cli import serve
+from asyncstatic.cli_options import SWITCHES
 from asyncstatic.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
@@ -430,11 +431,15 @@ def test_help_and_version(tmp_path: Path) -> None:
 # -- environment variables -------------------------------------------------------------------
 
 
+#: Options that set a setting, which has its own variable.
+OF_SETTINGS = {"assignments", *SWITCHES}
+
+
 def test_every_option_has_a_variable_that_the_settings_know() -> None:
     variables = {
         str(option.envvar).removeprefix(PREFIX)
         for option in serve.params
-        if isinstance(option, click.Option) and not option.hidden and option.name != "assignments"
+        if isinstance(option, click.Option) and not option.hidden and option.name not in OF_SETTINGS
     }
     assert variables == OTHER_VARIABLES
 

@@ -34,10 +34,12 @@ class Facts(NamedTuple):
     Attributes:
         name: the directories or the app.
         answers: how it is served.
+        hint: a line about a directory that answers 404 for "/"; "" if there is none.
     """
 
     name: str
     answers: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Folders:
         Raises:
             SettingsError: one cannot be served.
         """
-        names, resolvers = [], []
+        names, resolvers, hint = [], [], ""
         for file in self._users():
             refuse_below(file, self.roots)
         for prefix, settings in self.mounts.items():
@@ -95,12 +97,15 @@ class Folders:
             except SettingsError as error:
                 explained = self.explained or (lambda _prefix, problem: problem)
                 raise SettingsError(explained(prefix, str(error))) from None
+            if not settings.listing and not static.has_index():
+                hint = hint or f"{printable(static.root)} has no index: --listing shows its files"
             static.close()
             root = ",".join((static.root, *map(os.path.abspath, settings.more_roots)))
             names.append(f"{prefix or '/'}={root}" if len(self.mounts) > 1 or prefix else root)
             resolvers.append(static.resolver_name)
         source = f"{self.described}, " if self.described else ""
-        return Facts(", ".join(names), f"{source}resolver {', '.join(dict.fromkeys(resolvers))}")
+        answers = f"{source}resolver {', '.join(dict.fromkeys(resolvers))}"
+        return Facts(", ".join(names), answers, hint)
 
     def for_worker(self) -> Folders:
         """Return what a worker process needs; it can be pickled."""

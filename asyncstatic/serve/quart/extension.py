@@ -15,6 +15,7 @@ from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
 
+from asyncstatic.contradictions import refuse_options
 from asyncstatic.environment import options_of
 from asyncstatic.files.source import logger
 from asyncstatic.roots import is_in_package
@@ -29,7 +30,6 @@ from asyncstatic.settings import (
     Roots,
     Settings,
     SettingsError,
-    refuse_options,
 )
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]

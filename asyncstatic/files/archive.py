@@ -1,0 +1,113 @@
+"""A folder as a zip that is made while it is sent: nothing is stored, and memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from asyncstatic.files.handle import Handle, read_content
+from asyncstatic.files.pool import Pool
+from asyncstatic.files.root import Segments, release
+from asyncstatic.files.source import is_forbidden, is_missing
+from asyncstatic.files.tree import File, TreeReader
+from asyncstatic.http.model import Identity
+
+_STEP = 256 * 1024  # bytes of a piece, and of a read
+_LEVEL = 1  # of zlib: a server's processor is worth more than the last tenth of a size
+_NOTHING = Identity(0, 0, 0, 0, 0)
+_MODE = 0o100644  # of a regular file that all may read
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = 315_619_200, 4_354_732_800  # seconds: the years that a zip can tell, 1980 to 2107
+
+
+class Member(NamedTuple):
+    """A file of the archive.
+
+    Attributes:
+        tree: has the file.
+        segments: of the file, below the root.
+        name: in the archive.
+        size: of the file when the folder was read, in bytes.
+        mtime_ns: its modification time, ns since the epoch.
+    """
+
+    tree: TreeReader
+    segments: Segments
+    name: str
+    size: int
+    mtime_ns: int
+
+
+class Archive(Handle):
+    """An archive, in the place of an open file.
+
+    A file that has vanished is left out. A file that grew has the size that it had.
+
+    Args:
+        members: the files, opened one after another.
+        pool: its threads read and compress.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: list[Member], pool: Pool) -> None:
+        super().__init__(-1, _NOTHING, pool)
+        self._members = members
+
+    async def sample(self) -> None:
+        """Do nothing: there is no stored content."""
+
+    async def is_unchanged(self) -> bool:
+        """Return True: a file that changes while it is read breaks its own checksum only."""
+        return True
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of the archive.
+
+        Raises:
+            OSError, PoolBusyError: the disk failed.
+        """
+        zipped = zip_of(self._members)
+        try:
+            while piece := await self._pool.run(next, zipped, b""):
+                yield piece
+        finally:
+            with suppress(ValueError):  # a thread still runs it: it ends with its last reference
+                zipped.close()
+
+
+def zip_of(members: Iterable[Member]) -> Generator[bytes, None, None]:
+    """Yield the bytes of an archive, made as they are read."""
+    from stream_zip import ZIP_AUTO, stream_zip
+
+    def files() -> Iterator[tuple[str, datetime, int, Any, Iterator[bytes]]]:
+        for member in members:
+            file = _opened(member)
+            if file is None:
+                continue
+            try:
+                seconds = min(max(member.mtime_ns // 1_000_000_000, _FIRST), _LAST)
+                method = ZIP_AUTO(file.identity.length, level=_LEVEL)
+                when = _EPOCH + timedelta(seconds=seconds)
+                yield member.name, when, _MODE, method, _content(file)
+            finally:
+                release(file.fd)
+
+    yield from stream_zip(files(), chunk_size=_STEP)
+
+
+def _opened(member: Member) -> File | None:
+    try:
+        return member.tree.open_file(member.segments)
+    except OSError as error:
+        if is_missing(error) or is_forbidden(error):
+            return None
+        raise
+
+
+def _content(file: File) -> Iterator[bytes]:
+    """Yield the content that the file had when it was opened; less if it becomes shorter."""
+    for offset in range(0, file.identity.length, _STEP):
+        yield read_content(file.fd, file.identity, offset, _STEP)

@@ -1,0 +1,286 @@
+"""A source that lists the directories that have no index."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from threading import Semaphore
+from typing import NamedTuple
+from urllib.parse import quote
+
+from asyncstatic.files.archive import Member
+from asyncstatic.files.handle import read_content
+from asyncstatic.files.root import Segments, release
+from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
+from asyncstatic.files.tree import Entry, TreeReader
+from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.http.disposition import content_disposition
+from asyncstatic.http.listing import PAGE, Row, is_servable, natural_key, row_of
+from asyncstatic.http.model import (
+    Absence,
+    Folder,
+    Identity,
+    Lookup,
+    RawFields,
+    Representation,
+    View,
+)
+from asyncstatic.serve.listing.page import Listing, Pages, Readme
+from asyncstatic.settings import Settings
+from asyncstatic.values import printable
+
+MOST_NAMES = 100_000  # that are read of one directory; their listing takes about 40 MB
+_AT_ONCE = 2  # listings
+MOST_MEMBERS = 10_000  # files and directories of an archive
+_LARGEST_README = 128 * 1024  # bytes
+_READMES = ("readme.md", "readme.markdown", "readme", "readme.txt")  # the first one is shown
+_WORTH_GZIP = 2048  # bytes
+
+
+class _Named(NamedTuple):
+    """An entry, and the tree that has it."""
+
+    entry: Entry
+    tree: TreeReader
+
+
+class _Entries(dict[str, _Named]):
+    """Entries by name; `is_cut`: there are more than were read."""
+
+    is_cut = False
+
+
+class ListedSource:
+    """Lists a directory that another source calls missing, because it has no index.
+
+    Everything happens in the pool, for each request anew: a listing is never cached, and shows
+    what is there now.
+
+    Args:
+        source: is asked first.
+        trees: the trees of the root; the first that has a name counts.
+        settings: of the root.
+        pages: makes the pages.
+    """
+
+    def __init__(
+        self, source: Source, trees: list[TreeSource], settings: Settings, pages: Pages
+    ) -> None:
+        self._source = source
+        self._first = trees[0]
+        self._trees = [tree.tree.waiting() for tree in trees]
+        self._settings = settings
+        self._pages = pages
+        self._turns = Semaphore(_AT_ONCE)
+
+    def open_nowait(self, lookup: Lookup) -> Found | None:
+        """Look a file up without waiting; None also where a directory may have to be listed."""
+        found = self._source.open_nowait(lookup)
+        return None if found is Absence.MISSING and lookup.available else found
+
+    async def open(self, lookup: Lookup) -> Found:
+        """Look a file up, and list a directory without an index."""
+        found = await self._source.open(lookup)
+        if found is not Absence.MISSING or not lookup.available:
+            return found
+        return await self._first.in_pool(partial(self._find, lookup))
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _find(self, lookup: Lookup) -> Found:
+        try:
+            if not lookup.directory:
+                return self._redirect(lookup)
+            view = lookup.view or View()
+            if view.form == "zip":
+                return self._archive(lookup)
+            with self._turns:
+                return self._listing(lookup, view)
+        except OSError as error:
+            return absence_of(error)
+
+    def _in_trees(self, lookup: Lookup, select: Callable[[TreeReader], bool]) -> bool:
+        """Ask each tree, as it is now; tell whether one has the directory."""
+
+        def selected(tree: TreeReader, _lookup: Lookup) -> Found:
+            try:
+                return Folder("") if select(tree) else Absence.MISSING
+            except OSError as error:
+                if is_missing(error):
+                    return Absence.MISSING
+                raise
+
+        found = [tree.find(lookup, partial(selected, tree)) for tree in self._trees]
+        return any(isinstance(each, Folder) for each in found)
+
+    def _redirect(self, lookup: Lookup) -> Found:
+        """Redirect a directory without its slash."""
+
+        def is_directory(tree: TreeReader) -> bool:
+            entry = tree.entry(lookup.segments)
+            return entry is not None and entry.is_directory
+
+        if not lookup.segments or not self._in_trees(lookup, is_directory):
+            return Absence.MISSING
+        return Folder(lookup.segments[-1])
+
+    # -- entries ---------------------------------------------------------------------------
+
+    def _entries(self, lookup: Lookup, *, sized: bool) -> _Entries | None:
+        """Return the public entries of a directory; None where there is no directory."""
+        found = _Entries()
+        above = _encoded(lookup.segments)
+
+        def read(tree: TreeReader) -> bool:
+            entries = tree.entries(lookup.segments, MOST_NAMES + 1, sized=sized)
+            found.is_cut |= len(entries) > MOST_NAMES
+            for entry in entries[:MOST_NAMES]:
+                is_directory = entry.is_directory
+                if entry.name not in found and is_servable(
+                    entry.name, above, self._settings, is_directory=is_directory
+                ):
+                    found[entry.name] = _Named(entry, tree)
+            return True
+
+        return found if self._in_trees(lookup, read) else None
+
+    def _listing(self, lookup: Lookup, view: View) -> Found:
+        entries = self._entries(lookup, sized=view.sort != "name")
+        if entries is None:
+            return Absence.MISSING
+        chosen = _chosen(entries, view)
+        pages = max(-(-len(chosen) // PAGE), 1)
+        view = view._replace(page=min(view.page, pages))
+        first = (view.page - 1) * PAGE
+        rows = list(_rows(chosen[first : first + PAGE], lookup.segments))
+        total = len(rows) if pages == 1 else len(chosen)
+        readme = None
+        if view == View(form="html", sort=view.sort, descending=view.descending):
+            readme = _readme(entries, lookup.segments)
+        listing = Listing(lookup.segments, view, rows, total, pages, entries.is_cut, readme)
+        if view.form == "json":
+            return _opened(lookup, "index.json", self._pages.json(listing), ())
+        return _opened(lookup, "index.html", self._pages.html(listing), self._pages.fields)
+
+    # -- a folder as a zip -----------------------------------------------------------------
+
+    def _archive(self, lookup: Lookup) -> Found:
+        """Return the files below a directory as a zip, if they are within the bounds."""
+        if not self._settings.listing_zip or self._entries(lookup, sized=False) is None:
+            return Absence.MISSING
+        members, size = [], 0
+        for member in self._members(lookup):
+            size += member.size
+            members.append(member)
+            if len(members) > MOST_MEMBERS or size > self._settings.listing_zip:
+                path = printable("/".join(("", *lookup.segments, "")))
+                logger.warning("no zip of %s: it has more bytes or files than allowed", path)
+                return Absence.FORBIDDEN
+        name = f"{lookup.segments[-1] if lookup.segments else 'files'}.zip"
+        disposition = content_disposition("attachment", name).encode("ascii")
+        facts = Representation(
+            (*lookup.segments, name),
+            _NO_FILE,
+            decoding="zip",
+            made=((b"content-disposition", disposition),),
+        )
+        return Opened(facts, handle=self._first.archive(members))
+
+    def _members(self, lookup: Lookup) -> Iterator[Member]:
+        """Yield what is below a directory; a directory that may not be read is empty.
+
+        Links to directories are not followed: they may lead back. Directories are yielded because
+        they count; the archive leaves them out.
+        """
+        pending, depth = [lookup.segments], len(lookup.segments)
+        while pending:
+            directory = pending.pop()
+            try:
+                entries = self._entries(lookup._replace(segments=directory), sized=True)
+            except PermissionError:
+                continue
+            for name, (entry, tree) in sorted((entries or {}).items()):
+                segments = (*directory, name)
+                if entry.is_directory and entry.is_link:
+                    continue
+                if entry.is_directory:
+                    pending.append(segments)
+                size = 0 if entry.is_directory else entry.size
+                yield Member(tree, segments, "/".join(segments[depth:]), size, entry.mtime_ns)
+
+
+_NO_FILE = Identity(0, 0, 0, 0, 0)
+
+
+def _opened(lookup: Lookup, name: str, content: bytes, fields: RawFields) -> Opened:
+    """Return a page as a representation, compressed for a client that accepts it."""
+    coding = "identity"
+    is_long = len(content) >= _WORTH_GZIP
+    if is_long and any("gzip" in tier for tier in lookup.codings):
+        coding, content = "gzip", gzip.compress(content, 5, mtime=0)
+    facts = Representation(
+        (*lookup.segments, name),
+        _NO_FILE._replace(size=len(content)),
+        coding,
+        negotiable=is_long,
+        digest=hashlib.sha256(content).digest(),
+        made=fields,
+    )
+    return Opened(facts, content)
+
+
+def _chosen(entries: dict[str, _Named], view: View) -> list[_Named]:
+    """Return the entries of a view in its order, directories first."""
+    chosen = list(entries.values())
+    if wanted := view.text.casefold():
+        chosen = [each for name, each in entries.items() if wanted in name.casefold()]
+    chosen.sort(key=lambda each: natural_key(each.entry.name), reverse=view.descending)
+    if view.sort == "size":
+        chosen.sort(key=lambda each: each.entry.size, reverse=view.descending)
+    elif view.sort == "modified":
+        chosen.sort(key=lambda each: each.entry.mtime_ns, reverse=view.descending)
+    folders = [each for each in chosen if each.entry.is_directory]
+    return folders + [each for each in chosen if not each.entry.is_directory]
+
+
+def _rows(entries: list[_Named], directory: Segments) -> Iterator[Row]:
+    """Open each entry, as a request for it would, and describe those that can be opened."""
+    for named in entries:
+        entry = named.tree.entry((*directory, named.entry.name))
+        if entry is not None and entry.is_directory == named.entry.is_directory:
+            yield row_of(entry.name, entry.size, entry.mtime_ns, is_directory=entry.is_directory)
+
+
+def _readme(entries: dict[str, _Named], directory: Segments) -> Readme | None:
+    """Read the README of a directory, as far as it is a text of a reasonable size."""
+    by_name = {name.lower(): named for name, named in entries.items()}
+    for wanted in _READMES:
+        named = by_name.get(wanted)
+        if named is not None and not named.entry.is_directory:
+            text = _text_of(named.tree, (*directory, named.entry.name))
+            if text is not None:
+                return Readme(named.entry.name, text)
+    return None
+
+
+def _text_of(tree: TreeReader, segments: Segments) -> str | None:
+    try:
+        file = tree.open_file(segments)
+    except OSError:
+        return None
+    try:
+        if file.identity.length > _LARGEST_README:
+            return None
+        return read_content(file.fd, file.identity, 0, file.identity.length).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    finally:
+        release(file.fd)
+
+
+def _encoded(segments: Segments) -> str:
+    return "/" + "".join(f"{quote(name, safe='')}/" for name in segments)
