@@ -277,7 +277,7 @@ class _Reader:
         except SettingsError as error:
             self._report(place, str(error).removeprefix("root "))
             return root
-        if "\0" in path or not os.path.exists(path):
+        if _is_missing(path):
             close = difflib.get_close_matches(os.path.basename(path), _neighbours(path), n=1)
             step = f"did you mean {close[0]}?" if close else "create it or name another"
             self._report(place, f"{printable(root)} does not exist; {step}")
@@ -346,6 +346,14 @@ def _named(table: Mapping[str, Any], problem: str) -> Key:
         if re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", problem):
             return (key, *(_named(value, problem) if isinstance(value, dict) else ()))
     return ()
+
+
+def _is_missing(path: str) -> bool:
+    """Tell whether nothing is there; a path in an archive is for whoever opens that."""
+    there = path
+    while there and "\0" not in there and not os.path.exists(there):
+        there = os.path.dirname(there)
+    return there != path and not os.path.isfile(there)
 
 
 def _neighbours(path: str) -> list[str]:

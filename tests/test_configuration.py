@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic import Settings, SettingsError
+from asyncstatic import Settings, SettingsError, StaticFiles
 from asyncstatic.cli import config, main
 from asyncstatic.cli_config import _toml
 from asyncstatic.cli_options import options_of
@@ -185,6 +186,26 @@ def test_a_folder_of_a_package_is_a_root(place: Path, monkeypatch: pytest.Monkey
     mounts = read(place, 'root = "package:some_pkg/static"')
     assert mounts[""].root == str(place / "some_pkg" / "static")
     assert Settings("package:some_pkg/static") == mounts[""]
+
+
+def test_an_archive_and_a_directory_in_it_are_roots(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(place / "x.whl", "w") as archive:
+        archive.writestr("zipped_pkg/__init__.py", "raise SystemExit")
+        archive.writestr("zipped_pkg/static/a.txt", "a")
+    monkeypatch.syspath_prepend(place / "x.whl")
+    text = """
+    [mounts]
+    "/" = "x.whl"
+    "/in" = "x.whl/zipped_pkg/static"
+    "/pkg" = "package:zipped_pkg/static"
+    """
+    mounts = read(place, text)
+    assert mounts["/pkg"].root == str(place / "x.whl/zipped_pkg/static")
+    for settings in mounts.values():
+        StaticFiles(settings).close()
+    assert run().count("x.whl") == 3
 
 
 def test_limits_are_settings_of_all_roots(place: Path) -> None:
