@@ -19,6 +19,7 @@ character of a path costs a few operations, whatever the pattern.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from itertools import product
 
@@ -34,6 +35,9 @@ class _Wild(Enum):
 
 _Token = str | _Wild  # a character, or a wildcard
 _Tokens = tuple[_Token, ...]
+_TEXTS = re.compile(r"\\.|\*+|.", re.DOTALL)
+_UNPAIRED = "braces do not pair: write {a,b}, or \\{ for a brace itself"
+_STARS = ((_Wild.NAME,), (_Wild.PATH,))
 _TWICE = [_Wild.PATH, "/", _Wild.PATH]
 
 
@@ -74,13 +78,8 @@ class _Alternative:
     """A pattern without braces."""
 
     __slots__ = (
-        "_accepted",
-        "_directories",
-        "_moves",
-        "_one",
-        "_start",
-        "_stays",
-        "_stays_at_slash",
+        *("_accepted", "_directories", "_moves", "_one", "_start", "_stays", "_stays_at_slash"),
+        "_texts",
     )
 
     def __init__(self, tokens: _Tokens) -> None:
@@ -97,11 +96,15 @@ class _Alternative:
                 self._stays_at_slash |= bit if token is _Wild.PATH else 0
                 if _is_directories(tokens, position):
                     self._directories |= bit
+        self._texts = _texts(tokens)
         self._accepted = 1 << len(tokens)
         self._start = self._with_empty(1, 0)
 
     def matches(self, text: str) -> bool:
         """Tell whether the whole text matches."""
+        for part in self._texts:
+            if part not in text:  # most patterns fail here
+                return False
         states, moves, one = self._start, self._moves, self._one
         for character in text:
             if character == "/":
@@ -117,6 +120,15 @@ class _Alternative:
         """Add the states behind tokens that may match nothing: ``**/``, where it begins; stars."""
         states = entered | (entered & self._directories) << 2 | stayed
         return states | (states & self._stays) << 1
+
+
+def _texts(tokens: _Tokens) -> tuple[str, ...]:
+    """Return the texts between wildcards, which every match contains.
+
+    Where ``**/`` matches nothing, its slash is the one in front of it.
+    """
+    text = "".join(token if isinstance(token, str) else "\0" for token in tokens)
+    return tuple(filter(None, text.split("\0")))
 
 
 def _is_directories(tokens: _Tokens, position: int) -> bool:
@@ -147,40 +159,43 @@ def _parts(pattern: str) -> list[list[_Tokens]]:
     """Split a pattern into parts, each a list of the alternatives that it has."""
     parts: list[list[_Tokens]] = [[()]]
     in_braces = False
-    characters = iter(pattern)
-    for character in characters:
-        token: _Token = character
-        if character == "\\":
-            token = next(characters, "")
-            if not token:
-                raise ValueError("a character is missing behind the last \\")
-        elif character == "{" or character == "}":
-            if in_braces == (character == "{"):
-                raise ValueError("braces do not pair: write {a,b}, or \\{ for a brace itself")
+    for text in _TEXTS.findall(pattern):
+        if text in ("{", "}"):
+            if in_braces == (text == "{"):
+                raise ValueError(_UNPAIRED)
             in_braces = not in_braces
             parts.append([()])
-            continue
-        elif character == "," and in_braces:
+        elif text == "," and in_braces:
             parts[-1].append(())
-            continue
-        elif character == "[":
-            raise ValueError(
-                "there are no character classes: write ? or {a,b}, or \\[ for a bracket itself"
-            )
-        elif character in "*?":
-            token = _Wild(character)
-        parts[-1][-1] += (token,)
+        else:
+            parts[-1][-1] += (_token(text),)
     if in_braces:
-        raise ValueError("braces do not pair: write {a,b}, or \\{ for a brace itself")
+        raise ValueError(_UNPAIRED)
     return parts
 
 
+def _token(text: str) -> _Token:
+    """Return the token for a character, an escaped character or a run of stars."""
+    if text == "\\":
+        raise ValueError("a character is missing behind the last \\")
+    if text == "[":
+        raise ValueError(
+            "there are no character classes: write ? or {a,b}, or \\[ for a bracket itself"
+        )
+    if text == "?":
+        return _Wild.ONE
+    if text.startswith("*"):
+        return _Wild.NAME if text == "*" else _Wild.PATH
+    return text.removeprefix("\\")
+
+
 def _merged(tokens: _Tokens) -> _Tokens:
-    """Replace a run of stars by one wildcard, and a run of ``**/`` by one."""
+    """Replace a run of stars by one of them, and a run of ``**/`` by one."""
     found: list[_Token] = []
     for token in tokens:
-        if token is _Wild.NAME and found[-1:] in ([_Wild.NAME], [_Wild.PATH]):
-            found[-1] = _Wild.PATH
+        last = tuple(found[-1:])
+        if (token,) in _STARS and last in _STARS:
+            found[-1] = token if last == (_Wild.NAME,) else _Wild.PATH
         elif token == "/" and found[-3:] == _TWICE and found[-4:-3] in ([], ["/"]):  # noqa: S105
             found.pop()
         else:

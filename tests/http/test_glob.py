@@ -27,6 +27,7 @@ MATCHES = [
     ("**/**/b", ["/b", "/x/b", "/x/y/b"], ["/xb"]),
     ("/a**b", ["/ab", "/a/b", "/a/x/yb"], ["/a/bc"]),
     ("/a***b", ["/ab", "/a/x/yb"], ["/b"]),
+    ("/{a*,c}*b", ["/ab", "/axb", "/cxb"], ["/a/b"]),
     ("/a*/b", ["/a/b", "/axy/b"], ["/a/x/b"]),
     ("/a?c", ["/abc", "/a.c", "/aéc"], ["/ac", "/a/c", "/abbc"]),
     ("*.{png,jpg}", ["/a.png", "/x/a.jpg"], ["/a.gif", "/a.{png,jpg}"]),
@@ -52,9 +53,17 @@ def plain_expression(pattern: str) -> str:
     """The same pattern as a regular expression, which may take exponential time."""
     names = "/" in pattern
     text = pattern if pattern.startswith("/") or not names else f"/{pattern}"
+    text = re.sub(r"\*\*+", "**", text)
     text = re.sub(r"(?<![^/])\*\*/", "\1", text)  # any number of directories
-    text = re.sub(r"\*\*+", "\2", text)
-    forms = {"\1": "(?:.*/)?", "\2": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
+    text = text.replace("**", "\2")
+    forms = {
+        "\1": "(?:.*/)?",
+        "\2": ".*" if names else "[^/]*",
+        "*": "[^/]*",
+        "?": "[^/]",
+        "{": "(?:",
+        "}": ")",
+    }
     expression, in_braces = "" if names else "(?:.*/)", False
     for character in text:
         in_braces = character == "{" or (in_braces and character != "}")
