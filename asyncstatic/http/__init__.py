@@ -35,6 +35,9 @@ The modules, values first:
 `deny`              glob patterns of names that are never served
 `glob`              glob patterns of paths, matched in linear time
 `rules`             what the rules of a root say about one file
+`redirects`         redirects with placeholders, compiled and checked
+`navigation`        which requests the shell of a single-page app may answer
+`netlify`           ``_redirects`` and ``_headers`` as redirects and rules
 `validators`        entity-tag and modification date of a representation
 `preconditions`     the steps of RFC 9110 §13.2.2
 `policy`            every field that settings, hosts and views may choose, with its precedence

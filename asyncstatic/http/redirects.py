@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 STATUSES = (301, 302, 307, 308)
@@ -52,6 +52,11 @@ class _Source(NamedTuple):
     directory: bool
     splat: bool
 
+    @property
+    def first(self) -> str | None:
+        """The first name of every path that matches; None if there are several."""
+        return self.parts[0] if self.parts and isinstance(self.parts[0], str) else None
+
     def match(self, segments: tuple[str, ...], directory: bool) -> dict[str, str] | None:
         """Return what the placeholders stand for, percent-encoded; None if the path differs."""
         count = len(self.parts)
@@ -70,6 +75,9 @@ class _Source(NamedTuple):
             rest = "/".join(quote(name, safe="") for name in segments[count:])
             values[SPLAT] = rest + "/" if rest and directory else rest
         return values
+
+
+_Pattern: TypeAlias = tuple[int, _Source, Redirect]
 
 
 class Location(NamedTuple):
@@ -108,19 +116,26 @@ class Redirects:
 
     def __init__(self, redirects: Iterable[Redirect]) -> None:
         self._exact: dict[tuple[tuple[str, ...], bool], tuple[int, Redirect]] = {}
-        self._patterns: list[tuple[int, _Source, Redirect]] = []
+        patterns: list[_Pattern] = []
         for position, redirect in enumerate(redirects):
             source = _parse(redirect.source)
             if source.splat or any(isinstance(part, tuple) for part in source.parts):
-                self._patterns.append((position, source, redirect))
+                patterns.append((position, source, redirect))
             else:
                 key = (tuple(map(str, source.parts)), source.directory)
                 self._exact.setdefault(key, (position, redirect))
+        # By the first name that a path has, those for any first name among them.
+        firsts = {source.first for _, source, _ in patterns}
+        self._patterns = {
+            first: [each for each in patterns if each[1].first in (first, None)] for first in firsts
+        }
+        self._others = self._patterns.get(None, [])
 
     def find(self, segments: tuple[str, ...], directory: bool) -> Location | None:
         """Return the target for a path; None if no redirect applies."""
         exact = self._exact.get((segments, directory))
-        for position, source, redirect in self._patterns:
+        first = segments[0] if segments else None
+        for position, source, redirect in self._patterns.get(first, self._others):
             if exact is not None and exact[0] < position:
                 break
             values = source.match(segments, directory)

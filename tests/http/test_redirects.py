@@ -116,6 +116,25 @@ def test_the_first_redirect_that_matches_counts(path: str, location: str | None)
     assert redirected(ask(path.encode()), *rules) == expected
 
 
+SOURCES = st.sampled_from(
+    ["/", "/*", "/a", "/a/", "/a/*", "/:x", "/:x/", "/:x/b", "/a/:x", "/:x/*", "/b", "/b/*", "/a/b"]
+)
+
+
+@given(
+    st.lists(SOURCES, max_size=6),
+    st.lists(st.sampled_from("ab"), max_size=3).map(tuple),
+    st.booleans(),
+)
+def test_many_redirects_are_as_each_alone_in_their_order(
+    sources: list[str], segments: tuple[str, ...], directory: bool
+) -> None:
+    redirects = [Redirect(source, f"/target/{n}") for n, source in enumerate(sources)]
+    alone = (Redirects([each]).find(segments, directory) for each in redirects)
+    first = next((found for found in alone if found is not None), None)
+    assert Redirects(redirects).find(segments, directory) == first
+
+
 def test_the_page_of_a_redirect_is_not_stored_and_tells_nothing() -> None:
     redirects = Redirects([Redirect("/a/*", "/b/:splat", 302)])
     plan = admit(ask(b"/a/secret"), SETTINGS, redirects)
