@@ -21,6 +21,7 @@ from quart import Quart
 
 from asyncstatic import (
     AsyncStatic,
+    Redirect,
     Settings,
     SettingsError,
     StaticFiles,
@@ -153,6 +154,28 @@ async def test_who_has_no_password_learns_nothing_of_the_disk(
     assert {(reply.status, reply.body, str(reply.headers)) for reply in replies} == {
         (401, replies[0].body, str(replies[0].headers))
     }
+
+
+async def test_pages_and_redirects_are_behind_the_password(root: Path) -> None:
+    app = await static(
+        root,
+        users=USERS,
+        spa="docs/index.html",
+        not_found="a.txt",
+        error_pages={403: "a.txt"},
+        clean_urls=True,
+        redirects=[Redirect("/old/*", "/new/:splat", 301)],
+    )
+    navigation = {"accept": "text/html", "sec-fetch-dest": "document"}
+    for target, status in (("/old/x", 301), ("/deep/link", 200), ("/x.js", 404), ("/docs/", 200)):
+        for _ in range(2):
+            opened = await ask(app, target, navigation | authorized(ANNA))
+            assert opened.status == status
+            assert opened.headers["cache-control"].split(",")[0] in ("private", "no-store")
+            refused = await ask(app, target, navigation)
+            assert (refused.status, refused.headers.get("location")) == (401, None)
+            options = await ask(app, target, navigation, method="OPTIONS")
+            assert (options.status, options.headers.get("location")) == (204, None)
 
 
 @pytest.mark.parametrize("target", ["", "/"])
