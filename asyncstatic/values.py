@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from asyncstatic.http.addresses import Networks
-from asyncstatic.http.basic import problem_with_user
+from asyncstatic.http.access import problem_of_networks, problem_of_rate_limit, problem_of_users
 from asyncstatic.http.cache_control import CacheControl, misspelled_directive
 from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
 from asyncstatic.page_names import (
@@ -43,9 +41,6 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 # The ASCII serialization of an origin (RFC 6454 section 6.2), as browsers send it: in lower case.
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-_RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])(?: burst ([1-9][0-9]{0,5}))?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 # An empty text would let everybody in, where somebody meant to name a restriction.
 _RESTRICTIONS = frozenset({"users", "allow_from", "deny_from", "rate_limit"})
@@ -134,23 +129,6 @@ def size_of(text: str) -> int | None:
     if match is None or match[2].lower() not in _UNITS:
         return None
     return int(match[1]) * _UNITS[match[2].lower()]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A rate: so many requests in so many seconds, and so many at once after a pause."""
-
-    count: int
-    seconds: int
-    burst: int
-
-
-def rate_of(text: str) -> Rate | None:
-    """Read a rate: ``10/s``, ``600/m burst 50``; None if it is none. The count is also the burst."""
-    match = _RATE.fullmatch(" ".join(text.split()))
-    if match is None:
-        return None
-    return Rate(int(match[1]), _SECONDS[match[2]], int(match[3] or match[1]))
 
 
 def _switch(text: str) -> bool:
@@ -274,33 +252,9 @@ def problem_of_at(path: str) -> str:
     return "" if plain or not path else "a path such as /app is needed, without a slash at its end"
 
 
-def problem_of_users(users: Any) -> str:
-    """A file, which is read later, or a mapping. The reason repeats no value: it may be a password."""
-    if users is None or (isinstance(users, str) and users):
-        return ""
-    if not isinstance(users, Mapping) or not users:
-        return "the name of an htpasswd file is needed, or a mapping of names to hashes"
-    return next(filter(None, map(problem_with_user, users, users.values())), "")
-
-
 def problem_of_realm(realm: str) -> str:
     """RFC 7617 section 2: a quoted-string. Browsers do not agree about anything but ASCII."""
     return "" if realm and _is_field_value(realm) else "printable ASCII is needed"
-
-
-def problem_of_networks(names: tuple[str, ...]) -> str:
-    """Networks as `Networks` reads them."""
-    try:
-        Networks(names)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def problem_of_rate_limit(rate: str) -> str:
-    """A number of requests in a second, minute or hour."""
-    known = not rate or rate_of(rate)
-    return "" if known else "a rate is needed: 10/s, 600/m, 3600/h, or 600/m burst 50"
 
 
 _CHECKS: dict[str, Any] = {

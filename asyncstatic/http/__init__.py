@@ -19,6 +19,8 @@ The modules, values first:
 `model`             the values that travel between the rooms
 `abnf`              grammar that all field values share
 `accept`            Accept and Accept-Encoding
+`access`            the values of settings that decide who has access
+`basic`             Basic authentication, and htpasswd files
 `cache_control`     Cache-Control
 `cors`              Origin, and the fields that let scripts read an answer
 `dates`             HTTP dates
@@ -30,7 +32,7 @@ The modules, values first:
 `status`            reason phrases
 `forwarded`         X-Forwarded-* and Forwarded: what trusted proxies say about a client
 `proxy_protocol`    the PROXY header in front of a connection
-`addresses`         IP addresses, and networks of trusted proxies
+`addresses`         IP addresses, and networks of proxies and clients
 `target`            request target -> safe path segments, or a refusal
 `deny`              glob patterns of names that are never served
 `glob`              glob patterns of paths, matched in linear time

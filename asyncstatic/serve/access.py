@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from asyncstatic.files.pool import PoolBusyError
+from asyncstatic.http.access import Rate, rate_of
 from asyncstatic.http.addresses import Address, Networks, bucket_of, canonical_ip
 from asyncstatic.http.basic import challenge, read_credentials
 from asyncstatic.http.model import RawFields, Request, ResponsePlan
@@ -17,7 +18,6 @@ from asyncstatic.http.pages import error_page
 from asyncstatic.serve.scope import Scope
 from asyncstatic.serve.users import Users
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.values import Rate, rate_of
 
 _CLIENTS = 16_384  # whose rates are remembered; about 5 MB
 _MISSING_SCOPE = "a root with access rules is asked through StaticFiles.find, with the scope"

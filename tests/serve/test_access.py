@@ -29,11 +29,11 @@ from asyncstatic import (
     send_from_directory,
 )
 from asyncstatic.files import kernel
+from asyncstatic.http.access import Rate
 from asyncstatic.http.basic import Credentials
 from asyncstatic.http.model import Lookup, Request
 from asyncstatic.serve import access, users
 from asyncstatic.serve.process.sandbox import version as landlock_version
-from asyncstatic.values import Rate
 from tests.asgi import Reply, ask
 from tests.http.test_proxy_protocol import BLOCK4, v2
 from tests.serve.inside import eventually
