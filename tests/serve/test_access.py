@@ -178,6 +178,17 @@ async def test_pages_and_redirects_are_behind_the_password(root: Path) -> None:
             assert (options.status, options.headers.get("location")) == (204, None)
 
 
+@pytest.mark.parametrize("target", ["/", "/?sort=size", "/?zip"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_a_listing_is_behind_the_password(root: Path, target: str, accept: str) -> None:
+    app = await static(root, users=USERS, listing=True, listing_zip="1MiB")
+    for _ in range(2):
+        opened = await ask(app, target, {"accept": accept} | authorized(ANNA))
+        assert (opened.status, opened.headers["cache-control"]) == (200, "private, no-cache")
+        refused = await ask(app, target, {"accept": accept})
+        assert (refused.status, refused.headers["cache-control"]) == (401, "no-store")
+
+
 @pytest.mark.parametrize("target", ["", "/"])
 async def test_the_mount_point_is_protected_too(root: Path, target: str) -> None:
     app = StaticMiddleware(None, await static(root / "docs", users=USERS), "/m")  # type: ignore[arg-type] # never called
