@@ -39,10 +39,10 @@ class File(NamedTuple):
 
     @property
     def version(self) -> Identity:
-        """The identity with the modification time that clients are told."""
-        if self.modified_ns is None:
+        """The identity of the file of this name, with the modification time that clients are told."""
+        if self.stamp is None or self.modified_ns is None:
             return self.identity
-        return self.identity._replace(mtime_ns=self.modified_ns)
+        return self.stamp.identity._replace(mtime_ns=self.modified_ns)
 
     @property
     def is_gzip_of_unpacked(self) -> bool:

@@ -32,6 +32,38 @@ class DamagedError(Exception):
     """The data are not what the archive says; the message completes the sentence "its content ..."."""
 
 
+class _Memory:
+    """An anonymous file, counted until it is closed.
+
+    It is apart from `Unpacked`, which weak references lead to: they would lead there still while the
+    other threads run during `__del__`, and the file is closed already.
+    """
+
+    held: ClassVar[int] = 0
+    _lock: ClassVar[threading.RLock] = threading.RLock()  # `__del__` may run inside
+
+    def __init__(self, size: int) -> None:
+        self.fd = -1
+        self.size = 0
+        with self._lock:
+            if _Memory.held + size > MOST:
+                raise fault(errno.ENOMEM)
+            _Memory.held += size
+            self.size = size
+        self.fd = kernel.anonymous_file()
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            release(self.fd)
+        with self._lock:
+            _Memory.held -= self.size
+
+
+def held() -> int:
+    """Return the bytes that all unpacked content takes."""
+    return _Memory.held
+
+
 class Unpacked:
     """Unpacked content. Its memory is free once nothing refers to it any more.
 
@@ -50,18 +82,15 @@ class Unpacked:
         identity: of the file.
         decoded: the part of it that is the content.
         gzip: the part of it that is the same content in gzip.
+        size: bytes that both take.
     """
-
-    _held: ClassVar[int] = 0
-    _lock: ClassVar[threading.RLock] = threading.RLock()  # `__del__` may run inside
 
     def __init__(self, data: Iterator[bytes], compressed: int, size: int, crc: int) -> None:
         in_gzip = len(_HEADER) + compressed + _TRAILER
         self.decoded = ByteRange(0, size - 1)
         self.gzip = ByteRange(size, size + in_gzip - 1)
-        self.size = 0
-        self._reserve(size + in_gzip)
-        self.fd = kernel.anonymous_file()
+        self._memory = _Memory(size + in_gzip)
+        self.fd, self.size = self._memory.fd, self._memory.size
         self._digests = {self.decoded: hashlib.sha256(), self.gzip: hashlib.sha256()}
         self._positions = {self.decoded: self.decoded.first, self.gzip: self.gzip.first}
         self._unpack(data, crc.to_bytes(4, "little") + size.to_bytes(4, "little"))
@@ -71,13 +100,6 @@ class Unpacked:
         """Return the SHA-256 of one of the two parts."""
         digest = self._digests.get(part) if part else None
         return digest.digest() if digest else None
-
-    def _reserve(self, size: int) -> None:
-        with self._lock:
-            if Unpacked._held + size > MOST:
-                raise fault(errno.ENOMEM)
-            Unpacked._held += size
-            self.size = size
 
     def _unpack(self, data: Iterator[bytes], trailer: bytes) -> None:
         """Write both forms. zlib compares length and CRC-32 of the content with the trailer."""
@@ -111,12 +133,6 @@ class Unpacked:
             written = kernel.pwrite(self.fd, rest, self._positions[part])
             self._positions[part] += written
             rest = rest[written:]
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):
-            release(self.fd)
-        with self._lock:
-            Unpacked._held -= self.size
 
 
 class UnpackedHandle(Handle):

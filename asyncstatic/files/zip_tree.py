@@ -19,8 +19,9 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from asyncstatic.files import kernel
+from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.dependency import FileStamp
-from asyncstatic.files.handle import has_identity, identity_of, read_content, read_fully
+from asyncstatic.files.handle import identity_of, read_content, read_fully
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, logger
 from asyncstatic.files.tree import Entry, File
@@ -34,6 +35,7 @@ _MISSING_SECONDS = 0.25  # for which a missing archive may be between two rename
 _RENEWALS = 10  # deploys, one right after another, during one lookup
 _STEP = 64 * 1024
 
+_reported: BoundedDict[str, Identity] = BoundedDict(256)  # lines of the log
 _Directory = dict[str, "Member | _Directory | None"]  # None: a name that is not served
 
 
@@ -60,7 +62,7 @@ class Archive:
             raise fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOTDIR)
         self.stamp = FileStamp(path, identity_of(status))
         members = read_members(self.read, status.st_size)
-        if not has_identity(self.fd, self.identity):
+        if not self.is_unchanged():
             raise ArchiveError("is being written")
         self.is_settled = not self.identity.racy(time.time_ns())
         self._root: _Directory = {}
@@ -77,6 +79,11 @@ class Archive:
     def identity(self) -> Identity:
         """The identity that the archive had when it was opened."""
         return self.stamp.identity
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the open file is still as it was; a rename over it changes its ctime only."""
+        status, identity = kernel.fstat(self.fd), self.identity
+        return (status.st_size, status.st_mtime_ns) == (identity.size, identity.mtime_ns)
 
     def read(self, offset: int, count: int, *, nowait: bool = False) -> bytes:
         """Read bytes of the archive.
@@ -174,9 +181,10 @@ class Archive:
         if problems:
             name, reason = next(iter(problems.items()))
             others = f", and {len(problems) - 1} others" if len(problems) > 1 else ""
-            logger.warning(
-                "%s: %s is not served: %s%s", self.stamp.path, ascii(name[:200]), reason, others
-            )
+            line = f"{self.stamp.path}: {ascii(name[:200])} is not served: {reason}{others}"
+            if _reported.get(line) != self.identity:  # an archive may be opened again
+                _reported.put(line, self.identity)
+                logger.warning("%s", line)
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):
@@ -340,7 +348,7 @@ class ZipTree(ZipEntries):
                 raise fault(errno.EAGAIN)
             return self._unpacked(archive, segments, member, coding)
         except (ArchiveError, DamagedError) as error:
-            if not has_identity(archive.fd, archive.identity):  # it is rewritten in place
+            if not archive.is_unchanged():  # it is rewritten in place
                 raise fault(errno.EAGAIN) from None
             whose = "it" if isinstance(error, ArchiveError) else "its content"
             archive.leave_out(segments, f"{whose} {error}")
@@ -354,7 +362,7 @@ class ZipTree(ZipEntries):
 
     def _unpacked(self, archive: Archive, segments: Segments, member: Member, coding: str) -> File:
         unpacked = archive.unpack(segments, member)
-        if not has_identity(archive.fd, archive.identity):
+        if not archive.is_unchanged():
             raise fault(errno.EAGAIN)
         identity = unpacked.identity._replace(part=unpacked.decoded)
         fd = kernel.dup(unpacked.fd)

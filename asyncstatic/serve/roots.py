@@ -27,7 +27,14 @@ from asyncstatic.values import printable
 def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:
     """Open the tree that is the root: a directory, or a zip archive, or a directory in one."""
     archive = archive_of(settings.root)
-    return open_directory(settings, allowed) if archive is None else ZipTree(*archive)
+    if archive is None:
+        return open_directory(settings, allowed)
+    if settings.previous_root_grace:
+        raise SettingsError(
+            f"previous_root_grace={settings.previous_root_grace!r}: not for an archive; "
+            f"leave it out for {printable(settings.root)}"
+        )
+    return ZipTree(*archive)
 
 
 def open_root(settings: Settings) -> TreeSource:
@@ -41,6 +48,8 @@ def open_root(settings: Settings) -> TreeSource:
     allowed = partial(is_public_behind_link, settings=settings)
     try:
         return TreeSource(open_tree(settings, allowed), settings, allowed)
+    except SettingsError:
+        raise
     except FileNotFoundError:
         problem = "does not exist; create it or name another"
     except NotADirectoryError:

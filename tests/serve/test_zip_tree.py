@@ -10,7 +10,6 @@ import gzip
 import os
 import random
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.asgi import ask
 from tests.serve.inside import serving_inside
 from tests.support.raw import Answer, head
 from tests.support.site import write_site
+from tests.support.zips import write_zip
 
 NUMBERS = random.Random(7)
 LARGE = NUMBERS.randbytes(9 * 1024 * 1024 + 3)  # too large to be hashed; leaves by sendfile(2)
@@ -51,17 +51,6 @@ SITE = {
     "behind.bin": NUMBERS.randbytes(5001),
 }
 OFFSET_OF_LARGE = 5001 + 30  # at least: what is before it in the archive
-
-
-MODIFIED = (2023, 11, 14, 22, 13, 20)
-
-
-def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> None:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in files.items():
-            member = zipfile.ZipInfo(name, MODIFIED)
-            member.compress_type = method
-            archive.writestr(member, content)
 
 
 def let_settle(*paths: Path) -> None:
