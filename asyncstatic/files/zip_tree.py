@@ -181,7 +181,7 @@ class Archive:
         if problems:
             name, reason = next(iter(problems.items()))
             others = f", and {len(problems) - 1} others" if len(problems) > 1 else ""
-            line = f"{self.stamp.path}: {ascii(name[:200])} is not served: {reason}{others}"
+            line = f"{self.stamp.path}: {name[:200]!a} is not served: {reason}{others}"
             if _reported.get(line) != self.identity:  # an archive may be opened again
                 _reported.put(line, self.identity)
                 logger.warning("%s", line)

@@ -165,7 +165,7 @@ def test_memory_is_free_when_nothing_is_sent(place: Path, kind: str) -> None:
             slow.send(head("/large.txt"))
             slow.receive(100_000)
             assert unpacked.held() > before + len(LARGE)
-        assert eventually(lambda: unpacked.held() == before)
+        assert eventually(lambda: unpacked.held() <= before)
 
 
 @kinds
@@ -200,7 +200,7 @@ def test_a_bomb_is_missing_and_takes_no_memory(
             assert connection.get("/bomb").status == 404
             assert connection.get("/bomb", "Accept-Encoding: gzip").status == 404
             assert connection.get("/").content == b"content"
-    assert unpacked.held() == before
+    assert unpacked.held() <= before
     assert sum("bomb" in record.getMessage() for record in caplog.records) == 1
 
 
