@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from asyncstatic.configuration import Value, find_document
-from asyncstatic.settings import FIELDS, SettingsError
+from asyncstatic.settings import SettingsError
 from asyncstatic.variables import PREFIX
 
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
@@ -226,14 +226,17 @@ _OPERATIONS = (
             help="Show metrics for Prometheus at this path, or at this address (/metrics)."),
 )  # fmt: skip
 
-#: Settings that have a flag of their own.
-SWITCHES = tuple(name for name in ("spa", "listing") if name in FIELDS)
+#: Settings that have a flag of their own, with its help.
+SWITCHES = {
+    "spa": "Single-page app: the index answers navigations to names that are missing.",
+    "listing": "List the names in directories without an index.",
+}
 
 _SITE = (
     _option("--config", "-c", metavar="FILE", is_eager=True, callback=_read_file,
             help="The configuration file.  [default: ./asyncstatic.toml, or [tool.asyncstatic] in "
             "./pyproject.toml]"),
-    *(click.option(f"--{name}", is_flag=True, help=f"The setting {name}.") for name in SWITCHES),
+    *(click.option(f"--{name}", is_flag=True, help=text) for name, text in SWITCHES.items()),
 )  # fmt: skip
 
 _OTHERS = (

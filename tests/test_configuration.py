@@ -559,6 +559,21 @@ def test_each_value_is_told_with_its_origin(place: Path) -> None:
     assert mounts["/a"]["etag"] == {"value": "auto", "origin": "default"}
 
 
+def test_what_a_preset_sets_is_told(place: Path) -> None:
+    told = read_told(place, '[mounts]\n"/" = { root = "site", preset = "docs" }')
+    assert "clean_urls = true # preset docs" in told
+    told = read_told(
+        place, '[mounts]\n"/" = { root = "site", preset = "docs", clean_urls = false }'
+    )
+    assert "clean_urls = false # asyncstatic.toml:2" in told
+
+
+def read_told(place: Path, text: str) -> list[str]:
+    """Return the lines that are told of a file, with single spaces."""
+    (place / "asyncstatic.toml").write_text(text)
+    return [" ".join(line.split()) for line in run().splitlines()]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_passwords_are_not_told(place: Path, arguments: tuple[str, ...]) -> None:
     """Nor their hashes: they may be guessed."""

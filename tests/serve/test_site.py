@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from quart import Quart
@@ -149,6 +150,45 @@ def test_a_switch_holds_for_all_roots_of_the_line(place: Path) -> None:
         for path, shell in {"/deep/link": b"site", "/app/deep/link": b"dist"}.items():
             answer = server.fetch(path, "Sec-Fetch-Dest: document", "Accept: text/html")
             assert (answer.status, answer.content) == (200, shell)
+
+
+ISSUE = """
+[mounts]
+"/"      = { root = "site", preset = "docs" }
+"/app"   = { root = "dist", spa = true }
+"/media" = { root = "media", listing = true }
+"/lib"   = "vendor.zip"
+
+[[rules]]
+match = "/app/assets/**"
+headers = { Cache-Control = "public, max-age=31536000, immutable", X-Content-Type-Options = false }
+
+[[redirects]]
+from = "/old/*"
+to = "/new/:splat"
+status = 301
+"""
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_whole_site_is_one_file(place: Path, name: str) -> None:
+    write_site(place, {"dist/assets/a.js": b"a()", "media/film.txt": b"film"})
+    write_site(place, {"site/about.html": b"about"})
+    with ZipFile(place / "vendor.zip", "w") as archive:
+        archive.writestr("lib.js", "lib()")
+    (place / "asyncstatic.toml").write_text(ISSUE)
+    with served(place, *SERVERS[name]) as server:
+        for _ in range(2):
+            assert content(server, "/about") == (200, b"about")  # clean URLs
+            asset = server.fetch("/app/assets/a.js")
+            assert dict(asset.fields)["cache-control"] == "public, max-age=31536000, immutable"
+            assert "x-content-type-options" not in dict(asset.fields)
+            deep = server.fetch("/app/deep", "Sec-Fetch-Dest: document", "Accept: text/html")
+            assert (deep.status, deep.content) == (200, b"dist")
+            assert server.fetch("/app/assets/old.js").status == 404
+            assert b"film.txt" in server.fetch("/media/").content
+            assert content(server, "/lib/lib.js") == (200, b"lib()")
+            assert dict(server.fetch("/old/x?y").fields)["location"] == "/new/x?y"
 
 
 def test_the_file_is_not_served(place: Path) -> None:
