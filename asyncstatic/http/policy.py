@@ -44,7 +44,8 @@ X-Content-Type-Options and all other fields:
 Rules hold for 200, 206 and 304, and for the root's own `not_found` page. A 304 does not repeat
 Content-Disposition and Content-Language (§15.4.5). It repeats all others, since a client updates
 what it stored with them (RFC 9111 §3.2): a new Content-Security-Policy must reach clients whose
-file is unchanged. Our own error pages and redirects belong to no file, so no rule matches them.
+file is unchanged. Of a listing (`Representation.made`), rules decide neither Cache-Control nor what its
+content is. Our own error pages and redirects belong to no file, so no rule matches them.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import RawFields, Representation
 from asyncstatic.http.navigation import VARIES_BY
-from asyncstatic.http.rules import Rulebook, Ruling
+from asyncstatic.http.rules import NO_RULING, Rulebook, Ruling
 from asyncstatic.http.target import matches
 from asyncstatic.settings import Settings
 
@@ -184,7 +185,7 @@ class ResponsePolicy:
 
     def content_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
         """Return the fields that say what the content is and how to show it."""
-        ruling = self.ruling(chosen)
+        ruling = self.ruling(chosen) if chosen.made is None else NO_RULING
         value = overrides.media_type or ruling.media_type
         if value is None:
             name = overrides.name or (chosen.segments[-1] if chosen.segments else "")

@@ -247,7 +247,9 @@ def _steps_of_file(
     """Tell which file represents the resource, and which rules match it."""
     name = "/".join(facts.segments)
     wanted = lookup.segments if isinstance(lookup, Lookup) else facts.segments
-    if facts.fallback:
+    if facts.made is not None:
+        yield Step("listing", f"{'/'.join(wanted) or '/'} has no index (setting listing)")
+    elif facts.fallback:
         hidden = isinstance(lookup, Lookup) and not lookup.available
         missing = f"{'/'.join(wanted) or '/'}: there is no such file"
         yield Step("hidden", _HIDDEN) if hidden else Step("file", missing)
@@ -259,6 +261,15 @@ def _steps_of_file(
         yield Step("page", f"{name} (setting clean_urls)")
     else:
         yield Step("file", name)
+    if facts.made is None:
+        yield from _steps_of_sidecars(name, facts)
+    for rule in static.policy.ruling(facts).rules:
+        label = _label(static.settings, rule)
+        yield Step("rule", f'{label} "{rule.match}" {_effect(rule)}')
+
+
+def _steps_of_sidecars(name: str, facts: Representation) -> Iterator[Step]:
+    """Tell in which coding the file is sent, where there is a choice."""
     stored = facts.decoding or facts.coding
     if stored != "identity":
         size = f"{facts.length:,} bytes"
@@ -268,9 +279,6 @@ def _steps_of_file(
         yield Step("sidecar", f"{name}{SUFFIXES.get(stored, '')}: {size}{decoded}")
     elif facts.negotiable:
         yield Step("sidecar", "there are sidecars; this client gets the file itself")
-    for rule in static.policy.ruling(facts).rules:
-        label = _label(static.settings, rule)
-        yield Step("rule", f'{label} "{rule.match}" {_effect(rule)}')
 
 
 def _steps_of_request(request: Request, plan: ResponsePlan) -> Iterator[Step]:
@@ -334,7 +342,7 @@ def _sets(rule: Rule, name: str, value: str) -> bool:
 
 
 def _origin_of_cache_control(static: StaticFiles, facts: Representation, value: str) -> str:
-    if facts.fallback >= 400:
+    if facts.fallback >= 400 or facts.made is not None:
         return ""
     shell = static.settings.shell
     if shell and facts.segments == tuple(shell.split("/")):

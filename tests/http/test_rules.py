@@ -281,6 +281,19 @@ def test_several_ranges_have_the_type_of_a_rule_in_each_part() -> None:
     )
 
 
+def test_a_listing_keeps_its_own_fields() -> None:
+    """It is made by the server, so a rule about uploaded files must not change what it is."""
+    made = ((b"content-security-policy", b"default-src 'none'"),)
+    page = stored(b"x", "d/index.html", made=made)
+    rules = [ALL, Rule("*", {"X-A": "1"})]
+    found = fields(rules, page, settings={"preset": "untrusted"})
+    assert found["content-security-policy"] == "default-src 'none'"
+    assert found["content-type"] == "text/html; charset=utf-8"
+    assert found["cache-control"] == "no-cache"
+    assert found["x-a"] == "1"
+    assert not found.keys() & {"content-disposition", "content-encoding", "content-language"}
+
+
 # -- invariants ------------------------------------------------------------------------------
 
 headers = st.dictionaries(

@@ -226,3 +226,13 @@ async def test_a_refused_client_is_told(site: Path) -> None:
         "access",
         "this client is refused, or this process may not read the file",
     )
+
+
+async def test_a_listing_is_told(site: Path) -> None:
+    (site / "site" / "empty").mkdir()
+    settings = Settings(site / "site", listing=True, preset="downloads")
+    app = await asyncio.to_thread(create_app, {"": settings})
+    told = await explain(app, "GET", "/empty/", [("Accept-Encoding", "gzip")])
+    assert told.status == 200
+    assert told.steps[1] == ("listing", "empty has no index (setting listing)")
+    assert [step.kind for step in told.steps] == ["mount", "listing", "rule", "rule"]
