@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, are_unchanged, lasting
 from asyncstatic.files.root import release
-from asyncstatic.files.source import is_missing, logger
+from asyncstatic.files.source import logger
+from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.netlify import HEADERS, REDIRECTS, read_headers, read_redirects
 from asyncstatic.settings import Settings, SettingsError
 
@@ -92,11 +95,8 @@ class SiteFiles:
         """Read a file, and add the stamps that tell a change of it; "" if there is none."""
         for tree in self._trees:
             directory = tree.stamp(())
-            try:
-                file = tree.open_file((name,))
-            except OSError as error:
-                if not is_missing(error):
-                    raise
+            file = _open(tree, name)
+            if file is None:
                 stamps.append(directory)
                 continue
             try:
@@ -109,3 +109,23 @@ class SiteFiles:
             finally:
                 release(file.fd)
         return ""
+
+
+def _open(tree: TreeReader, name: str) -> File | None:
+    """Open a file at the top of the tree that the root leads to now; None if it is missing."""
+    opened: list[File] = []
+
+    def select(lookup: Lookup) -> Absence:
+        while opened:
+            release(opened.pop().fd)
+        with suppress(FileNotFoundError, IsADirectoryError):
+            opened.append(tree.open_file(lookup.segments))
+        return Absence.MISSING  # so that a tree which was replaced is looked into again
+
+    try:
+        tree.find(Lookup((name,), directory=False, codings=()), select)
+    except BaseException:
+        while opened:
+            release(opened.pop().fd)
+        raise
+    return opened[0] if opened else None

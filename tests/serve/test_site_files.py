@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,36 @@ async def test_a_change_counts_at_once_also_for_cached_files(site: Path) -> None
     await asyncio.to_thread((site / "_redirects").unlink)
     await asyncio.to_thread((site / "_headers").unlink)
     assert "x-a" not in (await ask(static, "/a.txt")).headers
+
+
+@pytest.mark.parametrize("kind", ["an archive", "a link", "directories"])
+async def test_the_files_of_a_new_release_count_with_it(tmp_path: Path, kind: str) -> None:
+    def deploy(value: int) -> None:
+        if kind == "an archive":
+            with zipfile.ZipFile(tmp_path / "new", "w") as archive:
+                archive.writestr("_headers", f"/*\n  X-A: {value}\n")
+                archive.writestr("a.txt", "a")
+            os.replace(tmp_path / "new", root)
+            return
+        headers = b"/*\n  X-A: %d\n" % value
+        write_site(tmp_path / f"release{value}", {"_headers": headers, "a.txt": b"a"})
+        if kind == "a link":
+            os.symlink(f"release{value}", tmp_path / "new")
+            os.replace(tmp_path / "new", root)
+            return
+        if root.exists():
+            root.rename(tmp_path / f"old{value}")
+        (tmp_path / f"release{value}").rename(root)
+
+    root = tmp_path / "site.zip" if kind == "an archive" else tmp_path / "site"
+    await asyncio.to_thread(deploy, 1)
+    static = await serve(root)
+    for value in (2, 3):
+        assert (await ask(static, "/a.txt")).headers["x-a"] == str(value - 1)
+        await asyncio.to_thread(deploy, value)
+        await asyncio.sleep(0.03)
+        for _ in range(3):
+            assert (await ask(static, "/a.txt")).headers["x-a"] == str(value)
 
 
 async def test_a_change_that_is_wrong_changes_nothing_and_is_logged_once(
