@@ -69,7 +69,7 @@
   const say = (text) => Object.assign(document.createElement("p"), { textContent: text });
   const failed = () => stage.replaceChildren(say("This file cannot be shown here. Open or download it."));
   const previewable = () => rows.filter((row) => !row.hidden && link(row).dataset.kind in made).map(link);
-  let current;
+  let current, opener;
   const show = (anchor) => {
     current = anchor;
     const name = anchor.textContent;
@@ -81,7 +81,9 @@
     const links = previewable(), place = links.indexOf(anchor);
     at("before").disabled = place < 1;
     at("after").disabled = place === links.length - 1;
-    if (!preview.open) preview.showModal();
+    if (preview.open) return;
+    opener = anchor;
+    preview.showModal();
   };
   const step = (by) => {
     const links = previewable(), next = links[links.indexOf(current) + by];
@@ -101,6 +103,6 @@
   preview.addEventListener("click", (event) => { if (event.target === preview) preview.close(); });
   preview.addEventListener("close", () => {
     stage.replaceChildren();
-    if (current) current.focus();
+    if (current !== opener) current.focus(); // the browser has put the focus back on the opener
   });
 })();
