@@ -67,7 +67,8 @@ def serve(
 
     A directory that exists counts more than an app of the same name; without TARGET it is what the
     configuration file says, $ASYNCSTATIC_ROOT, ./static or ./public. "theme,base" is an overlay: the
-    first that has a file wins. "package:NAME/DIR" is a folder of an installed package. An app is MODULE:APP, such as myapp:app or
+    first that has a file wins. "package:NAME/DIR" is a folder of an installed package. "site.zip" is a
+    zip archive, and "site.zip/DIR" a directory in one. An app is MODULE:APP, such as myapp:app or
     myapp.web:site.app, or MODULE:FACTORY() for a function that returns it. Modules are looked for
     in the working directory first.
     """

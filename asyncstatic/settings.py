@@ -150,7 +150,8 @@ class Settings:
         SettingsError: an unknown name or an unusable value.
 
     Attributes:
-        root: the directory; relative to the working directory; may be a symbolic link.
+        root: the directory, or a zip archive, or a directory in one; relative to the working
+            directory; may be a symbolic link.
         more_roots: directories behind the root, such as the base of a theme: the first that has a
             file wins.
         index: names tried, in order, for a directory.

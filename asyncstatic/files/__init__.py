@@ -12,6 +12,10 @@ candidates     the stored codings of one file, and the stamps that the choice de
 contents       opens the chosen file: its bytes in memory, or a handle; digests, proofs
 tree           the protocol of trees: opens files, stamps and lists directories (`TreeReader`)
 directory      a directory as a tree, and the trees that deploys replace
+zip_tree       a zip archive as a tree, and the archives that replace it
+zip_entries    its part for listings
+zip_format     the structures of a zip, read strictly
+unpacked       deflated members in memory, decoded and as gzip
 resolver       a name below the root -> an open file; by `openat2`, `walk` or `windows`
 root           the directory handle of the root, renewed when a deploy swaps its link
 

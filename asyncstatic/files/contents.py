@@ -15,7 +15,7 @@ from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import Handle, open_handle, read_version
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.proof import Pair, Proofs
+from asyncstatic.files.proof import AT_ONCE, Pair, Proofs
 from asyncstatic.files.root import Segments, release
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Opened
@@ -111,6 +111,9 @@ class Contents:
     ) -> bool | None:
         """Tell whether a sidecar holds the original's content; None while that is unknown."""
         pair = Pair(sidecar.coding, sidecar.identity, original.identity if original else None)
+        is_unpacked = sidecar.unpacked or (original and original.unpacked)
+        if is_unpacked and pair.largest > AT_ONCE:
+            return False  # it would be unpacked anew for the proof, and have another identity
         name = "/".join(sidecar_of(segments, sidecar.coding))
         prove_anew = partial(self._prove, tree, segments, pair)
         fds = (sidecar.fd, original.fd if original else -1)

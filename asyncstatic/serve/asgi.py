@@ -89,7 +89,8 @@ class StaticFiles:
 
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
-            be a symbolic link that a deploy replaces while this runs. Several are an overlay: the
+            be a symbolic link that a deploy replaces while this runs. A zip archive, or a directory
+            in one, is served without unpacking it. Several are an overlay: the
             first that has a file wins. Or a `Settings` object, beside which no other setting may
             be given.
         authorize: a hook that is called before the disk is asked, with the scope and the path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ensurepip
+import errno
+import gc
 import gzip
 import json
 import os
@@ -18,10 +20,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles
 from asyncstatic.files import unpacked
+from asyncstatic.serve.portable import TransferAborted
 from asyncstatic.serve.process import sandbox
 from tests.asgi import ask
 from tests.serve.inside import eventually, serving_inside
@@ -31,6 +35,7 @@ from tests.support.servers import free_port, running, serving
 from tests.support.site import write_site
 from tests.support.strict_clients import StrictClients
 from tests.support.zips import Entry, archive, write_zip
+from tests.trust.inside import FaultyKernel, open_handles
 
 TEXT = random.Random(7).randbytes(60_000).hex().encode()
 LARGE = random.Random(8).randbytes(5_000_000).hex().encode()  # more than the hash of files takes
@@ -146,6 +151,30 @@ async def test_nothing_is_coded_that_should_not_be(place: Path) -> None:
     assert not reply.headers.keys() & {"content-encoding", "vary"}
 
 
+async def test_a_large_sidecar_beside_deflated_content_is_not_used(tmp_path: Path) -> None:
+    """A small one is; for the large one, the proof would need the content a second time."""
+    files = {"small.txt": TEXT, "large.txt": LARGE}
+    sidecars = {f"{name}.br": brotli.compress(text, quality=1) for name, text in files.items()}
+    write_zip(tmp_path / "a.zip", {**files, **sidecars}, zipfile.ZIP_DEFLATED)
+    app = await asyncio.to_thread(StaticFiles, tmp_path / "a.zip")
+    for name, coding in (("small.txt", "br"), ("large.txt", "gzip")):
+        reply = await ask(app, f"/{name}", {"accept-encoding": "br, gzip;q=0.5"})
+        assert reply.headers["content-encoding"] == coding
+
+
+async def test_pages_and_listings_work_in_an_archive(place: Path) -> None:
+    app = await asyncio.to_thread(
+        StaticFiles, place / "site.zip", clean_urls=True, spa="index.html", listing=True, index=()
+    )
+    listing = await ask(app, "/", {"accept": "application/json"})
+    assert {entry["name"] for entry in json.loads(listing.body)["entries"]} == {
+        name.partition("/")[0] for name in SITE
+    }
+    assert (await ask(app, "/404")).body == SITE["404.html"]
+    shell = await ask(app, "/deep/link", {"accept": "text/html", "sec-fetch-dest": "document"})
+    assert (shell.status, shell.body) == (200, SITE["index.html"])
+
+
 async def test_tags_are_equal_for_each_archive_with_the_content(place: Path) -> None:
     """A replica, and a copy that was packed in another way at another time."""
     write_zip(place / "other.zip", dict(reversed(SITE.items())))
@@ -238,6 +267,45 @@ def test_clients_get_whole_answers_while_archives_replace_each_other(
     assert clients.failures == []
     assert all(len(content) == size and len(set(content)) == 1 for content in seen)
     assert len(seen) > 3
+
+
+CODES = [errno.EIO, errno.EMFILE, errno.ENOENT]
+
+
+@pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_fault_at_any_system_call_leaks_nothing_and_passes(
+    tmp_path: Path, code: int, method: int
+) -> None:
+    """The n-th call fails, for each n, also while a new archive is read."""
+    versions = [{"a.txt": b"%d" % n * 100_000, "b.txt": b"small"} for n in range(2)]
+    for number, files in enumerate(versions):
+        write_zip(tmp_path / f"{number}.zip", files, method)
+    link, new_link = tmp_path / "site.zip", tmp_path / "new"
+    link.symlink_to("0.zip")
+
+    async def fail_each() -> int:
+        app = await asyncio.to_thread(StaticFiles, link, cache_bytes=0)
+        before = None
+        for at in range(1, 200):
+            new_link.symlink_to(f"{at % 2}.zip")
+            new_link.replace(link)
+            with pytest.MonkeyPatch.context() as patch:
+                faults = FaultyKernel(patch, at, code)
+                with suppress(TransferAborted, OSError):
+                    reply = await ask(app, "/a.txt", {"accept-encoding": "gzip"})
+                    assert reply.status in (200, 403, 404, 500, 503), reply.status
+            for name, content in versions[at % 2].items():
+                assert (await ask(app, f"/{name}")).body == content
+            gc.collect()
+            before = before or open_handles()
+            assert open_handles() <= before + 1, "a descriptor leaks"
+            if not faults.struck:
+                app.close()
+                return at
+        raise AssertionError("the calls do not end")
+
+    assert asyncio.run(fail_each()) > 8
 
 
 # -- parts of archives, and settings -------------------------------------------------------------
