@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers."""
     config.addinivalue_line("markers", "slow: a plain pytest leaves it out")
+    config.addinivalue_line("markers", "example(name): the folder of examples/ that is served")
     config.addinivalue_line(
         "markers",
         "grid(**homes): slow, if two or more parameters differ from their homes. "

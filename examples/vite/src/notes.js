@@ -1,0 +1,1 @@
+export const notes = ["buy milk", "water the plants"];
