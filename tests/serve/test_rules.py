@@ -203,6 +203,19 @@ async def test_a_private_root_stays_private(site: Path) -> None:
     assert (await ask(static, "/other.txt")).headers["cache-control"] == "private, max-age=60"
 
 
+async def test_a_server_in_front_gets_the_fields_of_rules_and_no_coded_file(site: Path) -> None:
+    rules = [Rule("**", {"X-A": "1", "Cache-Control": "max-age=9"}), Rule("*.gz", coding="gzip")]
+    static = await asyncio.to_thread(
+        lambda: StaticFiles(site, rules=rules, offload="x-sendfile", cache_file_bytes=10)
+    )
+    handed_over = (await ask(static, "/assets/large.bin")).headers
+    assert handed_over["x-sendfile"].endswith("/assets/large.bin")
+    assert (handed_over["x-a"], handed_over["cache-control"]) == ("1", "max-age=9")
+    coded = await ask(static, "/Build/web.wasm.gz")
+    assert "x-sendfile" not in coded.headers
+    assert (coded.headers["content-encoding"], coded.body) == ("gzip", CODED)
+
+
 # -- foreign clients -------------------------------------------------------------------------
 
 
