@@ -43,14 +43,6 @@ def _of_answers(settings: Settings) -> str:
         )
     if settings.spa is True and not settings.index:
         return "spa=True: the shell is the first index, but there is none"
-    if (
-        settings.not_found
-        and settings.error_pages.get(404, settings.not_found) != settings.not_found
-    ):
-        return (
-            f"error_pages={settings.error_pages!r}: not_found={settings.not_found!r} names another "
-            "page for 404, leave one of them out"
-        )
     return ""
 
 

@@ -160,7 +160,7 @@ class Settings:
             it is removed later, our own is sent. "**/404.html" is the nearest page: that in
             the directory of the missing name, else in the ones above.
         error_pages: pages of errors by status: ``{403: "403.html", 503: "busy.html"}``, for 403,
-            404, 410, 500 and 503; `not_found` is the one for 404.
+            404, 410, 500 and 503. They count more than `not_found`, the short form for 404.
         spa: the shell of a single-page app answers navigations to names that are missing, and
             which do not look like files: True for the first index, or the name of a page.
         clean_urls: ``/about`` is ``about.html``; ``/about.html`` and ``/x/index.html`` are

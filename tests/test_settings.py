@@ -258,9 +258,6 @@ WRONG: list[Any] = [
     pytest.param({"error_pages": {404: "/a.html"}}, "below the root", id="an absolute page"),
     pytest.param({"error_pages": "404.html"}, "{404: '404.html'}", id="text for pages"),
     pytest.param({"error_pages": {404: "**/a/*.html"}}, "below the root", id="another glob"),
-    pytest.param(
-        {"error_pages": {404: "a.html"}, "not_found": "b.html"}, "leave one", id="two pages"
-    ),
     pytest.param({"trailing_slash": "no"}, "choose one of auto, always, never", id="slash"),
     pytest.param({"redirects": ["/a"]}, "Redirect('/old/*'", id="text for a redirect"),
     pytest.param({"redirects": 5}, "a list of redirects", id="number for redirects"),

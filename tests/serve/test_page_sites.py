@@ -6,9 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from quart import Quart
 
-from asyncstatic import Redirect, Settings, StaticFiles, StaticMiddleware
+from asyncstatic import AsyncStatic, Redirect, Settings, StaticFiles, StaticMiddleware
 from tests.asgi import ask
+from tests.http.test_redirects import HOSTILE
+from tests.serve.inside import serving_inside
 from tests.support.raw import Connection
 from tests.support.servers import running
 from tests.support.site import write_site
@@ -68,6 +71,45 @@ async def test_files_of_a_root_have_paths_below_it(tmp_path: Path) -> None:
         app = StaticMiddleware(static, static, "/app")
         assert (await ask(app, "/app/a")).headers["location"] == "/app/b"
         assert (await ask(app, "/app/x")).headers["x-a"] == "1"
+
+
+def test_both_entries_redirect_hostile_targets_alike(tmp_path: Path) -> None:
+    """And never to another host; `tests/http/test_redirects.py` judges the locations."""
+    write_site(tmp_path, {"a.txt": b"a"})
+    redirects = [Redirect("/old/*", "/:splat"), Redirect("/:a/:b", "https://b.example/:a/:b")]
+
+    def root() -> StaticFiles:
+        return StaticFiles(tmp_path, redirects=redirects)
+
+    with (
+        serving_inside(root()) as direct,
+        serving_inside(root(), direct=False) as portable,
+        direct.connect() as ours,
+        portable.connect() as theirs,
+    ):
+        for target in HOSTILE:
+            if target.isascii() and b"\t" not in target:
+                one, other = ours.get(target.decode()), theirs.get(target.decode())
+                assert one.status == other.status, target
+                assert one.field("location") == other.field("location")
+                assert one.content == other.content
+
+
+async def test_an_app_behind_a_root_is_redirected_before_it_is_asked(tmp_path: Path) -> None:
+    app = Quart("app", static_folder=None)
+
+    @app.route("/static/old/<name>")
+    async def old(name: str) -> str:
+        return name
+
+    redirects = [Redirect("/old/*", "/new/:splat", 302), Redirect("/away", "https://b.example/")]
+    await asyncio.to_thread(AsyncStatic, app, str(tmp_path), "/static", redirects=redirects)
+    moved = await ask(app, "/static/old/a?b")
+    assert (moved.status, moved.headers["location"]) == (302, "/static/new/a?b")
+    assert (await ask(app, "/static/away")).headers["location"] == "https://b.example/"
+    assert (await ask(app, "/static/other")).status == 404
+    posted = await ask(app, "/static/old/a", method="POST")
+    assert posted.status == 405
 
 
 async def test_a_redirect_knows_the_path_that_a_proxy_removed(tmp_path: Path) -> None:

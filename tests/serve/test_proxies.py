@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quart import Quart, request, url_for
 
-from asyncstatic import AsyncStatic, StaticFiles, StaticMiddleware, serve_app
+from asyncstatic import AsyncStatic, Redirect, StaticFiles, StaticMiddleware, serve_app
 from tests.serve.inside import LOOPS, Inside, eventually, serving_inside
 from tests.support.http2 import Connection2
 from tests.support.raw import HOST, head
@@ -84,7 +84,8 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
 
 
 def app_of(site: Path) -> StaticMiddleware:
-    return StaticMiddleware(tell_scope, site, prefix="/static")
+    moved = [Redirect("/moved", "/new")]
+    return StaticMiddleware(tell_scope, site, prefix="/static", redirects=moved)
 
 
 def websocket(server: Inside, target: str, *lines: str, before: bytes = b"") -> dict[str, Any]:
@@ -218,6 +219,7 @@ def test_every_answer_of_a_root_is_logged_with_its_own_client(site: Path, direct
         ("/static/./css/.", "{}/static/css/"),
         ("/static/docs", "./docs/"),
         ("/static", "./static/"),
+        ("/static/moved?q", "{}/static/new?q"),
     ],
 )
 def test_redirects_lead_back_through_the_proxy(

@@ -223,6 +223,11 @@ async def test_the_nearest_page_is_sent(site: Path, target: str, content: bytes)
         assert (reply.status, reply.body) == (404, content)
 
 
+async def test_a_page_by_its_status_counts_more_than_that_of_a_preset(site: Path) -> None:
+    static = await serve(site, spa=False, preset="docs", error_pages={404: "a.txt"})
+    assert (await ask(static, "/docs/nothing")).body == b"a"
+
+
 async def test_each_status_has_its_page(tmp_path: Path) -> None:
     pages = {status: f"{status}.html" for status in (403, 404, 410)}
     write_site(tmp_path, {f"{status}.html": b"page %d" % status for status in pages})
