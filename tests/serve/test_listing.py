@@ -23,6 +23,7 @@ from quart import Quart
 
 from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, StaticMiddleware
 from asyncstatic.files import kernel
+from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.listing import _ORDINARY, human_size, is_servable, natural_key
 from asyncstatic.http.target import TargetPath, parse_target
 from asyncstatic.serve.listing import source
@@ -494,6 +495,21 @@ async def test_the_event_loop_never_touches_the_disk(
         monkeypatch.setattr(kernel, name, guarded(getattr(kernel, name)))
     for target in ("/", "/?sort=size", "/sub/", "/sub"):
         assert (await ask(static, target)).status in (200, 301)
+
+
+async def test_a_missing_name_needs_no_thread_once_the_names_are_known(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root, "sub/x")
+    await asyncio.sleep(0.05)  # a directory that has just changed is read again each time
+    static = await serve(root)
+    assert (await ask(static, "/sub/missing")).status == 404
+    with monkeypatch.context() as patched:
+        patched.setattr(TreeSource, "in_pool", None)
+        for target in ("/sub/missing", "/sub/other", "/sub/other/"):
+            assert (await ask(static, target)).status == 404
+    (root / "sub" / "other").mkdir()
+    assert names(await ask(static, "/sub/other/")) == []
 
 
 # -- the shape of JSON -----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from urllib.parse import quote
 
 from asyncstatic.files.archive import Member
 from asyncstatic.files.handle import read_content
-from asyncstatic.files.root import Segments, release
+from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import Entry, TreeReader
 from asyncstatic.files.tree_source import TreeSource
@@ -70,7 +71,8 @@ class ListedSource:
     ) -> None:
         self._source = source
         self._first = trees[0]
-        self._trees = [tree.tree.waiting() for tree in trees]
+        self._nowait = [tree.tree for tree in trees]
+        self._trees = [tree.waiting() for tree in self._nowait]
         self._settings = settings
         self._pages = pages
         self._turns = Semaphore(_AT_ONCE)
@@ -78,7 +80,9 @@ class ListedSource:
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up without waiting; None also where a directory may have to be listed."""
         found = self._source.open_nowait(lookup)
-        return None if found is Absence.MISSING and lookup.available else found
+        if found is not Absence.MISSING or not lookup.available:
+            return found
+        return found if all(_is_missing_name(tree, lookup) for tree in self._nowait) else None
 
     async def open(self, lookup: Lookup) -> Found:
         """Look a file up, and list a directory without an index."""
@@ -214,6 +218,18 @@ class ListedSource:
 
 
 _NO_FILE = Identity(0, 0, 0, 0, 0)
+
+
+def _is_missing_name(tree: TreeReader, lookup: Lookup) -> bool:
+    """Tell whether the names that a tree knows prove that there is no such file or directory."""
+
+    def selected(_lookup: Lookup) -> Found:
+        raise fault(errno.EAGAIN)
+
+    try:
+        return tree.find(lookup, selected) is Absence.MISSING
+    except OSError:
+        return False
 
 
 def _opened(lookup: Lookup, name: str, content: bytes, fields: RawFields) -> Opened:
