@@ -13,7 +13,7 @@ contents       opens the chosen file: its bytes in memory, or a handle; digests,
 tree           the protocol of trees: opens files, stamps and lists directories (`TreeReader`)
 directory      a directory as a tree, and the trees that deploys replace
 zip_tree       a zip archive as a tree, and the archives that replace it
-zip_entries    its part for listings
+zip_archive    an open archive: its names, and the content of its members
 zip_format     the structures of a zip, read strictly
 unpacked       deflated members in memory, decoded and as gzip
 resolver       a name below the root -> an open file; by `openat2`, `walk` or `windows`

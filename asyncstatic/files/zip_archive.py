@@ -1,7 +1,7 @@
-"""An open zip archive: which of its members are served under which names.
+"""An open zip archive: its names, and the content of its members.
 
-The directory of the archive is read once for each identity of the file. A deflated member is
-unpacked into memory (`unpacked`), within a bound, when it is requested.
+A stored member is a part of the archive. A deflated one is unpacked into memory (`unpacked`), within a
+bound, when it is requested.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from asyncstatic.http.model import Identity
 
 _MOST_NAMES = 100_000  # files and directories
 _STEP = 64 * 1024
+_TWICE = "its name is there twice, and readers differ in the one they take"
 
 _reported: BoundedDict[str, Identity] = BoundedDict(256)  # lines of the log
-Directory = dict[str, "Member | Directory | None"]  # None: a name that is not served
+_Directory = dict[str, "Member | _Directory | None"]  # None: a name that is not served
 
 
 class Archive:
@@ -56,7 +57,7 @@ class Archive:
         if not self.is_unchanged():
             raise ArchiveError("is being written")
         self.is_settled = not self.identity.racy(time.time_ns())
-        self._root: Directory = {}
+        self._root: _Directory = {}
         self._count = 0
         self._unpacked: WeakValueDictionary[Segments, Unpacked] = WeakValueDictionary()
         self._unpacking: dict[Segments, Lock] = {}
@@ -88,13 +89,13 @@ class Archive:
             raise ArchiveError("ends early")
         return data
 
-    def find(self, segments: Segments) -> Member | Directory:
+    def find(self, segments: Segments) -> Member | _Directory:
         """Return the member or the directory of a name.
 
         Raises:
             OSError: ENOENT.
         """
-        found: Member | Directory | None = self._root
+        found: Member | _Directory | None = self._root
         for name in segments:
             found = found.get(name) if isinstance(found, dict) else None
         if found is None:
@@ -152,7 +153,7 @@ class Archive:
         directory[last] = None if problem else member
         return problem
 
-    def _enter(self, directory: Directory, name: str) -> Directory | None:
+    def _enter(self, directory: _Directory, name: str) -> _Directory | None:
         """Return a directory, made where it is missing; None for a name that is a file as well."""
         if name not in directory:
             self._count_one()
@@ -180,6 +181,3 @@ class Archive:
     def __del__(self) -> None:
         if hasattr(self, "fd"):
             release(self.fd)
-
-
-_TWICE = "its name is there twice, and readers differ in the one they take"

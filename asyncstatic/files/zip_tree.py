@@ -1,4 +1,4 @@
-"""A zip archive as a tree. It is not unpacked: stored members are parts of the open archive."""
+"""A zip archive as a tree. It is not unpacked, and an archive that is renamed over it is taken up."""
 
 from __future__ import annotations
 
@@ -213,11 +213,9 @@ class ZipTree:
         return found.keys()
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
-        """Return the members and directories in a directory, `limit` at most. Nothing is unpacked."""
-        found = self._archive.find((*self._below, *directory))
-        if isinstance(found, Member):
-            raise fault(errno.ENOTDIR)
-        each = (self.entry((*directory, name)) for name in tuple(found))
+        """Return the members and directories in a directory, `limit` at most."""
+        names = tuple(self.names(directory, self._archive.identity))
+        each = (self.entry((*directory, name)) for name in names)
         return list(islice(filter(None, each), limit))
 
     def entry(self, segments: Segments) -> Entry | None:
