@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from asyncstatic.cli import config
-from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import SETTINGS
-from asyncstatic.schema import schema
+from asyncstatic.cli.commands import config
+from asyncstatic.cli.options import options_of
+from asyncstatic.config.document import SETTINGS
+from asyncstatic.config.schema import schema
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 _MARKS = re.compile(r"(<!-- keys:begin -->\n).*?(<!-- keys:end -->)", re.DOTALL)

@@ -99,7 +99,7 @@ def _warn_of_options() -> None:
     """Log a warning about options of ``asyncstatic serve``, which another server does not read."""
     import logging
 
-    from asyncstatic.variables import OF_APPS, OTHER_VARIABLES, PREFIX
+    from asyncstatic.config.variables import OF_APPS, OTHER_VARIABLES, PREFIX
 
     names = [PREFIX + name for name in sorted(OTHER_VARIABLES - OF_APPS)]
     if ignored := ", ".join(name for name in names if name in os.environ):
@@ -149,7 +149,7 @@ def create_app(
 
 
 def _roots_of(named: Any, root: Roots | None, options: Options) -> Any:
-    from asyncstatic.contradictions import refuse_options
+    from asyncstatic.config.contradictions import refuse_options
     from asyncstatic.settings import Settings, SettingsError
 
     if isinstance(named, Mapping):
@@ -170,8 +170,8 @@ def _mounts_of_environment() -> Mapping[str, Settings]:
     """Read the site from the environment and the configuration file."""
     import logging
 
-    from asyncstatic.environment import warn_of_unknown
-    from asyncstatic.site import Sources
+    from asyncstatic.config.environment import warn_of_unknown
+    from asyncstatic.config.site import Sources
 
     warn_of_unknown(os.environ)
     site = Sources().read(os.environ)

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
 
-from asyncstatic.contradictions import contradiction
+from asyncstatic.config.contradictions import contradiction
+from asyncstatic.config.presets import rules_of_presets, settings_of_presets
+from asyncstatic.config.roots import paths_of
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.presets import rules_of_presets, settings_of_presets
-from asyncstatic.roots import paths_of
 from asyncstatic.rules import Rule as Rule
 from asyncstatic.rules import Rules as Rules
 from asyncstatic.rules import rules_of
@@ -326,7 +326,7 @@ class Settings:
         Raises:
             SettingsError: an unusable value, or no root.
         """
-        from asyncstatic.environment import options_of_environment
+        from asyncstatic.config.environment import options_of_environment
 
         return cls(**options_of_environment(environ, overrides))
 

@@ -42,11 +42,11 @@ MAY_IMPORT = {
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
         *(
             "asyncstatic.settings",
-            "asyncstatic.contradictions",
+            "asyncstatic.config.contradictions",
             "asyncstatic.values",
-            "asyncstatic.environment",
+            "asyncstatic.config.environment",
         ),
-        *("asyncstatic.roots", "asyncstatic.variables"),
+        *("asyncstatic.config.roots", "asyncstatic.config.variables"),
     ),
 }
 LONGEST_MODULE = 400

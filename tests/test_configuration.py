@@ -21,14 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic import Settings, SettingsError, StaticFiles
-from asyncstatic.cli import config, main
-from asyncstatic.cli_config import _toml
-from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import OPTIONS, SETTINGS, find_document
+from asyncstatic.cli.commands import config, main
+from asyncstatic.cli.options import options_of
+from asyncstatic.cli.show_config import _toml
+from asyncstatic.config.document import OPTIONS, SETTINGS, find_document
+from asyncstatic.config.schema import documentation, schema
+from asyncstatic.config.site import Sources
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.schema import documentation, schema
 from asyncstatic.settings import FIELDS, Rule
-from asyncstatic.site import Sources
 from tests.support.site import write_site
 
 FILES = {

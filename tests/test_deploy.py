@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.environment import options_of
-from asyncstatic.variables import OTHER_VARIABLES, PREFIX
+from asyncstatic.config.environment import options_of
+from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST, fetch
 from tests.support.servers import Server, free_port, running, wait_until_it_answers

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic import settings as options
-from asyncstatic.environment import option_of_assignment, options_of
+from asyncstatic.config.environment import option_of_assignment, options_of
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.rules import Rule
 from asyncstatic.settings import Limits, Settings, SettingsError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.toml_lines import Key, lines_of
+from asyncstatic.config.toml_lines import Key, lines_of
 
 ROWS = [
     # the document, the place, its line

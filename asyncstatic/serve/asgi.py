@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
-from asyncstatic.contradictions import refuse_options
+from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.fallback import page_with
 from asyncstatic.files.source import Found, Opened, Source

@@ -39,11 +39,11 @@ from hypercorn.asyncio import run
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
 
+from asyncstatic.config.variables import PREFIX
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, answered, behind_mounts, find_mounts
 from asyncstatic.serve.middleware import StaticMiddleware
 from asyncstatic.values import from_text
-from asyncstatic.variables import PREFIX
 
 if TYPE_CHECKING:
     from hypercorn.asyncio.worker_context import WorkerContext

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, Unpack
 
-from asyncstatic.contradictions import refuse_options
+from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.asgi import Answer, StaticFiles

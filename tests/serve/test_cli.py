@@ -15,9 +15,9 @@ from pathlib import Path
 import click
 import pytest
 
-from asyncstatic.cli import serve
-from asyncstatic.cli_options import SWITCHES
-from asyncstatic.variables import OTHER_VARIABLES, PREFIX
+from asyncstatic.cli.commands import serve
+from asyncstatic.cli.options import SWITCHES
+from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
 from tests.support.servers import LANES, environment, running, serving

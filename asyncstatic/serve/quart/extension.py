@@ -15,10 +15,10 @@ from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
 
-from asyncstatic.contradictions import refuse_options
-from asyncstatic.environment import options_of
+from asyncstatic.config.contradictions import refuse_options
+from asyncstatic.config.environment import options_of
+from asyncstatic.config.roots import is_in_package
 from asyncstatic.files.source import logger
-from asyncstatic.roots import is_in_package
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
 from asyncstatic.serve.quart.connection import FileConnection

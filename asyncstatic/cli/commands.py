@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncstatic.cli_options import (
+from asyncstatic.cli.options import (
     DOCUMENT,
     SWITCHES,
     WrongSettingError,
@@ -22,10 +22,10 @@ from asyncstatic.cli_options import (
     serve_options,
     with_variables,
 )
-from asyncstatic.configuration import Document, Value, changed_options
-from asyncstatic.environment import option_of_assignment, warn_of_unknown
+from asyncstatic.config.document import Document, Value, changed_options
+from asyncstatic.config.environment import option_of_assignment, warn_of_unknown
+from asyncstatic.config.site import Site, Sources
 from asyncstatic.settings import SettingsError
-from asyncstatic.site import Site, Sources
 from asyncstatic.values import printable
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def serve(
 
 
 def _print_schema(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
-    from asyncstatic.schema import schema
+    from asyncstatic.config.schema import schema
 
     if is_wanted:
         click.echo(json.dumps(schema(options_of(context.command)), indent=2))
@@ -125,7 +125,7 @@ def config(
     It takes the arguments of "serve", and opens each root to check it. What it prints is a
     configuration file itself.
     """
-    from asyncstatic import cli_config
+    from asyncstatic.cli import show_config
     from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.target import Folders
 
@@ -137,8 +137,8 @@ def config(
             target.examine(direct=True)
             site = sources.read(os.environ)
         plain, secure = addresses(options["bind"], options["tls_bind"], os.environ)
-        found = cli_config.options_of_server(context, {"bind": plain, "tls_bind": secure})
-        click.echo((cli_config.as_json if as_json else cli_config.as_toml)(found, site))
+        found = show_config.options_of_server(context, {"bind": plain, "tls_bind": secure})
+        click.echo((show_config.as_json if as_json else show_config.as_toml)(found, site))
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
 

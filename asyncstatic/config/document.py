@@ -16,7 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from asyncstatic.roots import is_in_package, package_folder
+from asyncstatic.config.roots import is_in_package, package_folder
+from asyncstatic.config.toml_lines import Key, lines_of
+from asyncstatic.config.variables import OTHER_VARIABLES, PATHS
 from asyncstatic.settings import (
     FIELDS,
     HINTS,
@@ -24,9 +26,7 @@ from asyncstatic.settings import (
     SettingsError,
     checked,
 )
-from asyncstatic.toml_lines import Key, lines_of
 from asyncstatic.values import printable, problem_of_prefix
-from asyncstatic.variables import OTHER_VARIABLES, PATHS
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml

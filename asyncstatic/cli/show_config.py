@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from asyncstatic.cli_options import options_of
-from asyncstatic.configuration import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
+from asyncstatic.cli.options import options_of
+from asyncstatic.config.document import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
+from asyncstatic.config.presets import PRESETS
+from asyncstatic.config.site import Site
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.presets import PRESETS
 from asyncstatic.settings import FIELDS, Limits, Settings
-from asyncstatic.site import Site
 
 _WIDTH = 44  # of the value, so that most comments are below each other
 _DEFAULT = "default"

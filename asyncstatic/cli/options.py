@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import click
 
-from asyncstatic.configuration import Value, find_document
+from asyncstatic.config.document import Value, find_document
+from asyncstatic.config.variables import PREFIX
 from asyncstatic.settings import SettingsError
-from asyncstatic.variables import PREFIX
 
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 _FILE = click.core.ParameterSource.DEFAULT_MAP

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from asyncstatic.configuration import Document, Value, Values, find_document, merged
-from asyncstatic.environment import default_root, known_options, roots_of
+from asyncstatic.config.document import Document, Value, Values, find_document, merged
+from asyncstatic.config.environment import default_root, known_options, roots_of
+from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.values import printable, problem_of_prefix
-from asyncstatic.variables import PREFIX
 
 _MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
 _NEVER_SERVED = ("/proc", "/sys", "/dev")

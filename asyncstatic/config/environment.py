@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX, is_of_service
 from asyncstatic.settings import FIELDS, HINTS, SettingsError, nearest
 from asyncstatic.values import from_text, printable, problem_with
-from asyncstatic.variables import OTHER_VARIABLES, PREFIX, is_of_service
 
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 _DEFAULT_ROOTS = ("static", "public")

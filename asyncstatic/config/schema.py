@@ -15,10 +15,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from asyncstatic.cli_options import LISTS, ServerOption
-from asyncstatic.configuration import SETTINGS
+from asyncstatic.cli.options import LISTS, ServerOption
+from asyncstatic.config.document import SETTINGS
+from asyncstatic.config.presets import PRESETS
 from asyncstatic.http.redirects import STATUSES, Redirect
-from asyncstatic.presets import PRESETS
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
 from asyncstatic.values import SIZES
 

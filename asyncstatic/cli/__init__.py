@@ -1,0 +1,10 @@
+"""The command ``asyncstatic``.
+
+===========  =================================================================
+commands     ``serve``, ``config``, ``explain``, ``hash``
+options      the options of ``serve``: for each, a flag and a variable
+show_config  the output of ``asyncstatic config``
+===========  =================================================================
+"""
+
+from asyncstatic.cli.commands import main as main
