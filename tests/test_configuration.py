@@ -711,6 +711,9 @@ def test_the_examples_of_the_documentation_can_be_read(
 ) -> None:
     write_site(place, {"theme/t": b"", "Videos/v": b"", "bootstrap_pkg/static/b": b""})
     write_site(place, {"bootstrap_pkg/__init__.py": b""})
+    for name in ("vendor.zip", "site.whl"):
+        with zipfile.ZipFile(place / name, "w") as archive:
+            archive.writestr("pkg/static/a.txt", b"")
     monkeypatch.syspath_prepend(place)
     monkeypatch.setenv("HOME", str(place))
     assert is_valid(text)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 
 from hypercorn.config import Sockets
 
@@ -185,6 +186,8 @@ def _enter_sandbox(target: Target, options: Options, exposition: Exposition | No
 
     A renewed certificate is a new file, which has no rule of its own.
     """
+    # The app imports it when it starts; a source tree is out of reach then.
+    import_module("asyncstatic.serve.hypercorn_seam")
     roots = target.roots
     reads = {directory for pair in options.pairs() for directory in pair.directories()}
     reads |= target.reads
