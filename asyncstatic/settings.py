@@ -80,6 +80,7 @@ class RootOptions(TypedDict, total=False):
     cors: Names
     resolver: ResolverChoice
     manifest: Names
+    early_hints: bool
     offload: Offload
     offload_prefix: str
     unchanging: bool
@@ -202,6 +203,8 @@ class Settings:
         resolver: which path resolver; "auto" asks the kernel.
         manifest: JSON files below the root, as bundlers write them (``.vite/manifest.json``);
             the fingerprinted names in them are immutable. Read at the start.
+        early_hints: a page that a manifest of Vite names gets a ``Link`` field that preloads its
+            styles and scripts, and 103 Early Hints where the server can send them.
         offload: large files are named to the server in front, which sends them:
             "x-accel-redirect" (nginx) or "x-sendfile" (Apache, lighttpd). Never set it where
             no such server strips the field: clients would get empty files.
@@ -257,6 +260,7 @@ class Settings:
     cors: tuple[str, ...] = ()
     resolver: ResolverChoice = "auto"
     manifest: tuple[str, ...] = ()
+    early_hints: bool = False
     offload: Offload = "off"
     offload_prefix: str = ""
     unchanging: bool = False

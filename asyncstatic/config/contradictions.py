@@ -20,6 +20,8 @@ def contradiction(settings: Settings) -> str:
     one_root = settings.unchanging or settings.offload != "off"
     if settings.more_roots and one_root:
         return "several roots: not together with offload or unchanging, of one root"
+    if settings.early_hints and not settings.manifest:
+        return "early_hints=True: the manifest that names the pages is needed, manifest=..."
     if not settings.listing and (settings.listing_template or settings.listing_zip):
         return "listing_template and listing_zip need listing=True"
     if settings.offload == "x-accel-redirect" and not settings.offload_prefix.startswith("/"):

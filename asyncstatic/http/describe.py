@@ -45,8 +45,8 @@ def not_modified_fields(repeated: RawFields, current: Validators) -> RawFields:
 def success_fields(
     request: Request, chosen: Representation, overrides: Overrides, current: Validators
 ) -> RawFields:
-    """Return the fields that only a 200 or 206 has: Last-Modified, Accept-Ranges, Repr-Digest."""
-    fields = []
+    """Return the fields that only a 200 or 206 has: Link, Last-Modified, ranges, Repr-Digest."""
+    fields = [(b"link", overrides.link)] if overrides.link else []
     if current.modified is not None:
         fields.append(_last_modified(current.modified))
     if chosen.decoding is None:

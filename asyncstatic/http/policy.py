@@ -93,6 +93,7 @@ class Overrides(NamedTuple):
         disposition: the Content-Disposition value of a 200 or 206.
         tagged: False: send no entity-tag, and evaluate conditions without one.
         ranges: False: do not offer ranges. The request must then have no Range field.
+        link: the Link value of a 200 or 206: what a page needs next; empty for none.
     """
 
     immutable: bool = False
@@ -104,6 +105,7 @@ class Overrides(NamedTuple):
     disposition: str | None = None
     tagged: bool = True
     ranges: bool = True
+    link: bytes = b""
 
 
 NO_OVERRIDES: Final = Overrides()

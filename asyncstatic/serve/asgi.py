@@ -27,7 +27,15 @@ from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.roots import check_pages, open_root, source_of
-from asyncstatic.serve.scope import Receive, Scope, Send, has_content, is_ambiguous, read_request
+from asyncstatic.serve.scope import (
+    Receive,
+    Scope,
+    Send,
+    drain,
+    has_content,
+    is_ambiguous,
+    read_request,
+)
 from asyncstatic.serve.site_files import SiteFiles
 from asyncstatic.serve.starlette import (
     StarletteOptions,
@@ -37,10 +45,6 @@ from asyncstatic.serve.starlette import (
 )
 from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Roots, Settings, SettingsError
-
-# Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
-_DRAIN_OCTETS = 16 * 1024 * 1024
-_DRAIN_SECONDS = 10.0
 
 
 class Answer(NamedTuple):
@@ -323,8 +327,9 @@ class StaticFiles:
         if not isinstance(found, Opened):
             return Answer(respond(request, found, self.policy, time.time_ns(), ""))
         try:
-            proven = self.proves(found.representation.segments)
-            if proven is None:  # the next manifest may prove it, so this answer is not prepared
+            segments = found.representation.segments
+            # Where the next manifest may change an answer, it is not prepared.
+            if self.proves(segments) is None or self._links(request, segments):
                 found = replace(found, entry=None)
             plan = self._plan(request, found)
         except BaseException:
@@ -338,7 +343,15 @@ class StaticFiles:
         boundary = secrets.token_hex(16) if request.fields.range else ""
         representation = opened.representation
         known = PROVEN_IMMUTABLE if self.proves(representation.segments) else NO_OVERRIDES
+        if links := self._links(request, representation.segments):
+            known = known._replace(link=links)
         return respond(request, representation, self.policy, time.time_ns(), boundary, known)
+
+    def _links(self, request: Request, segments: tuple[str, ...]) -> bytes:
+        """Return the Link value of a page; empty for none."""
+        if not self.settings.early_hints:
+            return b""
+        return self.manifest.links(segments, request.stripped + request.mount)
 
     def without_condition(self, request: Request, answer: Answer) -> ResponsePlan:
         """Return the plan for the same representation without If-None-Match."""
@@ -363,7 +376,7 @@ class StaticFiles:
             raise_for_handler(plan, scope)
         try:
             if has_content(scope["headers"]):
-                await _drain(receive)
+                await drain(receive)
             await self.carry_out(plan, opened, scope, receive, send)
         finally:
             if opened is not None:
@@ -382,17 +395,3 @@ class StaticFiles:
             observe(plan)
         timeout = self.settings.limits.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
-
-
-async def _drain(receive: Receive) -> None:
-    """Read a request's content, within bounds: a client cannot read while it still sends."""
-    left = _DRAIN_OCTETS
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return

@@ -66,6 +66,8 @@ async def send_plan(
         "status": plan.status,
         "headers": list(plan.fields),
     }
+    extensions = scope.get("extensions") or {}
+    await _send_hints(plan, extensions, send)
     whole = in_memory(plan, opened)
     if whole is not None or opened is None or opened.handle is None:
         await send(start)
@@ -75,7 +77,6 @@ async def send_plan(
     watcher = asyncio.ensure_future(_until_disconnect(receive, sender))
     try:
         await sender.send(start)
-        extensions = scope.get("extensions") or {}
         if takes_handles(extensions, plan):
             async for message in handle_messages(plan, opened.handle):
                 await sender.send(message)
@@ -91,6 +92,14 @@ async def send_plan(
         watcher.cancel()
         with suppress(asyncio.CancelledError):
             await watcher
+
+
+async def _send_hints(plan: ResponsePlan, extensions: Message, send: Send) -> None:
+    """Send the links of a page in advance (103, RFC 8297), where the server can."""
+    if "http.response.early_hint" in extensions:
+        links = [value for name, value in plan.fields if name == b"link"]
+        if links:
+            await send({"type": "http.response.early_hint", "links": links})
 
 
 def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
@@ -13,6 +14,10 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+# Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
+_DRAIN_OCTETS = 16 * 1024 * 1024
+_DRAIN_SECONDS = 10.0
 
 
 # A well-formed target that names no file (an empty segment): answered 404.
@@ -165,3 +170,17 @@ def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """
     names = {name for name, _ in headers}
     return b"transfer-encoding" in names and b"content-length" in names
+
+
+async def drain(receive: Receive) -> None:
+    """Read a request's content, within bounds: a client cannot read while it still sends."""
+    left = _DRAIN_OCTETS
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
