@@ -43,7 +43,7 @@ Removed: TypeAlias = Literal[False]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    r"""What the answers with some files of a root say.
+    r"""The fields, media type and coding of the answers with some files of a root.
 
     Where several rules match a file, the last one that names a field, a media type or a coding
     decides about it.

@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""The README says the truth."""
 
 from __future__ import annotations
 

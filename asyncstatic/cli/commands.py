@@ -122,8 +122,8 @@ def config(
 ) -> None:
     """Print the effective configuration, and where each value came from.
 
-    It takes the arguments of "serve", and opens each root to check it. What it prints is a
-    configuration file itself.
+    It takes the arguments of "serve", and opens each root to check it. Its output
+    is a configuration file itself.
     """
     from asyncstatic.cli import show_config
     from asyncstatic.serve.process.addresses import addresses

@@ -19,7 +19,7 @@ unpacked       deflated members in memory, decoded and as gzip
 resolver       a name below the root -> an open file; by `openat2`, `walk` or `windows`
 root           the directory handle of the root, renewed when a deploy swaps its link
 
-What these use:
+Used by these:
 
 source         the protocol of all sources, and what they return
 cache          the store itself: entries, bound in bytes, eviction

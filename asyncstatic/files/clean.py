@@ -1,6 +1,6 @@
 """Clean URLs: one URL for each page, with or without a slash at its end.
 
-A page is an index, or ``about.html`` under the name ``about``. Of the two forms of its URL the policy
+A page is an index, or ``about.html`` under the name ``about``. Its URL has two forms. The policy
 (`Settings.trailing_slash`) chooses one; the other one, and the name of the file, are redirected to it.
 Where ``about.html`` and ``about/index.html`` both exist, ``/about`` is the first and ``/about/`` the second.
 

@@ -1,4 +1,4 @@
-"""What the client accepts: Accept-Encoding and Accept (RFC 9110 §12).
+"""Content negotiation: Accept-Encoding and Accept (RFC 9110 §12).
 
     weight = OWS ";" OWS "q=" qvalue
     qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )

@@ -1,6 +1,6 @@
 """Netlify's and Cloudflare Pages' ``_redirects`` and ``_headers``, as our redirects and rules.
 
-docs/pages.md has the table of what is supported. What is not is an error with the number of its line: a
+docs/pages.md has the table of supported lines. Any other line is an error with its number: a
 line that is skipped in silence would be a page that cannot be reached, or a policy that is not in force.
 """
 

@@ -37,15 +37,15 @@ ETag and Accept-Ranges:
     2. None, where `Settings.etag` is "off"; else as `validators` derives the tag.
 
 X-Content-Type-Options and all other fields:
-    1. That of a rule (`Settings.rules`; those of `Settings.preset` come before them). Of several
-       rules that match a file the last one that names a field counts.
+    1. That of a rule (`Settings.rules`; those of `Settings.preset` come before them). The last
+       rule that matches a file and names a field counts.
     2. ``nosniff``.
 
 Rules hold for 200, 206 and 304, and for the root's own `not_found` page. A 304 does not repeat
 Content-Disposition and Content-Language (§15.4.5). It repeats all others, since a client updates
 what it stored with them (RFC 9111 §3.2): a new Content-Security-Policy must reach clients whose
-file is unchanged. Of a listing (`Representation.made`), rules decide neither Cache-Control nor what its
-content is. Our own error pages and redirects belong to no file, so no rule matches them.
+file is unchanged. Rules decide neither the Cache-Control nor the
+content of a listing (`Representation.made`). Our own error pages and redirects belong to no file, so no rule matches them.
 """
 
 from __future__ import annotations

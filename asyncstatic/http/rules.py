@@ -1,4 +1,4 @@
-"""What the rules of a root say about one file, decided once for each path."""
+"""The rules of a root, applied to one file: decided once for each path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES: Final = {"br": ".br", "gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}
 
 
 class Ruling(NamedTuple):
-    """What the rules say about one file.
+    """The rules about one file, combined.
 
     Attributes:
         rules: those that match, in their order.

@@ -10,7 +10,7 @@ chunks         large content in chunks, at the client's pace
 offload        zerocopysend, pathsend, X-Accel-Redirect: another program sends the content
 cut            reports a transfer that cannot be finished
 
-What surrounds that path:
+Around that path:
 
 middleware     static roots in front of an app
 access         networks, rates and users of a root; `users` verifies passwords

@@ -79,8 +79,8 @@ def _unread(sock: socket.socket) -> int:
     """Return the number of bytes in a socket that its peer has not read yet; 0 if unknown."""
     if _SIOCOUTQ is not None:
         with suppress(OSError, ValueError, AttributeError):  # closed; `waiting`
-            octets = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
-            return int.from_bytes(octets, sys.byteorder)
+            buffer = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
+            return int.from_bytes(buffer, sys.byteorder)
     return 0
 
 

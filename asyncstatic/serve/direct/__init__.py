@@ -10,14 +10,14 @@ response       serializes heads
 writer         writes through the transport, or by system calls on the socket
 transfer       large content, at the client's pace; `sendfile` makes the system calls
 
-What the connections of a worker share:
+Shared by the connections of a worker:
 
 entry          everything below, in one object
 mounts         which root answers for which path
 registry       the open connections: deadlines, shutdown
 server         the full server behind: Hypercorn or Uvicorn, as far as it is needed here
 
-What belongs to one connection:
+One for each connection:
 
 deadline       the time until which it must make progress
 proxied        the PROXY header that names its client

@@ -122,7 +122,7 @@ class Transfer:
         """Send past the transport as soon as that has nothing to write, else through it."""
         self._client.deadline.progress()
         try:
-            await asyncio.sleep(0)  # uvloop writes at the end of a turn: let it
+            await asyncio.sleep(0)  # uvloop writes at the end of a loop iteration: let it
             out = writer.socket()
             if out is None:
                 await self._go_through()
@@ -168,7 +168,7 @@ class Transfer:
             self._task = self._client.spawn(self._read())
 
     async def _read(self) -> None:
-        """Have the next octets read, which has a deadline of its own."""
+        """Have the next bytes read, which has a deadline of its own."""
         try:
             await cast("SendfileCursor", self._cursor).wait_for_disk()
         except Exception as error:
