@@ -114,8 +114,7 @@ async def serve(
             if not is_gentle and not worker.context.terminate.is_set():
                 await worker.drain(behind)
         finally:
-            for server in servers:
-                server.close()
+            await _stop_accepting(servers)
             if is_gentle:
                 await behind.retire()
             await behind.stop()
@@ -164,6 +163,23 @@ async def signalled() -> None:
     finally:
         for number in watched:
             loop.remove_signal_handler(number)
+
+
+async def _stop_accepting(servers: list[asyncio.Server | Listener]) -> None:
+    """Close the listeners; connections that were accepted go on.
+
+    asyncio gives an accepted connection its transport one step later, and loses the connection if its
+    server is closed by then.
+    """
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        if isinstance(server, asyncio.Server):  # uvloop's is another, and needs no step
+            for sock in server.sockets:
+                with contextlib.suppress(NotImplementedError):  # Windows
+                    loop.remove_reader(sock.fileno())
+    await asyncio.sleep(0)
+    for server in servers:
+        server.close()
 
 
 def _port_of(sockets: list[socket.socket]) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -51,14 +52,15 @@ def tap(tapped: StartTap) -> Tap:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Iterator[Run]:
     """Run a program in an empty home: ``run("curl", url, status=22)`` returns its output."""
+    short = TemporaryDirectory()  # for Chromium's socket, whose path may have 107 bytes
 
     def run(*command: str | Path, cwd: Path = tmp_path, status: int = 0, **more: str) -> str:
         done = subprocess.run(
             [os.fspath(word) for word in command],
             cwd=cwd,
-            env=_environment(tmp_path, more),
+            env=_environment(tmp_path, short.name, more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -69,15 +71,16 @@ def run(tmp_path: Path) -> Run:
         assert done.returncode == status, f"{command}: {done.returncode}\n{output}"
         return output
 
-    return run
+    with short:
+        yield run
 
 
-def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
+def _environment(home: Path, temporary: str, more: dict[str, str]) -> dict[str, str]:
     """Nothing of the user's: no proxy, no configuration, no other index."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
-        "TMPDIR": str(home),
+        "TMPDIR": temporary,
         "LC_ALL": "C.UTF-8",
         **more,
     }

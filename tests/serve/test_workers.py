@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pty
 import re
@@ -20,13 +21,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
-from asyncstatic import SettingsError, serve_app
+from asyncstatic import SettingsError, StaticFiles, serve_app
 from asyncstatic.serve.process import supervisor
 from asyncstatic.serve.process.notify import Notifier
 from asyncstatic.serve.process.sandbox import version as landlock_version
-from tests.serve.inside import eventually
+from asyncstatic.serve.server import Waiter
+from asyncstatic.serve.server import serve as serve_until
+from asyncstatic.serve.server_options import ServerOptions
+from tests.serve.inside import LOOPS, eventually
 from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import HOST, Connection, head
 from tests.support.servers import Server, environment, free_port, running
@@ -277,6 +281,56 @@ def test_no_request_fails_while_the_server_is_reloaded(
         clients.more()
         assert clients.failures == []
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_accepted_while_the_listener_closes_is_answered(
+    folder: Path, loop: str
+) -> None:
+    """The others wait in the queue, which is the next worker's. asyncio lost the accepted ones."""
+    for steps in range(5):  # of the event loop, between connection and retirement
+        with socket.create_server((HOST, 0)) as listener, listener.dup() as queue:
+            clients = _clients_of_a_retiring_worker(folder, listener, loop, steps)
+            accepted = len(clients) - _waiting_in(queue)
+            for number, client in enumerate(clients):
+                with client:
+                    assert number >= accepted or client.recv(10_000).endswith(PAGE)
+
+
+def _clients_of_a_retiring_worker(
+    folder: Path, listener: socket.socket, loop: str, steps: int
+) -> list[socket.socket]:
+    config = Config()
+    config.graceful_timeout = 0.2  # also how long it answers after it retired
+    config.errorlog = None
+    clients = [socket.socket() for _ in range(3)]
+
+    async def until(_worn: Waiter) -> bool:
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            client.send(head("/"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        return True
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        app, sockets = StaticFiles(folder / "site"), Sockets([], [listener], [])
+        runner.run(serve_until(app, config, until, ServerOptions(), sockets))
+    for client in clients:
+        client.settimeout(10)
+    return clients
+
+
+def _waiting_in(queue: socket.socket) -> int:
+    """Accept the connections that nobody accepted, and count them."""
+    queue.setblocking(False)
+    for count in itertools.count():
+        try:
+            queue.accept()[0].close()
+        except BlockingIOError:
+            return count
+    raise AssertionError
 
 
 def fingerprint(port: int) -> bytes:
