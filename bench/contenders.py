@@ -87,11 +87,14 @@ class Contender:
 
 HELLO_WORK = frozenset({"1k", "1k+browser", "64k"})
 PROTOCOL_WORK = frozenset({"1k", "1k+browser", "304", "304+browser"})
+SITES_WORK = frozenset({"200+new", "200+new+query", "tags+new"})
 FLOOR_WORK = HELLO_WORK | PROTOCOL_WORK | {"10m", "100m"}
 OURS, HYPERCORN = package("asyncstatic", PLAIN), package("hypercorn", PLAIN)
 UVICORN, GRANIAN, GUNICORN = package("uvicorn"), package("granian"), package("gunicorn")
 UVLOOP = package("uvloop")
 NGINX, CADDY = program("nginx", "nginx-light"), program("caddy", "caddy")
+LISTING = package("markdown_it", "pip install '.[listing]'")
+CODED = 'rules=[{"match": "/Build/*.gz", "coding": "gzip"}]'
 LIGHTTPD_TLS = file("/usr/lib/lighttpd/mod_openssl.so", "lighttpd-mod-openssl")
 
 ALL = (
@@ -124,6 +127,24 @@ ALL = (
         "asyncstatic-quart", "hypercorn -k uvloop, Quart app with AsyncStatic", Family.OURS,
         hypercorn("bench.apps.asyncstatic_quart_app:app", "-k", "uvloop"), (OURS, UVLOOP),
         prefix="/static", tls=True, http2=True,
+    ),
+    Contender(
+        "asyncstatic-spa", "asyncstatic serve, a single-page app", Family.OURS,
+        asyncstatic_serve("--set", "preset=spa"), (OURS,), only=SITES_WORK,
+    ),
+    Contender(
+        "asyncstatic-docs", "asyncstatic serve, documentation", Family.OURS,
+        asyncstatic_serve("--set", "preset=docs", "--set", "redirects=/latest/* /:splat"),
+        (OURS,), only=SITES_WORK,
+    ),
+    Contender(
+        "asyncstatic-media", "asyncstatic serve, a media folder", Family.OURS,
+        asyncstatic_serve("--listing", "--set", "deny=*.part"), (OURS, LISTING), only=SITES_WORK,
+    ),
+    Contender(
+        "asyncstatic-wasm", "asyncstatic serve, a wasm build", Family.OURS,
+        asyncstatic_serve("--set", "preset=cross-origin-isolated", "--set", CODED),
+        (OURS,), only=SITES_WORK,
     ),
     Contender(
         "asyncstatic-uvicorn", "asyncstatic StaticFiles, Uvicorn", Family.OURS,

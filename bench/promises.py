@@ -22,6 +22,7 @@ class Promise:
 SERVE, APP = "asyncstatic-serve", "asyncstatic-hypercorn"
 APP_UVLOOP, QUART_APP = "asyncstatic-hypercorn-uvloop", "asyncstatic-quart"
 SERVE_APP = "asyncstatic-serve-app"
+SITES = tuple(f"asyncstatic-{site}" for site in ("spa", "docs", "media", "wasm"))
 NGINX, CACHE, QUART = "nginx", "nginx-cache", "quart"
 
 PROMISES = (
@@ -47,6 +48,11 @@ PROMISES = (
     Promise(SERVE, NGINX, "100m", 1.0),
     Promise(SERVE, NGINX, "files", 1.0),
     Promise(SERVE, NGINX, "1k+browser", 1.0, "p99_us"),
+    *(
+        Promise(contender, NGINX, work, bar)
+        for contender in SITES
+        for work, bar in (("200+new", 1.2), ("200+new+query", 1.4), ("tags+new", 1.3))
+    ),
     *(
         Promise(contender, SERVE, work, 1.1)
         for contender in (SERVE_APP, APP, APP_UVLOOP, QUART_APP)

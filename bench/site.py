@@ -17,6 +17,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 SINGLE_FILES = {
+    "index.html": 1 * KIB,  # the shell of a single-page app
     "1k.js": 1 * KIB,
     "64k.js": 64 * KIB,
     "10m.bin": 10 * MIB,
