@@ -35,6 +35,7 @@ from asyncstatic.serve.portable import ONE_MESSAGE, in_memory
 from asyncstatic.serve.tcp import has_received, reset, waiting
 
 _GATHERED = 64 * 1024  # bytes of later requests, before the client has to wait
+_READ_BYTES = 64 * 1024  # asyncio reserves so many for each read; its own 256 KiB cost an mmap(2)
 _CLOSE = b"connection: close\r\n"
 
 
@@ -88,6 +89,8 @@ class DirectProtocol(asyncio.Protocol):
         """Begin, unless there are too many connections, or no request is answered here."""
         self.transport = cast("asyncio.Transport", transport)
         self._writer = SocketWriter(self.transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
         if self._entry.observes:
             self._observation = Observation(self._entry.server, self.transport)
         if self._entry.is_full():

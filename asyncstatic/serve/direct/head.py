@@ -40,9 +40,10 @@ DECIDING = (
     *("accept-encoding", "origin", "want-repr-digest"),
 )
 # By their first letters only, so a few others are picked as well: they do no harm. The literal
-# line feed in front lets the engine search with memchr(3).
+# line feed in front lets the engine search with memchr(3); the class behind it rejects most lines.
 _DECIDING_LINES = re.compile(
-    rb"\n((?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept-e|origin|want)[^\n]*)"
+    rb"\n((?=[hctueriaowHCTUERIAOW])"
+    rb"(?i:host|con[nt]|tra[in]|exp|upgrade:|ran|if-|accept-e|origin|want)[^\n]*+)"
 )
 deciding_lines = _DECIDING_LINES.findall
 # Besides those, all that is read of a request which has no prepared answer.
