@@ -9,7 +9,9 @@ address that is not trusted is the client. Everything further left is the client
 * A malformed address ends the reading: the hop before it is the last. `unknown` and obfuscated
   identifiers (RFC 7239 §6) name no address, so the client stays the proxy that wrote them.
 * A proxy maintains one family of fields, and may pass the other on as the client sent it. Where a
-  request has both, a value counts only if both families state it.
+  request has both, a value counts only if both families state it. If they name different clients,
+  or one names none, the client is `UNKNOWN`, and not the proxy: that may be let in where the client
+  is not.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ _BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*")  # in X-For
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 # No segment is empty: a redirect to "//host" would leave the site (RFC 3986 §4.2).
 _PREFIX = re.compile(r"((?:/[0-9A-Za-z._~%!$&'()*+;=:@-]+)*+)/?")
+#: A client that nobody can tell, in the word of RFC 7239 §6.2. It is in no network.
+UNKNOWN: Address = ("unknown", 0)
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -46,7 +50,7 @@ class Forwarded(NamedTuple):
     """A request as the client made it; None where no trusted proxy states a value.
 
     Attributes:
-        client: the address and port of the client, the port 0 if unknown.
+        client: the address and port of the client, the port 0 if unknown; or `UNKNOWN`.
         scheme: "http" or "https".
         host: the authority, such as "example.org:8443".
         prefix: the beginning of the path that a proxy removed, percent-encoded, such as "/app".
@@ -124,9 +128,9 @@ def _outermost(hops: Iterable[Forwarded | None], trusted: Networks) -> Forwarded
 
 def _agreed(one: Forwarded, other: Forwarded) -> Forwarded:
     """Return the values that both state, and the prefix of the first."""
-    same_client = one.client and other.client and one.client[0] == other.client[0]
+    hosts = [stated.client and stated.client[0] for stated in (one, other)]
     return Forwarded(
-        one.client if same_client else None,
+        one.client if hosts[0] == hosts[1] else UNKNOWN,
         one.scheme if one.scheme == other.scheme else None,
         one.host if one.host == other.host else None,
         one.prefix,

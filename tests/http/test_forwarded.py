@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic.http.addresses import Address, Networks, canonical_ip
-from asyncstatic.http.forwarded import NOTHING, Forwarded, read_forwarded
+from asyncstatic.http.forwarded import NOTHING, UNKNOWN, Forwarded, read_forwarded
 
 #: The proxies of the tables: ours at 10.0.0.1, others of 10/8 and fd00::/8, and a Unix socket.
 TRUSTED = Networks(["10.0.0.0/8", "fd00::/8", "unix"])
@@ -225,11 +225,15 @@ def test_a_prefix_is_a_path_of_plain_segments(value: str, prefix: str | None) ->
 BOTH = [
     pytest.param("for=192.0.2.7;proto=https", V4[0], "https", V4, "https", id="agree"),
     pytest.param('for="192.0.2.7:1";proto=https', V4[0], "https", V4, "https", id="port of one"),
-    pytest.param("for=203.0.113.9;proto=https", V4[0], "https", None, "https", id="other client"),
+    pytest.param(
+        "for=203.0.113.9;proto=https", V4[0], "https", UNKNOWN, "https", id="other client"
+    ),
     pytest.param("for=192.0.2.7;proto=http", V4[0], "https", V4, None, id="other scheme"),
     pytest.param("for=192.0.2.7;proto=https", V4[0], None, V4, None, id="one is silent"),
-    pytest.param("nonsense", V4[0], "https", None, None, id="one is malformed"),
-    pytest.param("for=192.0.2.7", None, "https", None, None, id="one without an address"),
+    pytest.param("nonsense", V4[0], "https", UNKNOWN, None, id="one is malformed"),
+    pytest.param("for=unknown", V4[0], "https", UNKNOWN, None, id="one names nobody"),
+    pytest.param("for=192.0.2.7", None, "https", UNKNOWN, None, id="one without an address"),
+    pytest.param("nonsense", None, "https", None, None, id="none has an address"),
 ]
 
 
@@ -351,7 +355,7 @@ def test_a_client_cannot_choose_the_address_that_its_proxy_appends(
     passed = [(name, value) for name, value in fields if name not in own | {FOR}]
     appended = (FOR, ", ".join([*before, "198.51.100.4"]))
     seen = read(*passed, appended, (PROTO, "https"), (HOST, "a.example"), (PREFIX, "/app"))
-    assert seen.client in (("198.51.100.4", 0), None)
+    assert seen.client in (("198.51.100.4", 0), UNKNOWN)
     assert (seen.scheme, seen.host, seen.prefix)[2] == "/app"
     assert seen.scheme in ("https", None)
     assert seen.host in ("a.example", None)
@@ -363,7 +367,7 @@ def test_a_client_cannot_choose_what_its_proxy_writes_into_forwarded(
 ) -> None:
     """The proxy adds a line of Forwarded, and passes X-Forwarded-* on."""
     seen = read(*fields, ("Forwarded", "for=198.51.100.4;proto=https;host=a.example"))
-    assert seen.client in (("198.51.100.4", 0), None)
+    assert seen.client in (("198.51.100.4", 0), UNKNOWN)
     assert seen.scheme in ("https", None)
     assert seen.host in ("a.example", None)
 
@@ -373,4 +377,4 @@ def test_an_address_is_always_one_and_in_its_canonical_spelling(
     fields: list[tuple[str, str]],
 ) -> None:
     seen = read(*fields)
-    assert seen.client is None or canonical_ip(seen.client[0]) == seen.client[0]
+    assert seen.client in (None, UNKNOWN) or canonical_ip(seen.client[0]) == seen.client[0]

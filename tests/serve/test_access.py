@@ -782,7 +782,11 @@ def test_networks_and_rates_are_about_the_client_that_the_proxy_names(
     command += ["--bind", f"unix:{path}", "--trusted-proxies", "127.0.0.1"]
     command += ["--set", "allow_from=192.0.2.0/24, unix, 127.0.0.1", "--set", "rate_limit=3/h"]
     with running(command, {}) as server:
-        assert server.fetch("/a.txt", "X-Forwarded-For: 198.51.100.1").status == 403
+        outside = "X-Forwarded-For: 198.51.100.1"
+        assert server.fetch("/a.txt", outside).status == 403
+        # The proxy, which has access itself, passes on a field that the client wrote.
+        for forwarded in ("for=192.0.2.1", "for=127.0.0.1", "for=unknown", "nonsense", ""):
+            assert server.fetch("/a.txt", outside, f"Forwarded: {forwarded}").status == 403
         for status in (200, 200, 200, 429):
             assert server.fetch("/a.txt", "X-Forwarded-For: 192.0.2.1").status == status
         assert server.fetch("/a.txt", "X-Forwarded-For: 192.0.2.2").status == 200
