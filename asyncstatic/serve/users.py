@@ -33,6 +33,7 @@ _THREADS = 2  # of the process; each verification takes the memory that its hash
 _MOST_WAITING = 32  # verifications of one root, the running ones included
 _REMEMBERED = 1024  # verified credentials
 _RECHECK = 1.0  # seconds between two checks of the file
+_LONGEST_BCRYPT = 72  # bytes of a password; bcrypt ignores the rest
 _INSTALL = "pip install asyncstatic[auth]"
 
 
@@ -202,8 +203,9 @@ def _bcrypt() -> Verifier:
 
     def matches(hash_: str, password: bytes) -> bool:
         try:
-            return checkpw(password, hash_.encode("ascii"))
-        except ValueError:  # more than 72 bytes: bcrypt would ignore the rest
+            # Before its release 5 the package ignored the rest.
+            return len(password) <= _LONGEST_BCRYPT and checkpw(password, hash_.encode("ascii"))
+        except ValueError:
             return False
 
     return matches

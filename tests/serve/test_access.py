@@ -369,6 +369,19 @@ async def test_the_memory_of_verified_credentials_is_bounded(
     assert not table._running
 
 
+async def test_no_byte_of_a_password_is_ignored(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bcrypt reads 72 bytes; releases of its package before 5 do not refuse a longer password."""
+    verify = bcrypt.checkpw
+    monkeypatch.setattr(bcrypt, "checkpw", lambda given, hash_: verify(given[:72], hash_))
+    hash_ = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    app = await static(root, users={"bob": hash_})
+    for length, status in ((72, 200), (73, 401), (71, 401)):
+        credentials = authorized(basic("bob:" + "x" * length))
+        assert (await ask(app, "/a.txt", credentials)).status == status
+
+
 async def test_a_hash_that_cannot_be_computed_is_busy_and_logged(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
