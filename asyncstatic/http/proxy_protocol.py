@@ -100,13 +100,14 @@ def _read_v2(data: bytes) -> Header | NoHeader:
         return NoHeader.INCOMPLETE
     version, command, kind = data[12] >> 4, data[12] & 15, data[13]
     family, size = kind >> 4, _FIXED + int.from_bytes(data[14:16], "big")
-    known = version == 2 and command in (_LOCAL, _PROXY) and family <= 3 and kind & 15 <= 2
-    if not known or size > LONGEST:
+    is_local = command == _LOCAL  # then the family is ignored (§2.2)
+    known = is_local or (command == _PROXY and family <= 3 and kind & 15 <= 2)
+    if version != 2 or not known or size > LONGEST:
         return NoHeader.MALFORMED
     if len(data) < size:
         return NoHeader.INCOMPLETE
-    if command == _LOCAL or not family:
-        return Header(size, local=command == _LOCAL)
+    if is_local or not family:
+        return Header(size, local=is_local)
     addresses = _FIXED + _ADDRESSES[family]
     tls = _tls(data[addresses:size]) if addresses <= size else None
     if tls is None:

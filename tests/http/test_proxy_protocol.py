@@ -66,6 +66,7 @@ V2_ROWS = [
     # the balancer's own connection: a health check
     (v2(0x00, b"", command=0x20), Header(0, local=True)),
     (v2(0x11, BLOCK4 + TLS, command=0x20), Header(0, local=True)),
+    (v2(0x4F, BLOCK4, command=0x20), Header(0, local=True)),
     (v2(0x11, BLOCK4 + tlv(0x04, bytes(LONGEST - 16 - 12 - 3))), Header(0, V4, V4_SERVER)),
 ]
 HEADERS = [row[0] for row in V1_ROWS] + [row[0] for row in V2_ROWS]
