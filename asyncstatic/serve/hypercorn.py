@@ -22,7 +22,6 @@ from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quiet
 from asyncstatic.serve.protocols import Context, Server, with_method_as_sent
-from asyncstatic.serve.proxies import behind_proxies
 from asyncstatic.serve.tcp import reset, taken, waiting
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Hypercorn:
         mounts: the roots of the app.
         limit_concurrency: the most connections at the same time, in both. None: no limit.
         direct: False hands every connection to Hypercorn at once.
-        trusted: the networks of the proxies that are believed; None for none.
+        trusted: the networks of the proxies that the log believes; None for none.
         our_log: False has Hypercorn's logger write the lines, in its own format.
         own_paths: raw paths that `app` answers before the roots, and that no log mentions.
         metrics: count the requests of both; None for none.
@@ -70,7 +69,7 @@ class Hypercorn:
         own_paths: frozenset[bytes] = frozenset(),
         metrics: Metrics | None = None,
     ) -> None:
-        self._app = with_method_as_sent(app if trusted is None else behind_proxies(app, trusted))
+        self._app = with_method_as_sent(app)
         self._config = config
         self._log = HypercornLog(
             config, lambda work: self.entry.registry.spawn(work), trusted, ours=our_log

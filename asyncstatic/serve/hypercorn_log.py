@@ -196,8 +196,8 @@ class Requests:
         self, stream_id: int, line: bytes, headers: Headers, *, is_websocket: bool = False
     ) -> None:
         """Note a request whose head is complete."""
-        if self._log.unlogged and _path_of(line) in self._log.unlogged:
-            return
+        if not is_websocket and self._log.unlogged and _path_of(line) in self._log.unlogged:
+            return  # an app may accept a WebSocket there
         self._open[stream_id] = _Request(line, headers, is_websocket)
 
     def sends(self, event: Event) -> None:

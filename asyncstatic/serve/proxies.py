@@ -10,23 +10,21 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from hypercorn.typing import AppWrapper
-
 from asyncstatic.http.addresses import Networks
 from asyncstatic.http.forwarded import NOTHING, read_forwarded
-from asyncstatic.serve.scope import Scope
+from asyncstatic.serve.scope import Receive, Scope, Send
 
 _SECURE = {"http": "https", "ws": "wss"}
 _PLAIN = {secure: plain for plain, secure in _SECURE.items()}
 
 
-def behind_proxies(app: AppWrapper, trusted: Networks) -> AppWrapper:
-    """Wrap an app, in the form that Hypercorn calls, so that its scopes are those of the clients."""
+def behind_proxies(app: Any, trusted: Networks) -> Any:
+    """Wrap an ASGI app, so that its scopes are those of the clients."""
 
-    async def wrapped(scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             scope = client_scope(scope, trusted)
-        await app(scope, receive, send, sync_spawn, call_soon)
+        await app(scope, receive, send)
 
     return wrapped
 

@@ -33,6 +33,7 @@ from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
 from asyncstatic.serve.operations import Operations
 from asyncstatic.serve.protocols import Context
+from asyncstatic.serve.proxies import behind_proxies
 from asyncstatic.serve.redirect import RedirectToHTTPS
 from asyncstatic.serve.server_options import ServeOptions, ServerOptions
 from asyncstatic.serve.tls import context_of
@@ -246,8 +247,14 @@ class _Worker:
         return behind
 
     def _wrap(self, app: Any) -> AppWrapper:
-        """Put the operator's paths in front of an app, in the form that Hypercorn calls."""
-        front = self._operations.in_front_of(app)
+        """Put the operator's paths in front of an app, in the form that Hypercorn calls.
+
+        They are paths of this server: the prefix that a proxy removed does not belong to them.
+        """
+        trusted = self._options.trusted
+        front = self._operations.in_front_of(
+            app if trusted is None else behind_proxies(app, trusted)
+        )
         return wrap_app(front, self._config.wsgi_max_body_size, "asgi")
 
     async def drain(self, behind: Hypercorn) -> None:

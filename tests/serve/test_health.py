@@ -15,6 +15,7 @@ from asyncstatic import StaticFiles, StaticMiddleware
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.serve import health
 from tests.serve.inside import Inside, eventually, serving_inside
+from tests.serve.test_proxies import app_of, serving, websocket
 from tests.serve.test_server import refused
 from tests.serve.test_workers import workers_of
 from tests.support.http2 import Connection2
@@ -84,6 +85,30 @@ def test_another_spelling_of_the_path_belongs_to_the_app(site: Path, direct: boo
     with serving_inside(StaticFiles(site), direct=direct, health=_PATH) as server:
         for target in ("/%68ealthz", "/healthz/", "/Healthz", "/x/healthz"):
             assert over_http_1(server, target).status == 404
+
+
+@ENTRIES
+@pytest.mark.parametrize(("path", "prefix"), [(_PATH, "/app"), ("/ops/healthz", "/ops")])
+def test_the_prefix_that_a_proxy_removed_does_not_belong_to_the_path(
+    site: Path, direct: bool, path: str, prefix: str
+) -> None:
+    with (
+        serving_inside(
+            StaticFiles(site), direct=direct, health=path, trusted_proxies="127.0.0.1"
+        ) as server,
+        server.connect() as connection,
+        Connection2(server.port) as connection2,
+    ):
+        for target in (path, "/healthz"):
+            status = 200 if target == path else 404
+            assert connection.get(target, f"X-Forwarded-Prefix: {prefix}").status == status
+            assert connection2.get(target, ("x-forwarded-prefix", prefix)).status == status
+
+
+def test_a_websocket_at_the_path_is_the_apps_and_is_logged(site: Path) -> None:
+    with serving(app_of(site), health=_PATH) as served:
+        assert websocket(served.server, _PATH)["path"] == _PATH
+    assert served.line(_PATH)["status"] == 101
 
 
 @ENTRIES
