@@ -62,7 +62,8 @@ class Access:
         """Return the answer that refuses a request; None when it may go on.
 
         OPTIONS needs no credentials and takes nothing from the rate: a preflight has no credentials
-        (Fetch standard), and its answer is the same for every name.
+        (Fetch standard), and its answer is the same for every name. The rate is about the method in
+        the scope: a middleware asks on behalf of a preflight whether a GET would be answered.
 
         Raises:
             TypeError: the scope is missing. Nothing is served then.
@@ -74,9 +75,10 @@ class Access:
             return error_page(request, self._forbidden, self._origins)
         if request.method == "OPTIONS":
             return None
-        wait = 0 if self._rate is None else self._rate.wait(client)
-        if wait:
-            return self._later(request, 429, wait)
+        if self._rate is not None and scope["method"] != "OPTIONS":
+            wait = self._rate.wait(client)
+            if wait:
+                return self._later(request, 429, wait)
         return await self._unknown_user(request, scope)
 
     def _is_within(self, client: Address | None) -> bool:

@@ -53,10 +53,12 @@ class Answer(NamedTuple):
     Attributes:
         plan: the response to send.
         opened: the representation of the plan's byte ranges. The sender of the plan closes it.
+        refuses: the client has no access, whatever it asks for; no app behind answers either.
     """
 
     plan: ResponsePlan
     opened: Opened | None = None
+    refuses: bool = False
 
     def close(self) -> None:
         """Close the representation, if there is one; harmless when it is closed already."""
@@ -138,14 +140,11 @@ class StaticFiles:
         else:
             chosen = settings_of(root, dict(settings))
         if authorize is not None and chosen.listing_zip:
-            raise SettingsError(
-                "listing_zip: not with authorize, which cannot judge each file of it"
-            )
+            raise SettingsError("listing_zip: not with authorize, which cannot judge each file")
         first = open_root(chosen)
         self._tree = first.tree
         in_archive = self._tree if isinstance(self._tree, ZipTree) else None
         self._manifests = Manifests(in_archive or self._tree.path, chosen.manifest)
-        self._may_prove = bool(chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self._pages = Pages(chosen) if chosen.listing else None
         self._access = access_of(chosen)
@@ -205,7 +204,7 @@ class StaticFiles:
 
     def proves(self, segments: tuple[str, ...]) -> bool | None:
         """Tell whether a manifest proves that a file never changes; None: the next one might."""
-        return self._manifests.proof_of(segments) if self._may_prove else False
+        return self._manifests.proof_of(segments) if self.settings.manifest else False
 
     @property
     def resolver_name(self) -> str:
@@ -276,8 +275,9 @@ class StaticFiles:
         """Decide the answer to a request that had to wait."""
         begun: Answer | Pending = pending
         if self._access is not None:
-            refusal = await self._access.refusal(pending.request, pending.scope)
-            begun = Answer(refusal) if refusal else self._begin(pending.request, pending.scope)
+            plan = await self._access.refusal(pending.request, pending.scope)
+            refused = Answer(plan, refuses=True) if plan else None
+            begun = refused or self._begin(pending.request, pending.scope)
         return await self._finish(begun) if isinstance(begun, Pending) else begun
 
     async def _finish(self, pending: Pending) -> Answer:
@@ -371,7 +371,7 @@ class StaticFiles:
             plan = page_for(request, 400, ((b"connection", b"close"),))
             await self.carry_out(plan, None, scope, receive, send)
             return
-        plan, opened = await self.find(request, scope)
+        plan, opened, _ = await self.find(request, scope)
         if opened is None:
             raise_for_handler(plan, scope)
         try:

@@ -17,6 +17,7 @@ from asyncstatic.serve.scope import (
     Scope,
     Send,
     below_prefix,
+    drain,
     has_content,
     read_request,
 )
@@ -143,18 +144,23 @@ class StaticMiddleware:
             await self.static.answer(request, mounted, receive, send)
             return True
         preflight = is_preflight(request.method, request.fields)
-        if has_content(scope["headers"]) or (request.method == "OPTIONS" and not preflight):
+        if request.method == "OPTIONS" and not preflight:
+            return False
+        for_app = has_content(scope["headers"])
+        if for_app and not self.static.needs_scope:  # nobody is refused
             return False
         asked = request._replace(method="GET", fields=Fields()) if preflight else request
         answer = await self.static.find(asked, mounted)
         try:
-            if is_shell(answer) and await self._app_answers(scope, receive, send):
+            if is_shell(answer) and not for_app and await self._app_answers(scope, receive, send):
                 return True
-            plan, opened = answer
-            if plan.status in _PASSED_ON:
+            plan, opened, refuses = answer
+            if not refuses and (for_app or plan.status in _PASSED_ON):
                 return False
+            if for_app:
+                await drain(receive)
             if preflight:
-                plan, _ = await self.static.find(request, mounted)
+                plan = (await self.static.find(request, mounted)).plan
             await self.static.carry_out(plan, opened, mounted, receive, send)
         finally:
             answer.close()

@@ -719,6 +719,51 @@ def test_an_open_mount_beside_it_opens_nothing(root: Path, htpasswd: Path, tmp_p
         assert server.fetch("/other").status == 299
 
 
+async def behind(scope: Any, receive: Any, send: Any) -> None:
+    """Stands for an app behind the root: answers everything."""
+    await send({"type": "http.response.start", "status": 299, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+CONTENT = [{}, {"content-length": "1"}, {"transfer-encoding": "chunked"}]
+
+
+@pytest.mark.parametrize("content", CONTENT, ids=["none", "a length", "chunked"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", ["a.txt", "missing", "%zz"])
+async def test_no_request_reaches_the_app_past_the_checks(
+    root: Path, content: dict[str, str], method: str, name: str
+) -> None:
+    app = StaticMiddleware(behind, await static(root, users=USERS), "/m")
+    refused = await ask(app, f"/m/{name}", content, method=method)
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, CHALLENGE)
+    opened = await ask(app, f"/m/{name}", content | authorized(ANNA), method=method)
+    assert opened.status == (200 if (name, content) == ("a.txt", {}) else 299)
+    assert (await ask(app, "/other", content, method=method)).status == 299
+
+
+@pytest.mark.parametrize("content", CONTENT, ids=["none", "a length", "chunked"])
+@pytest.mark.parametrize(("hide", "status"), [(False, 403), (True, 404)])
+async def test_a_network_that_is_refused_gets_no_answer_of_the_app(
+    root: Path, content: dict[str, str], hide: bool, status: int
+) -> None:
+    closed = await static(root, deny_from="10.0.0.0/8", hide_forbidden=hide, cors="*")
+    app = StaticMiddleware(behind, closed, "/m")
+    preflight = {"origin": "https://a.example", "access-control-request-method": "GET"}
+    for name in ("a.txt", "missing"):
+        assert (await ask(app, f"/m/{name}", content, client=PEER4)).status == status
+        asked = await ask(app, f"/m/{name}", preflight, method="OPTIONS", client=PEER4)
+        assert asked.status == status
+    assert (await ask(app, "/m/missing", content, client=PEER6)).status == 299
+
+
+async def test_a_preflight_takes_nothing_from_the_rate(root: Path, clock: Clock) -> None:
+    app = StaticMiddleware(behind, await static(root, rate_limit="1/h", cors="*"))
+    preflight = {"origin": "https://a.example", "access-control-request-method": "GET"}
+    assert await asked(app, 3, method="OPTIONS", headers=preflight) == [204] * 3
+    assert await asked(app, 2) == [200, 429]
+
+
 async def quart(root: Path, **options: Any) -> Quart:
     def build() -> Quart:
         if not options:

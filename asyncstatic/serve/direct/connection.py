@@ -330,7 +330,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def _send_file(self, fields: bytes, answer: Answer, *, close: bool) -> None:
         """Send a response by one write, or by a transfer that takes longer."""
-        plan, opened = answer
+        plan, opened, _ = answer
         if self._observation is not None:
             self._observation.answer(plan)
         self._closes = close

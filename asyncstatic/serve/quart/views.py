@@ -158,7 +158,7 @@ async def _found(static: StaticFiles, name: str) -> Opened:
     accepts = Fields(accept_encoding=request.headers.get("Accept-Encoding"))
     target = "/" + name
     asked = Request("GET", target.encode("utf-8", "surrogatepass"), fields=accepts, decoded=True)
-    plan, opened = await static.find(asked, present_scope())
+    plan, opened, _ = await static.find(asked, present_scope())
     if opened is None:
         _refuse(plan.status, plan.fields)
     if plan.status >= 400:  # the root's own page for what is missing
