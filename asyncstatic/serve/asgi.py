@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Unpack
 from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.fallback import page_with
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
@@ -120,6 +121,7 @@ class StaticFiles:
         cache: holds content, open files and prepared answers.
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
+        hidden: directories that other mounts answer for, as known at the first request.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -150,6 +152,7 @@ class StaticFiles:
         self._access = access_of(chosen)
         self._asks = authorize is not None or (self._access is not None and self._access.private)
         self._is_closed = self._asks or self._access is not None
+        self.hidden: frozenset[Segments] = frozenset()
         self.needs_scope = self._is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
@@ -176,7 +179,7 @@ class StaticFiles:
     @cached_property
     def _source(self) -> Source:
         of_site = self._site_files.together if self._site_files is not None else None
-        return source_of(self._trees, self.settings, self.cache, of_site, self._pages)
+        return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self.hidden)
 
     @cached_property
     def source(self) -> Source:

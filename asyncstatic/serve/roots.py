@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from asyncstatic.files.cache import Cache
@@ -98,6 +98,7 @@ def source_of(
     cache: Cache,
     together: Callable[[Stamps], Stamps] | None = None,
     pages: Pages | None = None,
+    hidden: Collection[Segments] = (),
 ) -> Source:
     """Stack the sources of a root: cache before disk, the first tree on top, listings behind.
 
@@ -107,6 +108,7 @@ def source_of(
         cache: holds what they find.
         together: adds the stamps that every answer of the root depends on.
         pages: renders listings; None for none.
+        hidden: directories that no zip has.
     """
     layers: list[Source] = [
         CachedSource(tree, cache, together=together) if settings.limits.cache_bytes else tree
@@ -114,7 +116,7 @@ def source_of(
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if pages is not None:
-        source = ListedSource(source, trees, settings, pages)
+        source = ListedSource(source, trees, settings, pages, hidden)
     if settings.shell or settings.pages:
         allowed = partial(is_public, settings=settings)
         statuses = _statuses(settings)

@@ -641,6 +641,20 @@ async def test_a_zip_has_all_that_is_served_below_a_folder_and_nothing_else(root
     assert "content-length" not in reply.headers
 
 
+async def test_a_zip_has_nothing_of_a_folder_that_another_mount_answers_for(root: Path) -> None:
+    fill(root, "a/open", "a/closed/deep/secret", "b/closed", "a/closed2/x")
+    mounts = {
+        "": {"root": root, "listing_zip": "1MiB"},
+        "/a/closed": {"root": root / "a" / "closed", "deny_from": "*"},
+    }
+    app = await asyncio.to_thread(
+        StaticMiddleware, hello, mounts, exclusive=True, listing=True, passes_on=lambda: False
+    )
+    assert (await unzipped(app, "/?zip")).keys() == {"a/open", "b/closed", "a/closed2/x"}
+    assert (await unzipped(app, "/a/?zip")).keys() == {"open", "closed2/x"}
+    assert (await ask(app, "/a/closed/?zip")).status == 403
+
+
 @pytest.mark.parametrize(
     ("settings", "status"),
     [({}, 404), ({"listing_zip": 999}, 403), ({"listing_zip": 1000}, 200)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from threading import Semaphore
 from typing import NamedTuple
@@ -64,10 +64,16 @@ class ListedSource:
         trees: the trees of the root; the first that has a name counts.
         settings: of the root.
         pages: makes the pages.
+        hidden: directories that no zip has, because other mounts answer for them.
     """
 
     def __init__(
-        self, source: Source, trees: list[TreeSource], settings: Settings, pages: Pages
+        self,
+        source: Source,
+        trees: list[TreeSource],
+        settings: Settings,
+        pages: Pages,
+        hidden: Collection[Segments] = (),
     ) -> None:
         self._source = source
         self._first = trees[0]
@@ -75,6 +81,7 @@ class ListedSource:
         self._trees = [tree.waiting() for tree in self._nowait]
         self._settings = settings
         self._pages = pages
+        self._hidden = hidden
         self._turns = Semaphore(_AT_ONCE)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
@@ -195,7 +202,7 @@ class ListedSource:
         return Opened(facts, handle=self._first.archive(members))
 
     def _members(self, lookup: Lookup) -> Iterator[Member]:
-        """Yield what is below a directory; a directory that may not be read is empty.
+        """Yield what is below a directory; one that is hidden or may not be read is left out.
 
         Links to directories are not followed: they may lead back. Directories are yielded because
         they count; the archive leaves them out.
@@ -209,7 +216,7 @@ class ListedSource:
                 continue
             for name, (entry, tree) in sorted((entries or {}).items()):
                 segments = (*directory, name)
-                if entry.is_directory and entry.is_link:
+                if entry.is_directory and (entry.is_link or segments in self._hidden):
                     continue
                 if entry.is_directory:
                     pending.append(segments)
