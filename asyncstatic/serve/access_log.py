@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from asyncstatic.http.addresses import canonical_ip
+
 #: Status of a request whose client left before the answer began, as in nginx.
 CLIENT_CLOSED = 499
 #: Status of a request that the server ended before the answer began, as in nginx.
@@ -139,11 +141,14 @@ def first_line(data: bytes) -> bytes:
 
 
 def client_of(peer: Any) -> str:
-    """Return the address of a client from its socket address (getpeername(2))."""
+    """Return the address of a client from its socket address (getpeername(2)).
+
+    A socket for IPv6 and IPv4 names an IPv4 client by a mapped address (ipv6(7)).
+    """
     if not isinstance(peer, tuple) or not peer:
         return "unix:"
     address: str = peer[0].partition("%")[0]  # fe80::1%eth0: nginx omits the interface
-    return address
+    return (canonical_ip(address) or address) if address.startswith("::ffff:") else address
 
 
 # -- the file ----------------------------------------------------------------------------------

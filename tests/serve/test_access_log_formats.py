@@ -179,6 +179,7 @@ def test_the_request_line_is_the_first_line_that_was_received(octets: bytes, lin
         (("127.0.0.1", 50_000), "127.0.0.1"),
         (("::1", 50_000, 0, 0), "::1"),
         (("fe80::1%eth0", 50_000, 0, 2), "fe80::1"),
+        (("::ffff:192.0.2.7", 50_000, 0, 0), "192.0.2.7"),
         ("", "unix:"),
         (b"", "unix:"),
         (None, "unix:"),
