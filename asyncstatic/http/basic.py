@@ -18,7 +18,8 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ARGON2 = re.compile(
     r"\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
 )
-_BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+# A salt has 128 bits, so 4 of the 132 in its 22 characters are zero; else it cannot be verified.
+_BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
 MAKE_A_HASH = "make one with: asyncstatic hash"
 

@@ -33,7 +33,7 @@ _THREADS = 2  # of the process; each verification takes the memory that its hash
 _MOST_WAITING = 32  # verifications of one root, the running ones included
 _REMEMBERED = 1024  # verified credentials
 _RECHECK = 1.0  # seconds between two checks of the file
-_LONGEST_BCRYPT = 72  # bytes of a password; bcrypt ignores the rest
+_LONGEST_BCRYPT = 72  # bytes of a password
 _INSTALL = "pip install asyncstatic[auth]"
 
 
@@ -202,11 +202,8 @@ def _bcrypt() -> Verifier:
     from bcrypt import checkpw
 
     def matches(hash_: str, password: bytes) -> bool:
-        try:
-            # Before its release 5 the package ignored the rest.
-            return len(password) <= _LONGEST_BCRYPT and checkpw(password, hash_.encode("ascii"))
-        except ValueError:
-            return False
+        # Before its release 5 the package ignored the rest; since then it refuses.
+        return len(password) <= _LONGEST_BCRYPT and checkpw(password, hash_.encode("ascii"))
 
     return matches
 

@@ -108,6 +108,7 @@ def test_the_realm_is_a_quoted_string(realm: str, sent: bytes) -> None:
         (ARGON2.rpartition("$")[0], ""),
         (BCRYPT[:-1], ""),
         (BCRYPT.replace("$04$", "$99$"), ""),
+        (BCRYPT[:28] + "A" + BCRYPT[29:], ""),
         ("$apr1$TqI9WECO$LHZB2DqRlk9nObiB6vJG9.", ""),
         ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", ""),
         ("$6$rounds=5000$abc$def", ""),
