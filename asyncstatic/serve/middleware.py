@@ -32,6 +32,7 @@ MountedRoot: TypeAlias = Root | Mapping[str, Any]
 NamedRoot = TypeVar("NamedRoot")
 
 
+_READING = ("GET", "HEAD")
 # Statuses of a root for names that the app may know.
 _PASSED_ON = frozenset({400, 404, 414})
 
@@ -160,7 +161,8 @@ class StaticMiddleware:
         preflight = is_preflight(request.method, request.fields)
         if request.method == "OPTIONS" and not preflight:
             return False
-        for_app = has_content(scope["headers"])
+        # Methods are case-sensitive (RFC 9110 §9.1), but Quart takes "get" for GET.
+        for_app = has_content(scope["headers"]) or not (preflight or request.method in _READING)
         if for_app and not self.static.needs_scope:  # nobody is refused
             return False
         asked = request._replace(method="GET", fields=Fields()) if preflight else request
@@ -200,7 +202,7 @@ class StaticMiddleware:
     def _request(self, scope: Scope) -> Request | None:
         """Read the request as the root sees it; None when it is for the app."""
         method, shares = scope["method"], bool(self.static.settings.cors)
-        is_ours = method in ("GET", "HEAD") or (method == "OPTIONS" and shares)
+        is_ours = method.upper() in _READING or (method == "OPTIONS" and shares)
         if (not is_ours and self.passes_on()) or self.prefix not in scope["path"]:
             return None
         return below_prefix(read_request(scope), self.prefix)
