@@ -19,6 +19,7 @@ from asyncstatic.serve.scope import (
     below_prefix,
     drain,
     has_content,
+    read_by_app,
     read_request,
 )
 from asyncstatic.serve.starlette import StarletteOptions
@@ -200,12 +201,20 @@ class StaticMiddleware:
         return not is_missing
 
     def _request(self, scope: Scope) -> Request | None:
-        """Read the request as the root sees it; None when it is for the app."""
+        """Read the request as the root sees it; None when it is for the app.
+
+        Where clients need access, every spelling is the root's that is one below the prefix to an app.
+        """
         method, shares = scope["method"], bool(self.static.settings.cors)
         is_ours = method.upper() in _READING or (method == "OPTIONS" and shares)
-        if (not is_ours and self.passes_on()) or self.prefix not in scope["path"]:
+        if not is_ours and self.passes_on():
             return None
-        return below_prefix(read_request(scope), self.prefix)
+        request = None
+        if self.prefix in scope["path"]:
+            request = below_prefix(read_request(scope), self.prefix)
+        if request is None and self.static.needs_scope and self.passes_on():
+            return read_by_app(scope, self.prefix)
+        return request
 
 
 def mounts_of(roots: Mapping[str, NamedRoot], prefix: str | None) -> list[tuple[str, NamedRoot]]:

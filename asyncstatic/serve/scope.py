@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,6 +23,7 @@ _DRAIN_SECONDS = 10.0
 
 # A well-formed target that names no file (an empty segment): answered 404.
 _NOT_OURS = b"//"
+_SLASHES = re.compile("//+")
 
 
 def read_request(scope: Scope) -> Request:
@@ -85,6 +87,25 @@ def below_prefix(request: Request, prefix: str) -> Request | None:
         return None
     inner = _mounted(request, mount, target)
     return inner._replace(mount=request.mount + inner.mount)
+
+
+def read_by_app(scope: Scope, prefix: str) -> Request | None:
+    """Read a request that names no file of a root, but that an app may take for one below the prefix.
+
+    Apps get a path with its slashes decoded, and Quart merges slashes: to a view, ``/v%2Fa`` and
+    ``//v/a`` are ``/v/a``.
+
+    Returns:
+        The request, with a target that is answered 404; None if no app would take it for one.
+    """
+    path: str = scope["path"]
+    if path[:1] != "/":
+        path = _decoded(origin_form(scope.get("raw_path") or b"") or b"")
+    path = _SLASHES.sub("/", f"{path}/")
+    paths = (path, path.removeprefix(scope.get("root_path", "").rstrip("/")))
+    if not any(each.startswith(f"{prefix}/") for each in paths):
+        return None
+    return read_request(scope)._replace(target=_NOT_OURS)
 
 
 def _mounted(request: Request, mount: bytes, target: bytes) -> Request:

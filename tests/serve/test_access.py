@@ -765,6 +765,51 @@ async def test_a_preflight_takes_nothing_from_the_rate(root: Path, clock: Clock)
     assert await asked(app, 2) == [200, 429]
 
 
+@pytest.mark.parametrize(
+    ("target", "is_below"),
+    [
+        ("/a/m/view", True),
+        ("/a/m%2Fview", True),
+        ("/a%2fm/view", True),
+        ("/%2Fa/m/view", True),
+        ("//a/m/view", True),
+        ("/a//m/view", True),
+        ("/a/m//view", True),
+        ("/a/%6d/view", True),
+        ("http://localhost/a/m%2Fview", True),
+        ("/a/m", True),
+        ("/a%2Fm", True),
+        ("/a/mview", False),
+        ("/x/a/m/view", False),
+        ("/a/m%252Fview", False),
+    ],
+)
+async def test_no_spelling_of_a_view_below_the_prefix_is_without_the_password(
+    root: Path, target: str, is_below: bool
+) -> None:
+    """Quart decodes slashes and merges them."""
+
+    def build() -> Quart:
+        app = Quart("here", static_folder=None)
+        app.add_url_rule("/a/m/view", view_func=view)
+        app.add_url_rule("/<path:path>", view_func=view)
+        AsyncStatic(app, root, "/a/m", users=USERS)
+        return app
+
+    async def view(path: str = "") -> str:
+        return "view"
+
+    app = await asyncio.to_thread(build)
+    refused = await ask(app, target)
+    assert refused.status == (401 if is_below else 200)
+    assert b"view" in (await ask(app, target, authorized(ANNA))).body
+    for root_path in ("/p", "/p/"):
+        spelled = target.replace("localhost", "localhost/p") if target[0] == "h" else f"/p{target}"
+        assert (await ask(app, spelled, root_path=root_path)).status == refused.status
+        if is_below and target[0] == "/":
+            assert (await ask(app, f"/p%2F{target[1:]}", root_path=root_path)).status == 401
+
+
 async def quart(root: Path, **options: Any) -> Quart:
     def build() -> Quart:
         if not options:
