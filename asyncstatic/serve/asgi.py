@@ -121,7 +121,7 @@ class StaticFiles:
         cache: holds content, open files and prepared answers.
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
-        hidden: directories that other mounts answer for, as known at the first request.
+        hidden: directories that mounts in front answer for, as known at the first request.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

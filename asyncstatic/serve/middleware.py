@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.http.cors import is_preflight
@@ -122,20 +122,17 @@ class StaticMiddleware:
         self.static = _static(root, settings)
         self.prefix = _checked_prefix(prefix)
         self.passes_on = passes_on
-        if exclusive:
-            self._hide_nested(len(named))
+        self._hide(app)
 
-    def _hide_nested(self, count: int) -> None:
-        """Tell each of so many roots which directories below it the others answer for."""
-        mounts = [self]
-        while len(mounts) < count:
-            mounts.append(cast("StaticMiddleware", mounts[-1].app))
-        for outer in mounts:
-            beginning = f"{outer.prefix}/"
-            below = [each.prefix for each in mounts if each.prefix.startswith(beginning)]
-            outer.static.hidden = frozenset(
-                tuple(prefix.removeprefix(beginning).split("/")) for prefix in below
-            )
+    def _hide(self, behind: Any) -> None:
+        """Tell the roots behind which of their directories this one answers for."""
+        is_middleware = isinstance(behind, StaticMiddleware)
+        static, prefix = (behind.static, behind.prefix) if is_middleware else (behind, "")
+        if isinstance(static, StaticFiles) and self.prefix.startswith(f"{prefix}/"):
+            names = self.prefix.removeprefix(f"{prefix}/").split("/")
+            static.hidden |= {tuple(names)}
+        if is_middleware:
+            self._hide(behind.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

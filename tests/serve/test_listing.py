@@ -641,15 +641,34 @@ async def test_a_zip_has_all_that_is_served_below_a_folder_and_nothing_else(root
     assert "content-length" not in reply.headers
 
 
-async def test_a_zip_has_nothing_of_a_folder_that_another_mount_answers_for(root: Path) -> None:
+def exclusive(opened: dict[str, Any], closed: dict[str, Any]) -> Any:
+    return StaticMiddleware(hello, {"": opened, "/a/closed": closed}, exclusive=True)
+
+
+def in_order(opened: dict[str, Any], closed: dict[str, Any]) -> Any:
+    return StaticMiddleware(hello, {"/a/closed": closed, "": opened})
+
+
+def in_front_of_files(opened: dict[str, Any], closed: dict[str, Any]) -> Any:
+    return StaticMiddleware(StaticFiles(**opened), prefix="/a/closed", **closed)
+
+
+def in_front_of_quart(opened: dict[str, Any], closed: dict[str, Any]) -> Any:
+    app = Quart("here", static_folder=None)
+    AsyncStatic(app, {"/a/closed": closed, "": opened})
+    return app
+
+
+@pytest.mark.parametrize(
+    "build", [exclusive, in_order, in_front_of_files, in_front_of_quart], ids=lambda f: f.__name__
+)
+async def test_a_zip_has_nothing_of_a_folder_that_a_mount_in_front_answers_for(
+    root: Path, build: Callable[..., Any]
+) -> None:
     fill(root, "a/open", "a/closed/deep/secret", "b/closed", "a/closed2/x")
-    mounts = {
-        "": {"root": root, "listing_zip": "1MiB"},
-        "/a/closed": {"root": root / "a" / "closed", "deny_from": "*"},
-    }
-    app = await asyncio.to_thread(
-        StaticMiddleware, hello, mounts, exclusive=True, listing=True, passes_on=lambda: False
-    )
+    opened = {"root": root, "listing": True, "listing_zip": "1MiB"}
+    closed = {"root": root / "a" / "closed", "deny_from": "*"}
+    app = await asyncio.to_thread(build, opened, closed)
     assert (await unzipped(app, "/?zip")).keys() == {"a/open", "b/closed", "a/closed2/x"}
     assert (await unzipped(app, "/a/?zip")).keys() == {"open", "closed2/x"}
     assert (await ask(app, "/a/closed/?zip")).status == 403
