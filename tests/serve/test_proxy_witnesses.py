@@ -1,4 +1,4 @@
-"""Real proxies in front, nginx and HAProxy, and nginx's own reading of X-Forwarded-For."""
+"""Real proxies in front, nginx, Caddy and HAProxy, and nginx's own reading of X-Forwarded-For."""
 
 from __future__ import annotations
 
@@ -185,6 +185,40 @@ def test_the_documented_configuration_of_nginx_is_the_one_above() -> None:
     (block,) = re.findall(r"```nginx\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
     documented = [line.strip() for line in block.splitlines() if "proxy_" in line]
     assert documented == [line.strip() for line in NGINX.splitlines() if line.startswith("      ")]
+
+
+# -- Caddy ---------------------------------------------------------------------------------------
+
+
+@both_entries
+@pytest.mark.skipif(not DOCUMENTED.exists(), reason="tested without the source tree")
+def test_behind_caddy_as_documented_log_and_scope_are_the_clients(
+    site: Path, tmp_path: Path, direct: bool
+) -> None:
+    program, port, file = require("caddy", "caddy"), free_port(), tmp_path / "Caddyfile"
+    (block,) = re.findall(r"```caddyfile\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
+    assert block.count("127.0.0.1:8000") == block.count("example.org") == 1
+    command = [
+        "env",
+        f"HOME={tmp_path}",
+        f"XDG_DATA_HOME={tmp_path}",
+        f"XDG_CONFIG_HOME={tmp_path}",
+    ]
+    command += [program, "run", "--adapter", "caddyfile", "--config", str(file)]
+    with serving(app_of(site), direct=direct, trusted_proxies=HOST) as served:
+        block = block.replace("127.0.0.1:8000", f"127.0.0.1:{served.server.port}")
+        block = block.replace("example.org", f"http://127.0.0.1:{port}")
+        file.write_text(f"{{\n  admin off\n}}\n{block}")
+        with started(command, port, tmp_path / "output"), From(port) as connection:
+            fields = (
+                *(f"Host: {HOST}:{port}", "X-Forwarded-Host: evil", "X-Forwarded-Prefix: /evil"),
+                *("X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9;host=evil"),
+            )
+            assert connection.get("/app/static/css/app.css", *fields).status == 200
+            told = json.loads(connection.get("/app/x", *fields).content)
+        assert clients_of(served, 2) == {CLIENT}
+    assert (told["client"][0], told["scheme"]) == (CLIENT, "http")
+    assert (told["host"], told["root_path"], told["path"]) == ([f"{HOST}:{port}"], "/app", "/app/x")
 
 
 #: Values of X-Forwarded-For that nginx and we read alike.
