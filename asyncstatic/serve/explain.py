@@ -29,7 +29,9 @@ _MANY = 3  # fields; more are counted, not named
 _ACCESS = {
     401: "a user and a password are needed",
     403: "this client is refused, or this process may not read the file",
+    404: "this client is refused (setting hide_forbidden)",
     429: "this client asks too often",
+    503: "the password cannot be verified now",
 }
 _HIDDEN = "a name that is hidden (dotfiles), denied (deny), or no file's"
 
@@ -103,6 +105,7 @@ class _Asked(NamedTuple):
     request: Request
     plan: ResponsePlan
     facts: Representation | None
+    refuses: bool
 
 
 async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> Explanation:
@@ -159,7 +162,7 @@ def _record(mount: Mount, asked: list[_Asked]) -> None:
     async def recorded(request: Request, scope: Scope | None = None) -> Answer:
         answer: Answer = await find(request, scope)
         facts = None if answer.opened is None else answer.opened.representation
-        asked.append(_Asked(mount, request, answer.plan, facts))
+        asked.append(_Asked(mount, request, answer.plan, facts, answer.refuses))
         return answer
 
     mount.static.find = recorded  # type: ignore[method-assign] # this object serves nobody else
@@ -210,9 +213,12 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
 
 def _steps_of(asked: _Asked) -> Iterator[Step]:
     """Tell what one root decided."""
-    mount, request, plan, facts = asked
+    mount, request, plan, facts, refuses = asked
     static = mount.static
     yield Step("mount", f"{mount.prefix or '/'} is served from {static.root}")
+    if refuses:  # whatever the name is
+        yield Step("access", _ACCESS[plan.status])
+        return
     lookup = admit(request, static.settings)
     if facts is None:
         yield _refusal(request, plan, lookup)
@@ -230,8 +236,8 @@ def _refusal(request: Request, plan: ResponsePlan, lookup: Lookup | ResponsePlan
         return Step("hidden", _HIDDEN)
     if isinstance(lookup, ResponsePlan):
         return Step("refused", f"{request.method} {request.target.decode('latin-1')} names no file")
-    if plan.status in _ACCESS:
-        return Step("access", _ACCESS[plan.status])
+    if plan.status == 403:
+        return Step("access", _ACCESS[403])
     reason = "there is no such file" if plan.status == 404 else PHRASES.get(plan.status, "")
     return Step("file", f"{name or '/'}: {reason}")
 

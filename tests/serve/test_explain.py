@@ -228,6 +228,25 @@ async def test_a_refused_client_is_told(site: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("target", ["/", "/.hidden", "/missing", "/%00", "/docs"])
+@pytest.mark.parametrize(
+    ("settings", "status", "says"),
+    [
+        ({"deny_from": "127.0.0.1"}, 403, "this client is refused, "),
+        ({"deny_from": "127.0.0.1", "hide_forbidden": True}, 404, "this client is refused "),
+        ({"users": {"bob": "$2y$04$V9bU4PlCmJBIQEDOYuyKF.0cG7vsyvh3MMCJQ3iFRNNF1eyBNyHRi"}}, 401, "a user "),
+    ],
+)  # fmt: skip
+async def test_a_refusal_is_not_told_as_that_of_a_name(
+    site: Path, settings: dict[str, Any], status: int, says: str, target: str
+) -> None:
+    app = await asyncio.to_thread(create_app, {"": Settings(site / "site", **settings)})
+    told = await explain(app, "GET", target)
+    assert told.status == status
+    assert [step.kind for step in told.steps] == ["mount", "access"]
+    assert told.steps[1].text.startswith(says)
+
+
 async def test_a_listing_is_told(site: Path) -> None:
     (site / "site" / "empty").mkdir()
     settings = Settings(site / "site", listing=True, preset="downloads")
