@@ -148,7 +148,7 @@ class StaticFiles:
         in_archive = self._tree if isinstance(self._tree, ZipTree) else None
         self._manifests = Manifests(in_archive or self._tree.path, chosen.manifest)
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
-        self._pages = Pages(chosen) if chosen.listing else None
+        self._pages = Pages(chosen, has_readme=authorize is None) if chosen.listing else None
         self._access = access_of(chosen)
         self._asks = authorize is not None or (self._access is not None and self._access.private)
         self._is_closed = self._asks or self._access is not None

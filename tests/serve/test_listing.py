@@ -659,6 +659,17 @@ def in_front_of_quart(opened: dict[str, Any], closed: dict[str, Any]) -> Any:
     return app
 
 
+async def test_a_listing_shows_no_file_that_authorize_was_not_asked_about(root: Path) -> None:
+    fill(root, "README.md")
+    (root / "README.md").write_text("the text of it")
+    static = await serve(root, authorize=lambda _, path: path == "/")
+    listing = await ask(static, "/", HTML)
+    assert names(listing) == ["README.md"]
+    assert b"the text of it" not in listing.body
+    assert (await ask(static, "/README.md")).status == 403
+    assert b"the text of it" in (await ask(await serve(root), "/", HTML)).body
+
+
 @pytest.mark.parametrize(
     "build", [exclusive, in_order, in_front_of_files, in_front_of_quart], ids=lambda f: f.__name__
 )

@@ -58,15 +58,18 @@ class Pages:
 
     Args:
         settings: `listing_template` and `listing_zip` are used.
+        has_readme: whether a page shows the README of its directory.
 
     Raises:
         SettingsError: a package is missing, or the template cannot be used.
 
     Attributes:
         fields: further fields of each page: its Content-Security-Policy.
+        has_readme: as given.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, has_readme: bool = True) -> None:
+        self.has_readme = has_readme
         self._style = (_HERE / "listing.css").read_text("utf-8")
         self._script = (_HERE / "listing.js").read_text("utf-8")
         self._has_zip = settings.listing_zip > 0

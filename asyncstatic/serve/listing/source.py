@@ -170,7 +170,8 @@ class ListedSource:
         rows = list(_rows(chosen[first : first + PAGE], lookup.segments))
         total = len(rows) if pages == 1 else len(chosen)
         readme = None
-        if view == View(form="html", sort=view.sort, descending=view.descending):
+        is_plain = view == View(form="html", sort=view.sort, descending=view.descending)
+        if is_plain and self._pages.has_readme:
             readme = _readme(entries, lookup.segments)
         listing = Listing(lookup.segments, view, rows, total, pages, entries.is_cut, readme)
         if view.form == "json":
