@@ -1,7 +1,7 @@
 """Hypercorn's TCPServer, with a few corrections.
 
 Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
-case-sensitive (RFC 9110 §9.1). Over HTTP/2 some requests raise an error in Hypercorn that ends the
+case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. Over HTTP/2 some requests raise an error in Hypercorn that ends the
 whole connection with all its streams: requests without a path, requests with bytes outside ASCII,
 and content that arrives after the response is complete, as of an upload that was refused.
 
@@ -167,10 +167,9 @@ class _Http1(H11Protocol):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
-        if self._requests is not None:
-            self.connection = _Connection(
-                h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
-            )
+        self.connection = _Connection(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
 
     async def _create_stream(self, request: h11.Request) -> None:
         _method.set(request.method.decode("ascii"))
@@ -224,7 +223,7 @@ class _Http1(H11Protocol):
 
 
 class _Connection(h11.Connection):
-    """Keeps the bytes of a request head that h11 refuses."""
+    """Refuses versions that h11 takes for its own, and keeps the bytes of a head that is refused."""
 
     _refused = b""
     _is_taken = False
@@ -232,10 +231,13 @@ class _Connection(h11.Connection):
     def next_event(self) -> Any:
         data = self.trailing_data[0] if self.their_state is h11.IDLE else b""
         try:
-            return super().next_event()
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                _check_version(event)
         except h11.RemoteProtocolError:
             self._refused = data
             raise
+        return event
 
     def take_unread(self) -> bytes | None:
         """Return the head that was refused or is incomplete; None from the second call on."""
@@ -243,6 +245,20 @@ class _Connection(h11.Connection):
             return None
         self._is_taken = True
         return self._refused or self.trailing_data[0]
+
+
+def _check_version(request: h11.Request) -> None:
+    """Refuse another major version, and a later minor one without Host (RFC 9110 §2.5, §15.6.6).
+
+    Raises:
+        h11.RemoteProtocolError: with the status of the answer.
+    """
+    version = request.http_version
+    is_preface = (request.method, request.target, version) == (b"PRI", b"*", b"2.0")
+    if version[:2] != b"1." and not is_preface:
+        raise h11.RemoteProtocolError("another major version", error_status_hint=505)
+    if version > b"1.1" and not is_preface and b"host" not in dict(request.headers):
+        raise h11.RemoteProtocolError("no Host", error_status_hint=400)
 
 
 def _unread(connection: object) -> bytes | None:

@@ -176,6 +176,30 @@ def test_the_connection_stays_open_as_version_and_connection_say(
         assert connection.ended()
 
 
+# Hypercorn by itself answers every version as HTTP/1.1, and asks for Host in that alone.
+@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+@pytest.mark.parametrize(
+    ("version", "lines", "status"),
+    [
+        pytest.param("1.2", ("Host: a",), 200, id="a later minor version is served"),
+        pytest.param("1.9", ("Host: a",), 200, id="the last minor version is served"),
+        pytest.param("1.2", ("X: a",), 400, id="and needs Host as 1.1 does"),
+        pytest.param("1.0", ("X: a",), 200, id="1.0 does not"),
+        pytest.param("0.9", ("Host: a",), 505, id="0.9"),
+        pytest.param("2.0", ("Host: a",), 505, id="2.0 in the syntax of 1.1"),
+        pytest.param("3.0", ("Host: a",), 505, id="3.0"),
+        pytest.param("9.9", ("X: a",), 505, id="9.9 without Host"),
+    ],
+)
+def test_only_versions_of_http_1_are_served(
+    connection: Connection, version: str, lines: tuple[str, ...], status: int
+) -> None:
+    head_lines = "".join(f"{line}\r\n" for line in lines)
+    connection.send(f"GET /css/app.css HTTP/{version}\r\n{head_lines}\r\n".encode())
+    assert connection.read().status == status
+    assert status == 200 or connection.ended()
+
+
 def test_a_client_that_shut_its_sending_half_gets_the_whole_answer(
     server: Server, lane: str
 ) -> None:
