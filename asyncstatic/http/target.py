@@ -29,9 +29,12 @@ MAX_SEGMENT = 255  # bytes of one name: NAME_MAX of every common file system (li
 
 # Names that pass every rule below and decode to themselves.
 _PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
-_ABSOLUTE_FORM = re.compile(rb"https?://[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]+(?=[/?]|$)", re.I)
-# uri-host [ ":" port ] (RFC 9110 §7.2), empty where the target URI has no authority.
-_HOST = re.compile(r"(?:\[[0-9A-Za-z:.~_%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII)
+# uri-host [ ":" port ] (RFC 9110 §7.2). A URI of http needs a host (§4.2.1), so an empty one is none.
+_HOST = re.compile(
+    r"(?:\[[0-9A-Za-z:.~_%-]++\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++)(?::[0-9]*+)?",
+    re.ASCII,
+)
+_ABSOLUTE_FORM = re.compile(rf"https?://{_HOST.pattern}(?=[/?]|$)".encode(), re.I)
 _CACHED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
