@@ -111,6 +111,21 @@ def test_a_client_that_sends_and_never_reads_is_made_to_wait(site: Path, loop: s
         assert sent < enough
 
 
+def test_a_client_that_pipelines_beyond_the_last_request_gets_all_answers_before_it(
+    site: Path, loop: str
+) -> None:
+    """Closed with unread requests, a connection is reset, and answers are lost (RFC 9112 §9.6)."""
+    last = 100
+    with (
+        serving_inside(StaticFiles(site), loop=loop, keep_alive_max_requests=last) as server,
+        server.connect(receive_buffer=4096) as connection,
+    ):
+        with suppress(ConnectionError):
+            connection.send(head("/css/app.css", "X-Padding: " + "x" * 900) * 8000)
+        assert [connection.read().status for _ in range(last)] == [200] * last
+        assert connection.ended()
+
+
 # -- ends ------------------------------------------------------------------------------------
 
 

@@ -48,21 +48,9 @@ class DirectProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_admission",
-        "_answering",
-        "_buffer",
-        "_closes",
-        "_counted",
-        "_entry",
-        "_eof",
-        "_loop",
-        "_observation",
-        "_refused",
-        "_requests",
-        "_writable",
-        "_writer",
-        "deadline",
-        "transport",
+        *("_admission", "_answering", "_buffer", "_closes", "_counted", "_entry", "_eof"),
+        *("_lingers", "_loop", "_observation", "_requests", "_writable", "_writer"),
+        *("deadline", "transport"),
     )
 
     transport: asyncio.Transport
@@ -78,8 +66,8 @@ class DirectProtocol(asyncio.Protocol):
         self._answering: asyncio.Task[None] | Transfer | None = None
         self._writable: asyncio.Future[None] | None = None
         self._eof = False
-        self._refused = False
         self._closes = False  # whether the response under way is the last one
+        self._lingers = False  # whether our side has ended, and what comes is dropped
         self._observation: Observation | None = None  # where nobody logs or counts
         self.deadline = Deadline(loop, entry.terms.keep_alive_timeout, entry.send_timeout)
 
@@ -107,7 +95,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer all complete requests that are there."""
-        if self._refused:
+        if self._lingers:
             return
         if self._buffer:
             data = self._buffer + data
@@ -159,9 +147,13 @@ class DirectProtocol(asyncio.Protocol):
 
         Requests answered since the last sweep are noticed here: no request looks at the clock.
         """
-        if self._refused:
+        if self._lingers and not (self._closes and self.transport.is_closing()):
             if self.deadline.has_passed(now, self.transport, answers=False):
-                self.transport.abort()
+                if self._closes:
+                    self.deadline.progress()  # for what the client has still to take
+                    self.transport.close()
+                else:  # refused
+                    self.transport.abort()
             return
         if self._requests != self._counted:
             self._counted = self._requests
@@ -180,7 +172,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def finish(self) -> None:
         """Close now when idle; else after the last answer, also to a request that has arrived."""
-        if self._answering is None and not self._refused and not has_received(self.transport):
+        if self._answering is None and not has_received(self.transport):
             self._close()
 
     def abort(self) -> None:
@@ -220,21 +212,28 @@ class DirectProtocol(asyncio.Protocol):
         self._entry.server.take_over(self.transport, data, eof=self._eof)
 
     def _refuse(self, status: int, answer: bytes) -> None:
-        """Answer, and close after the client had a moment to read the answer.
-
-        Closing while its request is still unread would reset the connection, and the answer with
-        it (RFC 9112 §9.6): until then what comes is read and dropped.
-        """
+        """Answer, and close after the client had a moment to read the answer."""
         if self._observation is not None:
             self._observation.refuse(self._buffer, status)
-        self._refused = True
         self._leave()
         self._entry.registry.linger(self)
-        self.deadline.linger()
         self.transport.write(answer)
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our side; read and drop what comes until the client ends, or a moment is over.
+
+        Closing while requests are still unread would reset the connection, and the answers with
+        it that the client has not received (RFC 9112 §9.6).
+        """
+        self._lingers = True
+        self._buffer = b""
+        self._counted = self._requests
+        self.deadline.linger()
         if self._eof:
             self._close()
             return
+        self.transport.resume_reading()
         with suppress(OSError, NotImplementedError):  # the client reset it; TLS has no half close
             self.transport.write_eof()
 
@@ -259,7 +258,7 @@ class DirectProtocol(asyncio.Protocol):
                 self._buffer = data[start:]
                 self._hand_over()
                 return
-            start = head.end()
+            start = size if self._lingers else head.end()
         self._buffer = data[start:]
 
     def _answer(self, head: re.Match[bytes]) -> bool:
@@ -364,7 +363,9 @@ class DirectProtocol(asyncio.Protocol):
         if self._observation is not None:
             self._observation.finish()
         if self._closes:
-            self._close()
+            unasked = self._requests >= self._entry.keep_alive_requests  # more requests may come
+            end = self._linger if unasked and self.transport.can_write_eof() else self._close
+            end()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._answering = self.spawn(self._run(work))
@@ -382,11 +383,11 @@ class DirectProtocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Go on after an answer that took longer, with the bytes gathered meanwhile."""
-        self._answering = None
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+        transport, self._answering = self.transport, None
+        if self._lingers or transport.is_closing() or transport.get_protocol() is not self:
             return
         self.deadline.rest()
-        self.transport.resume_reading()
+        transport.resume_reading()
         closing = self._entry.registry.closing
         if not closing:
             self._proceed(self._buffer)

@@ -10,7 +10,7 @@ from asyncstatic.serve.tcp import taken
 #: The most seconds from the first byte of a request head to its end, however long a connection may
 #: be idle: an incomplete head holds memory (slow loris).
 HEAD_SECONDS = 5.0
-_LINGER_SECONDS = 1.0  # for a refused client to read why
+_LINGER_SECONDS = 1.0  # for a client to read the last answer
 
 
 class Deadline:
@@ -49,7 +49,7 @@ class Deadline:
         self._at = self._loop.time() + self._stalled_seconds
 
     def linger(self) -> None:
-        """Give a client that was refused a moment to read the answer and close."""
+        """Give a client a moment to read the last answer and close."""
         self._at = self._loop.time() + _LINGER_SECONDS
 
     def hold(self) -> None:
