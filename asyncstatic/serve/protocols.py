@@ -25,7 +25,7 @@ from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, Str
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as StreamEvent
@@ -112,6 +112,13 @@ class Server(TCPServer):
         """
         await super()._read_data()
         await self.idle_task.stop()
+
+    async def protocol_send(self, event: ConnectionEvent) -> None:
+        """Send; close after the last answer to a client that has ended its side."""
+        if isinstance(event, Updated) and event.idle and self.reader.at_eof():
+            await self._close()
+        else:
+            await super().protocol_send(event)
 
     async def run(self) -> None:
         """Serve the connection; log the requests that its end interrupts."""

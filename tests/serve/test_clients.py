@@ -211,6 +211,18 @@ def test_a_client_that_shut_its_sending_half_gets_the_whole_answer(
         assert connection.read().content == STYLE
 
 
+@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+@pytest.mark.parametrize("lines", [(), ("Content-Length: 0",)], ids=["plain", "handed over"])
+def test_after_its_answer_the_connection_of_a_half_closed_client_ends(
+    connection: Connection, lines: tuple[str, ...]
+) -> None:
+    """Hypercorn by itself waits until it has been idle for long enough."""
+    connection.send(head("/css/app.css", *lines))
+    connection.socket.shutdown(1)
+    assert connection.read().content == STYLE
+    assert connection.ended()
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
 def test_a_client_that_uploads_can_read_the_405(server: Server, method: str, size: int) -> None:
