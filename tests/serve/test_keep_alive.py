@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import h2.config
 import h2.connection
@@ -17,6 +18,7 @@ import pytest
 from asyncstatic import StaticFiles
 from asyncstatic.serve import protocols
 from asyncstatic.serve.direct import deadline
+from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.process.options import Options
 from tests.serve.inside import serving_inside
 from tests.support.raw import HOST, Connection, head
@@ -73,6 +75,31 @@ def test_a_head_that_comes_byte_by_byte_gets_no_more_time(site: Path, direct: bo
         connection.send(b"GET /css/app.css HTTP/1.1\r\nHost: localhost\r\nX: ")
         connection.socket.settimeout(0.1)
         assert _ends_while_it_sends(connection)
+
+
+class _Clock:
+    """An event loop, as far as `Deadline` needs it."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_the_first_byte_of_a_head_begins_its_time_however_long_the_client_was_idle() -> None:
+    clock = _Clock()
+    of_client = Deadline(cast("Any", clock), idle_seconds=60.0, stalled_seconds=60.0)
+
+    def passed(seconds: float) -> bool:
+        return of_client.has_passed(seconds, cast("Any", None), answers=False)
+
+    of_client.rest()
+    clock.now = 59.0
+    of_client.begin_head(first=True)
+    assert not passed(63.9)
+    clock.now = 63.0
+    of_client.begin_head(first=False)
+    assert passed(64.0), "a later part of the head gets no more time"
 
 
 def _ends_while_it_sends(connection: Connection) -> bool:

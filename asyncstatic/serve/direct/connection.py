@@ -249,8 +249,8 @@ class DirectProtocol(asyncio.Protocol):
             head = match_head(data, start)
             limit = self._entry.terms.head_bytes
             if head is None or head.end() - start > limit:
-                self._buffer = without_empty_lines(data[start:])
-                self.deadline.begin_head()
+                begun, self._buffer = self._buffer, without_empty_lines(data[start:])
+                self.deadline.begin_head(first=bool(self._buffer) and not begun)
                 if not may_become_head(self._buffer, limit):
                     self._hand_over()
                 return

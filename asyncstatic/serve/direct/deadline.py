@@ -40,9 +40,10 @@ class Deadline:
         seconds = self._head_seconds if head_begun else self._idle_seconds
         self._at = self._loop.time() + seconds
 
-    def begin_head(self) -> None:
-        """A part of a request head is there. Only the first part sets a deadline, no later one."""
-        self._at = min(self._at, self._loop.time() + self._head_seconds)
+    def begin_head(self, *, first: bool) -> None:
+        """A part of a request head is there. Only the first part begins its time, no later one."""
+        end = self._loop.time() + self._head_seconds
+        self._at = end if first else min(self._at, end)
 
     def progress(self) -> None:
         """Content has moved: give the client another while."""
