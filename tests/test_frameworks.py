@@ -274,6 +274,19 @@ async def test_the_app_gets_all_else_untouched(
     assert len(reply.messages) == 3, "nothing is held back or joined"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("framing", [{"content-length": "2"}, {"transfer-encoding": "chunked"}])
+async def test_content_of_a_request_for_a_file_does_not_matter(
+    static: StaticFiles, method: str, framing: dict[str, str]
+) -> None:
+    """It has no meaning (RFC 9110 §9.3.1), and no app behind the root sees the request."""
+    app = StaticMiddleware(echo, static, "/s")
+    plain = await ask(app, "/s/app.css", method=method)
+    assert (await ask(app, "/s/app.css", framing, method=method)).messages == plain.messages
+    missing = await ask(app, "/s/missing", framing, method=method)
+    assert (missing.status, missing.body) == (299, f"{method} /s/missing ".encode())
+
+
 @pytest.mark.parametrize(
     ("path", "root_path"),
     [

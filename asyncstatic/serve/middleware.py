@@ -19,6 +19,7 @@ from asyncstatic.serve.scope import (
     below_prefix,
     drain,
     has_content,
+    is_ambiguous,
     read_by_app,
     read_request,
 )
@@ -160,7 +161,7 @@ class StaticMiddleware:
         if request.method == "OPTIONS" and not preflight:
             return False
         # Methods are case-sensitive (RFC 9110 §9.1), but Quart takes "get" for GET.
-        for_app = has_content(scope["headers"]) or not (preflight or request.method in _READING)
+        for_app = is_ambiguous(scope["headers"]) or not (preflight or request.method in _READING)
         if for_app and not self.static.needs_scope:  # nobody is refused
             return False
         asked = request._replace(method="GET", fields=Fields()) if preflight else request
@@ -171,10 +172,10 @@ class StaticMiddleware:
             plan, opened, refuses = answer
             if not refuses and (for_app or plan.status in _PASSED_ON):
                 return False
-            if for_app:
-                await drain(receive)
             if preflight:
                 plan = (await self.static.find(request, mounted)).plan
+            if has_content(scope["headers"]) and not is_shell(answer):  # there the app had it
+                await drain(receive)
             await self.static.carry_out(plan, opened, mounted, receive, send)
         finally:
             answer.close()
