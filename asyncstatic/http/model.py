@@ -224,7 +224,6 @@ class Absence(Enum):
     MISSING = 404
     FORBIDDEN = 403
     GONE = 410
-    UNACCEPTABLE = 406
     OVERLOADED = 503
     BROKEN = 500
 

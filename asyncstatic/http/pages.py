@@ -23,7 +23,6 @@ _WORDS = {
     403: "This resource may not be read.",
     404: "There is nothing here.",
     405: "This resource can only be read.",
-    406: "This resource is not available in a content coding you accept.",
     410: "This link has expired.",
     412: "This resource has changed.",
     414: "The request target is too long.",

@@ -185,7 +185,6 @@ ABSENCES = [
     pytest.param(Absence.MISSING, Settings(), 404, {}, id="missing"),
     pytest.param(Absence.FORBIDDEN, Settings(), 403, {}, id="forbidden"),
     pytest.param(Absence.FORBIDDEN, HIDING, 404, {}, id="forbidden, hidden"),
-    pytest.param(Absence.UNACCEPTABLE, Settings(), 406, {}, id="no coding fits"),
     pytest.param(Absence.OVERLOADED, Settings(), 503, {"retry-after": "1"}, id="busy"),
     pytest.param(Absence.OVERLOADED, HIDING, 503, {"retry-after": "1"}, id="busy is not hidden"),
     pytest.param(Absence.BROKEN, Settings(), 500, {}, id="broken disk"),
@@ -238,7 +237,7 @@ def test_hidden_forbidden_is_the_same_answer_as_missing() -> None:
         pytest.param("application/json", "text/plain; charset=utf-8", id="neither"),
     ],
 )
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 406, 412, 414, 416, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 412, 414, 416, 500, 503])
 def test_refusals_are_html_for_browsers_and_text_for_others(
     status: int, accept: str | None, media_type: str
 ) -> None:
@@ -263,7 +262,7 @@ def _refused(status: int, accept: str | None) -> ResponsePlan:
     return answer(ask(accept=accept), Absence(status))
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 406, 412, 414, 416, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 412, 414, 416, 500, 503])
 def test_a_page_echoes_nothing_of_the_request(status: int) -> None:
     request, found = ask(accept="text/html"), FILE
     plain = content_of(_refused(status, "text/html"))
@@ -700,7 +699,6 @@ def test_repr_digest_is_of_the_whole_selected_representation(
         pytest.param(ask(), Absence.FORBIDDEN, id="403"),
         pytest.param(ask(), Absence.MISSING, id="404"),
         pytest.param(ask(b"/", "POST"), FILE, id="405"),
-        pytest.param(ask(), Absence.UNACCEPTABLE, id="406"),
         pytest.param(ask(if_match='"x"'), FILE, id="412"),
         pytest.param(ask(b"/" + b"a" * 5000), FILE, id="414"),
         pytest.param(ask(range="bytes=500-"), FILE, id="416"),
@@ -797,7 +795,7 @@ all_settings = st.sampled_from(
         Settings(etag="content", immutable=("*",), precompressed=False),
     ]
 )
-STATUSES = {200, 204, 206, 301, 304, 308, 400, 403, 404, 405, 406, 412, 414, 416, 500, 503}
+STATUSES = {200, 204, 206, 301, 304, 308, 400, 403, 404, 405, 412, 414, 416, 500, 503}
 
 
 @given(requests, everything_found, all_settings)
