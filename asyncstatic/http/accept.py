@@ -31,8 +31,7 @@ _MEDIA_RANGE = re.compile(
 # A recipient SHOULD consider them equivalent (§8.4.1.1, §8.4.1.3).
 _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
 
-# Longer values are not cached, so that the cache stays below 512 * 256 characters.
-_CACHED_LENGTH: Final = 256
+_CACHED_CHARACTERS: Final = 256  # of an Accept value
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,7 @@ class AcceptEncoding:
     @classmethod
     def parse(cls, value: str | None) -> "AcceptEncoding":
         """Parse a field value; None: the field is absent. Every value has a meaning."""
-        if value is None:
-            return _NO_FIELD
-        return _accept_encoding(value) if len(value) <= _CACHED_LENGTH else cls(_codings(value))
+        return cls(None if value is None else _codings(value))
 
     def __str__(self) -> str:
         return ", ".join(coding + _weight(quality) for coding, quality in self.weights or ())
@@ -85,14 +82,6 @@ class AcceptEncoding:
                 mentioned = coding != "identity" or coding in weights
                 tiers.setdefault(quality if mentioned else 0, []).append(coding)
         return tuple(tuple(tiers[quality]) for quality in sorted(tiers, reverse=True))
-
-
-_NO_FIELD: Final = AcceptEncoding(None)
-
-
-@lru_cache(maxsize=512)
-def _accept_encoding(value: str) -> AcceptEncoding:
-    return AcceptEncoding(_codings(value))
 
 
 def _codings(value: str) -> tuple[tuple[str, int], ...]:
@@ -167,16 +156,11 @@ def prefers_html(accept: str | None) -> bool:
     Browsers name ``text/html``. ``*/*`` comes from a program or a terminal (curl, fetch()): those
     get plain text.
     """
-    if accept is None or len(accept) <= _CACHED_LENGTH:
-        return _cached_preference(accept)
-    return _compare_html(accept)
+    is_long = accept is not None and len(accept) > _CACHED_CHARACTERS
+    return (_compare_html.__wrapped__ if is_long else _compare_html)(accept)
 
 
 @lru_cache(maxsize=256)
-def _cached_preference(accept: str | None) -> bool:
-    return _compare_html(accept)
-
-
 def _compare_html(accept: str | None) -> bool:
     ranges = media_ranges(accept)
     html, plain = media_quality(ranges, "text/html"), media_quality(ranges, "text/plain")

@@ -94,7 +94,7 @@ def respond(
 ) -> ResponsePlan:
     """Decide the answer to a GET or HEAD, given the outcome of the look-up.
 
-    Outcomes: 200, 206, 301 (directory without its slash, or another URL of a page), 304, 403, 404, 406, 412, 416,
+    Outcomes: 200, 206, 301 (directory without its slash, or another URL of a page), 304, 403, 404, 412, 416,
     500 or 503. Content-Length always equals the content, and for HEAD the content of GET.
 
     Args:
@@ -132,13 +132,11 @@ def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
 
 def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
     """Return the codings a client accepts; cached, because browsers send the same few values."""
-    if len(value) > _CACHED_CHARACTERS:
-        return AcceptEncoding.parse(value).tiers(CODINGS)
-    return _cached_tiers(value)
+    return (_tiers if len(value) <= _CACHED_CHARACTERS else _tiers.__wrapped__)(value)
 
 
 @lru_cache(maxsize=256)
-def _cached_tiers(value: str) -> tuple[tuple[str, ...], ...]:
+def _tiers(value: str) -> tuple[tuple[str, ...], ...]:
     return AcceptEncoding.parse(value).tiers(CODINGS)
 
 

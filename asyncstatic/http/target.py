@@ -73,14 +73,10 @@ def origin_form(target: bytes) -> bytes | None:
 
 def is_host(value: str) -> bool:
     """Tell whether a Host field value is valid; if not, the answer is 400 (RFC 9112 §3.2)."""
-    return (_cached_host if len(value) <= _CACHED_CHARACTERS else _is_host)(value)
+    return (_is_host if len(value) <= _CACHED_CHARACTERS else _is_host.__wrapped__)(value)
 
 
 @lru_cache(maxsize=256)
-def _cached_host(value: str) -> bool:
-    return _is_host(value)
-
-
 def _is_host(value: str) -> bool:
     return _HOST.fullmatch(value) is not None
 
