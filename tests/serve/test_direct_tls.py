@@ -35,3 +35,21 @@ def test_a_client_that_does_not_end_tls_keeps_no_other_from_its_deadline(
                 assert idle.get("/css/app.css").status == 200
                 assert idle.ended()
     assert not errors
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_last_answer_ends_the_connection(
+    site: Path, certificate: tuple[str, str], loop: str
+) -> None:
+    """TLS has no half-closed state, so nothing can be read after it."""
+    chain, key = certificate
+    with (
+        serving_inside(
+            StaticFiles(site), loop=loop, certfile=chain, keyfile=key, keep_alive_max_requests=2
+        ) as server,
+        over_tls(server.connect(), chain) as connection,
+    ):
+        connection.send(head("/css/app.css") * 3)
+        last = [connection.read().field("connection") for _ in range(2)]
+        assert last == [None, "close"]
+        assert connection.ended()
