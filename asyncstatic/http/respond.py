@@ -65,7 +65,7 @@ def admit(
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
-    if request.fields.host is not None and not is_host(request.fields.host):
+    if request.fields.host and not is_host(request.fields.host):
         return error_page(request, 400, settings.cors)
     if not request.target and request.mount:  # the mount point without its slash
         return _to_directory(_mount_name(request), request, settings.cors)

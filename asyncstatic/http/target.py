@@ -29,7 +29,7 @@ MAX_SEGMENT = 255  # bytes of one name: NAME_MAX of every common file system (li
 
 # Names that pass every rule below and decode to themselves.
 _PLAIN = re.compile(rb"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
-# uri-host [ ":" port ] (RFC 9110 §7.2). A URI of http needs a host (§4.2.1), so an empty one is none.
+# uri-host [ ":" port ] (RFC 9110 §7.2), never empty (§4.2.1). An empty Host is no authority (RFC 9112 §3.3).
 _HOST = re.compile(
     r"(?:\[[0-9A-Za-z:.~_%-]++\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++)(?::[0-9]*+)?",
     re.ASCII,

@@ -112,7 +112,7 @@ def test_options_has_no_content_and_no_length() -> None:
     ("host", "accepted"),
     [
         pytest.param(None, True, id="absent: its version decides, and that is the server's"),
-        pytest.param("", False, id="empty"),
+        pytest.param("", True, id="empty"),
         pytest.param(":80", False, id="a port alone"),
         pytest.param("example.com", True, id="name"),
         pytest.param("example.com:8000", True, id="port"),
