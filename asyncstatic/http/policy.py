@@ -45,7 +45,12 @@ Rules hold for 200, 206 and 304, and for the root's own `not_found` page. A 304 
 Content-Disposition and Content-Language (§15.4.5). It repeats all others, since a client updates
 what it stored with them (RFC 9111 §3.2): a new Content-Security-Policy must reach clients whose
 file is unchanged. Rules decide neither the Cache-Control nor the
-content of a listing (`Representation.made`). Our own error pages and redirects belong to no file, so no rule matches them.
+content of a listing (`Representation.made`). CDN-Cache-Control and the like (RFC 9213) are sent only
+where the Cache-Control of a rule would be.
+
+Our own error pages and redirects belong to no file. Their path is that of the root with a slash, such
+as "/", so rules for everything match them (`ResponsePolicy.completed`): browsers, and those who scan a
+site, expect a Strict-Transport-Security or Content-Security-Policy with every answer.
 """
 
 from __future__ import annotations
@@ -56,7 +61,7 @@ from typing import Final, NamedTuple
 from asyncstatic.http import cors
 from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
 from asyncstatic.http.media import media_type
-from asyncstatic.http.model import RawFields, Representation
+from asyncstatic.http.model import RawFields, Representation, ResponsePlan
 from asyncstatic.http.navigation import VARIES_BY
 from asyncstatic.http.rules import NO_RULING, Rulebook, Ruling
 from asyncstatic.http.target import matches
@@ -172,7 +177,23 @@ class ResponsePolicy:
             *self.vary_field(chosen),
             *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
             *ruling.fields,
+            *(ruling.cache_fields if self._is_cached_by_rule(chosen) else ()),
         )
+
+    def completed(self, plan: ResponsePlan) -> ResponsePlan:
+        """Return one of our own pages, or a redirect, with the fields of the rules for everything.
+
+        A field that the page has already is not replaced, except X-Content-Type-Options.
+        """
+        ruling = self.rulings.of_pages
+        if not ruling.rules:
+            return plan
+        kept = [
+            field for field in plan.fields if field != NOSNIFF or NOSNIFF[0] not in ruling.named
+        ]
+        names = {name for name, _ in kept}
+        added = (field for field in ruling.fields if field[0] not in names)
+        return plan._replace(fields=(*kept, *added))
 
     def _fields_of_made(self, chosen: Representation, made: RawFields, ruling: Ruling) -> RawFields:
         """Return the fields of a listing: its own policy for scripts counts more than a rule."""
@@ -224,7 +245,7 @@ class ResponsePolicy:
             return overrides.cache_control.encode("ascii")
         if overrides.max_age is not None:
             return b"%b, max-age=%d" % (self._scope_by(ruling), overrides.max_age)
-        if self._shell is not None and chosen.segments == self._shell:
+        if chosen.segments == self._shell:
             return self._shell_cache_control
         if ruling.cache_control is not None:
             return self._of_rule(ruling.cache_control)
@@ -238,6 +259,10 @@ class ResponsePolicy:
         if overrides.default_max_age is not None and self._default_age_counts:
             return b"%b, max-age=%d" % (self._scope, overrides.default_max_age)
         return self._cache_control
+
+    def _is_cached_by_rule(self, chosen: Representation) -> bool:
+        """Tell whether the Cache-Control of a rule decides, as far as no view names one."""
+        return not (self._private or chosen.segments == self._shell or chosen.fallback >= 400)
 
     def _of_rule(self, value: str) -> bytes:
         return (_private_value(value) if self._private else value).encode("ascii")

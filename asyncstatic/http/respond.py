@@ -110,9 +110,9 @@ def respond(
             plan = _represent(request, found, policy, now_ns, boundary, overrides)
             return plan if request.method == "GET" else ResponsePlan(plan.status, plan.fields)
         case Folder(name):
-            return _to_directory(name, request, policy.cors)
+            return policy.completed(_to_directory(name, request, policy.cors))
         case Absence():
-            return _absent(found, request, policy)
+            return policy.completed(_absent(found, request, policy))
 
 
 def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
@@ -198,14 +198,14 @@ def _represent(
     overrides: Overrides,
 ) -> ResponsePlan:
     if chosen.moved_to and not chosen.fallback:
-        return _to(chosen.moved_to, request, policy.cors)
+        return policy.completed(_to(chosen.moved_to, request, policy.cors))
     if chosen.fallback >= 400:
         return _own_error_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
     now = now_ns // SECOND
     verdict = evaluate(request.fields, current, now)
     if verdict is Verdict.FAILED:
-        return page_for(request, 412, error_fields(request, chosen, policy))
+        return policy.completed(page_for(request, 412, error_fields(request, chosen, policy)))
     repeated = repeated_fields(request, chosen, policy, overrides, current)
     if verdict is Verdict.NOT_MODIFIED:
         return ResponsePlan(304, not_modified_fields(repeated, current), saved=chosen.length)
@@ -216,7 +216,8 @@ def _represent(
         ranges = select_ranges(request.fields.range, chosen.length) if applies else None
     if ranges == ():
         unsatisfied = (b"content-range", b"bytes */%d" % chosen.length)
-        return page_for(request, 416, (unsatisfied, *error_fields(request, chosen, policy)))
+        page = page_for(request, 416, (unsatisfied, *error_fields(request, chosen, policy)))
+        return policy.completed(page)
     fields = (
         *policy.content_fields(chosen, overrides),
         *success_fields(request, chosen, overrides, current),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ from asyncstatic.settings import Rule
 _REMEMBERED = 1024  # paths
 # A 304 repeats no metadata of the content (RFC 9110 §15.4.5).
 _OF_CONTENT: Final = frozenset({"content-language"})
+# They make shared caches ignore Cache-Control (RFC 9213 §2.2; nginx; Fastly and Akamai).
+_FOR_CACHES = re.compile(r"(?:.+-)?cache-control|surrogate-control|x-accel-expires")
 _SUFFIXES: Final = {"br": ".br", "gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}
 
 
@@ -27,6 +30,7 @@ class Ruling(NamedTuple):
         disposition: the value of Content-Disposition; None for none.
         coding: the content-coding of the stored bytes; "" for none.
         content_fields: other fields about the content.
+        cache_fields: other fields by which shared caches store an answer.
         fields: all other fields.
     """
 
@@ -37,6 +41,7 @@ class Ruling(NamedTuple):
     disposition: str | None = None
     coding: str = ""
     content_fields: RawFields = ()
+    cache_fields: RawFields = ()
     fields: RawFields = ()
 
     def decoded(self, name: str) -> str:
@@ -66,6 +71,8 @@ class Rulebook:
         )
         #: Returns the `Ruling` about the file with these names, the root's first.
         self.about = lru_cache(_REMEMBERED)(self._decide) if self._rules else _nothing
+        #: About our own pages, whose path is that of the root with a slash.
+        self.of_pages = self.about(("",))
 
     def _decide(self, segments: tuple[str, ...]) -> Ruling:
         path = "/".join((self._at, *segments))
@@ -85,11 +92,10 @@ def ruling_of(rules: tuple[Rule, ...]) -> Ruling:
     named = frozenset(name.encode("ascii") for name in values)
     cache_control = values.pop("cache-control", None) or None
     disposition = values.pop("content-disposition", None) or None
-    fields = [
-        (name, (name.encode("ascii"), value.encode("ascii")))
-        for name, value in values.items()
-        if value
-    ]
+    fields: dict[str, list[tuple[bytes, bytes]]] = {"content": [], "cache": [], "other": []}
+    for name, value in values.items():
+        if value:
+            fields[_kind(name)].append((name.encode("ascii"), value.encode("ascii")))
     return Ruling(
         rules,
         named,
@@ -97,6 +103,11 @@ def ruling_of(rules: tuple[Rule, ...]) -> Ruling:
         (types and types[-1]) or None,
         disposition,
         (codings and codings[-1]) or "",
-        tuple(field for name, field in fields if name in _OF_CONTENT),
-        tuple(field for name, field in fields if name not in _OF_CONTENT),
+        *map(tuple, fields.values()),
     )
+
+
+def _kind(name: str) -> str:
+    if name in _OF_CONTENT:
+        return "content"
+    return "cache" if _FOR_CACHES.fullmatch(name) else "other"

@@ -268,7 +268,7 @@ class StaticFiles:
         if isinstance(admitted, ResponsePlan):
             if not request.target and admitted.status == 301:  # the mount point without its slash
                 return Pending(request, _ROOT, scope)
-            return Answer(admitted)
+            return self._page(admitted)
         if self._authorization is not None:
             return Pending(request, admitted, scope)
         found = self._source.open_nowait(admitted)
@@ -279,7 +279,7 @@ class StaticFiles:
         begun: Answer | Pending = pending
         if self._access is not None:
             plan = await self._access.refusal(pending.request, pending.scope)
-            refused = Answer(plan, refuses=True) if plan else None
+            refused = self._page(plan)._replace(refuses=True) if plan else None
             begun = refused or self._begin(pending.request, pending.scope)
         return await self._finish(begun) if isinstance(begun, Pending) else begun
 
@@ -301,12 +301,10 @@ class StaticFiles:
             refusal = await self._authorization.refusal(request, lookup, scope)
             if isinstance(refusal, ResponsePlan):
                 page = await page_with(refusal.status, lookup, self._source)
-                return Answer(refusal) if page is None else self._answer(request, page)
+                return self._page(refusal) if page is None else self._answer(request, page)
             lookup = lookup._replace(available=lookup.available and refusal is None)
         lookup = lookup._replace(navigation=lookup.navigation and lookup.available)
-        found = self._source.open_nowait(lookup)
-        if found is None:
-            found = await self._source.open(lookup)
+        found = self._source.open_nowait(lookup) or await self._source.open(lookup)
         return self._answer(request, found)
 
     async def find(self, request: Request, scope: Scope | None = None) -> Answer:
@@ -323,7 +321,11 @@ class StaticFiles:
         answer.close()
         redirect = admit(request, self.settings)
         assert isinstance(redirect, ResponsePlan)  # noqa: S101 - as in `begin`
-        return Answer(redirect)
+        return self._page(redirect)
+
+    def _page(self, plan: ResponsePlan) -> Answer:
+        """Answer with one of our own pages."""
+        return Answer(self.policy.completed(plan))
 
     def _answer(self, request: Request, found: Found) -> Answer:
         """Decide the answer from the result of a lookup."""
@@ -371,8 +373,8 @@ class StaticFiles:
         if problem := asyncio_problem():  # a mounted app gets no lifespan events
             raise RuntimeError(problem)
         if is_ambiguous(scope["headers"]):  # nothing is opened, and no content is read
-            plan = page_for(request, 400, ((b"connection", b"close"),))
-            await self.carry_out(plan, None, scope, receive, send)
+            refused = self._page(page_for(request, 400, ((b"connection", b"close"),)))
+            await self.carry_out(refused.plan, None, scope, receive, send)
             return
         plan, opened, _ = await self.find(request, scope)
         if opened is None:

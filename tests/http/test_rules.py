@@ -9,19 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic import Rule, Settings
-from asyncstatic.http.model import Representation, ResponsePlan
+from asyncstatic.http.model import Absence, Folder, Representation, ResponsePlan
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, Overrides, ResponsePolicy
 from asyncstatic.http.respond import respond
 from tests.http.rows import TAG
 from tests.support.core import BOUNDARY, FILE, NOW, SECOND, ask, fields_of, stored
 
+Found = Representation | Folder | Absence
 CSP = "Content-Security-Policy"
 SELF = "default-src 'self'"
 
 
 def decided(
     rules: Any,
-    name: str | Representation = "a.txt",
+    name: str | Found = "a.txt",
     overrides: Overrides = NO_OVERRIDES,
     *,
     private: bool = False,
@@ -247,6 +248,7 @@ OF_CONTENT = {
     "content-type": "a/b",
     "content-encoding": "gzip",
 }
+OF_PAGE = OTHERS | {"cache-control": "no-store"}  # our own
 STATUSES = [
     pytest.param(FILE, {}, 200, OTHERS | OF_CONTENT, id="200"),
     pytest.param(FILE, {"range": "bytes=0-1"}, 206, OTHERS | OF_CONTENT, id="206"),
@@ -258,19 +260,75 @@ STATUSES = [
         OTHERS | OF_CONTENT | {"cache-control": "no-store"},
         id="the page of the root for 404",
     ),
-    pytest.param(FILE, {"if_match": '"x"'}, 412, {"cache-control": "no-store"}, id="412"),
-    pytest.param(FILE, {"range": "bytes=500-"}, 416, {"cache-control": "no-store"}, id="416"),
+    pytest.param(FILE, {"if_match": '"x"'}, 412, OF_PAGE, id="412"),
+    pytest.param(FILE, {"range": "bytes=500-"}, 416, OF_PAGE, id="416"),
+    pytest.param(FILE._replace(moved_to="./a"), {}, 301, OF_PAGE, id="another URL"),
+    pytest.param(Folder("d"), {}, 301, OF_PAGE, id="a directory"),
+    pytest.param(Absence.FORBIDDEN, {}, 403, OF_PAGE, id="403"),
+    pytest.param(Absence.MISSING, {}, 404, OF_PAGE, id="404"),
+    pytest.param(Absence.OVERLOADED, {}, 503, OF_PAGE, id="503"),
 ]
 
 
 @pytest.mark.parametrize(("found", "asked", "status", "expected"), STATUSES)
 def test_a_status_has_the_fields_that_rfc_9110_gives_it(
-    found: Representation, asked: dict[str, Any], status: int, expected: dict[str, str]
+    found: Found, asked: dict[str, Any], status: int, expected: dict[str, str]
 ) -> None:
     plan = decided(ALL, found, **asked)
-    names = (OTHERS | OF_CONTENT).keys() - ({"content-type"} if status in (412, 416) else set())
+    names = (OTHERS | OF_CONTENT).keys() - ({"content-type"} if expected is OF_PAGE else set())
     told = {name: value for name, value in fields_of(plan).items() if name in names}
     assert (plan.status, told) == (status, expected)
+
+
+@pytest.mark.parametrize(
+    ("at", "match", "holds"),
+    [
+        *(("", match, True) for match in ("*", "**", "/**", "**/*", "/*", "{**,a}")),
+        *(("", match, False) for match in ("*.html", "/a/**", "/404.html", "?", "**/a")),
+        *(("/app", match, True) for match in ("**", "/**", "/app/**", "/app/*", "/{app,b}/**")),
+        *(("/app", match, False) for match in ("/app", "/*", "/app/a/**", "/b/**")),
+    ],
+)
+def test_our_own_pages_have_the_rules_for_everything(at: str, match: str, holds: bool) -> None:
+    found = fields(Rule(match, {"X-A": "1"}), Absence.MISSING, settings={"at": at})
+    assert ("x-a" in found) is holds
+
+
+def test_a_field_of_our_own_page_counts_more_than_a_rule() -> None:
+    rule = Rule("*", {"Retry-After": "99", "X-Content-Type-Options": False, "Link": "</a>"})
+    plan = decided(rule, Absence.OVERLOADED)
+    names = [name for name, _ in plan.fields]
+    assert len(names) == len(set(names))
+    found = fields_of(plan)
+    assert (found["retry-after"], found["link"]) == ("1", "</a>")
+    assert "x-content-type-options" not in found
+
+
+FOR_CACHES = [
+    # what is asked, for a public root -> whether a CDN is told to store it
+    pytest.param(FILE, {}, True, id="a file"),
+    pytest.param(FILE, {"if_none_match": TAG}, True, id="304"),
+    pytest.param(FILE._replace(fallback=404), {}, False, id="a page of the root for 404"),
+    pytest.param(stored(b"x", "shell.html"), {}, False, id="the shell"),
+    pytest.param(stored(b"x", "shell.html", fallback=200), {}, False, id="the shell elsewhere"),
+    pytest.param(stored(b"x", "d/index.html", made=()), {}, False, id="a listing"),
+    pytest.param(Absence.MISSING, {}, False, id="our own page"),
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CDN-Cache-Control", "Vercel-CDN-Cache-Control", "Surrogate-Control", "X-Accel-Expires"],
+)
+@pytest.mark.parametrize(("found", "asked", "told"), FOR_CACHES)
+def test_no_shared_cache_is_told_to_store_what_cache_control_forbids(
+    name: str, found: Found, asked: dict[str, Any], told: bool
+) -> None:
+    """RFC 9213 section 2.2: such a field makes a CDN ignore Cache-Control."""
+    rule = Rule("**", {name: "max-age=9"})
+    for private in (False, True):
+        plan = decided(rule, found, settings={"spa": "shell.html"}, private=private, **asked)
+        assert (name.lower() in fields_of(plan)) is (told and not private)
 
 
 def test_several_ranges_have_the_type_of_a_rule_in_each_part() -> None:

@@ -38,6 +38,8 @@ FILES = {
     "assets/large.bin": b"x" * 300_000,
     "Build/web.wasm.gz": CODED,
     "other.txt": b"other",
+    "page.html": b"page",
+    "docs/index.html": b"docs",
 }
 RULES: list[dict[str, Any]] = [
     {"match": "/**", "headers": {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}},
@@ -146,6 +148,57 @@ async def test_a_mounted_root_follows_the_rules_of_its_settings(
     for served, prefix in ((static, ""), (wrapped, "/at")):
         reply = await ask(served, prefix + target, asked)
         assert (reply.status, told(reply.headers)) == (status, expected)
+
+
+OWN_PAGES = [
+    # method, target, request lines -> status
+    ("OPTIONS", "/other.txt", (), 204),
+    ("GET", "/a/./b", (), 308),
+    ("GET", "/old/x", (), 302),
+    ("GET", "/docs", (), 301),
+    ("GET", "/page.html", (), 301),
+    ("GET", "/%00", (), 400),
+    ("HEAD", "/%00", (), 400),
+    ("POST", "/other.txt", (), 405),
+    ("GET", "/other.txt", ('If-Match: "x"',), 412),
+    ("GET", "/" + "x" * 5000, (), 414),
+    ("GET", "/other.txt", ("Range: bytes=99-",), 416),
+    ("GET", "/missing", (), 404),
+    ("HEAD", "/missing", (), 404),
+]
+
+
+@pytest.mark.parametrize("entry", ["serve", "serve-no-direct", "hypercorn", "uvicorn"])
+def test_our_own_pages_and_redirects_have_the_fields_of_rules_for_everything(
+    site: Path, entry: str
+) -> None:
+    settings = {"rules": json.dumps(RULES), "redirects": "/old/* /new/:splat 302"}
+    with serving(entry, site, clean_urls="1", **settings) as server:
+        for method, target, lines, status in OWN_PAGES:
+            for _ in range(2):
+                answer = server.fetch(target, *lines, method=method)
+                fields = dict(answer.fields)
+                assert (answer.status, fields | BOTH) == (status, fields), (method, target)
+                assert len(fields) == len(answer.fields)
+                assert fields.get("cache-control") == (None if status == 204 else "no-store")
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"authorize": lambda *_: False}, 403),
+        ({"authorize": lambda *_: 410}, 410),
+        ({"deny_from": "127.0.0.0/8"}, 403),
+        ({"users": {"a": "$2b$04$Jf2Y8LNVxkEDxFJfpfmBxO0BTLpxxFPNFNAqdfIxKEMAMmmLQnKSy"}}, 401),
+    ],
+)
+async def test_a_refusal_has_the_fields_of_rules_for_everything(
+    site: Path, options: dict[str, Any], status: int
+) -> None:
+    static = await asyncio.to_thread(lambda: StaticFiles(site, preset="secure-headers", **options))
+    reply = await ask(static, "/other.txt")
+    assert (reply.status, reply.headers["cache-control"]) == (status, "no-store")
+    assert reply.headers["strict-transport-security"] == "max-age=31536000"
 
 
 async def test_a_site_matches_with_the_path_of_the_mount(site: Path) -> None:
