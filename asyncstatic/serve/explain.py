@@ -16,7 +16,7 @@ from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.http.model import Lookup, Representation, Request, ResponsePlan
 from asyncstatic.http.respond import admit
 from asyncstatic.http.status import PHRASES
-from asyncstatic.http.target import is_target_text
+from asyncstatic.http.target import is_target_text, origin_form
 from asyncstatic.serve.asgi import PLAN_OBSERVER, Answer, StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, find_mounts
 from asyncstatic.serve.scope import Scope
@@ -107,6 +107,18 @@ class _Asked(NamedTuple):
     facts: Representation | None
     refuses: bool
 
+    @property
+    def sent(self) -> Representation | None:
+        """The file whose content is the answer; None for one of our own pages."""
+        return None if self.plan.status in (301, 412, 416) else self.facts
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that hold for the answer."""
+        policy = self.mount.static.policy
+        ruling = policy.rulings.of_pages if self.sent is None else policy.ruling(self.sent)
+        return ruling.rules
+
 
 async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> Explanation:
     """Send a request to an app, in this process, and explain the answer.
@@ -125,15 +137,16 @@ async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> 
     sent: list[ResponsePlan] = []
     await _answer(app, told, sent.append)
     for each in asked:
-        told.steps.extend(_steps_of(each))
-        if each is not asked[-1] or not sent:
+        is_answer = each is asked[-1] and bool(sent)
+        told.steps.extend(_steps_of(each, is_answer=is_answer))
+        if not is_answer:
             told.steps.append(
                 Step("next", "this root has no answer, so what is behind it is asked")
             )
     if not sent:
         told.steps.append(Step("app", "the app behind the static roots answers"))
-    elif (facts := asked[-1].facts) is not None:
-        told.fields = list(_with_origins(told.fields, asked[-1].mount.static, facts))
+    elif asked:
+        told.fields = list(_with_origins(told.fields, asked[-1]))
     return told
 
 
@@ -143,8 +156,8 @@ def request_of(method: str, url: str, headers: Sequence[str]) -> tuple[str, str,
     Raises:
         SettingsError: a field or the URL cannot be sent.
     """
-    target = "/" + url.partition("://")[2].partition("/")[2] if "://" in url else url
-    if not target.startswith("/") or not is_target_text(target.encode()):
+    target = origin_form(url.encode(errors="surrogateescape"))
+    if target is None or not is_target_text(target):
         raise SettingsError(f"{printable(url)}: a path is needed, percent-encoded, such as /a%20b")
     fields = []
     for header in headers:
@@ -152,7 +165,7 @@ def request_of(method: str, url: str, headers: Sequence[str]) -> tuple[str, str,
         if not colon or not name or not value.isprintable():
             raise SettingsError(f"--header {printable(header)}: say NAME: VALUE")
         fields.append((name.strip(), value.strip()))
-    return method, target, fields
+    return method, target.decode("ascii"), fields
 
 
 def _record(mount: Mount, asked: list[_Asked]) -> None:
@@ -174,7 +187,9 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
     A static root that answers calls `observe` with its plan.
     """
     path, _, query = told.target.partition("?")
-    fields = {"host": "localhost"} | {name.lower(): value for name, value in told.request_fields}
+    fields = [(name.lower(), value) for name, value in told.request_fields]
+    if not any(name == "host" for name, _ in fields):
+        fields.append(("host", "localhost"))
     ended = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
@@ -202,7 +217,7 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items()],
+        "headers": [(name.encode(), value.encode()) for name, value in fields],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
         PLAN_OBSERVER: observe,
@@ -211,8 +226,8 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
     ended.set()
 
 
-def _steps_of(asked: _Asked) -> Iterator[Step]:
-    """Tell what one root decided."""
+def _steps_of(asked: _Asked, *, is_answer: bool) -> Iterator[Step]:
+    """Tell what one root decided; with the rules, if that is the answer."""
     mount, request, plan, facts, refuses = asked
     static = mount.static
     yield Step("mount", f"{mount.prefix or '/'} is served from {static.root}")
@@ -223,7 +238,11 @@ def _steps_of(asked: _Asked) -> Iterator[Step]:
     if facts is None:
         yield _refusal(request, plan, lookup)
     else:
-        yield from _steps_of_file(static, facts, lookup)
+        yield from _steps_of_file(facts, lookup)
+    for rule in asked.rules if is_answer else ():
+        label = _label(static.settings, rule)
+        yield Step("rule", f'{label} "{rule.match}" {_effect(rule)}')
+    if facts is not None:
         yield from _steps_of_request(request, plan)
 
 
@@ -247,10 +266,8 @@ def _location(plan: ResponsePlan) -> str:
     return next((value for key, value in plan.fields if key == b"location"), b"").decode("latin-1")
 
 
-def _steps_of_file(
-    static: StaticFiles, facts: Representation, lookup: Lookup | ResponsePlan
-) -> Iterator[Step]:
-    """Tell which file represents the resource, and which rules match it."""
+def _steps_of_file(facts: Representation, lookup: Lookup | ResponsePlan) -> Iterator[Step]:
+    """Tell which file represents the resource."""
     name = "/".join(facts.segments)
     wanted = lookup.segments if isinstance(lookup, Lookup) else facts.segments
     if facts.made is not None:
@@ -269,9 +286,6 @@ def _steps_of_file(
         yield Step("file", name)
     if facts.made is None:
         yield from _steps_of_sidecars(name, facts)
-    for rule in static.policy.ruling(facts).rules:
-        label = _label(static.settings, rule)
-        yield Step("rule", f'{label} "{rule.match}" {_effect(rule)}')
 
 
 def _steps_of_sidecars(name: str, facts: Representation) -> Iterator[Step]:
@@ -324,17 +338,15 @@ def _named(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= _MANY else f"{len(names)} fields"
 
 
-def _with_origins(
-    fields: list[Field], static: StaticFiles, facts: Representation
-) -> Iterator[Field]:
+def _with_origins(fields: list[Field], asked: _Asked) -> Iterator[Field]:
     """Add to each field the rule or setting that it comes from."""
-    rules = static.policy.ruling(facts).rules
+    static = asked.mount.static
     for name, value, _ in fields:
-        rule = next((each for each in reversed(rules) if _sets(each, name, value)), None)
+        rule = next((each for each in reversed(asked.rules) if _sets(each, name, value)), None)
         if rule is not None:
             yield Field(name, value, _label(static.settings, rule))
-        elif name == "cache-control":
-            yield Field(name, value, _origin_of_cache_control(static, facts, value))
+        elif name == "cache-control" and asked.sent is not None:
+            yield Field(name, value, _origin_of_cache_control(static, asked.sent, value))
         else:
             yield Field(name, value)
 

@@ -90,6 +90,20 @@ STEPS = [
         ],
         id="rules",
     ),
+    pytest.param("/app/app.js", {"If-Match": '"x"'}, 412, [
+            "mount /app", "file app.js", 'rule preset secure-headers "**" sets 5 fields',
+            'rule rules[0] "/app/**" sets Cache-Control', "condition it fails",
+        ], id="our own page",
+    ),
+    pytest.param(
+        "/app/./app.js", {}, 308,
+        [
+            "mount /app", "redirect to /app/app.js",
+            'rule preset secure-headers "**" sets 5 fields',
+            'rule rules[0] "/app/**" sets Cache-Control',
+        ],
+        id="rules of a redirect",
+    ),
     pytest.param(
         "/app/nope", {}, 404,
         [
@@ -116,6 +130,13 @@ async def test_the_steps_lead_to_the_answer_of_a_client(
     assert told.status == reply.status == status
     assert {name: value for name, value, _ in told.fields} == reply.headers
     assert told.length == len(reply.body)
+
+
+async def test_a_field_of_our_own_page_names_its_rule(site: Path) -> None:
+    app = await asyncio.to_thread(create_app, mounts(site))
+    told = await explain(app, "GET", "/app/./app.js")
+    origins = {each.origin for each in told.fields if each.name == "referrer-policy"}
+    assert origins == {"preset secure-headers"}
 
 
 async def test_each_field_of_a_rule_names_it(site: Path) -> None:
@@ -196,8 +217,24 @@ def test_the_command_prints_json(site: Path) -> None:
     assert told["fields"][0].keys() == {"name", "value", "origin"}
 
 
-def test_a_whole_url_counts_by_its_path(site: Path) -> None:
-    assert run("http://example.com/docs/?x=1", str(site / "site"))[1].startswith("GET /docs/?x=1\n")
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://example.com/docs/?x=1", "/docs/?x=1"),
+        ("https://example.com?x=1", "/?x=1"),
+        ("/docs/?u=http://example.com/b", "/docs/?u=http://example.com/b"),
+    ],
+)
+def test_a_whole_url_counts_by_its_path(site: Path, url: str, target: str) -> None:
+    assert run(url, str(site / "site"))[1].startswith(f"GET {target}\n")
+
+
+def test_fields_are_sent_as_curl_sends_them(site: Path) -> None:
+    """A repeated one twice, and text beyond ASCII as UTF-8."""
+    arguments = ("/deep", str(site / "site"), "--set=spa=1", "-H", "X: \u20ac")
+    assert "\n200 OK\n" in run(*arguments, "-H", "Accept: text/html")[1]
+    twice = ("-H", "Sec-Fetch-Dest: script", "-H", "Sec-Fetch-Dest: document")
+    assert "\n404 Not Found\n" in run(*arguments, *twice)[1]
 
 
 @pytest.mark.parametrize(
