@@ -195,6 +195,8 @@ HASHED = [
     ("_app/immutable/chunks/0.B7jzBPzU.js", YEAR),  # SvelteKit
     ("_next/static/chunks/main-app-8b3f1c2d4e5f6a7b.js", YEAR),  # Next.js
     ("_nuxt/entry.BxD1zQ9k.css", YEAR),  # Nuxt
+    ("_nuxt/builds/meta/94520237-0f1c-4a80-9b8e-8c2f5a1b8a51.json", YEAR),  # Nuxt
+    ("_nuxt/builds/latest.json", "no-cache"),  # Nuxt: an open page learns of a deploy by it
     ("static/js/main.8b3f1c2d.js", YEAR),  # Create React App
     ("static/js/main.8b3f1c2d.chunk.js", YEAR),
     ("index.html", "no-cache"),

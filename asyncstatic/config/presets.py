@@ -42,7 +42,11 @@ _SANDBOX = (
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 )
 
-_IMMUTABLE_ASSETS = tuple(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED)
+_IMMUTABLE_ASSETS = (
+    *(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED),
+    # Nuxt's name of the newest build, by which an open page learns of a deploy.
+    Rule("**/_nuxt/builds/latest.json", {"Cache-Control": "no-cache"}),
+)
 
 PRESETS: Mapping[str, Preset] = {
     "spa": Preset(_IMMUTABLE_ASSETS, {"spa": True}),
