@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from asyncstatic.http.redirects import Redirect, problem_with_redirect
-from asyncstatic.settings import Rule, SettingsError
+from asyncstatic.settings import Rule, SettingsError, checked
 
 REDIRECTS = "_redirects"
 HEADERS = "_headers"
@@ -46,7 +46,7 @@ def read_redirects(text: str) -> SiteRedirects:
     for number, line in _lines(text):
         words = line.split()
         if words[0] == "/*" and words[2:] in (["200"], ["200!"]):
-            shell = words[1].lstrip("/")
+            shell = shell or _shell(words[1], number)
             continue
         redirect = _redirect(words)
         problem = redirect if isinstance(redirect, str) else problem_with_redirect(redirect)
@@ -54,6 +54,16 @@ def read_redirects(text: str) -> SiteRedirects:
             raise SettingsError(f"{REDIRECTS}:{number}: {problem}")
         redirects.append(redirect)
     return SiteRedirects(tuple(redirects), shell)  # type: ignore[arg-type]  # texts were raised
+
+
+def _shell(target: str, number: int) -> str:
+    page = target.removeprefix("/")
+    try:
+        checked("spa", page)
+    except ValueError:
+        problem = "the name of a page below the root is needed, such as /index.html"
+        raise SettingsError(f"{REDIRECTS}:{number}: {target}: {problem}") from None
+    return page
 
 
 def _redirect(words: list[str]) -> Redirect | str:

@@ -45,6 +45,7 @@ def test_the_last_resort_is_the_shell(line: str) -> None:
     assert read_redirects(f"/a /b\n{line}\n") == SiteRedirects(
         (Redirect("/a", "/b"),), "index.html"
     )
+    assert read_redirects(f"{line}\n/* /other.html 200\n").shell == "index.html"  # the first counts
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,9 @@ def test_the_last_resort_is_the_shell(line: str) -> None:
         pytest.param("a /b", "a path from the root", id="a relative source"),
         pytest.param("/a /b 999", "the status 999 is no redirect", id="no such status"),
         pytest.param("/a /b 200", "a rewrite (200)", id="a rewrite"),
+        pytest.param("/* / 200", "the name of a page below", id="a shell without a name"),
+        pytest.param("/* //x.html 200", "the name of a page", id="a host as the shell"),
+        pytest.param("/* https://a.example/ 200", "the name of a page", id="a proxy"),
         pytest.param("/* /404.html 404", "say not_found=", id="a page for 404"),
         pytest.param("/a id=:id /b/:id", "query parameters are not compared", id="a query"),
         pytest.param("/a /b 302 Country=de", "conditions such as Country=", id="a country"),
