@@ -281,10 +281,8 @@ _CHECKS: dict[str, Any] = {
 
 def problem_of_prefix(prefix: str) -> str:
     """A prefix is a decoded path without its last slash; "" stands for all paths."""
-    wrong = (
-        prefix[0] != "/" or "//" in prefix or "?" in prefix or "#" in prefix if prefix else False
-    )
-    return "a path such as /static is needed" if wrong else ""
+    is_path = not problem_of_at(prefix) and not {"?", "#"} & set(prefix)
+    return "" if is_path else "a path such as /static is needed"
 
 
 def _is_field_value(value: str) -> bool:

@@ -284,6 +284,8 @@ BAD = [
     ),
     ('[mounts]\n"app" = "dist"', '2: mounts.app: a path such as "/" or "/app" is needed'),
     ('[mounts]\n"/a?b" = "dist"', '2: mounts."/a?b": a path such as "/" or "/app" is needed'),
+    ('[mounts]\n"/a/../b" = "dist"', '2: mounts."/a/../b": a path such as "/" or "/app" is needed'),
+    ('[mounts]\n"/./a" = "dist"', '2: mounts."/./a": a path such as "/" or "/app" is needed'),
     (
         '[mounts]\n"/a" = "site"\n"/a/" = "dist"',
         '3: mounts."/a/": this prefix is named twice; leave one of them out',
@@ -517,6 +519,7 @@ def test_an_overlay_is_named_with_commas(place: Path) -> None:
         (("/=site", "dist"), "^dist: say PREFIX=ROOT for each of several roots"),
         (("/=site", "/=base"), "^/=base: / is named twice; for an overlay say /=site,base$"),
         (("/a//b=site",), "^/a//b=site: a path such as /static is needed"),
+        (("/../b=site",), "^/../b=site: a path such as /static is needed"),
         (("/=",), "the name of the directory is empty"),
     ],
 )
