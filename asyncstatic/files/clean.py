@@ -77,8 +77,15 @@ class CleanSelection(Selection):
         if isinstance(found, Opened):
             self._be_certain(found, lookup.segments)
             if segments[-1] in self._settings.index:
-                return self._moved(found, partial(self._reference, below, found))
+                return self._moved(found, partial(self._from, lookup, below, found))
         return found
+
+    def _from(self, lookup: Lookup, below: Lookup, found: Opened) -> str:
+        """Return `_reference`, as seen from the clean URL of the file."""
+        reference = self._reference(below, found)
+        if not reference or not lookup.directory:
+            return reference
+        return "../" + reference.removeprefix("./")
 
     def _reference(self, lookup: Lookup, found: Opened) -> str:
         """Return the URL of the page that the file of a name is; "" if it is not to be redirected."""
