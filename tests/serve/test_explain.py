@@ -8,11 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asyncstatic import Rule, Settings, create_app
+from asyncstatic import Redirect, Rule, Settings, create_app
 from asyncstatic.cli import main
+from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.explain import explain
 from tests.asgi import ask
 from tests.support.site import write_site
@@ -292,3 +296,57 @@ async def test_a_listing_is_told(site: Path) -> None:
     assert told.status == 200
     assert told.steps[1] == ("listing", "empty has no index (setting listing)")
     assert [step.kind for step in told.steps] == ["mount", "listing", "rule", "rule"]
+
+
+# -- whatever is asked -----------------------------------------------------------------------
+
+_NAMES = ("app", "inner", "docs", "page", "page.html", "index", "index.html", "lone.txt", "old")
+_TARGETS = st.lists(
+    st.sampled_from((*_NAMES, "app.js", "a%20b", ".hidden", "%2F", "%00", "..", ".", "", "x")),
+    max_size=3,
+).map(lambda names: "/" + "/".join(names))
+_FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Accept": st.sampled_from(["text/html", "*/*", "text/html;q=0.1, text/plain"]),
+        "Accept-Encoding": st.sampled_from(["gzip", "gzip;q=0"]),
+        "Sec-Fetch-Dest": st.sampled_from(["document", "script"]),
+        "Range": st.sampled_from(["bytes=0-1", "bytes=99999-"]),
+        "If-None-Match": st.just("*"),
+        "If-Match": st.just('"x"'),
+        "Origin": st.just("https://o.example"),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def whole_site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
+    """Roots in roots, with a shell, a listing, clean URLs, redirects and presets."""
+    place = write_site(tmp_path_factory.mktemp("whole"), {**FILES, "app/index.html": PAGE})
+    others: dict[str, Any] = {"rules": RULES, "preset": "secure-headers"}
+    leads = [Redirect("/old/*", "/new/:splat", 308)]
+    return {
+        "": Settings(place / "site", at="", clean_urls=True, not_found="404.html", redirects=leads),
+        "/app": Settings(place / "app", at="/app", spa=True, **others),
+        "/app/inner": Settings(place / "site", at="/app/inner", listing=True, cors="*", **others),
+    }
+
+
+@hypothesis.settings(deadline=None)  # each example opens the roots
+@given(st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]), _TARGETS, _FIELDS)
+def test_what_is_told_is_what_is_served(
+    whole_site: dict[str, Settings], method: str, target: str, fields: dict[str, str]
+) -> None:
+    explained, served = (create_app(whole_site, exclusive=True) for _ in range(2))
+
+    async def compare() -> None:
+        told = await explain(explained, method, target, list(fields.items()))
+        reply = await ask(served, target, fields, method=method)
+        ours = {name: value for name, value, _ in told.fields}
+        assert (told.status, ours) == (reply.status, reply.headers)
+        assert told.length == len(reply.body)
+        assert told.steps
+
+    asyncio.run(compare())
+    for mount in (*find_mounts(explained), *find_mounts(served)):
+        mount.static.close()
