@@ -462,10 +462,29 @@ def test_a_missing_file_is_refused() -> None:
         find_document("no.toml")
 
 
-def test_settings_that_contradict_each_other_name_the_line(place: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            'root = "site"\nunchanging = true\nprevious_root_grace = 3',
+            "3: previous_root_grace=3.0: not together",
+        ),
+        (
+            '[mounts]\n"/" = { root = "site", listing_zip = "1k" }',
+            "2: listing_zip=1024: listing=True is needed",
+        ),
+        (
+            '[mounts]\n"/" = { root = "site", listing_template = "t" }',
+            "2: listing_template='t': listing=True is needed",
+        ),
+        ('\nroot = "/proc"', "2: root /proc is the system's own"),
+        ('[mounts]\n"/" = "site"\n"/x" = "/sys"', "3: root /sys is the system's own"),
+    ],
+)
+def test_a_problem_of_a_whole_root_names_the_line(place: Path, text: str, says: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        read(place, 'root = "site"\nunchanging = true\nprevious_root_grace = 3')
-    assert str(raised.value).startswith("asyncstatic.toml:3: previous_root_grace=3.0: not together")
+        read(place, text)
+    assert str(raised.value).startswith(f"asyncstatic.toml:{says}")
 
 
 # -- which value counts ------------------------------------------------------------------------

@@ -22,8 +22,9 @@ def contradiction(settings: Settings) -> str:
         return "several roots: not together with offload or unchanging, of one root"
     if settings.early_hints and not settings.manifest:
         return "early_hints=True: the manifest that names the pages is needed, manifest=..."
-    if not settings.listing and (settings.listing_template or settings.listing_zip):
-        return "listing_template and listing_zip need listing=True"
+    for name in ("listing_template", "listing_zip"):
+        if getattr(settings, name) and not settings.listing:
+            return f"{name}={getattr(settings, name)!r}: listing=True is needed beside it"
     if settings.offload == "x-accel-redirect" and not settings.offload_prefix.startswith("/"):
         return (
             f"offload_prefix={settings.offload_prefix!r}: the path of nginx's internal location "

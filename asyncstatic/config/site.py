@@ -144,10 +144,10 @@ def _settings(site: Site, prefix: str) -> Settings:
         options["redirects"] = [below_mount(each, prefix) for each in answered]
     try:
         settings = Settings(**options)
+        for root in (settings.root, *settings.more_roots):
+            _refuse_system_root(root)
     except SettingsError as error:
         raise SettingsError(site.explained(prefix, str(error))) from None
-    for root in (settings.root, *settings.more_roots):
-        _refuse_system_root(root)
     if site.document is None or not (hidden := _below_root(site.document.path, settings)):
         return settings
     return Settings(**{**options, "deny": (*settings.deny, *hidden)})
