@@ -352,7 +352,8 @@ def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[st
         try:
             value = checked(name, given)
         except ValueError as error:
-            shown = name if name == "users" else f"{name}={given!r}"  # may be a password
+            # Passwords are secret, and the problem of a redirect names it.
+            shown = name if name in ("users", "redirects") else f"{name}={given!r}"
             raise SettingsError(f"{shown}: {error}") from None
         object.__setattr__(target, name, value)
 

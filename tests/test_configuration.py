@@ -477,6 +477,11 @@ def test_a_missing_file_is_refused() -> None:
             '[mounts]\n"/" = { root = "site", listing_template = "t" }',
             "2: listing_template='t': listing=True is needed",
         ),
+        (
+            '[mounts]\n"/" = "site"\n"/a" = { root = "dist", redirects = [["/a/x", "/a/y"]] }\n'
+            '[[redirects]]\nfrom = "/a/y"\nto = "/a/x"',
+            "3: redirects: /x -> /y: this redirect leads into a loop",
+        ),
         ('\nroot = "/proc"', "2: root /proc is the system's own"),
         ('[mounts]\n"/" = "site"\n"/x" = "/sys"', "3: root /sys is the system's own"),
     ],

@@ -61,7 +61,7 @@ class SiteFiles:
         """Read the files again, in a thread."""
         try:
             settings = await asyncio.get_running_loop().run_in_executor(None, self._read)
-        except (SettingsError, OSError) as error:
+        except SettingsError as error:
             if str(error) != self._complaint:
                 logger.error("%s and %s stay as they were: %s", REDIRECTS, HEADERS, str(error))
             self._complaint = str(error)
@@ -74,9 +74,14 @@ class SiteFiles:
     def _read(self) -> Settings:
         """Read both files; their stamps are kept even if a line is wrong."""
         stamps: list[FileStamp] = []
+        name = REDIRECTS
         try:
-            redirects = read_redirects(self._text(REDIRECTS, stamps))
-            headers = self._text(HEADERS, stamps)
+            redirects = read_redirects(self._text(name, stamps))
+            headers = self._text(name := HEADERS, stamps)
+        except OSError as error:
+            stamps.clear()  # none would tell that it can be read again
+            problem = f"{error.strerror}; make it a file that can be read, or remove it"
+            raise SettingsError(f"{name}: {problem}") from None
         finally:
             self.stamps = lasting(tuple(stamps))
         base = self._base

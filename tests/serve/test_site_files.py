@@ -88,6 +88,32 @@ async def test_a_wrong_line_is_refused_at_the_start(
         await serve(site)
 
 
+@pytest.mark.parametrize("name", ["_redirects", "_headers"])
+async def test_a_file_that_cannot_be_read_is_refused_at_the_start(site: Path, name: str) -> None:
+    for target in ("/etc/passwd", name):  # out of the root; to itself
+        (site / name).unlink()
+        (site / name).symlink_to(target)
+        with pytest.raises(SettingsError, match=rf"^{name}: .+; make it a file that can be read"):
+            await serve(site)
+
+
+async def test_a_file_that_can_be_read_again_counts_at_once(
+    site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the stamps of the link that could not be followed."""
+    (site / "_headers").unlink()
+    (site / "_headers").symlink_to("later")
+    static = await serve(site)
+    (site / "later").symlink_to("later")
+    await asyncio.to_thread(time.sleep, 0.03)
+    for _ in range(2):
+        assert (await ask(static, "/old/a")).status == 302
+    assert caplog.text.count("_headers: Too many levels of symbolic links") == 1
+    (site / "later").unlink()
+    await asyncio.to_thread(rewrite, site / "later", HEADERS)
+    assert (await ask(static, "/a.txt")).headers["x-a"] == "1"
+
+
 async def test_a_root_without_the_files_is_served(tmp_path: Path) -> None:
     write_site(tmp_path, {"a.txt": b"a"})
     static = await serve(tmp_path)
