@@ -352,8 +352,7 @@ def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[st
         try:
             value = checked(name, given)
         except ValueError as error:
-            # Passwords are secret, and the problem of a redirect names it.
-            shown = name if name in ("users", "redirects") else f"{name}={given!r}"
+            shown = name if name in ("users", "redirects") else f"{name}={given!r}"  # secret; long
             raise SettingsError(f"{shown}: {error}") from None
         object.__setattr__(target, name, value)
 

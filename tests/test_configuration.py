@@ -478,9 +478,8 @@ def test_a_missing_file_is_refused() -> None:
             "2: listing_template='t': listing=True is needed",
         ),
         (
-            '[mounts]\n"/" = "site"\n"/a" = { root = "dist", redirects = [["/a/x", "/a/y"]] }\n'
-            '[[redirects]]\nfrom = "/a/y"\nto = "/a/x"',
-            "3: redirects: /x -> /y: this redirect leads into a loop",
+            '[mounts]\n"/a" = { root = "dist", redirects = [["/a/x", "/a/y"], ["/a/y", "/a/x"]] }',
+            '2: mounts."/a".redirects[0]: /a/x -> /a/y: this redirect leads into a loop',
         ),
         ('\nroot = "/proc"', "2: root /proc is the system's own"),
         ('[mounts]\n"/" = "site"\n"/x" = "/sys"', "3: root /sys is the system's own"),

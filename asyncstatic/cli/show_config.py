@@ -114,9 +114,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{spelled((str(key),))} = {_toml(each)}" for key, each in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
-    if is_dataclass(value):
-        return _toml(_table(value))
-    if isinstance(value, Redirect):
+    if is_dataclass(value) or isinstance(value, Redirect):
         return _toml(_table(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"

@@ -186,10 +186,9 @@ class StaticFiles:
         """The representations; refuses to answer where access must be checked first."""
         return ClosedSource(self._source) if self._is_closed else self._source
 
-    def has_index(self) -> bool:
-        """Tell whether "/" has an index; may wait for the disk."""
-        names = self.settings.index
-        return any(tree.has_file((name,)) for tree in self._trees for name in names)
+    def root_with(self, segments: Segments) -> str | None:
+        """Return the path of the first root that has a file, or None; may wait for the disk."""
+        return next((tree.tree.path for tree in self._trees if tree.has_file(segments)), None)
 
     @property
     def root(self) -> str:

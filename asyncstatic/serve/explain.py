@@ -105,6 +105,7 @@ class _Asked(NamedTuple):
     request: Request
     plan: ResponsePlan
     facts: Representation | None
+    root: str
     refuses: bool
 
     @property
@@ -175,10 +176,17 @@ def _record(mount: Mount, asked: list[_Asked]) -> None:
     async def recorded(request: Request, scope: Scope | None = None) -> Answer:
         answer: Answer = await find(request, scope)
         facts = None if answer.opened is None else answer.opened.representation
-        asked.append(_Asked(mount, request, answer.plan, facts, answer.refuses))
+        root = await asyncio.to_thread(_root_of, mount.static, facts)
+        asked.append(_Asked(mount, request, answer.plan, facts, root, answer.refuses))
         return answer
 
     mount.static.find = recorded  # type: ignore[method-assign] # this object serves nobody else
+
+
+def _root_of(static: StaticFiles, facts: Representation | None) -> str:
+    """Name the root that has a file; all roots of an overlay, where there is none."""
+    found = None if facts is None else static.root_with(facts.segments)
+    return found or ", ".join((static.root, *static.settings.more_roots))
 
 
 async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan], None]) -> None:
@@ -228,9 +236,9 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
 
 def _steps_of(asked: _Asked, *, is_answer: bool) -> Iterator[Step]:
     """Tell what one root decided; with the rules, if that is the answer."""
-    mount, request, plan, facts, refuses = asked
+    mount, request, plan, facts, root, refuses = asked
     static = mount.static
-    yield Step("mount", f"{mount.prefix or '/'} is served from {static.root}")
+    yield Step("mount", f"{mount.prefix or '/'} is served from {root}")
     if refuses:  # whatever the name is
         yield Step("access", _ACCESS[plan.status])
         return

@@ -258,6 +258,17 @@ def test_what_cannot_be_asked_is_one_line(site: Path, arguments: list[str], says
     assert output.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("target", "roots"), [("/app.js", ["app"]), ("/docs/", ["site"]), ("/nope", ["app", "site"])]
+)
+async def test_the_root_of_an_overlay_that_has_the_file_is_told(
+    site: Path, target: str, roots: list[str]
+) -> None:
+    app = await asyncio.to_thread(create_app, {"/": Settings([site / "app", site / "site"])})
+    told = await explain(app, "GET", target)
+    assert told.steps[0].text == f"/ is served from {', '.join(str(site / at) for at in roots)}"
+
+
 async def test_a_refused_client_is_told(site: Path) -> None:
     settings = Settings(site / "site", deny_from="127.0.0.0/8")
     app = await asyncio.to_thread(create_app, {"": settings})

@@ -97,7 +97,8 @@ class Folders:
             except SettingsError as error:
                 explained = self.explained or (lambda _prefix, problem: problem)
                 raise SettingsError(explained(prefix, str(error))) from None
-            if not settings.listing and not static.has_index():
+            has_index = any(static.root_with((name,)) for name in settings.index)
+            if not settings.listing and not has_index:
                 hint = hint or f"{printable(static.root)} has no index: --listing shows its files"
             static.close()
             root = ",".join((static.root, *map(os.path.abspath, settings.more_roots)))
