@@ -512,6 +512,27 @@ def test_a_variable_counts_more_than_the_file(
     }
 
 
+def test_rules_and_redirects_of_a_variable_are_added_to_those_of_the_file(place: Path) -> None:
+    """And count more: of rules the last one counts, of redirects the first one."""
+    text = """
+    [[rules]]
+    match = "top"
+    [[redirects]]
+    from = "/a/top"
+    to = "/x"
+    [mounts]
+    "/" = "site"
+    "/a" = { root = "dist", rules = { match = "own" }, redirects = [["/a/own", "/x"]] }
+    """
+    mounts = read(place, text, RULES='{"match": "variable"}', REDIRECTS="/a/variable /x")
+    found = {prefix: [rule.match for rule in each.rules] for prefix, each in mounts.items()}
+    assert found == {"": ["top", "variable"], "/a": ["top", "own", "variable"]}
+    sources = [redirect.source for redirect in mounts["/a"].redirects]
+    assert sources == ["/variable", "/own", "/top"]
+    told = run(RULES='{"match": "variable"}', REDIRECTS="/a/variable /x")
+    assert read(place, told) == mounts
+
+
 @pytest.mark.parametrize(
     ("roots", "variables", "expected"),
     [

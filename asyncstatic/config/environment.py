@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX, is_of_service
-from asyncstatic.settings import FIELDS, HINTS, SettingsError, nearest
-from asyncstatic.values import from_text, printable, problem_with
+from asyncstatic.settings import FIELDS, HINTS, SettingsError, checked, nearest
+from asyncstatic.values import from_text, printable
 
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 _DEFAULT_ROOTS = ("static", "public")
@@ -105,13 +105,9 @@ def _read(label: str, name: str, text: str) -> Any:
     if name == "root":
         return roots_of(text)
     try:
-        value = from_text(name, HINTS[name], text)
+        return checked(name, from_text(name, HINTS[name], text))
     except ValueError as error:
         raise SettingsError(f"{label}: {error}") from None
-    problem = problem_with(name, HINTS[name], value)
-    if problem:
-        raise SettingsError(f"{label}: {problem}")
-    return value
 
 
 def roots_of(text: str) -> str | list[str]:

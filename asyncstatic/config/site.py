@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from asyncstatic.config.document import Document, Value, Values, find_document, merged
+from asyncstatic.config.document import OF_SITE, Document, Value, Values, find_document, merged
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
@@ -108,10 +108,12 @@ class Sources:
         below = {} if document is None else dict(document.settings)
         if document is not None and "direct" not in self.options and "direct" in document.options:
             below["direct"] = document.options["direct"]
+        # Rules and redirects are joined: those of the file, of its mount, then of flag or variable.
+        joined = {name: above.pop(name) for name in OF_SITE if name in above}
         common = merged(below, above)
         own = {
-            prefix: {name: value for name, value in values.items() if name not in above}
-            for prefix, values in self._mounts(document, root, common).items()
+            prefix: merged({name: each for name, each in own.items() if name not in above}, joined)
+            for prefix, own in self._mounts(document, root, common).items()
         }
         common.pop("root", None)
         site = Site({}, common, own, document)
