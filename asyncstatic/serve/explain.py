@@ -259,12 +259,14 @@ def _refusal(request: Request, plan: ResponsePlan, lookup: Lookup | ResponsePlan
     name = "/".join(lookup.segments) if isinstance(lookup, Lookup) else ""
     if location := _location(plan):
         return Step("redirect", f"to {location}")
+    if plan.status in _ACCESS:
+        return Step("access", _ACCESS[plan.status])
     if isinstance(lookup, Lookup) and not lookup.available:
         return Step("hidden", _HIDDEN)
+    if request.method not in ("GET", "HEAD"):
+        return Step("method", f"{request.method} gets the same answer for every name")
     if isinstance(lookup, ResponsePlan):
         return Step("refused", f"{request.method} {request.target.decode('latin-1')} names no file")
-    if plan.status == 403:
-        return Step("access", _ACCESS[403])
     reason = "there is no such file" if plan.status == 404 else PHRASES.get(plan.status, "")
     return Step("file", f"{name or '/'}: {reason}")
 

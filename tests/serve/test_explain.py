@@ -269,10 +269,21 @@ async def test_the_root_of_an_overlay_that_has_the_file_is_told(
     assert told.steps[0].text == f"/ is served from {', '.join(str(site / at) for at in roots)}"
 
 
-async def test_a_refused_client_is_told(site: Path) -> None:
+@pytest.mark.parametrize(("method", "status"), [("POST", 405), ("OPTIONS", 204)])
+async def test_a_method_is_told(site: Path, method: str, status: int) -> None:
+    app = await asyncio.to_thread(create_app, {"": Settings(site / "site")}, exclusive=True)
+    told = await explain(app, method, "/page.html")
+    assert told.status == status
+    assert told.steps[-1] == ("method", f"{method} gets the same answer for every name")
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("GET", "/"), ("GET", "/.hidden"), ("POST", "/"), ("GET", "/%00")]
+)
+async def test_a_refused_client_is_told(site: Path, method: str, target: str) -> None:
     settings = Settings(site / "site", deny_from="127.0.0.0/8")
     app = await asyncio.to_thread(create_app, {"": settings})
-    told = await explain(app, "GET", "/")
+    told = await explain(app, method, target)
     assert told.status == 403
     assert told.steps[-1] == (
         "access",
