@@ -20,6 +20,7 @@ HEADERS = "_headers"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _STATUS = re.compile(r"([0-9]{3})!?")
 _CONDITION = re.compile(r"[A-Za-z_]+=.*")
+_PLACEHOLDER = re.compile(r":[A-Za-z]\w*")
 _SPECIAL = re.compile(r"([\\?{}\[\],])")  # in a glob
 _REFUSED = {"basic-auth": "passwords do not belong below a root; protect it with authorize="}
 
@@ -100,14 +101,26 @@ def read_headers(text: str, index: tuple[str, ...], at: str = "") -> tuple[Rule,
         SettingsError: a line cannot be used.
     """
     rules: list[Rule] = []
+    path = ""
     for number, line in _lines(text):
         if not line[0].isspace():
-            rules.append(_rule_for(line, number, index, at))
+            path = line
+            rules.append(_rule_for(path, number, index, at))
         elif not rules:
             raise SettingsError(f"{HEADERS}:{number}: a path comes before the first field")
+        elif placeholder := _placeholder_in(line, path):
+            problem = f"{placeholder} in a value is not put in; write the value out"
+            raise SettingsError(f"{HEADERS}:{number}: {problem}")
         else:
             rules[-1] = _with_field(rules[-1], line.strip(), number)
     return tuple(rules)
+
+
+def _placeholder_in(field: str, path: str) -> str:
+    """Return a placeholder of a path that a field uses, as at Cloudflare; "" for none."""
+    names = {name for name in path.split("/") if _PLACEHOLDER.fullmatch(name)}
+    names |= {":splat"} if "*" in path else set()
+    return next((used for used in _PLACEHOLDER.findall(field) if used in names), "")
 
 
 def _rule_for(path: str, number: int, index: tuple[str, ...], at: str) -> Rule:
@@ -144,7 +157,7 @@ def _glob(path: str, index: tuple[str, ...], at: str) -> str:
     """Return the glob of the files that are served under the paths of a pattern."""
     names = []
     for name in path[1:].split("/"):
-        is_placeholder = re.fullmatch(r":[A-Za-z]\w*", name) is not None
+        is_placeholder = _PLACEHOLDER.fullmatch(name) is not None
         names.append("*" if is_placeholder else _escaped(unquote(name)).replace("*", "**"))
     glob = _escaped(at) + "/" + "/".join(names)
     pages = [_escaped(name) for name in index]

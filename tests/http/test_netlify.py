@@ -153,6 +153,28 @@ def test_a_field_that_is_not_understood_is_named_by_its_number(line: str, help_:
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "placeholder"),
+    [
+        ("/films/:title", 'You watch ":title"', ":title"),
+        ("/films/*", "<https://a.example/:splat>; rel=canonical", ":splat"),
+        ("/films/:title", "https://a.example/:titles", ""),
+        ("/films/:title", "a:splat", ""),
+        ("/films/*", "https://a.example:80/", ""),
+    ],
+)
+def test_a_value_that_would_need_its_path_is_refused(
+    path: str, value: str, placeholder: str
+) -> None:
+    """Cloudflare puts placeholders in; the text itself would be a wrong value."""
+    text = f"{path}\n  X-A: {value}\n"
+    if placeholder:
+        with pytest.raises(SettingsError, match=f"_headers:2: {placeholder} in a value"):
+            read_headers(text, INDEX)
+    else:
+        assert read_headers(text, INDEX)[0].headers == {"X-A": value}
+
+
 def test_a_field_without_a_path_is_refused() -> None:
     with pytest.raises(SettingsError, match="_headers:1: a path comes before"):
         read_headers("  X-A: 1\n", INDEX)
