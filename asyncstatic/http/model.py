@@ -36,6 +36,7 @@ class Fields(NamedTuple):
     origin: str | None = None
     range: str | None = None
     sec_fetch_dest: str | None = None
+    sec_fetch_mode: str | None = None
     want_repr_digest: str | None = None
 
     @classmethod

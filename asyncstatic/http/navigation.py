@@ -2,7 +2,8 @@
 
 A browser says in Sec-Fetch-Dest that it will show the answer as a document (W3C Fetch Metadata §2.1).
 It sends that field over HTTPS and to the local host alone; without it Accept decides, which names
-``text/html`` for a navigation. Scripts, images and fetch() therefore get a plain 404, and so does
+``text/html`` for a navigation. A service worker that passes a navigation on, ``fetch(event.request)``,
+has no destination any more, but still the mode "navigate", which no script can choose. Scripts, images and fetch() therefore get a plain 404, and so does
 every name that looks like a file: an asset of an old build must not be answered by a page.
 """
 
@@ -17,7 +18,7 @@ from asyncstatic.http.target import matches
 from asyncstatic.settings import Settings
 
 #: The request fields that tell a navigation: the shell varies by them (RFC 9110 §12.5.5).
-VARIES_BY: Final = ("Sec-Fetch-Dest", "Accept")
+VARIES_BY: Final = ("Sec-Fetch-Dest", "Sec-Fetch-Mode", "Accept")
 _DOCUMENTS: Final = frozenset({"document", "iframe", "frame"})
 
 
@@ -25,7 +26,7 @@ def is_navigation(request: Request, segments: tuple[str, ...], settings: Setting
     """Tell whether the shell may answer a request whose path names no file.
 
     Args:
-        request: its target, Sec-Fetch-Dest and Accept are used.
+        request: its target and the fields of `VARIES_BY` are used.
         segments: the names of its path; empty where no file can have this path.
         settings: `immutable` is used: a fingerprinted name is never answered by a page.
     """
@@ -37,9 +38,11 @@ def is_navigation(request: Request, segments: tuple[str, ...], settings: Setting
 
 
 def _asks_for_document(fields: Fields) -> bool:
-    if fields.sec_fetch_dest is not None:
-        return fields.sec_fetch_dest in _DOCUMENTS
-    return prefers_html(fields.accept)
+    destination = fields.sec_fetch_dest
+    if destination is None:
+        return prefers_html(fields.accept)
+    is_passed_on = destination == "empty" and fields.sec_fetch_mode == "navigate"
+    return destination in _DOCUMENTS or is_passed_on
 
 
 def _is_like_file(target: bytes) -> bool:

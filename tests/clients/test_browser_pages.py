@@ -10,6 +10,7 @@ import pytest
 
 from tests.clients.conftest import Run
 from tests.clients.test_browser import OPTIONS
+from tests.support.browser import browser
 from tests.support.programs import require
 from tests.support.raw import HOST
 from tests.support.servers import serving
@@ -72,3 +73,28 @@ def test_clean_urls_redirects_and_the_error_page_are_shown(
         origin = f"http://{HOST}:{server.port}"
         assert shown(run, tmp_path, f"{origin}/old/about.html") == "about"
         assert shown(run, tmp_path, f"{origin}/nothing/here") == "missing"
+
+
+WORKER = b"""
+addEventListener('install', () => skipWaiting());
+addEventListener('activate', event => event.waitUntil(clients.claim()));
+addEventListener('fetch', event => event.respondWith(fetch(event.request)));
+"""
+WITH_WORKER = b"""<!doctype html><title>App</title><link rel=icon href="data:,"><body>
+<script>navigator.serviceWorker.register('/sw.js')</script>"""
+
+
+def test_a_service_worker_that_passes_requests_on_opens_a_deep_link(
+    tmp_path: Path, lane: str
+) -> None:
+    site = write_site(tmp_path / "site", {"index.html": WITH_WORKER, "sw.js": WORKER})
+    with serving(lane, site, spa="1") as server, browser(tmp_path) as page:
+        origin = f"http://{HOST}:{server.port}"
+        page.visit(f"{origin}/")
+        page.until("navigator.serviceWorker.controller !== null")
+        page.visit(f"{origin}/users/7")
+        assert page.evaluate("[document.title, navigator.serviceWorker.controller !== null]") == [
+            "App",
+            True,
+        ]
+        assert page.evaluate("fetch('/users/8').then(answer => answer.status)") == 404

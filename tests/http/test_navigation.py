@@ -34,6 +34,19 @@ def navigates(request: Request, **settings: object) -> bool:
         pytest.param({"accept": "text/html;q=0.1, text/plain"}, False, id="rather plain text"),
         pytest.param({"sec_fetch_dest": "script", "accept": "*/*"}, False, id="a script"),
         pytest.param({"sec_fetch_dest": "empty", "accept": CHROMIUM}, False, id="fetch() for HTML"),
+        pytest.param(
+            {"sec_fetch_dest": "empty", "sec_fetch_mode": "cors", "accept": CHROMIUM},
+            False,
+            id="fetch() for HTML, with its mode",
+        ),
+        pytest.param(
+            {"sec_fetch_dest": "empty", "sec_fetch_mode": "navigate", "accept": CHROMIUM},
+            True,
+            id="a navigation that a service worker passes on",
+        ),
+        pytest.param(
+            {"sec_fetch_dest": "object", "sec_fetch_mode": "navigate"}, False, id="an object"
+        ),
         pytest.param({"sec_fetch_dest": "image", "accept": CHROMIUM}, False, id="an image"),
         pytest.param({"sec_fetch_dest": "document, script"}, False, id="twice"),
     ],
@@ -73,7 +86,7 @@ def test_the_shell_is_asked_about_before_each_use(fallback: int) -> None:
     plan = respond(ask(b"/a", **PAGE), shell, ResponsePolicy(settings), NOW * SECOND, BOUNDARY)
     fields = fields_of(plan)
     assert (plan.status, fields["cache-control"]) == (200, "no-cache")
-    assert fields.get("vary") == ("Sec-Fetch-Dest, Accept" if fallback else None)
+    assert fields.get("vary") == ("Sec-Fetch-Dest, Sec-Fetch-Mode, Accept" if fallback else None)
     request = ask(b"/a", **PAGE, if_none_match=fields["etag"])
     again = respond(request, shell, ResponsePolicy(settings), NOW * SECOND, BOUNDARY)
     assert again.status == 304

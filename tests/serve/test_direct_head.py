@@ -55,10 +55,11 @@ def test_a_deciding_line_is_picked_in_any_case(name: str, spelling: Callable[[st
 
 
 def test_every_field_that_the_core_reads_is_deciding_or_said_not_to_be() -> None:
-    """Accept and Sec-Fetch-Dest decide about error pages and shells, which are not prepared."""
+    """Accept and Sec-Fetch-* decide about error pages and shells, which are not prepared."""
     not_deciding = {
         "accept",
         "sec-fetch-dest",
+        "sec-fetch-mode",
         "access-control-request-headers",
         "access-control-request-method",
     }

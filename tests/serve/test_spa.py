@@ -104,7 +104,7 @@ async def test_the_shell_has_its_own_tag_and_is_asked_about_each_time(site: Path
     shell, own = await ask(static, "/deep/link", PAGE), await ask(static, "/")
     assert shell.headers["etag"] == own.headers["etag"]
     assert shell.headers["cache-control"] == own.headers["cache-control"] == "no-cache"
-    assert shell.headers["vary"] == "Accept-Encoding, Sec-Fetch-Dest, Accept"
+    assert shell.headers["vary"] == "Accept-Encoding, Sec-Fetch-Dest, Sec-Fetch-Mode, Accept"
     again = await ask(static, "/deep/link", {**PAGE, "if-none-match": shell.headers["etag"]})
     assert (again.status, again.headers["vary"]) == (304, shell.headers["vary"])
     head = await ask(static, "/deep/link", PAGE, method="HEAD")
@@ -304,6 +304,8 @@ def test_both_entries_answer_navigations_alike(pair: tuple[Inside, Inside]) -> N
         ("sec-fetch-dest: script", "Accept: text/html"),
         ("SEC-FETCH-DEST:document", "Accept-Encoding: gzip"),
         ("Sec-Fetch-Dest: document", "Sec-Fetch-Dest: script"),
+        ("Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: navigate"),
+        ("Sec-Fetch-Dest: empty", "sec-fetch-mode:cors"),
         ("Sec-Fetch-Dest: document", "If-None-Match: *"),
         ("Sec-Fetch-Dest: document", "Range: bytes=0-3"),
     )

@@ -31,7 +31,7 @@ _HEAD = re.compile(
 match_head = _HEAD.match
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
-#: The fields that can change an answer, or whether this entry gives it. Accept and Sec-Fetch-Dest
+#: The fields that can change an answer, or whether this entry gives it. Accept and Sec-Fetch-*
 #: decide about error pages and shells, which are never prepared. A test compares this tuple with
 #: the fields that the decision core reads.
 DECIDING = (
@@ -47,7 +47,7 @@ _DECIDING_LINES = re.compile(
 )
 deciding_lines = _DECIDING_LINES.findall
 # Besides those, all that is read of a request which has no prepared answer.
-_NAVIGATION_LINES = re.compile(rb"\n((?i:accept|sec-fetch-dest):[^\n]*)")
+_NAVIGATION_LINES = re.compile(rb"\n((?i:accept|sec-fetch-(?:dest|mode)):[^\n]*)")
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
