@@ -89,13 +89,16 @@ def _redirect(words: list[str]) -> Redirect | str:
     return Redirect(source, rest[0], code)
 
 
-def read_headers(text: str, index: tuple[str, ...], at: str = "") -> tuple[Rule, ...]:
+def read_headers(
+    text: str, index: tuple[str, ...], at: str = "", *, slash: bool = False
+) -> tuple[Rule, ...]:
     """Read ``_headers``: a line with a path, and indented lines with fields below it.
 
     Args:
         text: the content.
         index: `Settings.index`: a path of a page is the file that represents it.
         at: `Settings.at`, with which the paths of rules begin.
+        slash: ``about.html`` is served as ``/about/``.
 
     Raises:
         SettingsError: a line cannot be used.
@@ -105,7 +108,7 @@ def read_headers(text: str, index: tuple[str, ...], at: str = "") -> tuple[Rule,
     for number, line in _lines(text):
         if not line[0].isspace():
             path = line
-            rules.append(_rule_for(path, number, index, at))
+            rules.append(_rule_for(path, number, _ends(path, index, slash=slash), at))
         elif not rules:
             raise SettingsError(f"{HEADERS}:{number}: a path comes before the first field")
         elif placeholder := _placeholder_in(line, path):
@@ -123,11 +126,22 @@ def _placeholder_in(field: str, path: str) -> str:
     return next((used for used in _PLACEHOLDER.findall(field) if used in names), "")
 
 
-def _rule_for(path: str, number: int, index: tuple[str, ...], at: str) -> Rule:
+def _ends(path: str, index: tuple[str, ...], *, slash: bool) -> list[str]:
+    """Return what the names of the files behind a path add to it, as globs; none for a pattern."""
+    pages = [_escaped(name) for name in index]
+    if path.endswith("*"):
+        return []
+    if not path.endswith("/"):
+        return ["", ".html", *(f"/{page}" for page in pages)]
+    of_file = [".html"] if slash and path != "/" else []
+    return [*(f"/{page}" for page in pages or ["**"]), *of_file]
+
+
+def _rule_for(path: str, number: int, ends: list[str], at: str) -> Rule:
     if path[:1] != "/":
         raise SettingsError(f"{HEADERS}:{number}: {path}: a path from the root is needed")
     try:
-        return Rule(_glob(path, index, at))
+        return Rule(_glob(path, at) + (f"{{{','.join(ends)}}}" if ends else ""))
     except SettingsError as error:
         raise SettingsError(f"{HEADERS}:{number}: {error}") from None
 
@@ -153,19 +167,13 @@ def _with_field(rule: Rule, line: str, number: int) -> Rule:
         raise SettingsError(f"{HEADERS}:{number}: {error}") from None
 
 
-def _glob(path: str, index: tuple[str, ...], at: str) -> str:
-    """Return the glob of the files that are served under the paths of a pattern."""
+def _glob(path: str, at: str) -> str:
+    """Return the glob of the paths of a pattern, without a slash at its end."""
     names = []
-    for name in path[1:].split("/"):
+    for name in path.removesuffix("/").split("/")[1:]:
         is_placeholder = _PLACEHOLDER.fullmatch(name) is not None
         names.append("*" if is_placeholder else _escaped(unquote(name)).replace("*", "**"))
-    glob = _escaped(at) + "/" + "/".join(names)
-    pages = [_escaped(name) for name in index]
-    if path.endswith("*"):
-        return glob
-    if path.endswith("/"):
-        return f"{glob}{{{','.join(pages or ['**'])}}}"
-    return f"{glob}{{,.html{''.join(',/' + page for page in pages)}}}"
+    return "/".join((_escaped(at), *names))
 
 
 def _escaped(text: str) -> str:

@@ -85,7 +85,8 @@ class SiteFiles:
         finally:
             self.stamps = lasting(tuple(stamps))
         base = self._base
-        rules = read_headers(headers, base.index, base.at)
+        slash = base.clean_urls and base.trailing_slash == "always"
+        rules = read_headers(headers, base.index, base.at, slash=slash)
         try:
             return replace(
                 base,

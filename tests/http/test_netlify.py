@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from asyncstatic.http.glob import Glob
 from asyncstatic.http.netlify import SiteRedirects, read_headers, read_redirects
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.http.rules import Rulebook
@@ -102,6 +103,17 @@ def test_a_path_is_that_of_the_files_behind_it(
         text = f"{pattern}\n  X-A: 1\n"
         assert all(fields_about(text, path, at) for path in matched), matched
         assert not any(fields_about(text, path, at) for path in others), others
+
+
+def test_a_page_whose_url_has_a_slash_is_behind_its_path() -> None:
+    for slash, holds in ((True, True), (False, False)):
+        (rule,) = read_headers("/x/\n", INDEX, "/docs", slash=slash)
+        glob = Glob(rule.match)
+        assert glob.matches("/docs/x/index.html")
+        assert glob.matches("/docs/x.html") is holds
+        assert not glob.matches("/docs/x")
+        (rule,) = read_headers("/\n", INDEX, slash=slash)
+        assert not Glob(rule.match).matches("/.html")
 
 
 def test_fields_are_combined_as_documented() -> None:
