@@ -580,6 +580,22 @@ def test_a_name_that_a_mount_hides_is_told(place: Path) -> None:
     assert list(Sources().read({}).warnings()) == ["site/a is not served: the mount /a hides it"]
 
 
+def test_a_redirect_without_effect_is_told(place: Path) -> None:
+    text = """
+    redirects = [["/b/*", "/x"], ["/c", "/x"]]
+    [mounts]
+    "/a" = { root = "dist", redirects = [["/x", "/y"], ["/a/x", "/a/y"]] }
+    "/b" = "site"
+    """
+    (place / "asyncstatic.toml").write_text(text)
+    warnings = list(Sources().read({"ASYNCSTATIC_REDIRECTS": "/a/v /x"}).warnings())
+    problem = "no effect, because its mount does not answer this path; begin with the prefix"
+    assert [line.partition("redirect from ")[2] for line in warnings] == [
+        f"/x: {problem}",
+        f"/c: {problem}",
+    ]
+
+
 # -- `asyncstatic config` ----------------------------------------------------------------------
 
 

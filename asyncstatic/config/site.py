@@ -63,7 +63,8 @@ class Site:
         return f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a line for each name in a root that another mount hides."""
+        """Yield a line for each name in a root that another mount hides, and each idle redirect."""
+        yield from self._idle_redirects()
         for prefix in self.mounts:
             for outer, settings in self.mounts.items():
                 below = prefix.removeprefix(f"{outer}/")
@@ -73,6 +74,20 @@ class Site:
                     path = os.path.join(root, below.lstrip("/"))
                     if os.path.lexists(path):
                         yield f"{printable(path)} is not served: the mount {prefix} hides it"
+
+    def _idle_redirects(self) -> Iterator[str]:
+        """Yield a line for each redirect whose path no mount that has it answers."""
+        origins: dict[str, str] = {}
+        used: set[str] = set()
+        for prefix, own in self.own.items():
+            found = merged(self.common, own).get("redirects", Value((), "default"))
+            for each in found.value:
+                origins.setdefault(each.source, found.origin)
+                used |= {each.source} if self.answers(prefix, each.source) else set()
+        problem = "no effect, because its mount does not answer this path; begin with the prefix"
+        for source, origin in origins.items():
+            if source not in used:
+                yield f"{origin}: redirect from {printable(source)}: {problem}"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ _NOT_IN_URL = re.compile(r'[\x00-\x20\x7f-\x9f\\<>"^`{|}]|%(?![0-9A-Fa-f]{2})')
 _NOT_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _IN_PATH = "/:@!$&'()*+,;=-._~%"
 _IN_QUERY = _IN_PATH + "?"
+_OUT = "/../"  # begins the path of a target outside of the mount
 _SAMPLE = "x-sample"  # what each placeholder stands for in the search for loops
 
 
@@ -100,7 +101,7 @@ class Location(NamedTuple):
             query: of the request, without "?".
         """
         url, hash_, fragment = self.url.encode("ascii").partition(b"#")
-        while url.startswith(b"/../") and mount:
+        while url.startswith(_OUT.encode()) and mount:
             mount, url = mount.rpartition(b"/")[0], url[3:]
         if query:
             url += (b"&" if b"?" in url else b"?") + query
@@ -242,7 +243,7 @@ def _loop_in(redirects: tuple[Redirect, ...]) -> str:
             url = _fill(redirect.target, {**values, SPLAT: sample})
             for _ in range(len(redirects) + 1):
                 path, _, _ = url.partition("#")[0].partition("?")
-                if path[:1] != "/":
+                if path[:1] != "/" or path.startswith(_OUT):
                     break
                 found = compiled.find(*_split(path))
                 if found is None:

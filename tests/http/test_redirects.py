@@ -278,3 +278,4 @@ def test_a_loop_of_several_redirects_is_found() -> None:
     assert problem_with_redirects(two) == "/a/* -> /b/:splat: this redirect leads into a loop"
     assert problem_with_redirects((Redirect("/a", "/b"), Redirect("/b", "/c"))) == ""
     assert problem_with_redirects((Redirect("/x", "/"), Redirect("/", "/y"))) == ""
+    assert problem_with_redirects((Redirect("/*", "/../new/:splat"),)) == ""  # out of the mount
