@@ -12,6 +12,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -127,9 +128,10 @@ def _reason(pair: Pair, error: Exception) -> str:
         if b"ENCRYPTED" in _bytes(key):
             return "the key is encrypted; store it decrypted: openssl pkey -in KEY -out NEW"
         return f"OpenSSL refuses it: {error}"
-    first, *others = read_chain(pair.chain)
-    if any(other.issuer == first.subject for other in others):
-        return "the chain begins with an issuer; begin with the certificate of the server"
+    with suppress(OSError, ValueError):  # it may have changed meanwhile
+        first, *others = read_chain(pair.chain)
+        if any(other.issuer == first.subject for other in others):
+            return "the chain begins with an issuer; begin with the certificate of the server"
     return "the key is that of another certificate"
 
 

@@ -21,7 +21,7 @@ import pytest
 from hypercorn.config import Config
 
 from asyncstatic import StaticFiles, serve_app
-from asyncstatic.serve import tls
+from asyncstatic.serve import certificate, tls
 from asyncstatic.serve.certificate import Certificate, CertificateError, Pair, read_chain
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.tls import Certificates, certificates
@@ -469,6 +469,19 @@ def test_a_pair_that_cannot_be_used_is_refused_in_one_line(
     assert says in message
     assert f"--certfile {broken[chain]}" in message
     assert "\n" not in message
+
+
+def test_a_key_of_another_certificate_is_named_also_if_the_chain_cannot_be_read(
+    broken: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while its file is replaced: another error would end the renewal for good."""
+
+    def changed(path: str) -> list[Certificate]:
+        raise ValueError(path)
+
+    monkeypatch.setattr(certificate, "read_chain", changed)
+    with pytest.raises(CertificateError, match="the key is that of another certificate"):
+        certificates(Config(), [Pair(broken["chain"], broken["other"])])
 
 
 @pytest.mark.parametrize(("chain", "key"), [("both", "both"), ("right", "leaf key")])
