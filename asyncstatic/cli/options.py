@@ -7,6 +7,7 @@ holds several values, separated by commas or spaces.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -92,7 +93,8 @@ def with_variables(context: click.Context, message: str) -> str:
     """Return an error message that names the variable of each option whose value came from one."""
     for option in context.command.params:
         if isinstance(option, ServerOption) and (variable := option.variable(context)):
-            message = re.sub(rf"(?<![\w-]){option.flag}(?![\w-])", variable, message)
+            pattern = rf"(?<![\w-]){option.flag}(?![\w-])"
+            message = re.sub(pattern, variable.replace("\\", r"\\"), message)
     return message
 
 
@@ -152,9 +154,21 @@ def _kinds(option: ServerOption) -> tuple[tuple[type, ...], str]:
     return (str,), "text in quotes is needed"
 
 
+class _Duration(click.FloatRange):
+    """Seconds, 0 or more. No comparison excludes NaN."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 LISTS = ("trusted_proxies",)  # with commas in one value
 _POSITIVE = click.IntRange(1)
-_SECONDS = click.FloatRange(0)
+_SECONDS = _Duration(0)
 _PEM = click.Path(exists=True, dir_okay=False)
 
 # The last two are hints for users of other servers.

@@ -21,6 +21,7 @@ import pytest
 from asyncstatic.serve.process.addresses import addresses
 from asyncstatic.serve.process.bind import checked_bind, listening
 from asyncstatic.settings import SettingsError
+from tests.serve.inside import eventually
 from tests.support.programs import require
 from tests.support.servers import environment
 
@@ -345,6 +346,28 @@ def test_an_inherited_socket_is_served_and_its_url_announced(folder: Path, worke
         with serving(folder, *arguments, fds=(number,)) as line:
             assert line.startswith(f"http://{HOST}:{port}/  serves ")
             assert fetch((HOST, port)) == b"home"
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_socket_takes_the_place_of_a_closed_standard_stream(
+    folder: Path, workers: str, closed: str
+) -> None:
+    """A daemon may have closed them all."""
+    options = ("--bind", "unix:s", "--workers", workers, "--pid", "pid")
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *_SERVE, *options],
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert eventually((folder / "pid").exists, 30)
+        assert fetch(str(folder / "s")) == b"home"
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, b"")
 
 
 def test_an_inherited_unix_socket_is_left_to_its_owner(folder: Path) -> None:

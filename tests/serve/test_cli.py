@@ -290,7 +290,10 @@ def test_a_root_whose_name_is_no_utf_8_is_served(folder: Path) -> None:
         assert server.fetch("/").content == b"home"
 
 
-@pytest.mark.parametrize("option", ["--nope", "--workers=0", "--keep-alive=-1", "--certfile=nope"])
+@pytest.mark.parametrize(
+    "option",
+    ["--nope", "--workers=0", "--keep-alive=-1", "--graceful-timeout=nan", "--certfile=nope"],
+)
 def test_a_wrong_option_shows_the_usage_and_exit_code_2(folder: Path, option: str) -> None:
     done = run(*_SERVE, "site", option, cwd=folder)
     assert done.returncode == 2
@@ -464,6 +467,29 @@ def test_a_wrong_variable_is_reported(folder: Path, variables: dict[str, str], s
 def test_a_port_in_use_names_the_variable_that_chose_it(folder: Path, taken_port: int) -> None:
     done = run(*_SERVE, "site", cwd=folder, ASYNCSTATIC_BIND=f"{HOST}:{taken_port}")
     assert done.stderr.endswith("in use; choose another address with ASYNCSTATIC_BIND\n")
+
+
+def test_a_port_for_tls_in_use_names_the_option_that_chose_it(
+    folder: Path, taken_port: int
+) -> None:
+    pair = key_pair(folder, "any", "-nodes")
+    address = f"{HOST}:{taken_port}"
+    for options, named in (
+        (["--bind", "unix:s", "--tls-bind", address], "--tls-bind"),
+        (["--bind", address, "--tls-bind", f"{HOST}:0"], "--bind"),
+        (["--bind", address], "--bind"),
+    ):
+        done = run(*_SERVE, "site", *pair, *options, cwd=folder)
+        assert done.stderr.endswith(f"{address}: Address already in use; choose another address "
+                                    f"with {named}\n")  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_an_error_names_a_file_whatever_its_name_is(folder: Path) -> None:
+    (folder / r"a\d.toml").write_text('socket_mode = "rw"\n')
+    done = run(*_SERVE, "site", "--config", r"a\d.toml", cwd=folder)
+    assert done.stderr == ("Error: a\\d.toml:1: socket_mode rw: say an octal mode, such as 660\n")
+    assert done.returncode == 2
 
 
 def test_another_server_warns_once_of_options_that_it_does_not_read(site: Path) -> None:

@@ -7,6 +7,8 @@ import itertools
 import os
 import pty
 import re
+import resource
+import shutil
 import signal
 import socket
 import ssl
@@ -32,7 +34,7 @@ from asyncstatic.serve.server import serve as serve_until
 from asyncstatic.serve.server_options import ServerOptions
 from tests.serve.inside import LOOPS, eventually
 from tests.support.http2 import Connection2, StreamError
-from tests.support.raw import HOST, Connection, head
+from tests.support.raw import HOST, Connection, fetch, head
 from tests.support.servers import Server, environment, free_port, running
 from tests.support.strict_clients import StrictClients
 from tests.support.tls import make_certificate
@@ -111,6 +113,12 @@ def lines(server: Server, text: str) -> int:
 def reloaded(server: Server, times: int) -> bool:
     """Tell whether a server was reloaded so often."""
     return lines(server, "] reloaded") == times
+
+
+def failed_to_reload(server: Server, times: int) -> bool:
+    """Tell whether a reload has failed so often, because the working directory is gone."""
+    says = "not reloaded, the old settings stay: the working directory was removed"
+    return lines(server, says) == times
 
 
 def listens(port: int) -> bool:
@@ -195,6 +203,18 @@ def test_workers_that_die_at_once_again_and_again_end_the_service(folder: Path) 
         assert "workers end as soon as they start" in last
         assert re.search("ended .*by SIGSEGV", last)
         assert last.endswith("correct the cause, and start the server again")
+
+
+def test_a_dead_worker_is_replaced_when_the_system_can_start_processes_again(folder: Path) -> None:
+    with serve(folder, "--workers", "2") as server:
+        _, most = limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        victim, _ = workers_of(server)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, most))
+        os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: lines(server, "no process can be started: [Errno 24]") > 1)
+        assert server.fetch("/").content == PAGE
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+        assert eventually(lambda: len(workers_of(server)) == 2, 30)
 
 
 @pytest.mark.parametrize(
@@ -420,6 +440,24 @@ def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
         clients.more(10)
 
 
+@WORKERS
+def test_no_error_of_a_reload_keeps_the_next_one_from_being_tried(
+    folder: Path, workers: str
+) -> None:
+    """Relative paths need the working directory, which a deploy may have removed."""
+    release = folder / "release"
+    shutil.copytree(folder / "site", release / "site")
+    with serve(release, "--workers", workers) as server:
+        shutil.rmtree(release)
+        for number in (1, 2):
+            os.kill(server.pid, signal.SIGHUP)
+            assert eventually(partial(failed_to_reload, server, number))
+        for victim in workers_of(server)[:1]:
+            os.kill(victim, signal.SIGKILL)
+            assert eventually(lambda: lines(server, "can be started: the working directory") > 0)
+        assert server.interrupt(signal.SIGTERM) == 0
+
+
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
 def test_a_reload_lets_a_sandboxed_server_read_a_root_that_was_replaced(folder: Path) -> None:
     with serve(folder, "--sandbox", "--bind", "unix:socket", "--pid", "pid") as server:
@@ -498,6 +536,58 @@ def test_a_stop_lets_a_download_finish(folder: Path, workers: str, number: signa
         assert len(taken) == taken.index(b"\r\n\r\n") + 4 + LARGE
         assert eventually(lambda: not server.alive())
         assert server.interrupt(number) == 0
+
+
+@contextmanager
+def announced(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start a server, until it announces itself; give it and its port."""
+    process = subprocess.Popen(
+        [sys.executable, *_COMMAND, "site", "--bind", f"{HOST}:0", "--pid", "pid", *options],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        yield process, int(line.split("/")[2].rpartition(":")[2])
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+@WORKERS
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_is_obeyed_as_soon_as_the_server_has_announced_itself(
+    folder: Path, workers: str, number: signal.Signals
+) -> None:
+    with announced(folder, "--workers", workers) as (process, _):
+        assert int((folder / "pid").read_text()) == process.pid
+        process.send_signal(number)
+        if number == signal.SIGHUP:
+            assert process.stderr is not None
+            assert "reloaded" in process.stderr.readline()
+        if number != signal.SIGTERM:
+            process.terminate()
+        assert process.wait(20) == 0
+    assert not (folder / "pid").exists()
+
+
+@WORKERS
+def test_a_stop_during_a_reload_gives_up_the_port(folder: Path, workers: str) -> None:
+    (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
+    with announced(folder, "--workers", workers, "--graceful-timeout", "60") as (process, port):
+        assert eventually(lambda: fetch(port, "/").content == PAGE, 30)
+        with Connection(port, receive_buffer=4096) as slow:
+            slow.send(head("/large.bin"))
+            assert slow.take(1000)
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            assert eventually(lambda: not listens(port))
+            assert process.poll() is None
+        assert process.wait(20) == 0
 
 
 @WORKERS
@@ -646,6 +736,24 @@ def test_the_watchdog_is_fed_only_while_every_worker_answers(
         os.kill(hung, signal.SIGCONT)
         manager.settimeout(30)
         assert manager.recv(1000) == b"WATCHDOG=1"
+
+
+def test_the_watchdog_is_fed_while_a_dead_worker_is_replaced(
+    folder: Path, manager: socket.socket
+) -> None:
+    """The others serve, and its successor may take long to start."""
+    (folder / "sitecustomize.py").write_text(_DIES)
+    imports = os.pathsep.join([str(folder), environment()["PYTHONPATH"]])
+    variables = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "400000"}
+    with serve(folder, "--workers", "2", PYTHONPATH=imports, **variables) as server:
+        while manager.recv(1000) != b"WATCHDOG=1":
+            pass
+        (folder / "bad").touch()
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+        assert eventually(lambda: lines(server, "before it was ready") > 0, 30)
+        manager.settimeout(1.5)  # more than three intervals
+        while lines(server, "before it was ready") < 5:
+            assert manager.recv(1000) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,12 @@ class Listening:
 
 @contextmanager
 def listening(
-    plain: Sequence[str], secure: Sequence[str] = (), *, mode: int | None = None
+    plain: Sequence[str],
+    secure: Sequence[str] = (),
+    *,
+    mode: int | None = None,
+    option: str = "--bind",
+    tls_option: str = "--tls-bind",
 ) -> Iterator[Listening]:
     """Listen on addresses, and remove the Unix sockets at the end.
 
@@ -147,22 +152,24 @@ def listening(
         plain: addresses without TLS, as `checked_bind` returns them.
         secure: addresses with TLS.
         mode: permissions of Unix sockets; the umask decides if None.
+        option: where the user wrote the addresses without TLS.
+        tls_option: where the user wrote those with it.
 
     Raises:
-        OSError: the server cannot listen on an address; the message, one line, names it.
+        OSError: the server cannot listen on an address; the message, one line, names it and the option.
     """
     with ExitStack() as stack:
         places: dict[Place, None] = {}
         made: dict[str, list[socket.socket]] = {"http": [], "https": []}
-        for scheme, binds in (("http", plain), ("https", secure)):
+        for scheme, binds, named in (("http", plain, option), ("https", secure, tls_option)):
             for bind in binds:
-                for sock in _listeners(bind, mode, stack):
+                for sock in _listeners(bind, named, mode, stack):
                     made[scheme].append(sock)
                     places[_place(sock, bind, scheme)] = None
         yield Listening(Sockets(made["https"], made["http"], []), tuple(places))
 
 
-def _listeners(bind: str, mode: int | None, stack: ExitStack) -> list[socket.socket]:
+def _listeners(bind: str, option: str, mode: int | None, stack: ExitStack) -> list[socket.socket]:
     """Listen on one address; the stack closes the sockets and removes a Unix socket's file."""
     try:
         if bind.startswith("unix:"):
@@ -174,7 +181,7 @@ def _listeners(bind: str, mode: int | None, stack: ExitStack) -> list[socket.soc
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
-            f"cannot listen on {printable(bind)}: {reason}; choose another address with --bind"
+            f"cannot listen on {printable(bind)}: {reason}; choose another address with {option}"
         ) from error
     for sock in sockets:
         stack.callback(sock.close)
@@ -241,6 +248,17 @@ def _inherited_socket(number: int) -> socket.socket:
         raise OSError(errno.EPROTOTYPE, "not a stream socket")
     sock.listen(BACKLOG)
     return sock
+
+
+def keep_standard_streams() -> None:
+    """Open /dev/null in the place of each standard stream that is closed.
+
+    Otherwise a socket would get its number. uvloop ends a process that closes one of these, and
+    libraries write to standard error.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
 
 
 def _unix_socket(path: str, mode: int | None) -> socket.socket:

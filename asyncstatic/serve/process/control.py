@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Service(Protocol):
         """Begin to serve, or raise StartError."""
 
     async def reload(self) -> None:
-        """Serve with new settings, then end what served before. StartError: it goes on."""
+        """Serve with new settings, then end what served before. After an error that goes on."""
 
     def reopen(self) -> None:
         """Reopen the log files."""
@@ -69,12 +69,18 @@ class Service(Protocol):
         """End at once, because of this signal."""
 
 
-async def control(service: Service, until: Trigger | None = None) -> int:
+async def control(
+    service: Service,
+    until: Trigger | None = None,
+    during: AbstractContextManager[None] | None = None,
+) -> int:
     """Run a service until a signal ends it.
 
     Args:
         service: not started yet.
         until: returns when the service must stop; SIGINT and SIGTERM say that if None.
+        during: entered when signals are handled, and left when the service has ended. So whoever
+            is told the process id can send signals.
 
     Returns:
         The exit status: 0 after a graceful stop, 1 when the service cannot go on, 128 and the
@@ -83,7 +89,7 @@ async def control(service: Service, until: Trigger | None = None) -> int:
     Raises:
         StartError: the service cannot start.
     """
-    return await _Control(service, Notifier()).run(until)
+    return await _Control(service, Notifier()).run(until, during or nullcontext())
 
 
 class _Control:
@@ -98,8 +104,8 @@ class _Control:
         is_ignored = hup is None or signal.getsignal(hup) is signal.SIG_IGN
         self._had_terminal = not is_ignored and _has_terminal()
 
-    async def run(self, until: Trigger | None) -> int:
-        with self._signals(stop_too=until is None):
+    async def run(self, until: Trigger | None, during: AbstractContextManager[None]) -> int:
+        with self._signals(stop_too=until is None), during:
             try:
                 await first(self._serve, self._stop.wait, *([until] if until else []))
             finally:
@@ -128,8 +134,8 @@ class _Control:
             self._notifier.reloading()
             try:
                 await self._service.reload()
-            except StartError as error:
-                status = f"not reloaded, the old settings stay: {error}"
+            except Exception as error:  # whatever it is, the next reload may succeed
+                status = f"not reloaded, the old settings stay: {one_line(error)}"
             else:
                 status = f"reloaded: {self._service.status}"
             logger.warning("%s", status)
@@ -214,6 +220,13 @@ def _has_terminal() -> bool:
         os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
         return True
     return False
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line; its type if it has none."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # getcwd(3)
+        return "the working directory was removed"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def close_sockets(sockets: Sockets) -> None:

@@ -8,7 +8,8 @@ that ends after ``max_requests``; and a sandbox, which nobody can leave.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -17,7 +18,7 @@ from hypercorn.config import Sockets
 
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.operations import open_metrics
-from asyncstatic.serve.process.bind import Place, listening
+from asyncstatic.serve.process.bind import Place, keep_standard_streams, listening
 from asyncstatic.serve.process.control import StartError, control, log_to_stderr, logger
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.pid_file import pid_file
@@ -65,6 +66,7 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
             kernel feature that they need is missing.
         OSError: the server cannot listen on an address.
     """
+    keep_standard_streams()
     loop_factory = _loop_factory(options.uvloop)
     if options.sandbox and (options.reload or not landlock_version()):
         raise SettingsError(
@@ -76,16 +78,31 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
     options.warn()
     facts = target.examine(direct=options.direct)
     with (
-        listening(options.plain, options.secure, mode=options.socket_mode) as there,
+        listening(
+            options.plain,
+            options.secure,
+            mode=options.socket_mode,
+            tls_option="--tls-bind" if options.tls_bind else "--bind",
+        ) as there,
         shared_metrics(options.metrics) as exposition,
     ):
-        on_start(Started(there.places, facts, _loop_name(loop_factory)))
-        with pid_file(options.pid):
-            return _serve(target, options, exposition, there.sockets)
+        started = Started(there.places, facts, _loop_name(loop_factory))
+
+        @contextmanager
+        def announced() -> Iterator[None]:
+            with pid_file(options.pid):
+                on_start(started)
+                yield
+
+        return _serve(target, options, exposition, there.sockets, announced())
 
 
 def _serve(
-    target: Target, options: Options, exposition: Exposition | None, sockets: Sockets
+    target: Target,
+    options: Options,
+    exposition: Exposition | None,
+    sockets: Sockets,
+    announced: AbstractContextManager[None],
 ) -> int:
     """Serve in this process or in workers, until a signal comes; return the exit status."""
     log_to_stderr()
@@ -94,9 +111,8 @@ def _serve(
 
     async def main() -> int:
         if is_single:
-            return await control(
-                SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
-            )
+            service = SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
+            return await control(service, during=announced)
 
         def work(target: Target) -> Work:
             return partial(_work, target.for_worker(), options, exposition, sockets)
@@ -106,7 +122,7 @@ def _serve(
             work(target), options.workers, patience, sockets, lambda: work(target.renewed())
         )
         try:
-            return await control(supervisor)
+            return await control(supervisor, during=announced)
         except StartError as error:
             logger.error("%s: %s", printable(target.name), error)
             return 1

@@ -68,8 +68,5 @@ def shared_metrics(where: str | None) -> Iterator[Exposition | None]:
         if where.startswith("/"):
             yield Exposition(directory, where)
             return
-        try:
-            there = stack.enter_context(listening((checked_bind(where),)))
-        except OSError as error:
-            raise OSError(str(error).replace("--bind", "--metrics")) from error
+        there = stack.enter_context(listening((checked_bind(where),), option="--metrics"))
         yield Exposition(directory, None, tuple(there.sockets.insecure_sockets))

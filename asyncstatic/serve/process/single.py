@@ -14,7 +14,7 @@ from hypercorn.config import Config, Sockets
 
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.hypercorn_log import prepare_logger
-from asyncstatic.serve.process.control import StartError, close_sockets, logger
+from asyncstatic.serve.process.control import close_sockets, logger
 from asyncstatic.serve.server import Until, Waiter, first, serve
 from asyncstatic.serve.server_options import ServerOptions
 from asyncstatic.serve.tls import Certificates, renewed
@@ -82,20 +82,20 @@ class SingleProcess:
     async def reload(self) -> None:
         """Serve a new site; then let the responses of the old one finish.
 
-        Raises:
-            StartError: the new site cannot be served; the old one goes on.
+        If the new one cannot be served, the error is raised as it is, and the old one goes on.
         """
         old = self._current
-        try:
-            self._current = await self._new()
-        except Exception as error:
-            raise StartError(" ".join(str(error).split())) from error
+        self._current = await self._new()
         if old is not None:
             self._end(old, gently=True)
 
     async def _new(self) -> _Serving:
         serving = _Serving(self._build(), self._sockets)
-        await serving.start()
+        try:
+            await serving.start()
+        except BaseException:  # also a stop: it may accept connections already
+            self._end(serving, gently=False)
+            raise
         return serving
 
     def _end(self, serving: _Serving, *, gently: bool) -> None:
@@ -137,6 +137,9 @@ class _Serving:
 
     def __init__(self, site: Site, sockets: Sockets) -> None:
         self._site = site
+        config = site.config
+        if config.log.access_logger is not None:  # it is shared with what is served now
+            prepare_logger(config.log.access_logger, config)
         # asyncio closes the socket of a server that ends.
         self._sockets = Sockets(
             [sock.dup() for sock in sockets.secure_sockets],
@@ -148,9 +151,6 @@ class _Serving:
 
     async def start(self) -> None:
         """Serve; wait until connections are accepted."""
-        config = self._site.config
-        if config.log.access_logger is not None:  # it is shared with what is served now
-            prepare_logger(config.log.access_logger, config)
         self._task = asyncio.get_running_loop().create_task(
             serve_site(self._site, self._until, self._sockets)
         )

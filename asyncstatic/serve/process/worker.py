@@ -27,6 +27,7 @@ from contextlib import suppress
 from hypercorn.utils import LifespanFailureError
 
 from asyncstatic.serve.access_log import reopen_logs
+from asyncstatic.serve.process.control import one_line
 from asyncstatic.serve.server import Until, Waiter
 from asyncstatic.settings import SettingsError
 
@@ -58,7 +59,7 @@ def run_worker(work: Work, channel: socket.socket, supervisor: int) -> None:
     try:
         work(link.until)
     except Exception as error:
-        link.tell(f"failed {' '.join(str(error).split()) or type(error).__name__}")
+        link.tell(f"failed {one_line(error)}")
         if not isinstance(error, _EXPECTED):
             raise
         sys.exit(1)
