@@ -19,10 +19,9 @@ from typing import Any
 
 from hypercorn.config import Sockets
 
-from asyncstatic.serve.process.control import StartError, close_sockets, logger
+from asyncstatic.serve.process.control import StartError, close_sockets, logger, one_line
 from asyncstatic.serve.process.worker import FOR_THE_SUPERVISOR, Work, run_worker, streams
 from asyncstatic.serve.server import first
-from asyncstatic.settings import SettingsError
 
 # Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter.
 _GRACE = 5.0
@@ -84,15 +83,14 @@ class Supervisor:
         file says by then.
 
         Raises:
-            StartError: the configuration is wrong, or a new worker ended; the old ones go on.
+            SettingsError: the configuration is wrong; the old workers go on, as after each error.
+            StartError: a new worker ended.
         """
         self._quick_deaths = 0  # the operator may have corrected the cause
         before = self._work
         try:
             self._work = self._renewed()
             new, old = await self._new_workers(), self._current
-        except SettingsError as error:
-            raise StartError(" ".join(str(error).split())) from None
         except BaseException:
             self._work = before
             raise
@@ -107,8 +105,8 @@ class Supervisor:
             worker.tell("reopen")
 
     async def answers(self, seconds: float) -> bool:
-        """Ask all workers for a sign of life; tell whether each gave one in time."""
-        workers = list(self._current)
+        """Ask all living workers for a sign of life; tell whether each gave one in time."""
+        workers = [worker for worker in self._current if worker.exit_status is None]
         for worker in workers:
             worker.ping()
         with suppress(TimeoutError):
@@ -152,11 +150,16 @@ class Supervisor:
         """Start a worker, and wait until it is ready; if a signal ends it, start another.
 
         Raises:
-            StartError: it ended instead.
+            StartError: it ended instead, or the system cannot start a process.
         """
         for _ in range(_ATTEMPTS):
             await asyncio.sleep(self._delay())
-            worker = await self._started()
+            try:
+                worker = await self._started()
+            except OSError as error:  # out of memory, processes or descriptors
+                self._quick_deaths += 1
+                self._last_death = f"no process can be started: {one_line(error)}"
+                break
             if worker.exit_status is None:
                 return worker
             self._quick_deaths += 1
@@ -238,8 +241,10 @@ class Supervisor:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 await worker.ended()
-        worker.kill()
-        await worker.ended()
+        if worker.exit_status is None:
+            logger.warning("%s has not ended in time; it is killed", worker.name)
+            worker.kill()
+            await worker.ended()
         self._living.discard(worker)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -269,14 +274,23 @@ class _Worker:
         self._oom_kills = oom_kills()
 
     async def start(self, work: Work) -> None:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            OSError: the system cannot.
+        """
         ours, theirs = socket.socketpair()
-        reader, self._writer = await streams(ours)
-        with theirs, _ignored_by_children():
+        with theirs:
+            reader, self._writer = await streams(ours)
             context = multiprocessing.get_context("spawn")
             arguments = work, theirs, os.getpid()
             self._process = context.Process(target=run_worker, args=arguments)
-            self._process.start()
+            try:
+                with _ignored_by_children():
+                    self._process.start()
+            except BaseException:
+                self._writer.close()
+                raise
         self._pid = self._process.pid
         self._listening = asyncio.get_running_loop().create_task(self._listen(reader))
 
@@ -336,9 +350,14 @@ class _Worker:
         if self.exit_status is None:
             self._process.kill()
 
+    @property
+    def name(self) -> str:
+        """Its name, for the log."""
+        return f"worker {self.number} (process {self._pid})"
+
     def death(self) -> str:
         """Describe how it ended, for the log."""
-        name = f"worker {self.number} (process {self._pid})"
+        name = self.name
         when = "" if self.is_ready.is_set() else " before it was ready"
         status = self.exit_status or 0
         if status >= 0:
