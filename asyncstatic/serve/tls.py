@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime
+from typing import Any
 
 from hypercorn.config import Config
 
@@ -159,6 +161,21 @@ def _context(config: Config, pair: Pair) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 1  # the default, 2, costs 26 us more for each connection
     return context
+
+
+def ignore_unreadable_names() -> None:
+    """Let no client write to the error log by a server name (SNI) that is not ASCII.
+
+    The ssl module refuses the connection, and reports an exception that nobody can catch: five lines, with
+    the name, of up to 64 KiB. Call it once, in a process that is the server's own.
+    """
+    report = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if found.exc_type is not UnicodeDecodeError or not isinstance(found.object, bytes):
+            report(found)
+
+    sys.unraisablehook = hook
 
 
 @asynccontextmanager

@@ -132,6 +132,34 @@ def test_http2_is_negotiated_with_every_certificate(
                 assert client.selected_alpn_protocol() == "h2"
 
 
+def hello(name: bytes) -> bytes:
+    """Return the ClientHello of a client that asks for a name."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    sent, placeholder = ssl.MemoryBIO(), b"x" * len(name)
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=placeholder.decode())
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read().replace(placeholder, name)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_server_name_writes_to_the_error_log(
+    site: Path, made: dict[str, tuple[str, str]], workers: str
+) -> None:
+    chain, key = made["first"]
+    command = ["-m", "asyncstatic", "serve", str(site), "--bind", f"{HOST}:{{port}}"]
+    options = ["--certfile", chain, "--keyfile", key, "--workers", workers]
+    with running([*command, *options], {}) as server:
+        before = server.log
+        for name in (b"first\nexample", b"xn--\xff", b"\xc3\xa9" * 30, b"a\0b" * 20):
+            with server.connect() as client:
+                client.send(hello(name))
+                client.socket.recv(1)
+        assert shown(server.port) == der(made["first"])
+        assert server.log == before
+
+
 # -- renewal -----------------------------------------------------------------------------------
 
 

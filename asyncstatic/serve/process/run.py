@@ -37,6 +37,7 @@ from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import Exposition
+from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
 from asyncstatic.values import printable
 
@@ -111,6 +112,7 @@ def _serve(
 
     async def main() -> int:
         if is_single:
+            ignore_unreadable_names()
             service = SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
             return await control(service, during=announced)
 

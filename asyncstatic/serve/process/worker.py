@@ -29,6 +29,7 @@ from hypercorn.utils import LifespanFailureError
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.process.control import one_line
 from asyncstatic.serve.server import Until, Waiter
+from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
 
 Work = Callable[[Until], None]
@@ -55,6 +56,7 @@ def run_worker(work: Work, channel: socket.socket, supervisor: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_SUPERVISOR)  # they are ignored
     _end_with(supervisor)
     channel.set_inheritable(False)
+    ignore_unreadable_names()
     link = _Link(channel)
     try:
         work(link.until)
