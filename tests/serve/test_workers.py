@@ -663,6 +663,28 @@ def test_a_server_ends_with_the_terminal_in_which_it_was_started(
         os.waitpid(pid, 0)
 
 
+_FAILS_TO_STOP = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+    while scope["type"] == "lifespan":
+        event = (await receive())["type"]
+        failed = event == "lifespan.shutdown"
+        await send({"type": event + (".failed" if failed else ".complete"), "message": "too late"})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_app_that_fails_to_shut_down_is_named(folder: Path, number: signal.Signals) -> None:
+    (folder / "failing.py").write_text(_FAILS_TO_STOP)
+    command = [*_COMMAND, "failing:app", "--bind", f"{HOST}:{{port}}"]
+    with running(command, {}, cwd=str(folder)) as server:
+        os.kill(server.pid, number)
+        line = r"worker 1 \(process [0-9]+\) ended with status 1: Lifespan failure .*too late"
+        assert eventually(lambda: re.search(line, server.log) is not None, 30), server.log
+
+
 # -- the process id file ---------------------------------------------------------------------
 
 

@@ -245,6 +245,8 @@ class Supervisor:
             logger.warning("%s has not ended in time; it is killed", worker.name)
             worker.kill()
             await worker.ended()
+        elif worker.exit_status and worker.is_ready.is_set() and not worker.is_killed:
+            logger.warning("%s", worker.death())
         self._living.discard(worker)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -262,6 +264,7 @@ class _Worker:
         is_ready: set when it serves.
         is_worn: set when it has served its ``max_requests``.
         has_answered: set when it has answered the last `ping`.
+        is_killed: whether this process has ended it.
     """
 
     def __init__(self, number: int) -> None:
@@ -269,6 +272,7 @@ class _Worker:
         self.exit_status: int | None = None
         self.is_ready, self.is_worn = asyncio.Event(), asyncio.Event()
         self.has_answered = asyncio.Event()
+        self.is_killed = False
         self._reason = ""
         self._ready_at = 0.0
         self._oom_kills = oom_kills()
@@ -348,6 +352,7 @@ class _Worker:
     def kill(self) -> None:
         """End the process at once."""
         if self.exit_status is None:
+            self.is_killed = True
             self._process.kill()
 
     @property
