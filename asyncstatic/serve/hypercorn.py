@@ -309,7 +309,7 @@ class _HandedOver(asyncio.StreamReaderProtocol):
     ) -> None:
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
         self._entry = entry
-        self._connection = transport
+        self.transport = transport
         self._taken = (0, 0)
         self._since = asyncio.get_running_loop().time()
         entry.registry.enter(self)
@@ -325,15 +325,15 @@ class _HandedOver(asyncio.StreamReaderProtocol):
 
     def expire(self, now: float) -> None:
         """Drop a client that reads nothing of the data that waits for it."""
-        so_far = taken(self._connection)
-        if so_far != self._taken or not waiting(self._connection):
+        so_far = taken(self.transport)
+        if so_far != self._taken or not waiting(self.transport):
             self._taken, self._since = so_far, now
         elif now >= self._since + self._entry.send_timeout:
-            reset(self._connection)
+            reset(self.transport)
 
     def finish(self) -> None:
         """Do nothing: Hypercorn itself closes idle connections at a shutdown."""
 
     def abort(self) -> None:
         """Close at once."""
-        self._connection.abort()
+        self.transport.abort()

@@ -129,6 +129,11 @@ class Server(TCPServer):
             if made is not None and isinstance(made.protocol, _Http1 | _Http2):
                 made.protocol.end_log()
 
+    async def _close(self) -> None:
+        """Close; the client may not end TLS in time, or not be reachable any more."""
+        with suppress(OSError):
+            await super()._close()
+
     async def _initiate_server_close(self) -> None:
         if self.context.terminated.is_set() and has_received(cast("Any", self.writer.transport)):
             return  # a request that has arrived is still answered

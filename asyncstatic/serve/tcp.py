@@ -76,12 +76,20 @@ def taken(transport: asyncio.Transport) -> tuple[int, int]:
 
 
 def _unread(sock: socket.socket) -> int:
-    """Return the number of bytes in a socket that its peer has not read yet; 0 if unknown."""
+    """Return the number of bytes in a socket that its peer has not read yet; 0 if unknown.
+
+    Over TCP: that its peer's system has not acknowledged.
+    """
     if _SIOCOUTQ is not None:
         with suppress(OSError, ValueError, AttributeError):  # closed; `waiting`
             buffer = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
             return int.from_bytes(buffer, sys.byteorder)
     return 0
+
+
+def in_flight(transport: asyncio.Transport) -> bool:
+    """Tell whether data waits in a transport or its socket; what TLS has passed on may wait unseen."""
+    return waiting(transport) > 0 or _unread(transport.get_extra_info("socket")) > 0
 
 
 def has_received(transport: asyncio.Transport) -> bool:

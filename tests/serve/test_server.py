@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import http.client
 import os
 import re
@@ -17,14 +19,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.inside import eventually
+from asyncstatic import StaticFiles
+from tests.serve.inside import eventually, serving_inside
 from tests.support.programs import require
 from tests.support.raw import HOST, Connection, EndedError, head
 from tests.support.servers import Server, environment, free_port, running
+from tests.support.tls import over_tls
 
 pytestmark = pytest.mark.grid
 
 LARGE = 24 * 1024 * 1024
+MIDDLE = 700 * 1024  # sent by one write
+_HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # RFC 9113 §3.4
 _COMMAND = ("-m", "asyncstatic", "serve")
 LANES = pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
 UVLOOP = pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
@@ -42,6 +48,7 @@ def large_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file that no socket's buffer takes at once."""
     root = tmp_path_factory.mktemp("large")
     (root / "large.bin").write_bytes(bytes(LARGE))
+    (root / "middle.bin").write_bytes(bytes(MIDDLE))
     (root / "index.html").write_bytes(b"<!doctype html><title>large</title>")
     return root
 
@@ -183,6 +190,72 @@ def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple
     chain, key = certificate
     assert "there is no private key" in refused(str(site), "--certfile", chain)
     assert "not in PEM form" in refused(str(site), "--certfile", key, "--keyfile", chain)
+
+
+@UVLOOP
+@pytest.mark.parametrize(
+    ("first", "alpn"),
+    [
+        pytest.param(b"", "http/1.1", id="no request"),
+        pytest.param(head("/"), "http/1.1", id="idle"),
+        pytest.param(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", "http/1.1", id="answered"),
+        pytest.param(_HTTP_2, "h2", id="HTTP/2"),
+    ],
+)
+def test_a_stop_does_not_wait_for_a_client_that_does_not_end_tls(
+    large_site: Path, certificate: tuple[str, str], loop: str, first: bytes, alpn: str
+) -> None:
+    """Such as one with a pool of connections. Event loops wait for 30 seconds."""
+    chain, key = certificate
+    options = ("--certfile", chain, "--keyfile", key, "--graceful-timeout", "60", loop)
+    with serve(large_site, *options) as server, server.connect() as connection:
+        client = over_tls(connection, chain, alpn)
+        if first:
+            client.send(first)
+            assert client.socket.recv(10)
+        assert server.interrupt(signal.SIGTERM, 20) == 0
+
+
+@UVLOOP
+def test_a_stop_waits_for_a_slow_client_over_tls(
+    large_site: Path, certificate: tuple[str, str], loop: str
+) -> None:
+    """It reads nothing for longer than a server waits for a client that has everything."""
+    chain, key = certificate
+    options = ("--certfile", chain, "--keyfile", key, "--graceful-timeout", "60", loop)
+    with serve(large_site, *options) as server, server.connect(receive_buffer=4096) as connection:
+        client = over_tls(connection, chain)
+        client.send(head("/middle.bin"))
+        taken = client.take(1000)
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(2.5)
+        taken += client.take(2 * MIDDLE)
+        assert len(taken) == taken.index(b"\r\n\r\n") + 4 + MIDDLE
+        assert eventually(lambda: not server.alive(), 20)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("SSL shutdown timed out"),
+        OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)),
+    ],
+)
+def test_a_client_that_is_gone_when_hypercorn_closes_is_no_error(
+    large_site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: OSError,
+) -> None:
+    async def wait_closed(_writer: asyncio.StreamWriter) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio.StreamWriter, "wait_closed", wait_closed)
+    with serving_inside(StaticFiles(large_site)) as server, server.connect() as client:
+        client.send(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+        assert client.read().status == 200
+        assert client.ended()
+    assert not caplog.records
 
 
 # -- the access log --------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import pytest
 from hypercorn.config import Config, Sockets
 
 from asyncstatic import SettingsError, StaticFiles, serve_app
-from asyncstatic.serve.process import supervisor
+from asyncstatic.serve.process import worker_process
 from asyncstatic.serve.process.notify import Notifier
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.server import Waiter
@@ -167,11 +167,11 @@ def test_a_dead_worker_is_replaced_and_the_log_says_which_and_how(
 def test_a_kill_while_the_kernel_reports_that_memory_ran_out_is_said_to_be_perhaps_for_that(
     monkeypatch: pytest.MonkeyPatch, number: int, kills: int, says: str
 ) -> None:
-    worker = supervisor._Worker(3)
+    worker = worker_process.WorkerProcess(3)
     worker._pid, worker.exit_status = 4711, -number
     worker.is_ready.set()
-    before = supervisor.oom_kills()
-    monkeypatch.setattr(supervisor, "oom_kills", lambda: before + kills)
+    before = worker_process.oom_kills()
+    monkeypatch.setattr(worker_process, "oom_kills", lambda: before + kills)
     assert worker.death() == f"worker 3 (process 4711) {says}"
 
 

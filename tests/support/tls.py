@@ -29,8 +29,9 @@ def openssl(*arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
 
 
-def over_tls(connection: Connection, chain: str) -> Connection:
+def over_tls(connection: Connection, chain: str, alpn: str = "http/1.1") -> Connection:
     """Begin TLS on a connection. That the server ends it is not answered (RFC 8446 §6.1)."""
     context = ssl.create_default_context(cafile=chain)
+    context.set_alpn_protocols([alpn])
     connection.socket = context.wrap_socket(connection.socket, server_hostname=HOST)
     return connection

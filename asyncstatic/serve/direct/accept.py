@@ -130,6 +130,7 @@ class _Accepted:
     """An accepted connection that has no protocol yet. It counts towards no limit."""
 
     __slots__ = ("_facts", "_listener", "_preface", "_since", "_sock", "_task", "_waits")
+    transport = None
 
     def __init__(self, listener: Listener, sock: socket.socket) -> None:
         self._listener = listener
@@ -246,7 +247,7 @@ class _Accepted:
 class _PlainHTTP(asyncio.Protocol):
     """Answers 400 to plain HTTP on a TLS port, and closes when the client had time to read it."""
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(self, entry: DirectEntry, facts: Any) -> None:
         self._entry = entry
@@ -256,7 +257,7 @@ class _PlainHTTP(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request, of which some bytes are there."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._entry.registry.linger(self)
 
     def data_received(self, data: bytes) -> None:
@@ -265,10 +266,10 @@ class _PlainHTTP(asyncio.Protocol):
             return
         self._answered = True
         text = b"" if data.startswith(b"HEAD ") else _TEXT
-        self._transport.write(_PLAIN_HTTP + self._entry.head_end() + text)
-        self._transport.write_eof()
+        self.transport.write(_PLAIN_HTTP + self._entry.head_end() + text)
+        self.transport.write_eof()
         if self._entry.observes:
-            self._entry.server.observe_refusal(Peer.of(self._transport), data, 400)
+            self._entry.server.observe_refusal(Peer.of(self.transport), data, 400)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._entry.registry.leave(self)
@@ -276,11 +277,11 @@ class _PlainHTTP(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Close a client that does not."""
         if now >= self._until:
-            self._transport.abort()
+            self.transport.abort()
 
     def finish(self) -> None:
         """Do nothing: it closes soon."""
 
     def abort(self) -> None:
         """Close at once."""
-        self._transport.abort()
+        self.transport.abort()

@@ -7,12 +7,18 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
+from asyncstatic.serve.tcp import in_flight, taken
+
 SWEEP_SECONDS = 0.5
 _LAST_SECONDS = 3.0  # for tasks to end after their connections were aborted
 
 
 class Connection(Protocol):
     """A connection, as far as the registry needs it."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """Its transport; None before it has one."""
 
     def expire(self, now: float) -> None:
         """Close if a deadline has passed (`loop.time`)."""
@@ -35,6 +41,7 @@ class Registry:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self._lingering: set[Connection] = set()  # refused, and not closed yet
+        self._delivered: dict[Connection, tuple[int, int]] = {}  # and what their clients had taken
         self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -95,5 +102,22 @@ class Registry:
         now = asyncio.get_running_loop().time()
         for connection in (*self.connections, *self._lingering):
             connection.expire(now)
+        if self.closing:
+            self._end_delivered()
         if self.connections or self._lingering:
             self._sweep_later()
+
+    def _end_delivered(self) -> None:
+        """Abort connections that wait for nothing but the end of TLS by their clients.
+
+        Nobody needs to wait for that (RFC 8446 §6.1), but event loops do so for 30 seconds. A client that
+        had everything one sweep ago, and has taken nothing since, has nothing more to take.
+        """
+        before, self._delivered = self._delivered, {}
+        for connection in tuple(self.connections):
+            transport = connection.transport
+            if transport is None or not transport.is_closing() or in_flight(transport):
+                continue
+            self._delivered[connection] = so_far = taken(transport)
+            if before.get(connection) == so_far:
+                connection.abort()

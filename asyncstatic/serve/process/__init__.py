@@ -7,7 +7,8 @@ run             the start: in this process, or in workers
 control         signals and systemd (`notify`), for one process or many
 single          a service in this process, which reloads by itself
 supervisor      a service of workers: start, replace, renew, stop
-worker          a worker process: how it talks with its supervisor, and ends with it
+worker_process  a worker process, as the supervisor sees it
+worker          how a worker process talks with its supervisor, and ends with it
 serve_workers   `serve_app` with ``config.workers``
 shared_metrics  the directory and the address of the metrics that all workers share
 pid_file        ``--pid FILE``

@@ -8,24 +8,20 @@ these open: while no worker accepts, connections wait in the kernel's queue.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import signal
-import socket
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from hypercorn.config import Sockets
 
 from asyncstatic.serve.process.control import StartError, close_sockets, logger, one_line
-from asyncstatic.serve.process.worker import FOR_THE_SUPERVISOR, Work, run_worker, streams
+from asyncstatic.serve.process.worker import Work
+from asyncstatic.serve.process.worker_process import WorkerProcess
 from asyncstatic.serve.server import first
 
 # Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter.
 _GRACE = 5.0
-_SETTLED_SECONDS = 1.0  # a worker that has lived so long did not die at once
 _MOST_QUICK_DEATHS = 5  # one after another, for each worker
 _ATTEMPTS = 3  # to start a worker
 _LONGEST_DELAY = 10.0  # seconds between the death of a worker and its replacement
@@ -55,8 +51,8 @@ class Supervisor:
         self._count = workers
         self._patience = graceful_timeout + _GRACE
         self._sockets = sockets
-        self._current: set[_Worker] = set()
-        self._living: set[_Worker] = set()  # also those that start, and those that finish
+        self._current: set[WorkerProcess] = set()
+        self._living: set[WorkerProcess] = set()  # also those that start, and those that finish
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._quick_deaths = 0
@@ -133,7 +129,7 @@ class Supervisor:
 
     # -- workers ---------------------------------------------------------------------------
 
-    async def _new_workers(self) -> set[_Worker]:
+    async def _new_workers(self) -> set[WorkerProcess]:
         """Start as many workers as wanted; on failure of one, end all of them."""
         starting = [asyncio.ensure_future(self._new_worker()) for _ in range(self._count)]
         try:
@@ -142,11 +138,11 @@ class Supervisor:
             for task in starting:
                 task.cancel()
             for worker in await asyncio.gather(*starting, return_exceptions=True):
-                if isinstance(worker, _Worker):  # which accepts connections already
+                if isinstance(worker, WorkerProcess):  # which accepts connections already
                     self._spawn(self._end(worker, "retire"))
             raise
 
-    async def _new_worker(self) -> _Worker:
+    async def _new_worker(self) -> WorkerProcess:
         """Start a worker, and wait until it is ready; if a signal ends it, start another.
 
         Raises:
@@ -169,9 +165,9 @@ class Supervisor:
             logger.warning("%s", self._last_death)
         raise StartError(self._last_death)
 
-    async def _started(self) -> _Worker:
+    async def _started(self) -> WorkerProcess:
         """Start a worker, and wait until it is ready or has ended."""
-        worker = _Worker(next(self._numbers))
+        worker = WorkerProcess(next(self._numbers))
         await worker.start(self._work)
         self._living.add(worker)
         try:
@@ -183,12 +179,12 @@ class Supervisor:
             self._living.discard(worker)
         return worker
 
-    def _adopt(self, workers: set[_Worker]) -> None:
+    def _adopt(self, workers: set[WorkerProcess]) -> None:
         self._current |= workers
         for worker in workers:
             self._spawn(self._watch(worker))
 
-    async def _watch(self, worker: _Worker) -> None:
+    async def _watch(self, worker: WorkerProcess) -> None:
         """Wait until a worker must be replaced, and replace it."""
         await first(worker.ended, worker.is_worn.wait)
         if worker.exit_status is not None:
@@ -201,7 +197,7 @@ class Supervisor:
             logger.warning("%s; it is replaced", self._last_death)
         await self._replace(worker)
 
-    async def _replace(self, old: _Worker) -> None:
+    async def _replace(self, old: WorkerProcess) -> None:
         while not self._gives_up():
             try:
                 new = await self._new_worker()
@@ -235,7 +231,7 @@ class Supervisor:
             )
         return True
 
-    async def _end(self, worker: _Worker, command: str) -> None:
+    async def _end(self, worker: WorkerProcess, command: str) -> None:
         """Let a worker finish, and kill it when it takes too long."""
         worker.end(command)
         with suppress(TimeoutError):
@@ -253,158 +249,3 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Worker:
-    """A worker process, as its supervisor sees it.
-
-    Attributes:
-        number: counts the workers of the service.
-        exit_status: how the process ended, as in `multiprocessing`; None before.
-        is_ready: set when it serves.
-        is_worn: set when it has served its ``max_requests``.
-        has_answered: set when it has answered the last `ping`.
-        is_killed: whether this process has ended it.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.exit_status: int | None = None
-        self.is_ready, self.is_worn = asyncio.Event(), asyncio.Event()
-        self.has_answered = asyncio.Event()
-        self.is_killed = False
-        self._reason = ""
-        self._ready_at = 0.0
-        self._oom_kills = oom_kills()
-
-    async def start(self, work: Work) -> None:
-        """Start the process.
-
-        Raises:
-            OSError: the system cannot.
-        """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reader, self._writer = await streams(ours)
-            context = multiprocessing.get_context("spawn")
-            arguments = work, theirs, os.getpid()
-            self._process = context.Process(target=run_worker, args=arguments)
-            try:
-                with _ignored_by_children():
-                    self._process.start()
-            except BaseException:
-                self._writer.close()
-                raise
-        self._pid = self._process.pid
-        self._listening = asyncio.get_running_loop().create_task(self._listen(reader))
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Note what the worker tells, until it is gone."""
-        with suppress(OSError, ValueError):  # ValueError: a line without end
-            while line := await reader.readline():
-                word, _, text = line.decode("utf-8", "replace").strip().partition(" ")
-                if word == "ready":
-                    self._ready_at = asyncio.get_running_loop().time()
-                    self.is_ready.set()
-                elif word == "pong":
-                    self.has_answered.set()
-                elif word == "worn":
-                    self.is_worn.set()
-                elif word == "failed":
-                    self._reason = text
-        self._writer.close()
-
-    async def ended(self) -> None:
-        """Wait until the process has ended.
-
-        Its end closes the connection at once, unless a child process of the worker holds it open.
-        """
-        while self.exit_status is None:
-            await asyncio.wait([self._listening], timeout=1.0)
-            if self.exit_status is None and self._process.exitcode is not None:
-                self.exit_status = self._process.exitcode
-                self._process.close()
-            elif self.exit_status is None and self._listening.done():
-                await asyncio.sleep(0.01)
-
-    def is_settled(self) -> bool:
-        """Tell whether it has been ready for a while."""
-        now = asyncio.get_running_loop().time()
-        return self.is_ready.is_set() and now >= self._ready_at + _SETTLED_SECONDS
-
-    def tell(self, command: str) -> None:
-        """Send a command; `worker` lists them."""
-        if not self._writer.is_closing():
-            self._writer.write(command.encode() + b"\n")
-
-    def ping(self) -> None:
-        """Ask for a sign of life."""
-        self.has_answered.clear()
-        self.tell("ping")
-
-    def end(self, command: str) -> None:
-        """Let it finish, by "stop" or "retire"; "stop" ends it at once before it is ready."""
-        if command == "retire" or self.is_ready.is_set():
-            self.tell(command)
-        elif self.exit_status is None:
-            self._process.terminate()
-
-    def kill(self) -> None:
-        """End the process at once."""
-        if self.exit_status is None:
-            self.is_killed = True
-            self._process.kill()
-
-    @property
-    def name(self) -> str:
-        """Its name, for the log."""
-        return f"worker {self.number} (process {self._pid})"
-
-    def death(self) -> str:
-        """Describe how it ended, for the log."""
-        name = self.name
-        when = "" if self.is_ready.is_set() else " before it was ready"
-        status = self.exit_status or 0
-        if status >= 0:
-            reason = f": {self._reason}" if self._reason else ""
-            return f"{name} ended with status {status}{when}{reason}"
-        hint = ""
-        if -status == signal.SIGKILL and oom_kills() > self._oom_kills:
-            hint = ", perhaps because memory ran out (see dmesg)"
-        return f"{name} was ended by {_signal_name(-status)}{when}{hint}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
-
-
-def oom_kills() -> int:
-    """Return how many processes of this machine were killed because memory ran out (proc(5))."""
-    with suppress(OSError, ValueError), open("/proc/vmstat", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
-
-
-@contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Let children ignore signals that reach the whole terminal, or are for the supervisor.
-
-    Children inherit an ignored signal. A signal that arrives here meanwhile is not lost: a blocked
-    signal stays pending, also while it is ignored (signal(7), Linux).
-    """
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is not None:
-        mask(signal.SIG_BLOCK, FOR_THE_SUPERVISOR)
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in FOR_THE_SUPERVISOR}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if mask is not None:
-            mask(signal.SIG_UNBLOCK, FOR_THE_SUPERVISOR)
