@@ -104,11 +104,11 @@ async def serve(
     async with (
         context_of(config, options.ssl_context) as context,
         worker.lifespan(),
-        worker.showing_metrics(),
+        worker.showing_metrics() as showing,
     ):
         sockets = sockets or bind(config, secure=context is not None)
         behind = worker.hypercorn(sockets)
-        servers = await worker.listen(sockets, behind.entry, context)
+        servers = [*showing, *await worker.listen(sockets, behind.entry, context)]
         is_gentle = False
         try:
             is_gentle = await until(worker.context.terminate.wait)
@@ -118,6 +118,8 @@ async def serve(
             await _stop_accepting(servers)
             if is_gentle:
                 await behind.retire()
+            else:
+                worker.give_up_metrics_address()
             await behind.stop()
 
 
@@ -264,12 +266,12 @@ class _Worker:
             await behind.drain(self._options.drain_seconds)
 
     @contextlib.asynccontextmanager
-    async def showing_metrics(self) -> AsyncIterator[None]:
-        """Show the metrics on addresses of their own, if there are any, until the worker ends."""
+    async def showing_metrics(self) -> AsyncIterator[list[asyncio.Server]]:
+        """Show the metrics on addresses of their own, if there are any; yield their servers."""
         app: Any = self._operations.metrics_app
         try:
             if app is None:
-                yield
+                yield []
                 return
             wrapped = wrap_app(app, self._config.wsgi_max_body_size, "asgi")
             behind = Hypercorn(wrapped, self._config, Context(None), {}, [], own_paths=app.paths)
@@ -280,13 +282,18 @@ class _Worker:
                 for sock in self._operations.metrics_sockets
             ]
             try:
-                yield
+                yield servers
             finally:
                 for server in servers:
                     server.close()
                 await behind.stop()
         finally:
             self._operations.stop()
+
+    def give_up_metrics_address(self) -> None:
+        """Close the sockets of the metrics: nobody else in this process needs them."""
+        for sock in self._operations.metrics_sockets:
+            sock.close()
 
     async def listen(
         self, sockets: Sockets, entry: DirectEntry, context: ssl.SSLContext | None

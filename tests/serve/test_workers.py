@@ -28,6 +28,7 @@ from hypercorn.config import Config, Sockets
 from asyncstatic import SettingsError, StaticFiles, serve_app
 from asyncstatic.serve.process import worker_process
 from asyncstatic.serve.process.notify import Notifier
+from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.server import Waiter
 from asyncstatic.serve.server import serve as serve_until
@@ -233,6 +234,20 @@ def test_a_stop_is_heard_also_while_workers_start(folder: Path, number: signal.S
         assert eventually(lambda: lines(server, "SIGKILL") == 2)
         assert server.interrupt(number) == 0
         assert not listens(server.port)
+
+
+def test_no_orphan_keeps_the_address_of_the_metrics(folder: Path) -> None:
+    (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
+    metrics = free_port()
+    options = ("--workers", "2", "--metrics", f"{HOST}:{metrics}", "--graceful-timeout", "60")
+    with serve(folder, *options) as server, server.connect(receive_buffer=4096) as slow:
+        assert listens(metrics)
+        slow.send(head("/large.bin"))
+        assert slow.take(1000)
+        left = workers_of(server)
+        os.kill(server.pid, signal.SIGKILL)
+        assert eventually(lambda: not listens(metrics))
+        assert not all(map(is_gone, left))
 
 
 @pytest.mark.parametrize("while_", ["it serves", "it starts"])
@@ -711,6 +726,44 @@ def test_a_second_server_does_not_take_the_file_of_a_live_one(folder: Path) -> N
         assert says in done.stderr
         assert done.returncode == 1
         assert (folder / "pid").read_text() == f"{server.pid}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("text", "the file that is there holds no process id"),
+        ("FIFO", "what is there is not a file"),
+        ("directory", "what is there is not a file"),
+    ],
+)
+def test_what_is_no_process_id_file_is_never_replaced(folder: Path, kind: str, says: str) -> None:
+    path = folder / "pid"
+    if kind == "text":
+        path.write_text("PORT=80\n")
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    before = path.lstat()
+    done = subprocess.run(
+        [sys.executable, *_COMMAND, "site", "--bind", f"{HOST}:0", "--pid", "pid"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stderr == f"Error: --pid pid: {says}; name another file\n"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert os.path.samestat(path.lstat(), before)
+
+
+@pytest.mark.parametrize("before", ["", "4711"])
+def test_an_unlocked_process_id_file_is_replaced(tmp_path: Path, before: str) -> None:
+    (tmp_path / "pid").write_text(before)
+    with pid_file(str(tmp_path / "pid")):
+        assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_file_that_a_dead_server_left_is_replaced(folder: Path) -> None:

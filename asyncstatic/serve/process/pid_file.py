@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -44,12 +45,18 @@ def pid_file(path: str | None) -> Iterator[None]:
 
 
 def _refuse_if_in_use(path: str) -> None:
-    with suppress(FileNotFoundError), open(path, "rb") as file:
-        try:
-            _lock(file.fileno())
-        except BlockingIOError:
+    """Refuse the file of a live server, and one that no server has written: it is never replaced."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # such as /dev/null; and a FIFO would wait
+            raise OSError("what is there is not a file")
+        with open(path, "rb") as file:
             number = file.read(20).decode("ascii", "replace").strip()
-            raise OSError(f"a running server has it (process {number})") from None
+            if number and not number.isdigit():
+                raise OSError("the file that is there holds no process id")
+            try:
+                _lock(file.fileno())
+            except BlockingIOError:
+                raise OSError(f"a running server has it (process {number})") from None
 
 
 def _written(path: str) -> int:

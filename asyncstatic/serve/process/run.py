@@ -119,9 +119,11 @@ def _serve(
         def work(target: Target) -> Work:
             return partial(_work, target.for_worker(), options, exposition, sockets)
 
+        metrics = [] if exposition is None else exposition.sockets
+        every = Sockets(sockets.secure_sockets, [*sockets.insecure_sockets, *metrics], [])
         patience = options.drain_seconds + options.graceful_timeout
         supervisor = Supervisor(
-            work(target), options.workers, patience, sockets, lambda: work(target.renewed())
+            work(target), options.workers, patience, every, lambda: work(target.renewed())
         )
         try:
             return await control(supervisor, during=announced)
