@@ -552,9 +552,13 @@ def test_a_file_that_is_no_socket_is_never_removed(folder: Path, kind: str) -> N
         ("unix:missing/s", "No such file or directory"),
         (f"unix:{'x' * 200}", "AF_UNIX path too long"),
         ("unix:site/index.html/s", "Not a directory"),
+        (".:80", "label empty or too long"),
+        (f"{'x' * 64}:80", "label too long"),
     ],
 )
-def test_a_path_that_cannot_be_bound_is_one_line(folder: Path, bind: str, says: str) -> None:
+def test_a_path_or_name_that_cannot_be_bound_is_one_line(
+    folder: Path, bind: str, says: str
+) -> None:
     status, error = refused(folder, "--bind", bind)
     assert status == 1
     assert says in error

@@ -178,8 +178,8 @@ def _listeners(bind: str, option: str, mode: int | None, stack: ExitStack) -> li
             sockets = [_inherited_socket(int(bind.removeprefix("fd://")))]
         else:
             sockets = _tcp_sockets(bind)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label of a name is too long or empty
+        reason = getattr(error, "strerror", None) or str(error)
         raise OSError(
             f"cannot listen on {printable(bind)}: {reason}; choose another address with {option}"
         ) from error
