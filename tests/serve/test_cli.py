@@ -156,6 +156,12 @@ def folder(tmp_path: Path) -> Path:
             ["site", "--open", "--bind", "unix:s"], {}, "--bind HOST:PORT", id="--open, unix:"
         ),
         pytest.param(
+            ["site", "--bind", "fd://3", "--bind", "fd://3"],
+            {},
+            "^Error: fd://3 is named twice; leave one of them out$",
+            id="one socket twice",
+        ),
+        pytest.param(
             ["site", "--tls-bind", "8443"],
             {},
             "^Error: --tls-bind needs a certificate: say --certfile and --keyfile as well$",

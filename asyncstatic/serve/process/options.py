@@ -127,9 +127,10 @@ def _check_together(options: Options) -> None:
         raise SettingsError("--reload is for development: leave --workers out")
     if options.reload and find_spec("watchfiles") is None:
         raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
-    if options.socket_mode is not None and not any(
-        map(_is_unix, (*options.bind, *options.tls_bind))
-    ):
+    every = (*options.bind, *options.tls_bind)
+    if twice := [bind for bind in every if bind.startswith("fd://") and every.count(bind) > 1]:
+        raise SettingsError(f"{twice[0]} is named twice; leave one of them out")
+    if options.socket_mode is not None and not any(map(_is_unix, every)):
         raise SettingsError("--socket-mode is for a Unix socket: say --bind unix:PATH as well")
     if options.keyfile and len(options.certfile) != len(options.keyfile):
         raise SettingsError(
