@@ -151,6 +151,23 @@ async def test_nothing_is_coded_that_should_not_be(place: Path) -> None:
     assert not reply.headers.keys() & {"content-encoding", "vary"}
 
 
+@pytest.mark.parametrize("accepted", ["", "gzip", "br", "gzip, br", "gzip;q=0.5, br"])
+async def test_a_sidecar_without_its_original_is_coded_once_although_it_is_deflated(
+    tmp_path: Path, accepted: str
+) -> None:
+    """The deflated data are the sidecar in gzip, and not the content in gzip."""
+    zeros = bytes(1_000_000)  # deflate makes their gzip smaller once more
+    lone = {"a.txt.br": brotli.compress(zeros), "b.txt.gz": gzip.compress(zeros, mtime=0)}
+    write_zip(tmp_path / "a.zip", lone, zipfile.ZIP_DEFLATED)
+    app = await asyncio.to_thread(StaticFiles, tmp_path / "a.zip")
+    decoders = {"br": brotli.decompress, "gzip": gzip.decompress, "identity": bytes}
+    for target in ("/a.txt", "/b.txt"):
+        reply = await ask(app, target, {"accept-encoding": accepted})
+        coding = reply.headers.get("content-encoding", "identity")
+        assert decoders[coding](reply.body) == zeros, (target, coding)
+        assert coding in (*accepted.replace(";q=0.5", "").split(", "), "identity")
+
+
 async def test_a_large_sidecar_beside_deflated_content_is_not_used(tmp_path: Path) -> None:
     """A small one is; for the large one, the proof would need the content a second time."""
     files = {"small.txt": TEXT, "large.txt": LARGE}
