@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import html
 import io
 import json
 import os
@@ -612,6 +613,25 @@ async def test_other_files_are_not_shown_below(root: Path, name: str, content: b
     else:
         (root / name).write_bytes(content)
     assert b'class="card readme"' not in (await ask(await serve(root), "/", HTML)).body
+
+
+_EMPTY_CELLS = "a|" * 256 + "\n" + "-|" * 256 + "\n" + "x\n" * 255 + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(_EMPTY_CELLS * 4, id="tables that are filled up with empty cells"),
+        pytest.param(f"[a]: /{'x' * 20_000}\n\n{'[a] ' * 1000}", id="a long link used often"),
+        pytest.param(f"[a]: /x '{'x' * 20_000}'\n\n{'![a] ' * 1000}", id="a title used often"),
+    ],
+)
+async def test_a_readme_that_would_become_much_longer_is_shown_as_text(
+    root: Path, text: str
+) -> None:
+    (root / "README.md").write_text(text)
+    page = (await ask(await serve(root), "/", HTML)).body.decode()
+    assert f"<pre>{text}" in html.unescape(page)
 
 
 # -- a folder as a zip -----------------------------------------------------------------------

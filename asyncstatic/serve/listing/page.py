@@ -20,6 +20,8 @@ _HERE = Path(__file__).parent
 _OWN = "asyncstatic/listing.html"  # for {% extends %} in a user's template
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _INSTALL = "pip install asyncstatic[listing]"
+_MOST_TOKENS = 50_000  # of a README; each takes about 400 bytes
+_LONGEST_ATTRIBUTES = 1024 * 1024  # characters of all links in a README together
 
 
 class Readme(NamedTuple):
@@ -227,17 +229,50 @@ def _rendered(readme: Readme | None) -> tuple[str, Any] | None:
     return readme.name, readme.text if markup is None else _safe(markup)
 
 
+class _TooLongError(Exception):
+    """A README becomes much longer by being rendered."""
+
+
+class _Tokens(list[Any]):
+    """Tokens of a Markdown text, bounded: tables are filled up with empty cells, row by row."""
+
+    def append(self, token: Any) -> None:
+        """Add a token."""
+        if len(self) == _MOST_TOKENS:
+            raise _TooLongError
+        super().append(token)
+
+
 @lru_cache(maxsize=16)
 def _markdown(text: str) -> str | None:
-    """Render CommonMark with tables; HTML in it is shown as text. None without markdown-it-py."""
+    """Render CommonMark with tables; HTML in it is shown as text.
+
+    Returns:
+        None without markdown-it-py, and for a text that would become much longer.
+    """
     try:
         from markdown_it import MarkdownIt
+        from markdown_it.rules_core import StateCore
     except ImportError:
         return None
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.add_render_rule("image", _image)
-    rendered: str = parser.render(text)
+    state = StateCore(text, parser, {})
+    state.tokens = _Tokens()
+    try:
+        parser.core.process(state)
+    except _TooLongError:
+        return None
+    if _length_of_attributes(state.tokens) > _LONGEST_ATTRIBUTES:
+        return None
+    rendered: str = parser.renderer.render(state.tokens, parser.options, state.env)
     return rendered
+
+
+def _length_of_attributes(tokens: list[Any]) -> int:
+    """Return the characters of all links: one definition may be the target of many."""
+    inline = (child for token in tokens for child in token.children or ())
+    return sum(len(str(value)) for child in inline for value in child.attrs.values())
 
 
 def _image(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> Any:
