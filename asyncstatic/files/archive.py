@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, read_content
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments, release
+from asyncstatic.files.samples import Samples, read_blocks
 from asyncstatic.files.source import is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.http.model import Identity
@@ -43,7 +46,8 @@ class Member(NamedTuple):
 class Archive(Handle):
     """An archive, in the place of an open file.
 
-    A file that has vanished is left out. A file that grew has the size that it had.
+    A file that has vanished is left out. A file that grew has the size that it had. A file that is
+    rewritten while it is read ends the archive too early: its checksum would be right.
 
     Args:
         members: the files, opened one after another.
@@ -60,14 +64,14 @@ class Archive(Handle):
         """Do nothing: there is no stored content."""
 
     async def is_unchanged(self) -> bool:
-        """Return True: a file that changes while it is read breaks its own checksum only."""
+        """Return True: `pieces` raises if a file changes while it is read."""
         return True
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the archive.
 
         Raises:
-            OSError, PoolBusyError: the disk failed.
+            OSError, PoolBusyError: the disk failed, or a file changed while it was read.
         """
         zipped = zip_of(self._members)
         try:
@@ -108,6 +112,20 @@ def _opened(member: Member) -> File | None:
 
 
 def _content(file: File) -> Iterator[bytes]:
-    """Yield the content that the file had when it was opened; less if it becomes shorter."""
+    """Yield the content that the file had when it was opened.
+
+    Raises:
+        OSError: it changed meanwhile.
+    """
+    samples = Samples(file.identity)
+    is_whole = _compare(file, samples)
     for offset in range(0, file.identity.length, _STEP):
         yield read_content(file.fd, file.identity, offset, _STEP)
+    is_whole = is_whole and (samples.expect(kernel.fstat(file.fd)) or _compare(file, samples))
+    if not is_whole:
+        raise OSError(errno.ESTALE, "a file changed while it was read")
+
+
+def _compare(file: File, samples: Samples) -> bool:
+    blocks = read_blocks(file.fd, samples.offsets(), samples.end, kernel.pread)
+    return samples.compare(blocks) is True

@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 from quart import Quart
 
 from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, StaticMiddleware
-from asyncstatic.files import kernel
+from asyncstatic.files import archive, kernel
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.listing import _ORDINARY, human_size, is_servable, natural_key
 from asyncstatic.http.target import TargetPath, parse_target
 from asyncstatic.serve.listing import source
+from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.servers import LANES, Server, running, serving
 
@@ -747,6 +748,50 @@ async def test_a_zip_whose_client_leaves_closes_its_files(root: Path) -> None:
             break
         await asyncio.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # one may be the open root
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"B" * path.stat().st_size)
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_cut"),
+    [
+        pytest.param(rewrite, True, id="rewritten in place"),
+        pytest.param(lambda path: os.truncate(path, 500_000), True, id="cut"),
+        pytest.param(append, False, id="appended to"),
+        pytest.param(Path.unlink, False, id="removed"),
+    ],
+)
+async def test_a_zip_has_one_version_of_each_file_or_no_end(
+    root: Path, change: Callable[[Path], None], is_cut: bool
+) -> None:
+    """The checksum is made from what is sent, so it cannot tell."""
+    (root / "large").write_bytes(b"A" * 4_000_000)
+    (root / "small").write_bytes(b"small")
+    static = await serve(root, listing_zip="16MiB")
+    content = archive._content
+
+    def changing(file: Any) -> Iterator[bytes]:
+        for number, piece in enumerate(content(file)):
+            yield piece
+            if number == 1:
+                change(root / "large")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(archive, "_content", changing)
+        if is_cut:
+            with pytest.raises(TransferAborted, match="changed while it was read"):
+                await ask(static, "/?zip")
+        else:
+            found = await unzipped(static, "/?zip")
+            assert found == {"large": b"A" * 4_000_000, "small": b"small"}
 
 
 # -- templates and settings ------------------------------------------------------------------
