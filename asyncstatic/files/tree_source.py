@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.archive import Archive, Member
 from asyncstatic.files.clean import CleanSelection
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
@@ -98,10 +97,7 @@ class TreeSource:
                 found = self.open_nowait(lookup)
                 if found is not None:
                     return found
-        try:
-            return await self._pool.run(self._find, self._in_pool, lookup, discard=_close_found)
-        except PoolBusyError:
-            return Absence.OVERLOADED
+        return await self.in_pool(partial(self._find, self._in_pool, lookup))
 
     def has_file(self, segments: Segments) -> bool:
         """Tell whether there is a file, or a sidecar of it; may wait for the disk."""
@@ -112,16 +108,9 @@ class TreeSource:
                 return True
         return False
 
-    def archive(self, members: list[Member]) -> Archive:
-        """Return an archive of files, which the pool reads."""
-        return Archive(members, self._pool)
-
     async def in_pool(self, call: Callable[[], Found]) -> Found:
         """Call in the pool, where the disk may be waited for."""
-        try:
-            return await self._pool.run(call, discard=_close_found)
-        except PoolBusyError:
-            return Absence.OVERLOADED
+        return await find_in(self._pool, call)
 
     def close(self) -> None:
         """Close the tree, and end the threads."""
@@ -163,6 +152,14 @@ class TreeSource:
         if isinstance(found, Opened):
             found.dependencies = ()
         return Absence.MISSING if isinstance(found, Folder) else found
+
+
+async def find_in(pool: Pool, call: Callable[[], Found]) -> Found:
+    """Call in a pool; OVERLOADED where no thread is free in time."""
+    try:
+        return await pool.run(call, discard=_close_found)
+    except PoolBusyError:
+        return Absence.OVERLOADED
 
 
 def _close_found(found: Found) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -24,6 +25,7 @@ from quart import Quart
 
 from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, StaticMiddleware
 from asyncstatic.files import archive, kernel
+from asyncstatic.files.directory import DirectoryTree
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.listing import _ORDINARY, human_size, is_servable, natural_key
 from asyncstatic.http.target import TargetPath, parse_target
@@ -480,8 +482,6 @@ async def test_a_directory_with_more_names_than_are_read_says_so(
 async def test_the_event_loop_never_touches_the_disk(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     fill(root, "a.txt", "sub/x", "README.md")
     static = await serve(root)
     loop_thread = threading.get_ident()
@@ -512,6 +512,34 @@ async def test_a_missing_name_needs_no_thread_once_the_names_are_known(
             assert (await ask(static, target)).status == 404
     (root / "sub" / "other").mkdir()
     assert names(await ask(static, "/sub/other/")) == []
+
+
+async def test_a_file_does_not_wait_for_listings(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root, "a.txt", "sub/b.txt")
+    static = await serve(root, resolver="walk", listing_zip="1MiB")  # each file needs a thread
+    lists, may_list = threading.Event(), threading.Event()
+
+    def entries(*arguments: Any, **options: Any) -> Any:
+        lists.set()
+        may_list.wait()
+        return really(*arguments, **options)
+
+    really = DirectoryTree.entries
+    monkeypatch.setattr(DirectoryTree, "entries", entries)
+    targets = ("/", "/?zip") * static.settings.limits.pool_threads
+    try:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            listings = [group.create_task(ask(static, target)) for target in targets]
+            await asyncio.to_thread(lists.wait)
+            assert (await ask(static, "/a.txt")).body == b"a.txt"
+            assert (await ask(static, "/sub")).status == 301
+            assert not any(listing.done() for listing in listings)
+            may_list.set()
+    finally:
+        may_list.set()
+    assert {listing.result().status for listing in listings} == {200}
 
 
 # -- the shape of JSON -----------------------------------------------------------------------

@@ -7,16 +7,16 @@ import gzip
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from threading import Semaphore
 from typing import NamedTuple
 from urllib.parse import quote
 
-from asyncstatic.files.archive import Member
+from asyncstatic.files.archive import Archive, Member
 from asyncstatic.files.handle import read_content
+from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import Entry, TreeReader
-from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.files.tree_source import TreeSource, find_in
 from asyncstatic.http.disposition import content_disposition
 from asyncstatic.http.listing import PAGE, Row, is_servable, natural_key, row_of
 from asyncstatic.http.model import (
@@ -33,7 +33,7 @@ from asyncstatic.settings import Settings
 from asyncstatic.values import printable
 
 MOST_NAMES = 100_000  # that are read of one directory; their listing takes about 40 MB
-_AT_ONCE = 2  # listings
+_THREADS = 2  # that list directories and make zips
 MOST_MEMBERS = 10_000  # files and directories of an archive
 _LARGEST_README = 128 * 1024  # bytes
 _READMES = ("readme.md", "readme.markdown", "readme", "readme.txt")  # the first one is shown
@@ -56,8 +56,8 @@ class _Entries(dict[str, _Named]):
 class ListedSource:
     """Lists a directory that another source calls missing, because it has no index.
 
-    Everything happens in the pool, for each request anew: a listing is never cached, and shows
-    what is there now.
+    Everything happens in a pool of its own, so no file waits for a listing, and for each request
+    anew: a listing is never cached, and shows what is there now.
 
     Args:
         source: is asked first.
@@ -82,7 +82,7 @@ class ListedSource:
         self._settings = settings
         self._pages = pages
         self._hidden = hidden
-        self._turns = Semaphore(_AT_ONCE)
+        self._pool = Pool(_THREADS, settings.limits.pool_timeout)
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up without waiting; None also where a directory may have to be listed."""
@@ -96,23 +96,24 @@ class ListedSource:
         found = await self._source.open(lookup)
         if found is not Absence.MISSING or not lookup.available:
             return found
-        return await self._first.in_pool(partial(self._find, lookup))
+        if lookup.directory:
+            return await find_in(self._pool, partial(self._find, self._directory, lookup))
+        return await self._first.in_pool(partial(self._find, self._redirect, lookup))
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source, and end the threads."""
+        self._pool.close()
         self._source.close()
 
-    def _find(self, lookup: Lookup) -> Found:
+    def _find(self, find: Callable[[Lookup], Found], lookup: Lookup) -> Found:
         try:
-            if not lookup.directory:
-                return self._redirect(lookup)
-            view = lookup.view or View()
-            if view.form == "zip":
-                return self._archive(lookup)
-            with self._turns:
-                return self._listing(lookup, view)
+            return find(lookup)
         except OSError as error:
             return absence_of(error)
+
+    def _directory(self, lookup: Lookup) -> Found:
+        view = lookup.view or View()
+        return self._archive(lookup) if view.form == "zip" else self._listing(lookup, view)
 
     def _in_trees(self, lookup: Lookup, select: Callable[[TreeReader], bool]) -> bool:
         """Ask each tree, as it is now; tell whether one has the directory."""
@@ -200,7 +201,7 @@ class ListedSource:
             decoding="zip",
             made=((b"content-disposition", disposition),),
         )
-        return Opened(facts, handle=self._first.archive(members))
+        return Opened(facts, handle=Archive(members, self._pool))
 
     def _members(self, lookup: Lookup) -> Iterator[Member]:
         """Yield what is below a directory; one that is hidden or may not be read is left out.
