@@ -121,7 +121,7 @@ def view_of(request: Request) -> View:
 
 def _form(accept: str | None) -> Literal["html", "json"]:
     """JSON for a client that names it and does not like HTML more (RFC 9110 §12.5.1)."""
-    if accept is None or "json" not in accept:
+    if accept is None or "json" not in accept.lower():
         return "html"
     ranges = media_ranges(accept)
     json, html = (media_quality(ranges, kind) for kind in ("application/json", "text/html"))

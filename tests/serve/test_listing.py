@@ -383,6 +383,7 @@ async def test_a_listing_is_private_where_authorize_is_asked(root: Path) -> None
         pytest.param("*/*", "text/html; charset=utf-8", id="curl"),
         pytest.param("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8", id="browser"),
         pytest.param("application/json", "application/json", id="JSON"),
+        pytest.param("Application/JSON", "application/json", id="JSON in capitals"),
         pytest.param("application/json, */*;q=0.1", "application/json", id="JSON rather"),
         pytest.param("application/json, */*", "application/json", id="JSON, or anything"),
         pytest.param("application/json, text/html", "text/html; charset=utf-8", id="both"),
