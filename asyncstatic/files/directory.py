@@ -123,18 +123,28 @@ class DirectoryTree:
 
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
         """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
+        fd, status = self._open(segments)
+        if stat.S_ISDIR(status.st_mode):
+            release(fd)
+            raise fault(errno.EISDIR)
+        return File(fd, identity_of(status), coding)
+
+    def _open(self, segments: Segments) -> tuple[int, os.stat_result]:
+        """Open a regular file or a directory; ENOENT for other kinds."""
         fd = self._resolver.open(segments, cached_only=self.nowait)
         try:
             status = kernel.fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                return fd, status
             if not stat.S_ISREG(status.st_mode):
-                raise fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOENT)
+                raise fault(errno.ENOENT)
             # Root can read every file; a file without any read bit is hidden from clients anyway.
             if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
                 raise fault(errno.EACCES)
         except BaseException:
             release(fd)
             raise
-        return File(fd, identity_of(status), coding)
+        return fd, status
 
     def stamp(self, directory: Segments) -> FileStamp:
         """Examine a directory: a new or removed name in it changes its stamp."""
@@ -185,17 +195,15 @@ class DirectoryTree:
     def entry(self, segments: Segments) -> Entry | None:
         """Open a name, as a request would, and return its entry."""
         try:
-            try:
-                file = self.open_file(segments)
-            except IsADirectoryError:
-                identity = self.stamp(segments).identity
-                return Entry(segments[-1], True, 0, identity.mtime_ns)
+            fd, status = self._open(segments)
         except OSError as error:
             if is_missing(error) or is_forbidden(error):
                 return None
             raise
-        release(file.fd)
-        return Entry(segments[-1], False, file.identity.length, file.identity.mtime_ns)
+        release(fd)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        size = 0 if is_directory else status.st_size
+        return Entry(segments[-1], is_directory, size, status.st_mtime_ns)
 
     def close(self) -> None:
         """Close the root. Lookups in flight finish first."""

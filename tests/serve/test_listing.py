@@ -223,6 +223,31 @@ async def test_links_that_stay_inside_are_listed_as_what_they_lead_to(root: Path
     assert names(await ask(static, "/to-d/")) == ["x"]
 
 
+@pytest.mark.parametrize("resolver", ["openat2", "walk"])
+async def test_the_time_of_a_directory_is_not_that_of_what_its_path_leads_to(
+    root: Path, resolver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening and describing it, somebody puts a link in its place."""
+    fill(root, "sub/x")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    for path, seconds in ((root / "sub", 1_700_000_000), (outside, 1_000_000_000)):
+        os.utime(path, (seconds, seconds))
+    static = await serve(root, resolver=resolver)
+
+    def swap(fd: int) -> os.stat_result:
+        status = os.fstat(fd)
+        if status.st_ino == inode and not (root / "sub").is_symlink():
+            (root / "sub").rename(root / "moved")
+            (root / "sub").symlink_to(outside)
+        return status
+
+    inode = (root / "sub").stat().st_ino
+    monkeypatch.setattr(kernel, "fstat", swap)
+    (entry,) = json.loads((await ask(static, "/", JSON)).body)["entries"]
+    assert (entry["name"], entry["modified"]) == ("sub", "2023-11-14T22:13:20Z")
+
+
 async def test_dotfiles_are_listed_where_they_are_served(root: Path) -> None:
     fill(root, ".a", ".well-known/x")
     assert names(await ask(await serve(root), "/")) == [".well-known"]
