@@ -27,12 +27,15 @@ from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, Stati
 from asyncstatic.files import archive, kernel
 from asyncstatic.files.directory import DirectoryTree
 from asyncstatic.files.tree_source import TreeSource
+from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.listing import _ORDINARY, human_size, is_servable, natural_key
+from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import TargetPath, parse_target
 from asyncstatic.serve.listing import source
 from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.servers import LANES, Server, running, serving
+from tests.support.zips import write_zip
 
 JSON = {"accept": "application/json"}
 HTML = {"accept": "text/html"}
@@ -1028,6 +1031,25 @@ async def test_a_zip_is_listed_without_unpacking_it(root: Path) -> None:
     found = await unzipped(static, "/docs/?zip")
     assert found.keys() == {"é 9.txt", "é 10.txt"}
     assert found["é 9.txt"] == "docs/é 9.txt ".encode() * 1000
+
+
+async def test_an_archive_that_is_replaced_meanwhile_is_listed_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(root / "a.zip", {"gone": b"", "x": b"a file"})
+    static = await serve(root / "a.zip")
+
+    def entries(tree: ZipTree, *arguments: Any, **options: Any) -> Any:
+        found = really(tree, *arguments, **options)
+        if "gone" in [entry.name for entry in found]:
+            write_zip(root / "next", {"new": b"", "x/y": b"x is a directory"})
+            (root / "next").replace(root / "a.zip")
+            tree.find(Lookup((), True, ()), lambda _: Absence.MISSING)  # another request
+        return found
+
+    really = ZipTree.entries
+    monkeypatch.setattr(ZipTree, "entries", entries)
+    assert names(await ask(static, "/")) == ["x", "new"]
 
 
 async def test_several_roots_are_listed_as_one(tmp_path: Path) -> None:

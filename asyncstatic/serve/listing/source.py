@@ -144,11 +144,18 @@ class ListedSource:
 
     def _entries(self, lookup: Lookup, *, sized: bool) -> _Entries | None:
         """Return the public entries of a directory; None where there is no directory."""
+        read: dict[TreeReader, list[Entry]] = {}
+
+        def read_names(tree: TreeReader) -> bool:
+            read.pop(tree, None)  # it was replaced meanwhile
+            read[tree] = tree.entries(lookup.segments, MOST_NAMES + 1, sized=sized)
+            return True
+
+        if not self._in_trees(lookup, read_names):
+            return None
         found = _Entries()
         above = _encoded(lookup.segments)
-
-        def read(tree: TreeReader) -> bool:
-            entries = tree.entries(lookup.segments, MOST_NAMES + 1, sized=sized)
+        for tree, entries in read.items():
             found.is_cut |= len(entries) > MOST_NAMES
             for entry in entries[:MOST_NAMES]:
                 is_directory = entry.is_directory
@@ -156,9 +163,7 @@ class ListedSource:
                     entry.name, above, self._settings, is_directory=is_directory
                 ):
                     found[entry.name] = _Named(entry, tree)
-            return True
-
-        return found if self._in_trees(lookup, read) else None
+        return found
 
     def _listing(self, lookup: Lookup, view: View) -> Found:
         entries = self._entries(lookup, sized=view.sort != "name")
