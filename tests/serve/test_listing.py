@@ -389,6 +389,28 @@ async def test_a_long_page_is_compressed_for_a_client_that_accepts_it(root: Path
     assert coded.headers["etag"] != plain.headers["etag"]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip", "gzip"),
+        ("br, gzip;q=0.1", "gzip"),
+        ("gzip, identity", "gzip"),
+        ("*", "gzip"),
+        ("identity;q=0.1, gzip", "gzip"),
+        ("gzip;q=0.5, identity", None),
+        ("identity, *;q=0.5", None),
+        ("gzip;q=0", None),
+        ("br", None),
+        ("*;q=0", None),
+    ],
+)
+async def test_a_page_has_the_coding_that_a_client_prefers(
+    root: Path, accepted: str, coding: str | None
+) -> None:
+    page = await ask(await serve(root), "/", {**HTML, "accept-encoding": accepted})
+    assert page.headers.get("content-encoding") == coding
+
+
 async def test_a_listing_is_private_where_authorize_is_asked(root: Path) -> None:
     fill(root, "a/x", "b/x")
     asked: list[str] = []

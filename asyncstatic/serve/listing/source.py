@@ -250,7 +250,8 @@ def _opened(lookup: Lookup, name: str, content: bytes, fields: RawFields) -> Ope
     """Return a page as a representation, compressed for a client that accepts it."""
     coding = "identity"
     is_long = len(content) >= _WORTH_GZIP
-    if is_long and any("gzip" in tier for tier in lookup.codings):
+    preferred = next((tier for tier in lookup.codings if {"gzip", "identity"} & {*tier}), ())
+    if is_long and "gzip" in preferred:
         coding, content = "gzip", gzip.compress(content, 5, mtime=0)
     facts = Representation(
         (*lookup.segments, name),
