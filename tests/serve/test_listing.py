@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from quart import Quart
 
 from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, StaticMiddleware
-from asyncstatic.files import archive, kernel
+from asyncstatic.files import archive, kernel, zip_archive
 from asyncstatic.files.directory import DirectoryTree
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.files.zip_tree import ZipTree
@@ -1053,6 +1053,24 @@ async def test_a_zip_is_listed_without_unpacking_it(root: Path) -> None:
     found = await unzipped(static, "/docs/?zip")
     assert found.keys() == {"é 9.txt", "é 10.txt"}
     assert found["é 9.txt"] == "docs/é 9.txt ".encode() * 1000
+
+
+async def test_a_readme_that_is_too_large_is_not_unpacked(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"README.md": bytes(1_000_000), "README": b"a small one"}
+    write_zip(root / "a.zip", files, zipfile.ZIP_DEFLATED)
+    static = await serve(root / "a.zip")
+    unpacked: list[Any] = []
+
+    def unpack(opened: Any, segments: Any, member: Any) -> Any:
+        unpacked.append(segments)
+        return really(opened, segments, member)
+
+    really = zip_archive.Archive.unpack
+    monkeypatch.setattr(zip_archive.Archive, "unpack", unpack)
+    assert b"<pre>a small one" in (await ask(static, "/", HTML)).body
+    assert unpacked == [("README",)]
 
 
 async def test_an_archive_that_is_replaced_meanwhile_is_listed_anew(

@@ -291,10 +291,13 @@ def _readme(entries: dict[str, _Named], directory: Segments) -> Readme | None:
     by_name = {name.lower(): named for name, named in entries.items()}
     for wanted in _READMES:
         named = by_name.get(wanted)
-        if named is not None and not named.entry.is_directory:
-            text = _text_of(named.tree, (*directory, named.entry.name))
-            if text is not None:
-                return Readme(named.entry.name, text)
+        if named is None or named.entry.is_directory:
+            continue
+        if named.entry.size > _LARGEST_README:  # in an archive it would be unpacked to be read
+            continue
+        text = _text_of(named.tree, (*directory, named.entry.name))
+        if text is not None:
+            return Readme(named.entry.name, text)
     return None
 
 
