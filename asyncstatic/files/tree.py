@@ -50,8 +50,8 @@ class File(NamedTuple):
         return self.unpacked is not None and self.identity.part == self.unpacked.gzip
 
     def in_gzip(self) -> File | None:
-        """Open the same content as gzip, if it was deflated and has no coding yet."""
-        if self.unpacked is None or self.coding != "identity":
+        """Open the same content as gzip, if it was deflated, and is not gzip or coded already."""
+        if self.unpacked is None or self.coding != "identity" or self.unpacked.is_gzip():
             return None
         fd = kernel.dup(self.unpacked.fd)
         identity = self.identity._replace(part=self.unpacked.gzip)

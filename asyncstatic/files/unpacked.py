@@ -24,7 +24,8 @@ from asyncstatic.http.model import ByteRange, Identity
 MOST = 256 * 1024 * 1024
 
 _STEP = 64 * 1024
-_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no time, unknown system (§2.3.1)
+_MAGIC = b"\x1f\x8b"
+_HEADER = _MAGIC + b"\x08\0\0\0\0\0\0\xff"  # deflate, no time, unknown system (§2.3.1)
 _TRAILER = 8
 
 
@@ -95,6 +96,13 @@ class Unpacked:
         self._positions = {self.decoded: self.decoded.first, self.gzip: self.gzip.first}
         self._unpack(data, crc.to_bytes(4, "little") + size.to_bytes(4, "little"))
         self.identity = identity_of(kernel.fstat(self.fd))
+
+    def is_gzip(self) -> bool:
+        """Tell whether the content is gzip itself.
+
+        Firefox takes a gzip file that is sent in gzip for the mistake of a server, and decodes nothing.
+        """
+        return kernel.pread_memory(self.fd, len(_MAGIC), self.decoded.first) == _MAGIC
 
     def digest(self, part: ByteRange | None) -> bytes | None:
         """Return the SHA-256 of one of the two parts."""

@@ -151,6 +151,17 @@ async def test_nothing_is_coded_that_should_not_be(place: Path) -> None:
     assert not reply.headers.keys() & {"content-encoding", "vary"}
 
 
+async def test_a_gzip_file_is_not_sent_in_gzip_although_it_is_deflated(tmp_path: Path) -> None:
+    packed = gzip.compress(bytes(1_000_000), mtime=0)
+    files = {"a.tar.gz": packed, "b.svgz": packed, "c.tgz": packed}
+    write_zip(tmp_path / "a.zip", files, zipfile.ZIP_DEFLATED)
+    app = await asyncio.to_thread(StaticFiles, tmp_path / "a.zip")
+    for name in files:
+        reply = await ask(app, f"/{name}", {"accept-encoding": "gzip"})
+        assert reply.body == packed
+        assert not reply.headers.keys() & {"content-encoding", "vary"}
+
+
 @pytest.mark.parametrize("accepted", ["", "gzip", "br", "gzip, br", "gzip;q=0.5, br"])
 async def test_a_sidecar_without_its_original_is_coded_once_although_it_is_deflated(
     tmp_path: Path, accepted: str
