@@ -14,6 +14,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # Characters that a fallback must not have (RFC 6266 appendix D): old clients unescape quotes and
 # backslashes in different ways, and some decode percent signs.
 _UNSAFE = re.compile(r'["%\\/]|[^ -~]')
+_NO_NAMES: Final = frozenset(("", ".", ".."))
 
 
 def content_disposition(kind: Literal["inline", "attachment"], filename: str | None = None) -> str:
@@ -28,9 +29,11 @@ def content_disposition(kind: Literal["inline", "attachment"], filename: str | N
         filename: the name to save under. None, "", "." and "..": no name is proposed.
     """
     name = _CONTROLS.sub("_", re.split(r"[/\\]", filename or "")[-1])
-    if name in {"", ".", ".."}:
+    if name in _NO_NAMES:
         return kind
     fallback = _UNSAFE.sub("_", _without_accents(name))
+    if fallback in _NO_NAMES:  # of "\N{TWO DOT LEADER}", for example
+        fallback = "_"
     value = f'{kind}; filename="{fallback}"'
     return value if fallback == name else f"{value}; filename*=UTF-8''{quote(name, _ATTR_CHARS)}"
 

@@ -484,6 +484,15 @@ DISPOSITIONS = [
     pytest.param("a\x00b\x7fc\x85d", 'attachment; filename="a_b_c_d"', id="controls"),
     pytest.param("a\udcffb", 'attachment; filename="a_b"', id="a name that is no UTF-8"),
     pytest.param(
+        "\u2025", "attachment; filename=\"_\"; filename*=UTF-8''%E2%80%A5", id="two dot leader"
+    ),
+    pytest.param(
+        ".\u0301", "attachment; filename=\"_\"; filename*=UTF-8''.%CC%81", id="a dot with an accent"
+    ),
+    pytest.param(
+        "\u0301", "attachment; filename=\"_\"; filename*=UTF-8''%CC%81", id="an accent alone"
+    ),
+    pytest.param(
         "a\uff0fb", "attachment; filename=\"a_b\"; filename*=UTF-8''a%EF%BC%8Fb", id="wide solidus"
     ),
 ]
