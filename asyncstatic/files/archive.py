@@ -19,7 +19,8 @@ from asyncstatic.http.model import Identity
 
 _STEP = 256 * 1024  # bytes of a piece, and of a read
 _LEVEL = 1  # of zlib: a server's processor is worth more than the last tenth of a size
-_NOTHING = Identity(0, 0, 0, 0, 0)
+#: The identity of content that is made for a request.
+NO_FILE = Identity(0, 0, 0, 0, 0)
 _MODE = 0o100644  # of a regular file that all may read
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = 315_619_200, 4_354_732_800  # seconds: the years that a zip can tell, 1980 to 2107
@@ -57,7 +58,7 @@ class Archive(Handle):
     __slots__ = ("_members",)
 
     def __init__(self, members: list[Member], pool: Pool) -> None:
-        super().__init__(-1, _NOTHING, pool)
+        super().__init__(-1, NO_FILE, pool)
         self._members = members
 
     async def sample(self) -> None:

@@ -20,10 +20,9 @@ from asyncstatic.files.handle import identity_of, read_fully
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import logger
 from asyncstatic.files.unpacked import Unpacked
-from asyncstatic.files.zip_format import ArchiveError, Member, read_members
+from asyncstatic.files.zip_format import MOST_NAMES, ArchiveError, Member, read_members
 from asyncstatic.http.model import Identity
 
-_MOST_NAMES = 100_000  # files and directories
 _STEP = 64 * 1024
 _TWICE = "its name is there twice, and readers differ in the one they take"
 
@@ -166,8 +165,8 @@ class Archive:
 
     def _count_one(self) -> None:
         self._count += 1
-        if self._count > _MOST_NAMES:
-            raise ArchiveError(f"has more than {_MOST_NAMES} names; unpack it")
+        if self._count > MOST_NAMES:
+            raise ArchiveError(f"has more than {MOST_NAMES} names; unpack it")
 
     def _report(self, problems: dict[str, str]) -> None:
         if problems:

@@ -22,8 +22,9 @@ from asyncstatic.files.root import Segments
 STORED, DEFLATED = 0, 8
 #: The largest deflated member that is unpacked, in bytes.
 LARGEST_DEFLATED = 32 * 1024 * 1024
+#: The most names of an archive, those of directories included.
+MOST_NAMES = 100_000
 
-_MOST_MEMBERS = 100_000
 _LARGEST_DIRECTORY = 32 * 1024 * 1024  # bytes
 _DEEPEST = 64  # names in a path
 _LONGEST_NAME = 255  # bytes, as on disk
@@ -158,8 +159,8 @@ def read_members(read: Read, size: int) -> list[Member]:
         ArchiveError: it contradicts itself, or is larger than the bounds.
     """
     count, start, length = _find_directory(read, size)
-    if count > _MOST_MEMBERS or length > _LARGEST_DIRECTORY:
-        raise ArchiveError(f"has more than {_MOST_MEMBERS} names, or very long ones; unpack it")
+    if count > MOST_NAMES or length > _LARGEST_DIRECTORY:
+        raise ArchiveError(f"has more than {MOST_NAMES} names, or very long ones; unpack it")
     members = list(_entries(read(start, length), count))
     return list(_without_overlap(members, start))
 

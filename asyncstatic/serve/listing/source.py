@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
-from asyncstatic.files.archive import Archive, Member
+from asyncstatic.files.archive import NO_FILE, Archive, Member
 from asyncstatic.files.handle import read_content
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments, fault, release
@@ -22,7 +22,6 @@ from asyncstatic.http.listing import PAGE, Row, is_servable, natural_key, row_of
 from asyncstatic.http.model import (
     Absence,
     Folder,
-    Identity,
     Lookup,
     RawFields,
     Representation,
@@ -202,7 +201,7 @@ class ListedSource:
         disposition = content_disposition("attachment", name).encode("ascii")
         facts = Representation(
             (*lookup.segments, name),
-            _NO_FILE,
+            NO_FILE,
             decoding="zip",
             made=((b"content-disposition", disposition),),
         )
@@ -231,9 +230,6 @@ class ListedSource:
                 yield Member(tree, segments, "/".join(segments[depth:]), size, entry.mtime_ns)
 
 
-_NO_FILE = Identity(0, 0, 0, 0, 0)
-
-
 def _is_missing_name(tree: TreeReader, lookup: Lookup) -> bool:
     """Tell whether the names that a tree knows prove that there is no such file or directory."""
 
@@ -255,7 +251,7 @@ def _opened(lookup: Lookup, name: str, content: bytes, fields: RawFields) -> Ope
         coding, content = "gzip", gzip.compress(content, 5, mtime=0)
     facts = Representation(
         (*lookup.segments, name),
-        _NO_FILE._replace(size=len(content)),
+        NO_FILE._replace(size=len(content)),
         coding,
         negotiable=is_long,
         digest=hashlib.sha256(content).digest(),
