@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from itertools import islice
 
@@ -15,7 +16,7 @@ from asyncstatic.files.dependency import DirectoryStamps, FileStamp
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.resolver import Resolver, choose_resolver
-from asyncstatic.files.root import OneTree, Segments, fault, release
+from asyncstatic.files.root import OneTree, Root, Segments, fault, release
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES, SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
 from asyncstatic.files.tree import Entry, File
@@ -54,8 +55,18 @@ def open_directory(
         monotonic=monotonic,
         grace=settings.previous_root_grace,
     )
-    stamps = DirectoryStamps(os.path.abspath(settings.root))
+    stamps = DirectoryStamps(_path_of(resolver.root))
     return DirectoryTree(resolver, stamps, clean_urls=settings.clean_urls)
+
+
+def _path_of(root: Root) -> str:
+    """Return the path of a root without dot segments, unless that leads elsewhere: behind a link, ".." may."""
+    path = os.path.abspath(root.path)
+    with suppress(OSError):
+        status = kernel.stat(path)
+        if (status.st_dev, status.st_ino) == root.tree().identity:
+            return path
+    return root.path
 
 
 class DirectoryTree:

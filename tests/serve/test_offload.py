@@ -251,6 +251,22 @@ async def test_a_sidecar_is_sent_by_its_own_name(root: Path) -> None:
     assert reply.messages[1]["path"] == str(root / "text.txt.gz")
 
 
+async def test_a_root_behind_a_link_and_two_dots_is_the_one_that_the_system_opens(
+    tmp_path: Path,
+) -> None:
+    """The path without its dot segments leads to another directory."""
+    for name in ("right/site", "right/deep", "wrong/site"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "big.bin").write_bytes(name[:1].encode() * 100_000)
+    (tmp_path / "wrong" / "link").symlink_to(tmp_path / "right" / "deep")
+    static = await served(tmp_path / "wrong" / "link" / ".." / "site", unchanging=True)
+    reply = await ask(static, "/big.bin", **BY_NAME)
+    (path,) = [message["path"] for message in reply.messages if "path" in message]
+    assert await asyncio.to_thread(Path(path).read_bytes) == b"r" * 100_000
+    plain = await served(tmp_path / "wrong" / ".." / "right" / "site", unchanging=True)
+    assert plain.root == str(tmp_path / "right" / "site")
+
+
 async def test_a_tree_that_may_change_is_never_sent_by_name(root: Path) -> None:
     reply = await ask(await served(root), "/big.bin", **BY_NAME)
     assert reply.body == BIG
