@@ -137,6 +137,17 @@ def test_a_file_that_cannot_be_shown_is_offered_for_download(page: Browser) -> N
     page.console.clear()  # Chromium may tell that it is no sound
 
 
+def test_a_file_that_fails_late_does_not_take_the_place_of_the_next(page: Browser) -> None:
+    page.evaluate(
+        "void (window.fetch = () => new Promise((_, reject) => { window.fail = reject; }))"
+    )
+    page.click("a[href='./notes%2010.txt']")
+    page.press("ArrowRight")
+    page.until("document.querySelector('#stage img')?.naturalWidth === 30")
+    page.evaluate("window.fail(new Error('late'))")
+    assert page.evaluate("document.querySelector('#stage').firstChild.localName") == "img"
+
+
 def test_a_name_full_of_markup_is_previewed_as_text(page: Browser) -> None:
     page.evaluate(
         "[...document.querySelectorAll('td.name a')].find(a => a.textContent.includes('<img')).click()"

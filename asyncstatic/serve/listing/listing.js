@@ -62,12 +62,14 @@
         const whole = /\/(\d+)$/.exec(answer.headers.get("Content-Range") || "");
         const text = await answer.text();
         return whole && whole[1] > MOST ? `${text}\n…\n(The file goes on: open it to read all.)` : text;
-      }).then((text) => { shown.textContent = text; }, () => failed());
+      }).then((text) => { shown.textContent = text; }, () => failed(shown));
       return shown;
     },
   };
   const say = (text) => Object.assign(document.createElement("p"), { textContent: text });
-  const failed = () => stage.replaceChildren(say("This file cannot be shown here. Open or download it."));
+  const failed = (element) => {
+    if (element.isConnected) element.replaceWith(say("This file cannot be shown here. Open or download it."));
+  };
   const previewable = () => rows.filter((row) => !row.hidden && link(row).dataset.kind in made).map(link);
   let current, opener;
   const show = (anchor) => {
@@ -76,7 +78,7 @@
     at("shown").replaceChildren(Object.assign(document.createElement("bdi"), { textContent: name }));
     at("open").href = at("save").href = anchor.href;
     const element = made[anchor.dataset.kind](anchor.href, name);
-    element.addEventListener("error", failed);
+    element.addEventListener("error", () => failed(element));
     stage.replaceChildren(element);
     const links = previewable(), place = links.indexOf(anchor);
     at("before").disabled = place < 1;
