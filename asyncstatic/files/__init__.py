@@ -24,7 +24,7 @@ Used by these:
 source         the protocol of all sources, and what they return
 cache          the store itself: entries, bound in bytes, eviction
 dependency     stamps: what must be unchanged for a cached answer to hold
-archive        a folder as a zip that is made while it is sent
+zipped         a folder as a zip that is made while it is sent
 listing        the names in directories: which sidecars exist, which names are missing
 proof          the proof that a sidecar decodes to its original
 decoding       gzip, zstd and br, decoded in bounded steps

@@ -13,9 +13,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from asyncstatic.files.archive import Archive
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import Handle
+from asyncstatic.files.zipped import ZippedFolder
 from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
 from asyncstatic.serve.cut import TransferAborted
 
@@ -100,7 +100,7 @@ class Chunks:
             yield piece, offset
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
-        if isinstance(self._handle, Archive):
+        if isinstance(self._handle, ZippedFolder):
             async with aclosing(self._handle.pieces()) as made:
                 async for piece in made:
                     yield piece

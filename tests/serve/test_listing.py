@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from quart import Quart
 
 from asyncstatic import AsyncStatic, Settings, SettingsError, StaticFiles, StaticMiddleware
-from asyncstatic.files import archive, kernel, zip_archive
+from asyncstatic.files import kernel, zip_archive, zipped
 from asyncstatic.files.directory import DirectoryTree
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.files.zip_tree import ZipTree
@@ -855,7 +855,7 @@ async def test_a_zip_has_one_version_of_each_file_or_no_end(
     (root / "large").write_bytes(b"A" * 4_000_000)
     (root / "small").write_bytes(b"small")
     static = await serve(root, listing_zip="16MiB")
-    content = archive._content
+    content = zipped._content
 
     def changing(file: Any) -> Iterator[bytes]:
         for number, piece in enumerate(content(file)):
@@ -864,7 +864,7 @@ async def test_a_zip_has_one_version_of_each_file_or_no_end(
                 change(root / "large")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(archive, "_content", changing)
+        patched.setattr(zipped, "_content", changing)
         if is_cut:
             with pytest.raises(TransferAborted, match="changed while it was read"):
                 await ask(static, "/?zip")

@@ -10,13 +10,13 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
-from asyncstatic.files.archive import NO_FILE, Archive, Member
 from asyncstatic.files.handle import read_content
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import Entry, TreeReader
 from asyncstatic.files.tree_source import TreeSource, find_in
+from asyncstatic.files.zipped import NO_FILE, ZippedFile, ZippedFolder
 from asyncstatic.http.disposition import content_disposition
 from asyncstatic.http.listing import PAGE, Row, is_servable, natural_key, row_of
 from asyncstatic.http.model import (
@@ -205,9 +205,9 @@ class ListedSource:
             decoding="zip",
             made=((b"content-disposition", disposition),),
         )
-        return Opened(facts, handle=Archive(members, self._pool))
+        return Opened(facts, handle=ZippedFolder(members, self._pool))
 
-    def _members(self, lookup: Lookup) -> Iterator[Member]:
+    def _members(self, lookup: Lookup) -> Iterator[ZippedFile]:
         """Yield what is below a directory; one that is hidden or may not be read is left out.
 
         Links to directories are not followed: they may lead back. Directories are yielded because
@@ -227,7 +227,7 @@ class ListedSource:
                 if entry.is_directory:
                     pending.append(segments)
                 size = 0 if entry.is_directory else entry.size
-                yield Member(tree, segments, "/".join(segments[depth:]), size, entry.mtime_ns)
+                yield ZippedFile(tree, segments, "/".join(segments[depth:]), size, entry.mtime_ns)
 
 
 def _is_missing_name(tree: TreeReader, lookup: Lookup) -> bool:

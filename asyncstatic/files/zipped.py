@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = 315_619_200, 4_354_732_800  # seconds: the years that a zip can tell, 1980 to 2107
 
 
-class Member(NamedTuple):
+class ZippedFile(NamedTuple):
     """A file of the archive.
 
     Attributes:
@@ -44,7 +44,7 @@ class Member(NamedTuple):
     mtime_ns: int
 
 
-class Archive(Handle):
+class ZippedFolder(Handle):
     """An archive, in the place of an open file.
 
     A file that has vanished is left out. A file that grew has the size that it had. A file that is
@@ -57,7 +57,7 @@ class Archive(Handle):
 
     __slots__ = ("_members",)
 
-    def __init__(self, members: list[Member], pool: Pool) -> None:
+    def __init__(self, members: list[ZippedFile], pool: Pool) -> None:
         super().__init__(-1, NO_FILE, pool)
         self._members = members
 
@@ -83,7 +83,7 @@ class Archive(Handle):
                 zipped.close()
 
 
-def zip_of(members: Iterable[Member]) -> Generator[bytes, None, None]:
+def zip_of(members: Iterable[ZippedFile]) -> Generator[bytes, None, None]:
     """Yield the bytes of an archive, made as they are read."""
     from stream_zip import ZIP_AUTO, stream_zip
 
@@ -103,7 +103,7 @@ def zip_of(members: Iterable[Member]) -> Generator[bytes, None, None]:
     yield from stream_zip(files(), chunk_size=_STEP)
 
 
-def _opened(member: Member) -> File | None:
+def _opened(member: ZippedFile) -> File | None:
     try:
         return member.tree.open_file(member.segments)
     except OSError as error:
