@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
@@ -16,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlencode
 from asyncstatic.http.accept import media_quality, media_ranges
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import Refusal, Request, View
-from asyncstatic.http.target import parse_target
+from asyncstatic.http.target import is_public, parse_target
 from asyncstatic.settings import Settings
 
 PAGE = 1000  # names on a page
@@ -24,7 +25,7 @@ _SORTS = ("name", "size", "modified")
 _FIRST = View()
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _NUMBERS = re.compile(r"0*([0-9]+)")
-# Names that are public whatever the settings are, without `deny`.
+# Names that are public whatever the settings are, apart from `deny`.
 _ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. ()-]{0,200}")
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -149,27 +150,29 @@ def href_of(name: str, *, is_directory: bool) -> str:
     return f"./{quote(name, safe='')}" + ("/" if is_directory else "")
 
 
-def is_servable(name: str, above: str, settings: Settings, *, is_directory: bool) -> bool:
-    """Tell whether a request for a name would be admitted: not hidden, not denied, and well-formed.
+def servable_in(directory: tuple[str, ...], settings: Settings) -> Callable[[str, bool], bool]:
+    """Return a function that tells whether a request for a name would be admitted.
+
+    It would not for a hidden, denied or ill-formed name. The function takes the name, and whether
+    the request has a slash at the end.
 
     Args:
-        name: of the entry.
-        above: the encoded path of its directory, with slashes at both ends.
+        directory: the names of a directory that is admitted itself.
         settings: of the root.
-        is_directory: the request has a slash at the end.
     """
-    if (
-        not settings.deny
-        and sys.platform == "linux"
-        and len(above) + 3 * len(name) < settings.max_target
-        and _ORDINARY.fullmatch(name)
-    ):
-        return True
-    try:
-        target = above + href_of(name, is_directory=is_directory)[2:]
-    except UnicodeEncodeError:  # bytes that are not UTF-8
-        return False
-    return not isinstance(parse_target(target.encode("ascii"), settings), Refusal)
+    above = "/" + "".join(f"{quote(name, safe='')}/" for name in directory)
+    longest = settings.max_target - len(above)
+
+    def is_servable(name: str, is_directory: bool) -> bool:
+        if sys.platform == "linux" and 3 * len(name) < longest and _ORDINARY.fullmatch(name):
+            return not settings.deny or is_public((*directory, name), settings)
+        try:
+            target = above + href_of(name, is_directory=is_directory)[2:]
+        except UnicodeEncodeError:  # bytes that are not UTF-8
+            return False
+        return not isinstance(parse_target(target.encode("ascii"), settings), Refusal)
+
+    return is_servable
 
 
 def natural_key(name: str) -> str:

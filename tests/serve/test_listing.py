@@ -28,7 +28,7 @@ from asyncstatic.files import kernel, zip_archive, zipped
 from asyncstatic.files.directory import DirectoryTree
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.files.zip_tree import ZipTree
-from asyncstatic.http.listing import _ORDINARY, human_size, is_servable, natural_key
+from asyncstatic.http.listing import _ORDINARY, human_size, natural_key, servable_in
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import TargetPath, parse_target
 from asyncstatic.serve.listing import source
@@ -648,10 +648,19 @@ def test_names_have_a_natural_order(first: str, second: str) -> None:
     assert natural_key(first) < natural_key(second)
 
 
-@given(st.from_regex(_ORDINARY, fullmatch=True))
-def test_a_name_that_is_judged_by_its_characters_alone_can_be_requested(name: str) -> None:
-    assert is_servable(name, "/", Settings(), is_directory=False)
-    assert isinstance(parse_target(f"/{quote(name)}".encode(), Settings()), TargetPath)
+@given(
+    name=st.from_regex(_ORDINARY, fullmatch=True) | st.sampled_from(["a.bak", "A.BAK.gz", "B~1"]),
+    deny=st.sampled_from([(), ("*.bak", "*a*"), ("d/b*",)]),
+)
+def test_a_name_that_is_judged_by_its_characters_is_judged_as_a_request_for_it(
+    name: str, deny: tuple[str, ...]
+) -> None:
+    settings = Settings(deny=deny)
+    for is_directory in (False, True):
+        target = f"/d/{quote(name)}{'/' * is_directory}".encode()
+        admitted = isinstance(parse_target(target, settings), TargetPath)
+        assert servable_in(("d",), settings)(name, is_directory) == admitted
+        assert admitted or deny
 
 
 # -- README ----------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import quote
 
 from asyncstatic.files.handle import read_content
 from asyncstatic.files.pool import Pool
@@ -18,7 +17,7 @@ from asyncstatic.files.tree import Entry, TreeReader
 from asyncstatic.files.tree_source import TreeSource, find_in
 from asyncstatic.files.zipped import NO_FILE, ZippedFile, ZippedFolder
 from asyncstatic.http.disposition import content_disposition
-from asyncstatic.http.listing import PAGE, Row, is_servable, natural_key, row_of
+from asyncstatic.http.listing import PAGE, Row, natural_key, row_of, servable_in
 from asyncstatic.http.model import (
     Absence,
     Folder,
@@ -153,14 +152,11 @@ class ListedSource:
         if not self._in_trees(lookup, read_names):
             return None
         found = _Entries()
-        above = _encoded(lookup.segments)
+        is_servable = servable_in(lookup.segments, self._settings)
         for tree, entries in read.items():
             found.is_cut |= len(entries) > MOST_NAMES
             for entry in entries[:MOST_NAMES]:
-                is_directory = entry.is_directory
-                if entry.name not in found and is_servable(
-                    entry.name, above, self._settings, is_directory=is_directory
-                ):
+                if entry.name not in found and is_servable(entry.name, entry.is_directory):
                     found[entry.name] = _Named(entry, tree)
         return found
 
@@ -310,7 +306,3 @@ def _text_of(tree: TreeReader, segments: Segments) -> str | None:
         return None
     finally:
         release(file.fd)
-
-
-def _encoded(segments: Segments) -> str:
-    return "/" + "".join(f"{quote(name, safe='')}/" for name in segments)
