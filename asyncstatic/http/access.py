@@ -1,4 +1,4 @@
-"""The values of the settings that decide who has access. Pure functions, as in `values`."""
+"""Checks of the settings that decide who has access: users, networks and rates. Pure functions."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def access_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
 
 def response_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
     """Return `access_fields` with their Vary, for answers without a representation."""
-    return (*_vary_field(vary(origins)), *access_fields(fields, origins)) if origins else ()
+    return (*vary_field(vary(origins)), *access_fields(fields, origins)) if origins else ()
 
 
 def is_preflight(method: str, fields: Fields) -> bool:
@@ -53,7 +53,7 @@ def options_fields(fields: Fields, origins: tuple[str, ...]) -> RawFields:
     """
     if not origins:
         return ()
-    varying = _vary_field((*vary(origins), *_VARY_OF_PREFLIGHTS))
+    varying = vary_field((*vary(origins), *_VARY_OF_PREFLIGHTS))
     if fields.access_control_request_method is None:
         return (*varying, *access_fields(fields, origins))
     allowed = _allowed_origin(fields, origins)
@@ -75,7 +75,8 @@ def _granted(wanted: str | None) -> RawFields:
     return (*granted, (b"access-control-allow-headers", wanted.encode("ascii")))
 
 
-def _vary_field(names: tuple[str, ...]) -> RawFields:
+def vary_field(names: tuple[str, ...]) -> RawFields:
+    """Return the Vary field with these names; none without a name."""
     return ((b"vary", ", ".join(names).encode("ascii")),) if names else ()
 
 

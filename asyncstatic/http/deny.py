@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from fnmatch import translate
 from functools import lru_cache
 
+from asyncstatic.http.model import SUFFIXES
+
 #: Default_Ignorable_Code_Point (UAX #44): ext4 ignores all of them, HFS+ some (Apple TN1150).
 IGNORABLE = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
@@ -22,7 +24,7 @@ IGNORABLE = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _IGNORABLE = re.compile(IGNORABLE)
-_CODING_SUFFIX = re.compile(r"\.(?:gz|br|zst)\Z", re.IGNORECASE)
+_CODING_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, SUFFIXES.values()))})\Z", re.IGNORECASE)
 _MOST_SUFFIXES = 8  # bounds the work for "x.gz.gz.gz..."; a name with more is denied
 # The short name (8.3) that FAT and NTFS give to a file; the long name cannot be derived from it.
 _SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")

@@ -27,7 +27,7 @@ from asyncstatic.http.abnf import OWS, QUOTED_STRING, TOKEN, members, unquote
 from asyncstatic.http.addresses import Address, Networks, canonical_ip
 
 _MOST_HOPS = 32  # real chains have less than ten
-_LONGEST_KNOWN = 1024  # bytes of fields that are worth remembering
+_LONGEST_KNOWN = 1024  # bytes of fields that are worth caching
 _X_FIELDS = tuple(b"x-forwarded-" + name for name in (b"for", b"proto", b"host", b"prefix"))
 _FIELDS = frozenset([b"forwarded", *_X_FIELDS])
 _PAIR = re.compile(rf"{OWS}({TOKEN})=({TOKEN}|{QUOTED_STRING}){OWS}(?:;|\Z)")

@@ -14,6 +14,8 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 RawFields = tuple[tuple[bytes, bytes], ...]
+#: File suffix by content-coding, in the order of preference among equals.
+SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 
 
 class Fields(NamedTuple):
@@ -123,11 +125,11 @@ class Lookup(NamedTuple):
     view: View | None = None
 
 
-_SECOND = 1_000_000_000
+SECOND = 1_000_000_000  # ns
 # A write may follow within one tick of the file system's clock and leave the same times.
 # The kernel's own tick is at most 10 ms (CONFIG_HZ=100), FAT's and old NFS's two seconds.
 _TICK_NS = 20_000_000
-_COARSE_TICK_NS = 2 * _SECOND
+_COARSE_TICK_NS = 2 * SECOND
 
 
 class Identity(NamedTuple):
@@ -162,7 +164,7 @@ class Identity(NamedTuple):
 
     def racy(self, now_ns: int) -> bool:
         """Tell whether a write may still leave the same times."""
-        tick = _TICK_NS if self.ctime_ns % _SECOND else _COARSE_TICK_NS
+        tick = _TICK_NS if self.ctime_ns % SECOND else _COARSE_TICK_NS
         return now_ns - self.ctime_ns < tick
 
 

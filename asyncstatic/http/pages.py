@@ -67,11 +67,6 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
     return (_make_page if is_long else _page)(status, prefers_html(accept), fields)
 
 
-@lru_cache(maxsize=256)
-def _page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
-    return _make_page(status, html, fields)
-
-
 def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
     media_type, content = _content(status, html)
     return ResponsePlan(
@@ -85,6 +80,9 @@ def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
         ),
         (content,),
     )
+
+
+_page = lru_cache(maxsize=256)(_make_page)
 
 
 @lru_cache(maxsize=64)

@@ -148,9 +148,8 @@ class ResponsePolicy:
         self._immutable = settings.immutable
         self._media_types = settings.media_types
         value = _private_value(settings.cache_control) if private else settings.cache_control
-        parsed = CacheControl.parse(value)
         self._cache_control = value.encode("ascii")
-        self._scope = b"private" if parsed is not None and parsed.private else b"public"
+        self._scope = b"private" if _is_private(value) else b"public"
         self._default_age_counts = not private and value == _DEFAULT_CACHE_CONTROL
         self._shell = tuple(settings.shell.split("/")) if settings.spa else None
         self._shell_cache_control = str(CacheControl(no_cache=True, private=private)).encode()
@@ -268,8 +267,12 @@ class ResponsePolicy:
         return (_private_value(value) if self._private else value).encode("ascii")
 
     def _scope_by(self, ruling: Ruling) -> bytes:
-        parsed = CacheControl.parse(ruling.cache_control)
-        return b"private" if parsed is not None and parsed.private else self._scope
+        return b"private" if _is_private(ruling.cache_control) else self._scope
+
+
+def _is_private(cache_control: str | None) -> bool:
+    parsed = CacheControl.parse(cache_control)
+    return parsed is not None and bool(parsed.private)
 
 
 def _codings(by_rule: str, chosen: str) -> str:
@@ -286,5 +289,5 @@ def _private_value(cache_control: str) -> str:
 
 
 def _vary_field(negotiable: bool, others: tuple[str, ...], origins: tuple[str, ...]) -> RawFields:
-    names = (*(("Accept-Encoding",) if negotiable else ()), *others, *cors.vary(origins))
-    return ((b"vary", ", ".join(names).encode("ascii")),) if names else ()
+    of_coding = ("Accept-Encoding",) if negotiable else ()
+    return cors.vary_field((*of_coding, *others, *cors.vary(origins)))

@@ -5,9 +5,9 @@ A source is a path below the root, ``/blog/:year/*``. A placeholder ``:year`` st
 well. Everything else is compared exactly, a slash at the end included.
 
 The target is a path below the root, or an absolute URL. Its host is constant: `problem_with_redirect`
-refuses a placeholder in it. What a placeholder stands for comes from decoded, safe segments
-(`target`) and is percent-encoded again, so it holds no slash, no backslash and no control character of
-its own, and a path never begins with two slashes, which would name a host (RFC 3986 §4.2).
+refuses a placeholder in it. The values of placeholders come from decoded, safe segments (`target`)
+and are percent-encoded again, so they add no slash, no backslash and no control character. A path
+never begins with two slashes, which would name a host (RFC 3986 §4.2).
 """
 
 from __future__ import annotations

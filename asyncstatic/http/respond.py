@@ -25,6 +25,8 @@ from asyncstatic.http.describe import (
 )
 from asyncstatic.http.listing import view_of
 from asyncstatic.http.model import (
+    SECOND,
+    SUFFIXES,
     Absence,
     ByteRange,
     Decoded,
@@ -44,10 +46,10 @@ from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
 from asyncstatic.http.redirects import Location, Redirects
 from asyncstatic.http.target import is_host, is_target_text, parse_target
-from asyncstatic.http.validators import NO_VALIDATORS, SECOND, YOUNG_NS, validators_of
+from asyncstatic.http.validators import NO_VALIDATORS, YOUNG_NS, validators_of
 from asyncstatic.settings import Settings
 
-CODINGS = ("br", "zstd", "gzip")
+CODINGS = tuple(SUFFIXES)
 _CACHED_CHARACTERS = 256  # of an Accept-Encoding value
 _IDENTITY_ONLY = (("identity",),)
 RETRY = (b"retry-after", b"1")
@@ -178,7 +180,7 @@ def _to(reference: str, request: Request, origins: tuple[str, ...]) -> ResponseP
     A relative reference such as ``./name/`` needs neither Host nor mount point and cannot leave
     the origin; the "./" keeps a colon in the name from reading as a scheme (RFC 3986 §4.2).
     """
-    location = _with_query(_quoted(reference), request)
+    location = _with_query(quote(reference).encode("ascii"), request)
     return error_page(request, 301, origins, ((b"location", location),))
 
 
@@ -277,7 +279,3 @@ def _with_query(location: bytes, request: Request) -> bytes:
     if not request.query or not is_target_text(request.query):
         return location
     return location + b"?" + request.query
-
-
-def _quoted(name: str) -> bytes:
-    return quote(name).encode("ascii")

@@ -121,11 +121,8 @@ def _decode(target: bytes, *, decoded: bool) -> list[str] | Refusal:
     """Decode every segment, empty and "." segments included."""
     if target[:1] != b"/":
         return Refusal(400)
-    if not decoded:
-        if not is_target_text(target):
-            return Refusal(400)
-        if _BAD_ESCAPE.search(target):
-            return Refusal(400)
+    if not decoded and (not is_target_text(target) or _BAD_ESCAPE.search(target)):
+        return Refusal(400)
     names = []
     for raw in target[1:].split(b"/"):
         name = _decode_segment(raw if decoded else unquote_to_bytes(raw))
@@ -142,26 +139,21 @@ def _decode_segment(segment: bytes) -> str | Refusal:
         name = segment.decode("utf-8")
     except UnicodeDecodeError:
         return Refusal(400)
-    if _NEVER_IN_NAME.search(name):
-        return Refusal(400)
-    if name == "..":
-        return Refusal(400)
-    return name
+    return Refusal(400) if name == ".." or _NEVER_IN_NAME.search(name) else name
 
 
 def _public(names: tuple[str, ...], directory: bool, settings: Settings) -> TargetPath | Refusal:
-    kept = tuple(name for name in names if name != ".")
-    if "" in kept:
+    plain = tuple(name for name in names if name != ".")
+    if "" in plain:
         return Refusal(404)
-    for name in kept:
-        if len(name) > MAX_SEGMENT or len(name.encode()) > MAX_SEGMENT:
+    for name in plain:
+        is_long = len(name) > MAX_SEGMENT or len(name.encode()) > MAX_SEGMENT
+        if is_long or not portable_name(name, sys.platform):
             return Refusal(404)
-        if not portable_name(name, sys.platform):
-            return Refusal(404)
-    if len(kept) != len(names):
-        return Refusal(308, _canonical(kept, directory or names[-1] == "."))
-    path = TargetPath(kept, directory)
-    return path if is_public(kept, settings) else Refusal(404, b"", *path)
+    if len(plain) != len(names):
+        return Refusal(308, _canonical(plain, directory or names[-1] == "."))
+    path = TargetPath(plain, directory)
+    return path if is_public(plain, settings) else Refusal(404, b"", *path)
 
 
 def _canonical(names: tuple[str, ...], directory: bool) -> bytes:

@@ -11,10 +11,9 @@ from base64 import b64encode
 from typing import NamedTuple
 
 from asyncstatic.http.entity_tag import EntityTag
-from asyncstatic.http.model import Representation
+from asyncstatic.http.model import SECOND, Representation
 from asyncstatic.settings import TagPolicy
 
-SECOND = 1_000_000_000
 YOUNG_NS = 2 * SECOND
 
 # Modification times that archives write so that builds are reproducible; no evidence of a change.
