@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, Protocol
 
-    from asyncstatic.files.resolver import Prefer
+    from asyncstatic.settings import ResolverChoice
 
     class Benchmark(Protocol):
         """The fixture of pytest-benchmark: it times a call and returns its value."""
@@ -127,7 +127,7 @@ def test_respond(
 
 
 @pytest.mark.parametrize("prefer", ["openat2", "walk"])
-def test_resolve_and_open(benchmark: Benchmark, files: StaticFiles, prefer: Prefer) -> None:
+def test_resolve_and_open(benchmark: Benchmark, files: StaticFiles, prefer: ResolverChoice) -> None:
     try:
         resolver = choose_resolver(
             files.root, symlinks="within_root", allowed=lambda _: True, prefer=prefer

@@ -1,16 +1,14 @@
-"""Dictionaries with a bound, and the memory of modification times."""
+"""A dictionary with a bound, and `Dating`, which judges modification times."""
 
 from __future__ import annotations
 
 from itertools import islice
 from typing import TypeVar
 
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import SECOND, Identity
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-
-_SECOND = 1_000_000_000
 
 
 class BoundedDict(dict[Key, Value]):
@@ -49,8 +47,6 @@ class Dating:
         seen = self._seen.get(segments)
         if seen is not None and seen[0] == identity:
             return seen[1]
-        same_second = seen is not None and seen[0].mtime_ns // _SECOND == (
-            identity.mtime_ns // _SECOND
-        )
-        self._seen.put(segments, (identity, not same_second))
-        return not same_second
+        is_alone = seen is None or seen[0].mtime_ns // SECOND != identity.mtime_ns // SECOND
+        self._seen.put(segments, (identity, is_alone))
+        return is_alone

@@ -15,7 +15,7 @@ _FACTS_BYTES = 1536  # a representation's facts and stamps (measured, rounded up
 
 
 class CachedSource:
-    """Asks the cache first, and then another source.
+    """A `Source` that asks the cache first, and then another source.
 
     A resource with one representation is cached once, whatever codings a client accepts. In another
     thread than that of the cache, the source alone is asked.
@@ -45,7 +45,6 @@ class CachedSource:
         self.owner: Hashable = object() if owner is None else owner
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Look a file up without waiting for the disk; None when that is impossible."""
         if not lookup.available:  # another lookup may have cached the same segments
             return Absence.MISSING
         if not self.cache.is_of_this_thread():

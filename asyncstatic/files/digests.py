@@ -66,9 +66,9 @@ class ComputedOnce(Generic[Key, Value]):
 class Digests:
     """The digests of open files, by file identity.
 
-    With `nowait` the methods raise BlockingIOError rather than read the file. They return None when
-    the file changed while it was read. A digest is not held while the file could still be written
-    within the same tick of its clock.
+    The methods raise OSError if the disk failed; with `nowait`, BlockingIOError rather than read the
+    file. They return None when the file changed while it was read. A digest is not held while the
+    file could still be written within the same tick of its clock.
     """
 
     def __init__(self) -> None:
@@ -76,11 +76,7 @@ class Digests:
         self._summaries: ComputedOnce[Identity, bytes] = ComputedOnce(_FILES)
 
     def content(self, fd: int, identity: Identity, *, nowait: bool) -> bytes | None:
-        """Return the SHA-256 of the content.
-
-        Raises:
-            OSError: the disk failed.
-        """
+        """Return the SHA-256 of the content."""
         known = self._contents.get(identity)
         if known is not None:
             return known
@@ -98,9 +94,6 @@ class Digests:
         The samples (the beginning, the end, and two between) detect other content under the same
         size and time, unless it differs only elsewhere. Also None for a file that could still be
         written within the same tick of its clock.
-
-        Raises:
-            OSError: the disk failed.
         """
         if identity.racy(time.time_ns()):
             return None

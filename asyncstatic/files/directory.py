@@ -70,7 +70,7 @@ def _path_of(root: Root) -> str:
 
 
 class DirectoryTree:
-    """A tree on disk, read through a resolver.
+    """A tree on disk, read through a resolver; `TreeReader` describes its methods.
 
     Args:
         resolver: opens names below the root.
@@ -101,7 +101,6 @@ class DirectoryTree:
         self._follows_path = follows_path
 
     def waiting(self) -> DirectoryTree:
-        """Return the reader of the same root that waits for the disk."""
         reader = copy(self)
         reader.nowait = False
         return reader
@@ -125,7 +124,6 @@ class DirectoryTree:
         return found
 
     def previous(self) -> DirectoryTree | None:
-        """Return the reader of the tree before a deploy, while its grace lasts."""
         tree = self._resolver.root.previous()
         if tree is None:
             return None
@@ -158,7 +156,6 @@ class DirectoryTree:
         return fd, status
 
     def stamp(self, directory: Segments) -> FileStamp:
-        """Examine a directory: a new or removed name in it changes its stamp."""
         if self._follows_path:
             try:
                 return self._stamps.of(directory)
@@ -171,7 +168,6 @@ class DirectoryTree:
             release(fd)
 
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
-        """Return all names in a directory; None when each name has to be looked up."""
         return self._names.of(directory, identity, nowait=self.nowait)
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
@@ -187,7 +183,7 @@ class DirectoryTree:
     def _entry(
         self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
     ) -> Entry | None:
-        """Return an entry; None for devices and the like, for what has vanished, and for links that lead nowhere."""
+        """Return an entry; None for a device, a file that has vanished, or a link that leads nowhere."""
         name = found.name
         if found.is_symlink():
             target = self.entry((*directory, name))
@@ -217,5 +213,4 @@ class DirectoryTree:
         return Entry(segments[-1], is_directory, size, status.st_mtime_ns)
 
     def close(self) -> None:
-        """Close the root. Lookups in flight finish first."""
         self._resolver.close()

@@ -19,7 +19,7 @@ _DEEPEST = 16  # directories in which the nearest page is looked for, counted fr
 
 
 class Fallbacks:
-    """A source that returns a page of the site for names that another source does not have.
+    """A `Source` that returns a page of the site for names that another source does not have.
 
     A page is looked up like any file, with its codings, so it follows a deploy. If the root does
     not have the page either, the outcome stays what it was.
@@ -49,7 +49,6 @@ class Fallbacks:
         self._allowed = allowed
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Look a file up without waiting for the disk; None when that is impossible."""
         found = self._source.open_nowait(lookup)
         if not isinstance(found, Absence):
             return found
@@ -62,7 +61,6 @@ class Fallbacks:
         return found
 
     async def open(self, lookup: Lookup) -> Found:
-        """Look a file up, and wait for the disk in a thread if necessary."""
         found = await self._source.open(lookup)
         return await self.instead_of(found, lookup) if isinstance(found, Absence) else found
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
 from asyncstatic.files.root import release
-from asyncstatic.files.samples import Blocks, Samples, read_blocks
+from asyncstatic.files.samples import Samples, read_blocks
 from asyncstatic.http.model import ByteRange, Identity
 
 _STRIDE = 1024 * 1024
@@ -74,6 +74,9 @@ class Handle:
     Closing twice is harmless. Using a closed handle is an error of the caller. Nothing checks that
     a caller asks for bytes of the content only: the rest of the file may be private.
 
+    A method that reads raises OSError if the disk failed. One that waits for the disk raises
+    PoolBusyError if the disk did not answer in time.
+
     Args:
         fd: the descriptor of the file.
         identity: of the content; its `part` says which bytes of the file that is.
@@ -107,20 +110,13 @@ class Handle:
         return self.fd
 
     def read_nowait(self, offset: int, count: int) -> bytes | None:
-        """Read `count` bytes if they are in the page cache, else None; fewer only at the end.
-
-        Raises:
-            OSError: the disk failed.
-        """
+        """Read `count` bytes if they are in the page cache, else None; fewer only at the end."""
         return kernel.pread_nowait(self.fd, count, self.offset + offset)
 
     def read_into_nowait(self, buffer: memoryview, offset: int) -> int | None:
         """Fill a buffer from the page cache, from `offset` on; return the number of bytes.
 
         Possibly short, 0 at the end of the file, None if reading would block.
-
-        Raises:
-            OSError: the disk failed.
         """
         return kernel.pread_into_nowait(self.fd, buffer, self.offset + offset)
 
@@ -137,14 +133,10 @@ class Handle:
         """Read `count` bytes, fewer only at the end of the file.
 
         The read runs on the loop when the bytes are in the page cache, else in the pool.
-
-        Raises:
-            OSError: the disk failed.
-            PoolBusyError: it did not answer in time.
         """
         data = self.read_nowait(offset, count)
         if data is None:
-            data = await self._in_pool(_read_and_close, self.offset + offset, count)
+            data = await self._in_pool(read_fully, self.offset + offset, count)
         return data
 
     def is_warm(self, offset: int, count: int) -> bool:
@@ -164,18 +156,14 @@ class Handle:
         return True
 
     async def warm(self, offset: int, count: int) -> None:
-        """Load bytes into the page cache, unless `is_warm` says that they are there.
-
-        Raises:
-            OSError, PoolBusyError: as `read`.
-        """
+        """Load bytes into the page cache, unless `is_warm` says that they are there."""
         if not self.is_warm(offset, count):
-            await self._in_pool(_warm_and_close, self.offset + offset, count)
+            await self._in_pool(_load, self.offset + offset, count)
 
     async def _in_pool(self, call: Callable[..., Result], *args: object) -> Result:
         """Call with a duplicate: a caller that is cancelled may close the handle meanwhile."""
         self._pool.admit()  # before the duplicate is made, because only the call closes it
-        return await self._pool.run(call, kernel.dup(self.fd), *args)
+        return await self._pool.run(_call_and_close, call, kernel.dup(self.fd), *args)
 
     # -- is the promised content still there? ----------------------------------------------
 
@@ -198,11 +186,7 @@ class Handle:
             self._compare_nowait()
 
     async def sample(self) -> None:
-        """Hash some blocks of the content, before it is sent.
-
-        Raises:
-            PoolBusyError: the disk did not answer in time.
-        """
+        """Hash some blocks of the content, before it is sent."""
         self.sample_nowait()
         if not self._descriptor.samples.are_complete:
             await self._compare()
@@ -222,11 +206,7 @@ class Handle:
         return self._compare_nowait()
 
     async def is_unchanged(self) -> bool:
-        """Tell whether the content is unchanged, and wait for the disk if necessary.
-
-        Raises:
-            PoolBusyError: the disk did not answer in time.
-        """
+        """Tell whether the content is unchanged, and wait for the disk if necessary."""
         unchanged = self.is_unchanged_nowait()
         return await self._compare() if unchanged is None else unchanged
 
@@ -242,7 +222,8 @@ class Handle:
 
     async def _compare(self) -> bool:
         samples = self._descriptor.samples
-        blocks = await self._in_pool(_read_blocks_and_close, samples.offsets(), samples.end)
+        every, end = samples.offsets(), samples.end
+        blocks = await self._in_pool(read_blocks, every, end, kernel.pread)
         return samples.compare(blocks) is True
 
     def close(self) -> None:
@@ -273,26 +254,16 @@ def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Han
     return handle
 
 
-def _read_blocks_and_close(fd: int, offsets: list[int], end: int) -> Blocks:
+def _call_and_close(call: Callable[..., Result], fd: int, *args: object) -> Result:
     try:
-        return read_blocks(fd, offsets, end, kernel.pread)
+        return call(fd, *args)
     finally:
         release(fd)
 
 
-def _read_and_close(fd: int, offset: int, count: int) -> bytes:
-    try:
-        return read_fully(fd, offset, count)
-    finally:
-        release(fd)
-
-
-def _warm_and_close(fd: int, offset: int, count: int) -> None:
-    try:
-        for start in range(offset, offset + count, _STRIDE):
-            kernel.pread(fd, min(_STRIDE, offset + count - start), start)
-    finally:
-        release(fd)
+def _load(fd: int, offset: int, count: int) -> None:
+    for start in range(offset, offset + count, _STRIDE):
+        kernel.pread(fd, min(_STRIDE, offset + count - start), start)
 
 
 def read_fully(fd: int, offset: int, count: int, *, nowait: bool = False) -> bytes:

@@ -192,9 +192,9 @@ def aligned(count: int) -> memoryview:
     The kernel copies into it from pages. A bytearray begins 16 bytes behind a boundary, and some
     processors copy into that ten times as slowly (Zen 3 and 4: REP MOVSB, "page aliasing").
     """
-    octets = bytearray(count + mmap.PAGESIZE)
-    before = -ctypes.addressof(ctypes.c_char.from_buffer(octets)) % mmap.PAGESIZE
-    return memoryview(octets)[before : before + count]
+    buffer = bytearray(count + mmap.PAGESIZE)
+    before = -ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE
+    return memoryview(buffer)[before : before + count]
 
 
 def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:

@@ -32,7 +32,7 @@ _UNAVAILABLE = (errno.ENOSYS, errno.EPERM)
 
 
 class Openat2Resolver:
-    """Opens below a root with one system call; see `WalkResolver` for the arguments.
+    """A `Resolver` that needs one system call; see `WalkResolver` for the arguments.
 
     If the call is refused later (by a seccomp filter installed after start-up), the walk takes
     over for good, and one warning is logged.
@@ -54,7 +54,6 @@ class Openat2Resolver:
         return "walk" if self._refused else "openat2"
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Return a descriptor for `segments`; see `Resolver.open`."""
         if self._refused or (cached_only and not self._knows_cached):
             return self._walk.open(segments, cached_only=cached_only)
         path = relative_path(segments)
@@ -71,13 +70,11 @@ class Openat2Resolver:
         return self._walk.open(segments, cached_only=cached_only)
 
     def beneath(self, root: Root) -> Openat2Resolver | WalkResolver:
-        """Return a resolver for another root, with the same rules."""
         if self._refused:
             return self._walk.beneath(root)
         return Openat2Resolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Close the root."""
         self.root.close()
 
     def _open_cached_link(self, tree: Tree, path: bytes) -> int:

@@ -32,7 +32,7 @@ from asyncstatic.files.digests import ComputedOnce
 from asyncstatic.files.handle import has_identity, read_content
 from asyncstatic.files.root import fault
 from asyncstatic.files.source import logger
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import SECOND, Identity
 
 #: Up to this size in bytes of either file a request waits for the proof; for larger files the proof
 #: runs in the background.
@@ -49,7 +49,6 @@ _STEP = 1024 * 1024
 _ZSTD_WINDOW = 8 * 1024 * 1024
 _FASTEST = -100  # a level at which zstd does little more than compute the checksum
 
-_SECOND = 1_000_000_000
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_TRAILER = 8
 _GZIP_SMALLEST = 10 + _GZIP_TRAILER  # header and trailer (RFC 1952 §2.3)
@@ -127,13 +126,7 @@ class Proofs:
         return self.prove(pair, name, sidecar_fd, original_fd)
 
     def prove(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int = -1) -> bool | None:
-        """Return whether a sidecar is fresh; call it in a thread.
-
-        Args:
-            pair: the identities of the files, taken from the open handles.
-            name: of the sidecar, for the log.
-            sidecar_fd: the sidecar, open.
-            original_fd: the original, open; not used where the pair has none.
+        """Return whether a sidecar is fresh; call it in a thread. The arguments are those of `verdict`.
 
         Returns:
             None when nothing is proven: a file changed meanwhile, or cannot be read. A verdict is
@@ -203,7 +196,7 @@ def _find_fault(pair: Pair, sidecar_fd: int, original_fd: int, check: Callable[[
     elif pair.largest <= DECODED:
         _decode_and_compare(pair, pair.original, sidecar_fd, original_fd, check)
     else:
-        _compare_checksum(pair.coding, sidecar_fd, pair.sidecar, original_fd, pair.original, check)
+        _compare_checksum(pair, pair.original, sidecar_fd, original_fd, check)
 
 
 def _are_unchanged(pair: Pair, sidecar_fd: int, original_fd: int) -> bool:
@@ -220,10 +213,9 @@ def _decode_and_compare(
     for offset in range(0, pair.sidecar.length, _INPUT):
         check()
         for part in decoding.feed(read_content(sidecar_fd, pair.sidecar, offset, _INPUT)):
-            end = position + len(part)
             if read_content(original_fd, original, position, len(part)) != part:
                 raise _RefusedError("decodes to other content than its original's")
-            position = end
+            position += len(part)
     decoding.finish()
     if position != original.length:
         raise _RefusedError("decodes to less than its original")
@@ -246,36 +238,28 @@ def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
 
 
 def _compare_checksum(
-    coding: str,
-    fd: int,
-    sidecar: Identity,
-    original_fd: int,
-    original: Identity,
-    check: Callable[[], None],
+    pair: Pair, original: Identity, sidecar_fd: int, original_fd: int, check: Callable[[], None]
 ) -> None:
-    if not _is_not_older(sidecar.mtime_ns, original.mtime_ns):
+    if not _is_not_older(pair.sidecar.mtime_ns, original.mtime_ns):
         raise _RefusedError("is older than its original")
-    if coding == "gzip":
-        stored = _gzip_trailer(fd, sidecar)
-        isize = original.length % 2**32
-        if stored[1] != isize:
-            raise _RefusedError("is of content of another length")
-        computed = _crc32(original_fd, original, check)
-    elif coding == "zstd":
-        stored = _zstd_checksum(fd, sidecar)
-        if stored[1] != original.length:
-            raise _RefusedError("is of content of another length")
-        computed = _xxh64(original_fd, original, check)
+    if pair.coding == "gzip":
+        stored, length = _gzip_trailer(sidecar_fd, pair.sidecar)
+        compute, expected = _crc32, original.length % 2**32
+    elif pair.coding == "zstd":
+        stored, length = _zstd_checksum(sidecar_fd, pair.sidecar)
+        compute, expected = _xxh64, original.length
     else:
         raise _RefusedError("has no checksum, and is too large to be decoded for a proof")
-    if stored[0] != computed:
+    if length != expected:
+        raise _RefusedError("is of content of another length")
+    if stored != compute(original_fd, original, check):
         raise _RefusedError("has a checksum of other content")
 
 
 def _is_not_older(sidecar_ns: int, original_ns: int) -> bool:
     """Compare times. Compressors copy the original's time, and some cut it to the second."""
-    if sidecar_ns % _SECOND == 0:
-        return sidecar_ns >= original_ns // _SECOND * _SECOND
+    if sidecar_ns % SECOND == 0:
+        return sidecar_ns >= original_ns // SECOND * SECOND
     return sidecar_ns >= original_ns
 
 
@@ -317,8 +301,6 @@ def _xxh64(fd: int, original: Identity, check: Callable[[], None]) -> int:
     end = b""
     for offset in range(0, length, _STEP):
         check()
-        end = (end + compressor.compress(read_content(fd, original, offset, _STEP)))[
-            -_ZSTD_CHECKSUM:
-        ]
-    end = (end + compressor.flush())[-_ZSTD_CHECKSUM:]
-    return int.from_bytes(end, "little")
+        end += compressor.compress(read_content(fd, original, offset, _STEP))
+        end = end[-_ZSTD_CHECKSUM:]
+    return int.from_bytes((end + compressor.flush())[-_ZSTD_CHECKSUM:], "little")

@@ -11,18 +11,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.openat2 import Openat2Resolver, refusal
 from asyncstatic.files.root import Allowed, Root, RootHandle, Segments, Symlinks, release
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.files.windows import FinalPathResolver
+from asyncstatic.settings import ResolverChoice
 
-Prefer = Literal["auto", "openat2", "walk"]
 _ADVICE = 'choose the resolver "auto" or "walk"'
 
-__all__ = ["Allowed", "Prefer", "Resolver", "Segments", "Symlinks", "choose_resolver"]
+__all__ = ["Resolver", "Segments", "choose_resolver"]
 
 
 class Resolver(Protocol):
@@ -68,7 +68,7 @@ def choose_resolver(
     *,
     symlinks: Symlinks,
     allowed: Allowed,
-    prefer: Prefer = "auto",
+    prefer: ResolverChoice = "auto",
     recheck: float = 0.25,
     grace: float = 0,
     monotonic: Callable[[], float] = time.monotonic,
@@ -100,7 +100,9 @@ def choose_resolver(
         raise
 
 
-def _choose(root: RootHandle, symlinks: Symlinks, allowed: Allowed, prefer: Prefer) -> Resolver:
+def _choose(
+    root: RootHandle, symlinks: Symlinks, allowed: Allowed, prefer: ResolverChoice
+) -> Resolver:
     tree = root.tree()
     release(kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS))  # EACCES now, not per request
     if prefer == "walk":

@@ -7,11 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 from asyncstatic.files import kernel
+from asyncstatic.settings import Symlinks as Symlinks
 
-Symlinks = Literal["deny", "within_root", "follow"]
 Segments = tuple[str, ...]
 #: Tells whether the name policy (dotfiles, deny patterns) allows a link to end at these segments.
 Allowed = Callable[[Segments], bool]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-#: File suffix by content-coding, in the order of preference among equals.
-SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+from asyncstatic.http.model import SUFFIXES as SUFFIXES
 
 
 def sidecar_of(segments: tuple[str, ...], coding: str) -> tuple[str, ...]:
@@ -12,5 +11,5 @@ def sidecar_of(segments: tuple[str, ...], coding: str) -> tuple[str, ...]:
 
 
 PAGE = ".html"
-#: What the name of a page has behind its clean URL.
+#: The suffixes that the file of a page has behind its clean URL.
 CLEAN_SUFFIXES = (PAGE, *(PAGE + suffix for suffix in SUFFIXES.values()))

@@ -64,14 +64,8 @@ class Source(Protocol):
 
 _MISSING = frozenset(
     {
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.ELOOP,
-        errno.EXDEV,
-        errno.ENAMETOOLONG,
-        errno.ENXIO,
-        errno.ENODEV,
-        errno.EISDIR,
+        *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV),
+        *(errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV, errno.EISDIR),
     }
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})

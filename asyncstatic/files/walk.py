@@ -14,15 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import (
-    Allowed,
-    Root,
-    Segments,
-    Symlinks,
-    fault,
-    relative_path,
-    release,
-)
+from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, fault, relative_path, release
 from asyncstatic.files.rootnames import below_root
 
 _MAX_LINKS = 40  # path_resolution(7)
@@ -32,7 +24,7 @@ _PERHAPS_A_LINK = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 
 
 class WalkResolver:
-    """Opens files below a root wherever openat(2) exists, as strictly as openat2 does.
+    """A `Resolver` for every system with openat(2), as strict as openat2.
 
     Args:
         root: the tree's root; other resolvers may share it.
@@ -72,11 +64,9 @@ class WalkResolver:
         return fd
 
     def beneath(self, root: Root) -> WalkResolver:
-        """Return a resolver for another root, with the same rules."""
         return WalkResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Close the root."""
         self.root.close()
 
     def _allows(self, names: list[bytes], fd: int) -> bool:

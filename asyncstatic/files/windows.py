@@ -10,19 +10,11 @@ from __future__ import annotations
 import errno
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import (
-    Allowed,
-    Root,
-    Segments,
-    Symlinks,
-    fault,
-    relative_path,
-    release,
-)
+from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, fault, relative_path, release
 
 
 class FinalPathResolver:
-    """Opens a file below a root by its full path, and verifies the final path of the handle.
+    """A `Resolver` that opens a file by its full path, and verifies the final path of the handle.
 
     The final path must spell the segments exactly, so case aliases and short (8.3) names are
     refused with ENOENT. Under "within_root" a link may lead elsewhere below the root. Every lookup
@@ -37,7 +29,6 @@ class FinalPathResolver:
         self._allowed = allowed
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
-        """Return a descriptor for `segments`; see `Resolver.open`."""
         if cached_only:
             raise fault(errno.EAGAIN)
         relative_path(segments)
@@ -53,11 +44,9 @@ class FinalPathResolver:
         return fd
 
     def beneath(self, root: Root) -> FinalPathResolver:
-        """Return a resolver for another root, with the same rules."""
         return FinalPathResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
-        """Close the root."""
         self.root.close()
 
     def _vet(self, root: str, segments: Segments, final: str) -> None:

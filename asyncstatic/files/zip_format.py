@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from asyncstatic.files.root import Segments
+from asyncstatic.http.model import SECOND
 
 STORED, DEFLATED = 0, 8
 #: The largest deflated member that is unpacked, in bytes.
@@ -44,7 +45,6 @@ _HAS_DESCRIPTOR = 1 << 3
 _UTF8 = 1 << 11
 _UNIX = (3, 19)  # and macOS: the systems whose programs store names as they are (4.4.2)
 _NEVER_IN_NAME = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
-_SECOND = 1_000_000_000
 
 Read: TypeAlias = Callable[[int, int], bytes]  # offset, bytes
 
@@ -89,14 +89,14 @@ class Member(NamedTuple):
     def modified_ns(self) -> int:
         """Modification time in ns since the epoch; 0 if it is no date. DOS times count as UTC."""
         if self.unix_time is not None:
-            return self.unix_time * _SECOND
+            return self.unix_time * SECOND
         date, time = self.dos_time >> 16, self.dos_time & 0xFFFF
         day = (1980 + (date >> 9), date >> 5 & 15, date & 31)
         try:
             moment = datetime(*day, time >> 11, time >> 5 & 63, (time & 31) * 2, tzinfo=UTC)
         except ValueError:
             return 0
-        return int(moment.timestamp()) * _SECOND
+        return int(moment.timestamp()) * SECOND
 
     @property
     def is_directory(self) -> bool:

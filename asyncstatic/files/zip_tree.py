@@ -49,15 +49,15 @@ class _Present:
             BlockingIOError: with `nowait`, it must be read; otherwise, it is being written.
             OSError: it is missing for longer than a moment, or may not be read.
         """
-        kept = self._kept()
-        if kept is not None:
-            return kept
+        current = self._current()
+        if current is not None:
+            return current
         if nowait:
             raise fault(errno.EAGAIN)
         with self._renewing:
-            return self._kept() or self._renew()
+            return self._current() or self._renew()
 
-    def _kept(self) -> Archive | None:
+    def _current(self) -> Archive | None:
         """Return the open archive where it may be served; None where the path must be read."""
         archive = self.archive
         if archive is None:

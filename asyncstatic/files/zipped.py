@@ -15,7 +15,7 @@ from asyncstatic.files.root import Segments, release
 from asyncstatic.files.samples import Samples, read_blocks
 from asyncstatic.files.source import is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import SECOND, Identity
 
 _STEP = 256 * 1024  # bytes of a piece, and of a read
 _LEVEL = 1  # of zlib: a server's processor is worth more than the last tenth of a size
@@ -93,7 +93,7 @@ def zip_of(members: Iterable[ZippedFile]) -> Generator[bytes, None, None]:
             if file is None:
                 continue
             try:
-                seconds = min(max(member.mtime_ns // 1_000_000_000, _FIRST), _LAST)
+                seconds = min(max(member.mtime_ns // SECOND, _FIRST), _LAST)
                 method = ZIP_AUTO(file.identity.length, level=_LEVEL)
                 when = _EPOCH + timedelta(seconds=seconds)
                 yield member.name, when, _MODE, method, _content(file)

@@ -48,11 +48,11 @@ class Chunks:
         """
         try:
             await self._handle.sample()
-            async with aclosing(self._pieces()) as pieces:
-                async for piece, more in pieces:
+            async with aclosing(self._chunks()) as chunks:
+                async for chunk, more in chunks:
                     if not more and not await self._handle.is_unchanged():
                         raise TransferAborted("the file changed while it was sent")
-                    yield piece, more
+                    yield chunk, more
                     _under_way.discard(self)
                     await asyncio.sleep(0)
         finally:
@@ -63,12 +63,12 @@ class Chunks:
         _under_way.add(self)
         return max(LARGEST >> len(_under_way) // HALVED_EVERY, SMALLEST)
 
-    async def _pieces(self) -> AsyncGenerator[tuple[bytes, bool], None]:
+    async def _chunks(self) -> AsyncGenerator[tuple[bytes, bool], None]:
         last = len(self._plan.content) - 1
         for index, part in enumerate(self._plan.content):
-            async with aclosing(self._part(part)) as pieces:
-                async for piece, ends in pieces:
-                    yield piece, index < last or not ends
+            async with aclosing(self._part(part)) as chunks:
+                async for chunk, ends in chunks:
+                    yield chunk, index < last or not ends
 
     async def _part(
         self, part: bytes | ByteRange | Decoded
@@ -77,27 +77,27 @@ class Chunks:
         if isinstance(part, bytes):
             yield part, True
         elif isinstance(part, ByteRange):
-            async with aclosing(self._range(part)) as pieces:
-                async for piece, offset in pieces:
-                    yield piece, offset > part.last
+            async with aclosing(self._range(part)) as chunks:
+                async for chunk, offset in chunks:
+                    yield chunk, offset > part.last
         else:
             held = b""  # the last chunk is known only when the next is not there
-            async with aclosing(self._decoded(part)) as pieces_decoded:
-                async for piece in pieces_decoded:
+            async with aclosing(self._decoded(part)) as decoded:
+                async for chunk in decoded:
                     if held:
                         yield held, False
-                    held = piece
+                    held = chunk
             yield held, True
 
     async def _range(self, part: ByteRange) -> AsyncGenerator[tuple[bytes, int], None]:
         """Yield chunks of the file, each with the offset of its end."""
         offset = part.first
         while offset <= part.last:
-            piece = await self._handle.read(offset, min(self._next_size(), part.last + 1 - offset))
-            if not piece:
+            chunk = await self._handle.read(offset, min(self._next_size(), part.last + 1 - offset))
+            if not chunk:
                 raise TransferAborted("the file became shorter while it was sent")
-            offset += len(piece)
-            yield piece, offset
+            offset += len(chunk)
+            yield chunk, offset
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         if isinstance(self._handle, ZippedFolder):
@@ -107,8 +107,8 @@ class Chunks:
             return
         decoding = decoder(part.coding)
         everything = ByteRange(0, self._handle.identity.length - 1)
-        async with aclosing(self._range(everything)) as pieces:
-            async for stored, _ in pieces:
-                for piece in decoding.feed(stored):
-                    yield piece
+        async with aclosing(self._range(everything)) as chunks:
+            async for stored, _ in chunks:
+                for chunk in decoding.feed(stored):
+                    yield chunk
         decoding.finish()

@@ -1,4 +1,4 @@
-"""Content in pieces: large while few are under way, small when many are, and one turn between."""
+"""Content in chunks: large while few are under way, small when many are, and one run of the event loop between."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ async def waiting() -> AsyncIterator[AsyncExitStack]:
 
 
 async def held_by(handle: Handle, clients: int, waiting: AsyncExitStack) -> list[int]:
-    """The octets that each of so many clients is given, and does not take."""
+    """The bytes that each of so many clients is given, and does not take."""
     transfers = [
         await waiting.enter_async_context(aclosing(content(handle))) for _ in range(clients)
     ]
     return [len((await anext(transfer))[0]) for transfer in transfers]
 
 
-async def test_a_transfer_alone_gets_the_largest_pieces(handle: Handle) -> None:
-    taken = [piece async for piece, _ in content(handle)]
-    assert {len(piece) for piece in taken} == {LARGEST}
+async def test_a_transfer_alone_gets_the_largest_chunks(handle: Handle) -> None:
+    taken = [chunk async for chunk, _ in content(handle)]
+    assert {len(chunk) for chunk in taken} == {LARGEST}
     assert sum(map(len, taken)) == SIZE
 
 
@@ -66,7 +66,7 @@ async def test_a_thousand_clients_that_take_nothing_hold_little(
     assert held == sorted(held, reverse=True)
 
 
-async def test_pieces_of_one_size_would_hold_much(
+async def test_chunks_of_one_size_would_hold_much(
     handle: Handle, waiting: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the test above would prove nothing."""
@@ -74,17 +74,17 @@ async def test_pieces_of_one_size_would_hold_much(
     assert sum(await held_by(handle, 1000, waiting)) > 128 * MIB
 
 
-async def test_who_takes_what_he_gets_makes_nobody_elses_pieces_small(handle: Handle) -> None:
-    """A hundred transfers side by side: none waits when another's piece is read."""
+async def test_a_client_that_takes_its_content_makes_no_other_chunk_small(handle: Handle) -> None:
+    """A hundred transfers side by side: none waits when another's chunk is read."""
 
     async def take_all() -> set[int]:
-        return {len(piece) async for piece, _ in content(handle)}
+        return {len(chunk) async for chunk, _ in content(handle)}
 
     assert await asyncio.gather(*(take_all() for _ in range(100))) == [{LARGEST}] * 100
 
 
 @pytest.mark.parametrize("end", ["closed", "cancelled", "failed"])
-async def test_when_a_client_goes_the_next_gets_large_pieces_again(
+async def test_when_a_client_goes_the_next_gets_large_chunks_again(
     handle: Handle, end: str
 ) -> None:
     async def send(began: asyncio.Event) -> None:
@@ -109,7 +109,7 @@ async def test_when_a_client_goes_the_next_gets_large_pieces_again(
         assert len((await anext(transfer))[0]) == LARGEST
 
 
-async def test_the_loop_turns_between_two_pieces(handle: Handle) -> None:
+async def test_the_loop_runs_between_two_chunks(handle: Handle) -> None:
     """A disconnect is heard, and nobody else waits for a whole file."""
     turns = 0
 
