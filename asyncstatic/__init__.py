@@ -48,24 +48,18 @@ __all__ = [
     "static_url",
 ]
 
-_HOME = {
-    "AsyncStatic": "asyncstatic.serve.quart",
-    "Limits": "asyncstatic.settings",
-    "Redirect": "asyncstatic.http.redirects",
-    "Rule": "asyncstatic.rules",
-    "Settings": "asyncstatic.settings",
-    "SettingsError": "asyncstatic.settings",
-    "SignedURLs": "asyncstatic.serve.signing",
-    "StaticFiles": "asyncstatic.serve.asgi",
-    "StaticMiddleware": "asyncstatic.serve.middleware",
-    "create_app": "asyncstatic.application",
-    "send_file": "asyncstatic.serve.quart",
-    "send_from_directory": "asyncstatic.serve.quart",
-    "serve_app": "asyncstatic.serve.server",
-    "sign_url": "asyncstatic.serve.signing",
-    "static_tag": "asyncstatic.serve.quart",
-    "static_url": "asyncstatic.serve.quart",
+_NAMES = {
+    "application": ("create_app",),
+    "http.redirects": ("Redirect",),
+    "rules": ("Rule",),
+    "serve.asgi": ("StaticFiles",),
+    "serve.middleware": ("StaticMiddleware",),
+    "serve.quart": ("AsyncStatic", "send_file", "send_from_directory", "static_tag", "static_url"),
+    "serve.server": ("serve_app",),
+    "serve.signing": ("SignedURLs", "sign_url"),
+    "settings": ("Limits", "Settings", "SettingsError"),
 }
+_HOME = {name: f"asyncstatic.{module}" for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -152,11 +152,9 @@ def _roots_of(named: Any, root: Roots | None, options: Options) -> Any:
     from asyncstatic.config.contradictions import refuse_options
     from asyncstatic.settings import Settings, SettingsError
 
-    if isinstance(named, Mapping):
-        refuse_options([*(["root"] if root is not None else []), *options], "mapping")
-        return named
-    if isinstance(named, Settings):
-        refuse_options([*(["root"] if root is not None else []), *options], "Settings")
+    if isinstance(named, Mapping | Settings):
+        kind = "Settings" if isinstance(named, Settings) else "mapping"
+        refuse_options([*(["root"] if root is not None else []), *options], kind)
         return named
     if named is not None and root is not None:
         raise SettingsError(f"root={root!r}: the root is named twice, leave one of them out")

@@ -181,7 +181,7 @@ class Settings:
             slash of the path from the root ("private/*"). They hold for what is below a directory,
             for every spelling of a name (case, Unicode) and for its coded forms ("x.bak.gz").
         hide_forbidden: answer 404 instead of 403 where permission is missing.
-        max_target: octets of a request target; longer is 414.
+        max_target: bytes of a request target; longer is 414.
         cache_control: the Cache-Control of every answer that no rule below covers.
         immutable: glob patterns of fingerprinted names, of one segment or with a slash of the
             whole path, compared exactly. The bytes of such a name never change, so caches may keep
@@ -313,7 +313,7 @@ class Settings:
 
     @classmethod
     def of(cls, root: Roots | None = None, **options: Unpack[Options]) -> Settings:
-        """Do the same as the constructor, which came later."""
+        """Do the same as the constructor; an older name for it."""
         return cls(root, **options)
 
     @classmethod

@@ -61,7 +61,9 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     for a number of bytes. Anything else is returned as it is, for `problem_with` to refuse.
     """
     if hint == tuple[str, ...]:
-        return (value,) if isinstance(value, str) else _as_tuple(value)
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if isinstance(value, Iterable) else value
     if name == "media_types" and isinstance(value, Mapping):
         return {str(suffix).lower(): media for suffix, media in value.items()}
     if name == "error_pages" and isinstance(value, Mapping):
@@ -71,7 +73,9 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     if hint is float and type(value) is int:
         return float(value) if abs(value) < 2**53 else value
     if name == "users":
-        return dict(value) if isinstance(value, Mapping) else _as_path(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
     if name in SIZES and isinstance(value, str) and not value.isdecimal():
         size = size_of(value)
         return value if size is None else size
@@ -81,14 +85,6 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
 def _status(status: Any) -> Any:
     """TOML, JSON and variables have only texts as keys."""
     return int(status) if isinstance(status, str) and status.isdecimal() else status
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Iterable) else value
-
-
-def _as_path(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def from_text(name: str, hint: Any, text: str) -> Any:

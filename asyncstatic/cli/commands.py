@@ -1,4 +1,4 @@
-"""The command line: ``asyncstatic serve TARGET``."""
+"""The commands ``serve``, ``config``, ``explain`` and ``hash``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,6 @@ def serve(
     context: click.Context,
     /,
     targets: tuple[str, ...],
-    config: str | None,
     host: str | None,
     port: str | None,
     open_browser: bool,
@@ -78,8 +76,7 @@ def serve(
 
     _hint_at_bind(host, port)
     try:
-        switches = [name for name in SWITCHES if options.pop(name)]
-        found = _target(context, _sources(config, targets, assignments, switches))
+        found = _target(context, _sources(targets, assignments, options))
         where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
         if open_browser and all(address.startswith("unix:") for pair in where for address in pair):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
@@ -130,8 +127,7 @@ def config(
     from asyncstatic.serve.process.target import Folders
 
     try:
-        switches = [name for name in SWITCHES if options[name]]
-        sources = _sources(options["config"], targets, assignments, switches)
+        sources = _sources(targets, assignments, options)
         target, site = _target(context, sources), None
         if isinstance(target, Folders):
             target.examine(direct=True)
@@ -223,8 +219,7 @@ def explain(
 
     try:
         request = explanation.request_of(method, url, headers)
-        switches = [name for name in SWITCHES if options[name]]
-        app = _target(context, _sources(options["config"], targets, assignments, switches)).build()
+        app = _target(context, _sources(targets, assignments, options)).build()
         told = asyncio.run(explanation.explain(app, *request))
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
@@ -294,13 +289,11 @@ def _warn_of_home(root: str) -> None:
 
 
 def _sources(
-    config: str | None,
-    targets: tuple[str, ...],
-    assignments: tuple[str, ...],
-    switches: Iterable[str],
+    targets: tuple[str, ...], assignments: tuple[str, ...], options: dict[str, Any]
 ) -> Sources:
-    """Return what the command line says of the site."""
-    named = {name: Value(True, f"--{name}") for name in switches}
+    """Take the options of the site out of `options`, and return what the command line says of it."""
+    config = options.pop("config")
+    named = {name: Value(True, f"--{name}") for name in SWITCHES if options.pop(name)}
     for assignment in assignments:
         name, value = option_of_assignment(assignment)
         named[name] = Value(value, f"--set {printable(assignment)}")

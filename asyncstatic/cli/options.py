@@ -16,6 +16,7 @@ import click
 
 from asyncstatic.config.document import Value, find_document
 from asyncstatic.config.variables import PREFIX
+from asyncstatic.serve.access_log import FORMATS
 from asyncstatic.settings import SettingsError
 
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
@@ -230,7 +231,7 @@ _PROXIES = (
 _LOGS = (
     _option("--access-logfile", metavar="FILE", help="Access log; - for standard output."),
     _option("--log-format", default="combined", show_default=True,
-            type=click.Choice(["common", "combined", "json"]), help="Format of the access log."),
+            type=click.Choice(list(FORMATS)), help="Format of the access log."),
 )  # fmt: skip
 
 _OPERATIONS = (

@@ -140,7 +140,7 @@ def as_json(options: Values, site: Site | None) -> str:
     """Return all values as JSON: for each its value and where it came from."""
     found: dict[str, Any] = {
         "file": site.document.path if site is not None and site.document is not None else None,
-        "options": _objects(options),
+        "options": {name: value._asdict() for name, value in options.items()},
     }
     if site is not None:
         found["mounts"] = {
@@ -158,7 +158,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, tuple) and not isinstance(value, Redirect):
         return list(map(_jsonable, value))
     return _table(value) if isinstance(value, Redirect) else value
-
-
-def _objects(values: Mapping[str, Value]) -> dict[str, dict[str, Any]]:
-    return {name: found._asdict() for name, found in values.items()}

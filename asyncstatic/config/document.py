@@ -62,7 +62,7 @@ _NONE = Value(None, "default")
 
 @dataclass(frozen=True)
 class Document:
-    """What a configuration file says.
+    """The content of a configuration file.
 
     Attributes:
         path: the file.
@@ -244,15 +244,8 @@ class _Reader:
         try:
             return checked(name, found)
         except ValueError as error:  # such as a loop of redirects
-            index = next(
-                (
-                    i
-                    for i, each in enumerate(found)
-                    if f"{getattr(each, 'source', None)} -> " in str(error)
-                ),
-                0,
-            )
-            self._report((*place, index), str(error))
+            named = [f"{getattr(each, 'source', None)} -> " in str(error) for each in found]
+            self._report((*place, named.index(True) if any(named) else 0), str(error))
 
     def _culprit(self, place: Key, value: Any, problem: str) -> Key:
         """Return the place of the key in a table that a problem names: the deepest, else the table."""

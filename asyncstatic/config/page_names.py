@@ -1,4 +1,4 @@
-"""The names of pages in settings, checked. Pure functions, as in `values`."""
+"""Checks of the settings that name a page, such as `index` and `not_found`. Pure functions."""
 
 from __future__ import annotations
 

@@ -75,11 +75,6 @@ def _of_type(hint: Any) -> dict[str, Any]:
     """Return the schema of the forms in which a value of this type may be written."""
     arguments = get_args(hint)
     origin = get_origin(hint)
-    if hint is Redirect:
-        status = {"enum": list(STATUSES)}
-        return _object({"from": _TEXT, "to": _TEXT, "status": status}) | {
-            "required": ["from", "to"]
-        }
     simple = {bool: "boolean", str: "string"}.get(hint)
     if simple is not None:
         return {"type": simple}

@@ -92,7 +92,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a site is read from, besides the environment; can be pickled.
+    """The inputs of a site, besides the environment; can be pickled.
 
     Args:
         config: the name of the configuration file; None looks in the working directory.

@@ -1,4 +1,4 @@
-"""Names of ``ASYNCSTATIC_*`` variables that set no field of `Settings`, are paths, or are not ours."""
+"""Names of ``ASYNCSTATIC_*`` variables: options of the server, paths, and those that are not ours."""
 
 from __future__ import annotations
 
@@ -8,48 +8,29 @@ from typing import Any
 PREFIX = "ASYNCSTATIC_"
 #: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
 OTHER_VARIABLES = frozenset(
-    [
-        "ACCESS_LOGFILE",
-        "BIND",
-        "CERTFILE",
-        "CONFIG",
-        "DIRECT",
-        "DRAIN_SECONDS",
-        "GRACEFUL_TIMEOUT",
-        "HEALTH",
-        "KEEP_ALIVE",
-        "KEYFILE",
-        "LIMIT_CONCURRENCY",
-        "LOG_FORMAT",
-        "MAX_REQUESTS",
-        "METRICS",
-        "OPEN",
-        "REDIRECT_HTTPS",
-        "PROXY_PROTOCOL",
-        "PID",
-        "RELOAD",
-        "SANDBOX",
-        "SOCKET_MODE",
-        "TLS_BIND",
-        "TRUSTED_PROXIES",
-        "UVLOOP",
-        "WORKERS",
-    ]
+    {
+        *("ACCESS_LOGFILE", "BIND", "CERTFILE", "CONFIG", "DIRECT", "DRAIN_SECONDS", "HEALTH"),
+        *("GRACEFUL_TIMEOUT", "KEEP_ALIVE", "KEYFILE", "LIMIT_CONCURRENCY", "LOG_FORMAT", "OPEN"),
+        *(
+            "MAX_REQUESTS",
+            "METRICS",
+            "PID",
+            "PROXY_PROTOCOL",
+            "REDIRECT_HTTPS",
+            "RELOAD",
+            "SANDBOX",
+        ),
+        *("SOCKET_MODE", "TLS_BIND", "TRUSTED_PROXIES", "UVLOOP", "WORKERS"),
+    }
 )
 #: Those of them that an app honours under every server.
 OF_APPS = frozenset(["CONFIG", "DIRECT"])
 #: Settings and options that are paths: relative ones in a configuration file belong to its directory.
 PATHS = frozenset(
-    [
-        "root",
-        "more_roots",
-        "access_logfile",
-        "certfile",
-        "keyfile",
-        "listing_template",
-        "pid",
+    {
+        *("root", "more_roots", "access_logfile", "certfile", "keyfile", "listing_template", "pid"),
         "users",
-    ]
+    }
 )
 
 # Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
