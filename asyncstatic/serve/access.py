@@ -19,7 +19,7 @@ from asyncstatic.serve.scope import Scope
 from asyncstatic.serve.users import Users
 from asyncstatic.settings import Settings, SettingsError
 
-_CLIENTS = 16_384  # whose rates are remembered; about 5 MB
+_CLIENTS = 16_384  # whose rates are stored; about 5 MB
 _MISSING_SCOPE = "a root with access rules is asked through StaticFiles.find, with the scope"
 
 
@@ -94,7 +94,7 @@ class Access:
             return None
         given = read_credentials(scope["headers"])
         if given is not None:
-            users = await self._users.present()
+            users = await self._users.renewed()
             try:
                 if await users.accepts(given):
                     return None
@@ -110,7 +110,7 @@ class Access:
 class RateLimit:
     """A rate for each client, by the generic cell rate algorithm (GCRA) of throttled-py.
 
-    The clients that asked last are remembered, up to a fixed number.
+    The rates of the clients that asked last are stored, up to a fixed number.
 
     Args:
         rate: requests in a time, and how many may come at once.

@@ -8,7 +8,6 @@ never to change under that name. A name alone proves nothing.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -17,14 +16,15 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.source import logger
 from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.model import Identity
+from asyncstatic.serve.reread import Identities, Reread
 from asyncstatic.settings import SettingsError
 
 # A part of a file name that only a hash of the content looks like: six characters or more, one
@@ -84,11 +84,8 @@ def _url(base: bytes, name: str) -> bytes:
     return base + b"/" + quote(name).encode("ascii")
 
 
-class Manifests:
+class Manifests(Reread[Manifest]):
     """The manifests of a root, read again when a build or a deploy has replaced them.
-
-    A thread checks and reads them, at most a few times a second and only when they are used. A
-    manifest that cannot be read, because it is being written, changes nothing.
 
     Args:
         root: the directory of the manifests and of the files that they name, which may be a link
@@ -98,10 +95,8 @@ class Manifests:
         monotonic: the clock, in seconds.
 
     Raises:
-        SettingsError: as `read_manifests`.
+        SettingsError: a manifest is missing or malformed, or names a file that is missing.
 
-    Attributes:
-        present: the content when it was last read.
     """
 
     def __init__(
@@ -112,21 +107,15 @@ class Manifests:
         recheck: float = _RECHECK,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._files = _files_of(root)
-        self._paths = tuple(paths)
-        self._recheck = recheck
-        self._monotonic = monotonic
-        self._complaint = ""
-        self._seen = _identities(self._files, self._paths)
-        self.present = _read_all(self._files, self._paths)
-        self._next_look = monotonic() + recheck
-
-    async def renewed(self) -> Manifest:
-        """Return the present content, read again if a file has changed."""
-        look = self._begin_look()
-        if look is not None:
-            await asyncio.shield(look)  # a client that leaves does not end it
-        return self.present
+        files: _Files = _InDirectory(root) if isinstance(root, str) else _InArchive(root)
+        named = files, tuple(paths)
+        super().__init__(
+            partial(_identities, *named),
+            partial(_read_all, *named),
+            "the manifest stays as it was",
+            recheck=recheck if named[1] else inf,
+            monotonic=monotonic,
+        )
 
     def proof_of(self, segments: tuple[str, ...]) -> bool | None:
         """Tell whether the file at this path never changes.
@@ -134,34 +123,10 @@ class Manifests:
         None: its name carries a fingerprint that no manifest has named yet. If a check is due it
         is started in a thread, and the next call sees its outcome.
         """
-        self._begin_look()
+        self.begin_check()
         if self.present.proves(segments):
             return True
         return None if segments and _is_fingerprinted(segments[-1]) else False
-
-    def _begin_look(self) -> asyncio.Future[None] | None:
-        """Start a check in a thread if one is due; one at a time, however slow the disk is."""
-        if not self._paths or self._monotonic() < self._next_look:
-            return None
-        self._next_look = inf
-        return asyncio.get_running_loop().run_in_executor(None, self._look)
-
-    def _look(self) -> None:
-        try:
-            self._read_if_changed()
-        finally:
-            self._next_look = self._monotonic() + self._recheck
-
-    def _read_if_changed(self) -> None:
-        try:
-            seen = _identities(self._files, self._paths)
-            if seen is None or seen != self._seen:
-                self.present = _read_all(self._files, self._paths)
-                self._seen, self._complaint = seen, ""
-        except SettingsError as error:
-            if str(error) != self._complaint:
-                logger.warning("the manifest stays as it was: %s", error)
-            self._complaint = str(error)
 
 
 class _Files(Protocol):
@@ -206,11 +171,7 @@ class _InArchive:
         return self._tree.read(tuple(name.split("/")))
 
 
-def _files_of(root: str | ZipTree) -> _Files:
-    return _InDirectory(root) if isinstance(root, str) else _InArchive(root)
-
-
-def _identities(files: _Files, paths: tuple[str, ...]) -> tuple[Identity, ...] | None:
+def _identities(files: _Files, paths: tuple[str, ...]) -> Identities | None:
     """Return the identities of manifests; None while one may be rewritten within a clock tick.
 
     Raises:
@@ -224,18 +185,11 @@ def _identities(files: _Files, paths: tuple[str, ...]) -> tuple[Identity, ...] |
     return None if any(identity.racy(now) for identity in found) else found
 
 
-def read_manifests(root: str, paths: Iterable[str]) -> Manifest:
-    """Read manifests below a directory; if several hold a name, the first counts.
+def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:
+    """Read manifests; if several hold a name, the first counts.
 
     Scripts and stylesheets that are proven get an integrity value, made from their content.
-
-    Raises:
-        SettingsError: a manifest is missing or malformed, or names a file that is missing.
     """
-    return _read_all(_InDirectory(root), paths)
-
-
-def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:
     entries: dict[str, _Entry] = {}
     for path in paths:
         entries = {**_read(files, path), **entries}

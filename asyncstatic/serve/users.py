@@ -1,7 +1,7 @@
 """Users with passwords: hashes of argon2 or bcrypt, from a mapping or an htpasswd file.
 
 A hash is slow on purpose (0.1 s, 64 MiB), so it is verified in a thread, few at a time, and its
-result is remembered under a keyed digest of the credentials: the next request costs a microsecond.
+result is cached under a keyed digest of the credentials: the next request costs a microsecond.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from asyncstatic.files.handle import identity_of
 from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
-from asyncstatic.http.model import Identity
+from asyncstatic.serve.reread import Identities, Reread
 from asyncstatic.settings import SettingsError
 from asyncstatic.values import printable
 
@@ -31,17 +31,14 @@ Verifier: TypeAlias = Callable[[str, bytes], bool]
 
 _THREADS = 2  # of the process; each verification takes the memory that its hash names
 _MOST_WAITING = 32  # verifications of one root, the running ones included
-_REMEMBERED = 1024  # verified credentials
+_MOST_VERIFIED = 1024  # verified credentials
 _RECHECK = 1.0  # seconds between two checks of the file
 _LONGEST_BCRYPT = 72  # bytes of a password
 _INSTALL = "pip install asyncstatic[auth]"
 
 
-class Users:
+class Users(Reread["Table"]):
     """The users of a root; a file is read again when it has changed.
-
-    A thread checks the file, at most once a second and only when somebody asks. A new file that
-    cannot be read, or has a wrong line, changes nothing, and is logged once.
 
     Args:
         named: the path of an htpasswd file, or a mapping of names to hashes.
@@ -59,39 +56,20 @@ class Users:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._monotonic = monotonic
-        self._next_check = inf
-        self._complaint = ""
-        if isinstance(named, str):
-            self._path = os.path.abspath(named)
-            refuse_below(self._path, roots)
-            self._next_check = monotonic() + _RECHECK
-            self._seen = _identity(self._path)
-            named = _read(self._path)
-            if not named:
-                raise SettingsError(f"users {printable(self._path)}: it names no user")
-        self._present = Table(named)
-
-    async def present(self) -> Table:
-        """Return the users, read again if the file has changed."""
-        if self._monotonic() >= self._next_check:
-            self._next_check = inf
-            check = asyncio.get_running_loop().run_in_executor(None, self._check)
-            await asyncio.shield(check)  # a client that leaves does not end it
-        return self._present
-
-    def _check(self) -> None:
-        try:
-            seen = _identity(self._path)
-            if seen is None or seen != self._seen:
-                self._present = Table(_read(self._path))
-                self._seen, self._complaint = seen, ""
-        except SettingsError as error:
-            if str(error) != self._complaint:
-                logger.warning("the users stay as they were: %s", error)
-            self._complaint = str(error)
-        finally:
-            self._next_check = self._monotonic() + _RECHECK
+        if not isinstance(named, str):
+            super().__init__(tuple, lambda: Table(named), "", recheck=inf)
+            return
+        path = os.path.abspath(named)
+        refuse_below(path, roots)
+        super().__init__(
+            lambda: _identity(path),
+            lambda: Table(_read(path)),
+            "the users stay as they were",
+            recheck=_RECHECK,
+            monotonic=monotonic,
+        )
+        if not self.present.names_users():
+            raise SettingsError(f"users {printable(path)}: it names no user")
 
 
 class Table:
@@ -109,8 +87,12 @@ class Table:
         self._hashes = {name.encode("utf-8"): hash_ for name, hash_ in hashes.items()}
         self._decoys = list(hashes.values())
         self._key = secrets.token_bytes(32)
-        self._verified: BoundedDict[bytes, None] = BoundedDict(_REMEMBERED)
+        self._verified: BoundedDict[bytes, None] = BoundedDict(_MOST_VERIFIED)
         self._running: dict[bytes, Future[bool]] = {}
+
+    def names_users(self) -> bool:
+        """Tell whether there is one."""
+        return bool(self._hashes)
 
     async def accepts(self, given: Credentials) -> bool:
         """Tell whether the password is that of the user.
@@ -211,7 +193,7 @@ def _bcrypt() -> Verifier:
 _MAKERS = {"argon2": _argon2, "bcrypt": _bcrypt}
 
 
-def _identity(path: str) -> Identity | None:
+def _identity(path: str) -> Identities | None:
     """Return the identity of the file; None while it may be rewritten within a clock tick.
 
     Raises:
@@ -221,7 +203,7 @@ def _identity(path: str) -> Identity | None:
         identity = identity_of(os.stat(path))
     except OSError as error:
         raise _unreadable(path, error) from None
-    return None if identity.racy(time.time_ns()) else identity
+    return None if identity.racy(time.time_ns()) else (identity,)
 
 
 def _read(path: str) -> Mapping[str, str]:

@@ -361,7 +361,7 @@ async def test_the_memory_of_verified_credentials_is_bounded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Counted(monkeypatch)
-    monkeypatch.setattr(users, "_REMEMBERED", 8)
+    monkeypatch.setattr(users, "_MOST_VERIFIED", 8)
     table = users.Table({str(number): HASHES["anna"] for number in range(50)})
     for number in range(50):
         assert await table.accepts(Credentials(str(number).encode(), b"right"))
@@ -434,7 +434,7 @@ async def test_a_file_is_not_checked_more_than_once_a_second(
     )
     monkeypatch.setattr(users, "_identity", lambda path: checks.append(path))
     for checked in (0, 0, 1, 1, 2):
-        await known.present()
+        await known.renewed()
         assert len(checks) == checked
 
 

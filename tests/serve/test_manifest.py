@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles
-from asyncstatic.serve.manifest import Manifest, Manifests, read_manifests
+from asyncstatic.serve.manifest import Manifest, Manifests
 from tests.asgi import ask
 from tests.serve.inside import eventually, serving_inside
 
@@ -29,7 +29,7 @@ def written(root: Path, data: Any, *, build: bool = True) -> Manifest:
                 path = root / str(name).lstrip("./")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(str(name).encode())
-    return read_manifests(str(root), ("manifest.json",))
+    return Manifests(str(root), ("manifest.json",)).present
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ async def test_a_manifest_that_cannot_be_read_changes_nothing(
     assert (await manifests.renewed()).files == {"app.js": NEW}
 
 
-async def test_it_is_looked_at_a_few_times_a_second_and_no_more(tmp_path: Path) -> None:
+async def test_it_is_checked_a_few_times_a_second_and_no_more(tmp_path: Path) -> None:
     await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
     now = 100.0
     manifests = await asyncio.to_thread(reading, tmp_path, recheck=0.25, monotonic=lambda: now)
@@ -223,17 +223,17 @@ async def test_it_is_looked_at_a_few_times_a_second_and_no_more(tmp_path: Path) 
     assert (await manifests.renewed()).files == {"app.js": NEW}
 
 
-async def test_one_look_is_enough_at_a_time(
+async def test_one_check_is_enough_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that hangs takes one thread, and a client that leaves does not end the look."""
+    """A disk that hangs takes one thread, and a client that leaves does not end the check."""
     await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
     manifests = await asyncio.to_thread(reading, tmp_path)
-    looks, disk = 0, threading.Event()
+    checks, disk = 0, threading.Event()
 
     def hang() -> None:
-        nonlocal looks
-        looks += 1
+        nonlocal checks
+        checks += 1
         assert disk.wait(10)
 
     monkeypatch.setattr(manifests, "_read_if_changed", hang)
@@ -243,15 +243,15 @@ async def test_one_look_is_enough_at_a_time(
         assert (await manifests.renewed()).files == {"app.js": OLD}
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert looks <= 1
+    assert checks <= 1
     disk.set()
     async with asyncio.timeout(10):
-        while looks < 2:
+        while checks < 2:
             await manifests.renewed()
             await asyncio.sleep(0.01)
 
 
-async def test_a_root_without_a_manifest_is_not_looked_at(tmp_path: Path) -> None:
+async def test_a_root_without_a_manifest_is_not_checked(tmp_path: Path) -> None:
     manifests = Manifests(str(tmp_path / "gone"), (), recheck=0)
     assert await manifests.renewed() == Manifest()
     assert manifests.proof_of(("app-3F2A1B9C.js",)) is None
