@@ -191,9 +191,9 @@ class _Sender:
 
     async def send_content(self, plan: ResponsePlan, handle: Handle) -> None:
         """Send all parts as body messages."""
-        async with aclosing(aiter(Chunks(plan, handle))) as pieces:
-            async for piece, more in pieces:
-                await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+        async with aclosing(aiter(Chunks(plan, handle))) as chunks:
+            async for chunk, more in chunks:
+                await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
 
     async def send(self, message: Message) -> None:
         """Send a message.

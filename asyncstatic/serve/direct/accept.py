@@ -17,13 +17,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from asyncstatic.files.source import logger
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.server import Peer
 
-_AT_ONCE = 100  # connections that are accepted before others have their turn
+_AT_ONCE = 100  # connections that are accepted before the event loop serves others
 _PEEKED = 4096  # bytes
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CLOSING_SECONDS = 1.0  # for first bytes that are on their way when a shutdown begins
@@ -192,16 +193,11 @@ class _Accepted:
 
     def _begin(self, data: bytes) -> None:
         self._stop_waiting()
-        context = self._listener.context
+        entry, context = self._listener.entry, self._listener.context
+        make = self._listener.make_protocol
         if context is not None and data[:1].isalpha():  # TLS begins with 22 (RFC 8446 §5.1)
-            self._task = self._spawn(lambda: _PlainHTTP(self._listener.entry, self._facts), None)
-        else:
-            self._task = self._spawn(lambda: self._listener.make_protocol(self._facts), context)
-
-    def _spawn(
-        self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None
-    ) -> asyncio.Task[None]:
-        return self._listener.entry.registry.spawn(self._connect(make, context))
+            make, context = partial(_PlainHTTP, entry), None
+        self._task = entry.registry.spawn(self._connect(partial(make, self._facts), context))
 
     async def _connect(
         self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None

@@ -177,7 +177,8 @@ class Admission:
             return value
         content = _own_content(plan, opened)
         assert opened.entry is not None  # noqa: S101 - see `prepare`
-        answer = PreparedAnswer(plan, head, opened.entry, content, _tag_of(plan))
+        tag = dict(plan.fields).get(b"etag", b"")
+        answer = PreparedAnswer(plan, head, opened.entry, content, tag)
         size = sum(map(len, key)) + 2 * len(head) + len(content or b"") + _PREPARED_BYTES
         answer.entry = self._cache.put(key, answer, size)
         return answer if answer.entry is not None else None
@@ -248,10 +249,6 @@ def _names(value: bytes, tag: bytes) -> bool:
     tags = EntityTags.parse(value.decode("latin-1"))
     current = EntityTag.parse(tag.decode("latin-1"))
     return tags is not None and tags.matches_weak(current)
-
-
-def _tag_of(plan: ResponsePlan) -> bytes:
-    return next((value for name, value in plan.fields if name == b"etag"), b"")
 
 
 def _own_content(plan: ResponsePlan, opened: Opened) -> bytes | None:

@@ -132,7 +132,6 @@ class DirectProtocol(asyncio.Protocol):
         self._writable = None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine, and keep it alive until it ends."""
         return self._entry.registry.spawn(work)
 
     async def drained(self) -> None:
@@ -145,7 +144,7 @@ class DirectProtocol(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Drop a connection without progress: slow heads, idle clients, stalled readers.
 
-        Requests answered since the last sweep are noticed here: no request looks at the clock.
+        Requests answered since the last sweep are noticed here: no request reads the clock.
         """
         if self._lingers and not (self._closes and self.transport.is_closing()):
             if self.deadline.has_passed(now, self.transport, answers=False):
@@ -351,7 +350,6 @@ class DirectProtocol(asyncio.Protocol):
             self._give_up(error)
 
     def transferred(self, error: Exception | None) -> None:
-        """Go on after a transfer that took longer; with an error not all was sent."""
         if error is not None:
             self._give_up(error)
             return

@@ -51,7 +51,7 @@ _NAVIGATION_LINES = re.compile(rb"\n((?i:accept|sec-fetch-(?:dest|mode)):[^\n]*)
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]++")
 _HANDED_OVER = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer"})
-_LONGEST_KNOWN = 1024  # bytes of lines that are worth remembering
+_LONGEST_KNOWN = 1024  # bytes of lines that are worth caching
 _STARTS = (b"GET /", b"HEAD /", b"\r\n")  # the last: half of an empty line
 
 

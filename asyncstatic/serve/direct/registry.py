@@ -31,7 +31,7 @@ class Connection(Protocol):
 
 
 class Registry:
-    """Watches connections: one timer looks at all deadlines, a shutdown closes all.
+    """Watches connections: one timer checks all deadlines, a shutdown closes all.
 
     Attributes:
         connections: those that are watched, and count towards a limit.

@@ -31,9 +31,9 @@ WHOLE = kernel.SCRATCH  # a range of at most so many bytes is copied as a whole
 TAIL = 256 * 1024  # the last bytes of a longer range, which are copied
 LAST = 4096  # the very last bytes, held back until most others have left
 WINDOW = 4 * 1024 * 1024
-# Bytes that one connection sends before others have their turn. More is sent as soon as there is
-# room: a delay of 10 us makes 10 MiB a fifth dearer.
-TURN = 2 * 1024 * 1024
+# Bytes that one connection sends before the event loop serves others. More is sent as soon as there
+# is room: a delay of 10 us makes 10 MiB a fifth dearer.
+SHARE = 2 * 1024 * 1024
 CUSHION = 48 * 1024  # bytes that may be unsent when the last ones leave
 
 
@@ -61,13 +61,7 @@ class SendfileCursor:
     """
 
     __slots__ = (
-        "_bytes",
-        "_draining",
-        "_end",
-        "_handle",
-        "_parts",
-        "_position",
-        "_refers",
+        *("_bytes", "_draining", "_end", "_handle", "_parts", "_position", "_refers"),
         "_warm_until",
     )
 
@@ -91,7 +85,7 @@ class SendfileCursor:
     # -- without waiting -------------------------------------------------------------------
 
     def send(self, out: socket.socket) -> Waits:
-        """Send until something has to be waited for, or it is another connection's turn.
+        """Send until something has to be waited for, or until the share of this connection is sent.
 
         Raises:
             ContentChangedError: the file changed; what was sent must not end cleanly.
@@ -100,7 +94,7 @@ class SendfileCursor:
         if self._draining:
             self._draining = self._refers = False
             be_writable_when(out, unsent_below=0)
-        room = TURN
+        room = SHARE
         while room > 0 and not self._is_over():
             used = self._send_next(out, room)
             if used is None:
@@ -110,15 +104,15 @@ class SendfileCursor:
         return Waits.NOTHING if self._is_over() else Waits.CLIENT
 
     def look_ahead(self) -> None:
-        """Find out now whether the next turn would wait for the disk: later there is no time."""
-        if self._position + TURN > self._warm_until and not self._is_copied():
+        """Find out now whether the next share would wait for the disk: later there is no time."""
+        if self._position + SHARE > self._warm_until and not self._is_copied():
             self._is_warm()
 
     def _send_next(self, out: socket.socket, room: int) -> int | None:
         """Send something; None when the disk must be asked.
 
-        Returns how much of the turn's room is used: all of it when the socket is full, since
-        another try would cost an exception.
+        Returns how much of the share is used: all of it when the socket is full, since another try
+        would cost an exception.
         """
         if self._is_copied():
             return self._send_copy(out, room)
@@ -140,7 +134,7 @@ class SendfileCursor:
             sent = self._handle.send_to(out.fileno(), self._position, until - self._position)
         except BlockingIOError:
             # The socket was writable, so the file would block.
-            return self._send_copy(out, room) if room == TURN else room
+            return self._send_copy(out, room) if room == SHARE else room
         if not sent:
             raise ContentChangedError("the file became shorter")
         self._refers = True
@@ -155,14 +149,14 @@ class SendfileCursor:
         if self._refers and count <= LAST and not self._may_send_last(out):
             return room
         with kernel.scratch() as buffer:
-            # All of it behind pending bytes, or a piece: a slow client leaves room for no more.
-            piece = buffer[: count if before else min(self._allowed(), TAIL)]
-            got = self._handle.read_into_nowait(piece, self._position)
+            # All of it behind pending bytes, or a chunk: a slow client leaves room for no more.
+            chunk = buffer[: count if before else min(self._allowed(), TAIL)]
+            got = self._handle.read_into_nowait(chunk, self._position)
             if got is None:
                 return self._send_bytes(out, room) if before else None
             if not self._check(got):
                 return self._send_bytes(out, room) if before else None
-            sent = _send(out, before, piece[:got])
+            sent = _send(out, before, chunk[:got])
         self._bytes = before[sent:]
         self._position += max(sent - len(before), 0)
         return sent if sent == len(before) + got else room

@@ -54,15 +54,17 @@ class Transfer:
     """
 
     __slots__ = (
-        "_client",
-        "_cursor",
-        "_head",
-        "_opened",
-        "_out",
-        "_passed",
-        "_plan",
-        "_task",
-        "_watched",
+        *(
+            "_client",
+            "_cursor",
+            "_head",
+            "_opened",
+            "_out",
+            "_passed",
+            "_plan",
+            "_task",
+            "_watched",
+        ),
     )
 
     _out: socket.socket
@@ -105,7 +107,7 @@ class Transfer:
             self._task = self._client.spawn(self._begin_later(writer))
             return False
         try:
-            waits = self._look_at(out).send(out)
+            waits = self._start_cursor(out).send(out)
         except BaseException as error:
             self._stop()
             if isinstance(error, ConnectionError) or not isinstance(error, Exception):
@@ -127,7 +129,7 @@ class Transfer:
             if out is None:
                 await self._go_through()
             else:
-                self._look_at(out)
+                self._start_cursor(out)
         except Exception as error:
             self._end(error)
             return
@@ -141,12 +143,12 @@ class Transfer:
 
     # -- past the transport ----------------------------------------------------------------
 
-    def _look_at(self, out: socket.socket) -> SendfileCursor:
+    def _start_cursor(self, out: socket.socket) -> SendfileCursor:
         self._out = out
-        outgoing = SendfileCursor(self._handle, self._head, self._plan)
-        outgoing.look_ahead()
-        self._cursor = outgoing
-        return outgoing
+        cursor = SendfileCursor(self._handle, self._head, self._plan)
+        cursor.look_ahead()
+        self._cursor = cursor
+        return cursor
 
     def _go_on(self) -> None:
         """Send what the client has made room for."""
@@ -206,13 +208,13 @@ class Transfer:
     # -- through it ------------------------------------------------------------------------
 
     async def _go_through(self) -> None:
-        """Send all through the transport, in pieces."""
+        """Send all through the transport, in chunks."""
         self._client.transport.write(self._head)
         self._client.deadline.hold()  # while the disk is asked
-        async with aclosing(aiter(Chunks(self._plan, self._handle))) as pieces:
-            async for piece, _ in pieces:
-                self._client.transport.write(piece)
-                self._passed += len(piece)
+        async with aclosing(aiter(Chunks(self._plan, self._handle))) as chunks:
+            async for chunk, _ in chunks:
+                self._client.transport.write(chunk)
+                self._passed += len(chunk)
                 await self._client.drained()
                 self._client.deadline.hold()
         self._client.deadline.progress()
