@@ -1,4 +1,4 @@
-"""Makes a response of the app's own kind from a file that a view opened."""
+"""The response of a view that sends a file, as an object of the app's own response class."""
 
 from __future__ import annotations
 

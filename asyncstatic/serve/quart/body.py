@@ -56,7 +56,7 @@ class PlanBody(ResponseBody):
 
     async def __aenter__(self) -> AsyncGenerator[bytes, None]:
         await self._deadline.__aenter__()
-        self._content = self._pieces()
+        self._content = self._chunks()
         return self._content
 
     async def __aexit__(
@@ -77,18 +77,18 @@ class PlanBody(ResponseBody):
     def __del__(self) -> None:
         self.close()
 
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         handle = self.opened.handle
         if handle is None:
             return
         loop = asyncio.get_running_loop()
         sent = 0
         try:
-            async with aclosing(aiter(Chunks(self.plan, handle))) as pieces:
-                async for piece, _ in pieces:
+            async with aclosing(aiter(Chunks(self.plan, handle))) as chunks:
+                async for chunk, _ in chunks:
                     self._deadline.reschedule(loop.time() + self.timeout)
-                    yield piece
-                    sent += len(piece)
+                    yield chunk
+                    sent += len(chunk)
         except UNFINISHED as error:
             reason = report_cut(self.plan, self.opened, sent, error)
             if self._may_abort:

@@ -68,7 +68,7 @@ class AsyncStatic:
         app: the app; None to call `init_app` later, as in an app factory.
         root: the directory, relative to the app's `root_path`, also out of it; from
             ``app.config["ASYNCSTATIC_ROOT"]`` or else the app's static folder, if None. Several: a
-            mapping of prefixes to them, looked at in this order; there a root may also be a
+            mapping of prefixes to them, asked in this order; there a root may also be a
             `Settings`, or a mapping of keyword arguments. Quart's `static_folder` is another name.
         prefix: where it is mounted; from ``app.config["ASYNCSTATIC_PREFIX"]`` or else the
             app's static URL path or "/static", if None. Quart's `static_url_path` is another name.

@@ -13,14 +13,13 @@ from typing import Any, Literal, TypedDict, cast
 from quart import Quart, current_app
 
 from asyncstatic.http.disposition import content_disposition
-from asyncstatic.http.model import Representation
+from asyncstatic.http.model import SECOND, Representation
 from asyncstatic.http.policy import Overrides, ResponsePolicy
 from asyncstatic.serve.quart.sendable import Sendable
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.values import problem_with
 
 _APP_AGE = "SEND_FILE_MAX_AGE_DEFAULT"
-_SECOND = 1_000_000_000
 _TAG = re.compile(r"[!#-~]+")
 _SCRIPTS = ("application/javascript", "application/ecmascript")
 
@@ -178,4 +177,4 @@ def _in_ns(moment: date | float) -> int:
         moment = datetime.combine(moment, time(), UTC)
     if isinstance(moment, datetime):
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return int(moment * _SECOND)
+    return int(moment * SECOND)

@@ -48,11 +48,11 @@ async def open_path(path: str) -> Opened | Absence:
         return absence_of(error)
 
 
-def open_octets(octets: bytes, name: str) -> Opened:
+def open_bytes(content: bytes, name: str) -> Opened:
     """Wrap bytes. `name` gives the media type."""
-    identity = Identity(0, 0, len(octets), 0, 0)
-    digest = hashlib.sha256(octets).digest()
-    return Opened(Representation((name,), identity, digest=digest), octets)
+    identity = Identity(0, 0, len(content), 0, 0)
+    digest = hashlib.sha256(content).digest()
+    return Opened(Representation((name,), identity, digest=digest), content)
 
 
 async def open_file(file: Any, name: str) -> Opened:
@@ -65,22 +65,22 @@ async def open_file(file: Any, name: str) -> Opened:
         TypeError: the object is not a binary file.
     """
     if isinstance(file, io.BytesIO):
-        octets = file.getvalue()
+        content = file.getvalue()
         file.close()
-        return open_octets(octets, name)
+        return open_bytes(content, name)
     if isinstance(file, io.TextIOBase) or not _is_readable(file):
         raise TypeError(
             f"cannot send {type(file).__name__}: a path, bytes or a binary file is needed"
         )
     if _is_plain_file(file):
         return await _pool.run(_take_over, file, name, discard=Opened.close)
-    return open_octets(await _pool.run(_read_whole, file), name)
+    return open_bytes(await _pool.run(_read_whole, file), name)
 
 
 def _open(path: str, nowait: bool) -> Opened:
     if nowait:
-        octets, cached = os.fsencode(path), kernel.RESOLVE_CACHED
-        fd = kernel.openat2(kernel.AT_FDCWD, octets, kernel.OPEN_FLAGS, cached)
+        name, cached = os.fsencode(path), kernel.RESOLVE_CACHED
+        fd = kernel.openat2(kernel.AT_FDCWD, name, kernel.OPEN_FLAGS, cached)
     else:
         fd = kernel.open_path(path)
     try:
@@ -100,13 +100,13 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
     if identity.length <= _IN_MEMORY:
         version = read_version(fd, identity, nowait=nowait)
         if version is not None:
-            identity, octets = version
-            digest = hashlib.sha256(octets).digest()
+            identity, content = version
+            digest = hashlib.sha256(content).digest()
             kernel.close(fd)
             hashed = Representation(
                 (name,), identity, digest=digest, modified_ns=identity.mtime_ns, dated=dated
             )
-            return Opened(hashed, octets)
+            return Opened(hashed, content)
     handle = open_handle(fd, identity, _pool, nowait=nowait)
     modified_ns = handle.identity.mtime_ns
     facts = Representation((name,), handle.identity, modified_ns=modified_ns, dated=dated)

@@ -24,12 +24,12 @@ from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.quart.answer import answer, present_scope
 from asyncstatic.serve.quart.options import MaxAge, Options, QuartNames
-from asyncstatic.serve.quart.sendable import Sendable, open_file, open_octets, open_path
+from asyncstatic.serve.quart.sendable import Sendable, open_bytes, open_file, open_path
 
-_REMEMBERED_ROOTS = 64
+_MOST_ROOTS = 64
 #: Fields of a refusal that Werkzeug's exceptions know.
 _OF_EXCEPTIONS = frozenset({b"retry-after", b"www-authenticate"})
-_roots: BoundedDict[str, StaticFiles] = BoundedDict(_REMEMBERED_ROOTS)
+_roots: BoundedDict[str, StaticFiles] = BoundedDict(_MOST_ROOTS)
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -206,7 +206,7 @@ async def _opened(what: Sendable, options: Options) -> Opened:
         return found
     name = options.download_name or ""
     if isinstance(what, bytes | bytearray | memoryview):
-        opened = open_octets(bytes(what), name)
+        opened = open_bytes(bytes(what), name)
     else:
         name = name or _name_of(what)
         opened = await open_file(what, name)
