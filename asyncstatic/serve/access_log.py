@@ -1,4 +1,4 @@
-"""The access log: one `Access` per request, three formats, and the file that the lines go to.
+"""The access log: one `LoggedRequest` per request, three formats, and the file that the lines go to.
 
 A client chooses its request line, Referer and User-Agent. So a line escapes quotes, backslashes and
 everything outside printable ASCII, as nginx does: a client cannot end a line, forge one, or send a
@@ -33,7 +33,7 @@ _errors = logging.getLogger("asyncstatic")
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class LoggedRequest:
     """One finished request, for the log.
 
     Attributes:
@@ -69,7 +69,7 @@ def escape(value: bytes) -> str:
     return _UNSAFE.sub(lambda match: b"\\x%02X" % ord(match[0]), value).decode("ascii")
 
 
-def common(access: Access) -> str:
+def common(access: LoggedRequest) -> str:
     """Format a line in the Common Log Format of the NCSA and Apache httpd."""
     user = escape(access.user or _DASH).replace(" ", r"\x20")  # it is a column of its own
     return (
@@ -78,14 +78,14 @@ def common(access: Access) -> str:
     )
 
 
-def combined(access: Access) -> str:
+def combined(access: LoggedRequest) -> str:
     """Format a line as nginx's ``combined``: `common`, then Referer and User-Agent."""
     referrer = _DASH if access.referrer is None else access.referrer
     agent = _DASH if access.user_agent is None else access.user_agent
     return f'{common(access)} "{escape(referrer)}" "{escape(agent)}"'
 
 
-def as_json(access: Access) -> str:
+def as_json(access: LoggedRequest) -> str:
     """Format a line as a JSON object in ASCII; each byte that a client sent is one character."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(access.time))
     return json.dumps(
@@ -104,7 +104,7 @@ def as_json(access: Access) -> str:
     ).replace("\x7f", "\\u007f")  # the one control character that json.dumps lets through
 
 
-FORMATS: dict[str, Callable[[Access], str]] = {
+FORMATS: dict[str, Callable[[LoggedRequest], str]] = {
     "common": common,
     "combined": combined,
     "json": as_json,

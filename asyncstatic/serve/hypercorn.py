@@ -20,7 +20,7 @@ from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
-from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, access_of, quiet
+from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, logged_request, quiet
 from asyncstatic.serve.protocols import Context, Server, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 
@@ -124,7 +124,7 @@ class Hypercorn:
         if not self._log.active:
             return
         line, headers, plan, status, sent, peer, seconds, _ = exchange
-        access = access_of(
+        access = logged_request(
             line,
             headers,
             client=client_of(peer.client),
@@ -212,28 +212,14 @@ class PlainHypercorn(Hypercorn):
 
     Hypercorn writes the access log, counts, and waits for its tasks at a shutdown: one task of
     Hypercorn's serves a connection until it ends. A connection that is handed over goes on in
-    Hypercorn's own TCPServer.
-
-    Args:
-        app: the app, as Hypercorn wraps it.
-        config: holds for the direct entry and for Hypercorn.
-        context: counts requests, and tells when this worker ends.
-        state: the state that the app's lifespan hands to its requests.
-        mounts: the roots of the app.
+    Hypercorn's own TCPServer. The arguments are those of `Hypercorn`.
 
     Attributes:
         ending: ends when the worker ends.
     """
 
-    def __init__(
-        self,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
-        state: LifespanState,
-        mounts: list[Mount],
-    ) -> None:
-        super().__init__(app, config, context, state, mounts, our_log=False)
+    def __init__(self, app: AppWrapper, *arguments: Any) -> None:
+        super().__init__(app, *arguments, our_log=False)
         self._app = app  # as it is: only `Server` knows the method as it was sent
         self.ending = self._loop.create_task(self._end())
 
@@ -246,7 +232,7 @@ class PlainHypercorn(Hypercorn):
         if transport.is_closing():  # lost: no protocol would be told any more
             return
         transport = cast("asyncio.Transport", transport)
-        accepted = _Accepted(self.entry, self._loop)
+        accepted = _AcceptedByHypercorn(self.entry, self._loop)
         transport.set_protocol(accepted)
         accepted.connection_made(transport)
         transport.resume_reading()
@@ -266,11 +252,11 @@ class PlainHypercorn(Hypercorn):
 
     def _continuation(self, transport: asyncio.Transport) -> Continuation:
         """Go on in the task that waits for the end of the connection."""
-        accepted = cast("_Accepted", transport.get_protocol())
+        accepted = cast("_AcceptedByHypercorn", transport.get_protocol())
         return lambda *streams: accepted.end(streams)
 
 
-class _Accepted(DirectProtocol):
+class _AcceptedByHypercorn(DirectProtocol):
     """A connection that Hypercorn has accepted.
 
     Attributes:

@@ -26,8 +26,8 @@ from asyncstatic.serve.access_log import (
     CLIENT_CLOSED,
     FORMATS,
     SERVER_CLOSED,
-    Access,
     LogFile,
+    LoggedRequest,
     escape,
 )
 from asyncstatic.serve.proxies import same_kind, with_host
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
         scheme: "http" or "https"; "ws" or "wss" for a WebSocket.
     """
 
-    access: Access
+    access: LoggedRequest
     headers: Headers
     response: Headers | None
     peer: tuple[str, int] | None
@@ -251,7 +251,7 @@ class Requests:
             self._log.count(request.line, request.status, request.sent)
         if not self._log.active:
             return
-        access = access_of(
+        access = logged_request(
             request.line,
             request.headers,
             client=access_log.client_of(self._peer),
@@ -269,10 +269,10 @@ def _path_of(line: bytes) -> bytes:
     return line.partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
 
 
-def access_of(line: bytes, headers: Headers, **rest: Any) -> Access:
+def logged_request(line: bytes, headers: Headers, **rest: Any) -> LoggedRequest:
     """Make the record of a request that ends now."""
     given = read_credentials(headers)
-    return Access(
+    return LoggedRequest(
         time.time(),
         request=line,
         referrer=access_log.field(headers, b"referer"),

@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.serve.access_log import FORMATS, Access, LogFile, client_of, escape, first_line
+from asyncstatic.serve.access_log import (
+    FORMATS,
+    LogFile,
+    LoggedRequest,
+    client_of,
+    escape,
+    first_line,
+)
 from tests.serve.inside import eventually
 from tests.support.programs import require
 from tests.support.raw import HOST, Connection, EndedError, head
@@ -33,7 +40,7 @@ _COMMON = re.compile(
 _COMBINED = re.compile(_COMMON.pattern + r' ("[^"]*") ("[^"]*")')
 
 
-def access(request: bytes = b"GET / HTTP/1.1", **changes: bytes | float) -> Access:
+def access(request: bytes = b"GET / HTTP/1.1", **changes: bytes | float) -> LoggedRequest:
     values: dict[str, object] = {
         "time": 1_796_000_000.25,
         "client": "127.0.0.1",
@@ -44,7 +51,7 @@ def access(request: bytes = b"GET / HTTP/1.1", **changes: bytes | float) -> Acce
         "request": request,
         **changes,
     }
-    return Access(**values)  # type: ignore[arg-type] # one dictionary of many types
+    return LoggedRequest(**values)  # type: ignore[arg-type] # one dictionary of many types
 
 
 # -- a table of hostile values -------------------------------------------------------------------
@@ -90,7 +97,7 @@ def test_any_bytes_stay_in_their_place(
         check_line(write(logged), name, logged)
 
 
-def check_line(line: str, name: str, logged: Access) -> None:
+def check_line(line: str, name: str, logged: LoggedRequest) -> None:
     assert line.isascii()
     assert line.isprintable()
     if name == "json":
@@ -148,7 +155,7 @@ def test_the_formats_are_these(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_name_of_a_user_has_a_column(user: bytes | None, column: str, text: str | None) -> None:
-    logged = Access(0, "127.0.0.1", b"-", 200, 7, 0.5, "direct", user=user)
+    logged = LoggedRequest(0, "127.0.0.1", b"-", 200, 7, 0.5, "direct", user=user)
     assert FORMATS["common"](logged).startswith(f"127.0.0.1 - {column} [")
     assert json.loads(FORMATS["json"](logged))["user"] == text
 
