@@ -92,6 +92,12 @@ class Pages:
         self._template = _template(settings.listing_template)
         self.html(Listing((), View(), [], 0, 1, is_cut=False, readme=None))
 
+    def render(self, listing: Listing) -> tuple[str, bytes, RawFields]:
+        """Return name, content and further fields of the page, in the form of the view."""
+        if listing.view.form == "json":
+            return "index.json", self.json(listing), ()
+        return "index.html", self.html(listing), self.fields
+
     def html(self, listing: Listing) -> bytes:
         """Return the page."""
         text: str = self._template.render(

@@ -175,9 +175,7 @@ class ListedSource:
         if is_plain and self._pages.has_readme:
             readme = _readme(entries, lookup.segments)
         listing = Listing(lookup.segments, view, rows, total, pages, entries.is_cut, readme)
-        if view.form == "json":
-            return _opened(lookup, "index.json", self._pages.json(listing), ())
-        return _opened(lookup, "index.html", self._pages.html(listing), self._pages.fields)
+        return _opened(lookup, *self._pages.render(listing))
 
     # -- a folder as a zip -----------------------------------------------------------------
 
