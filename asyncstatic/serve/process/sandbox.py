@@ -9,25 +9,25 @@ be made, and no signal reaches a process outside.
 
 The rules hold for directories, not for names: each belongs to the directory that its path leads to
 when `restrict` is called. A root that is a symbolic link (``current -> releases/42``) is meant to
-be swapped, so the whole directory that holds its target is readable; also that of an archive. A root that is a plain
-directory and is renamed has no such rule: its successor is refused until the server is restarted.
+be swapped, so the whole directory that holds its target is readable; also that of an archive. A
+root that is a plain directory and is renamed has no such rule: its successor is refused until the
+server is restarted.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from asyncstatic.files import kernel
 from asyncstatic.files.zip_tree import archive_of
 from asyncstatic.settings import SettingsError
 
-# <linux/landlock.h>; system call numbers are equal on all architectures but two.
+# <linux/landlock.h>; `kernel.syscall` fails where the numbers are others.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_HAS_NUMBERS = sys.platform == "linux" and not os.uname().machine.startswith(("alpha", "mips"))
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
 _NO_NEW_PRIVILEGES = 38  # <linux/prctl.h>
@@ -64,8 +64,6 @@ class _Beneath(ctypes.Structure):
 
 def version() -> int:
     """Return the version of the kernel's Landlock interface; 0 where there is none."""
-    if not _HAS_NUMBERS:
-        return 0
     with suppress(OSError):
         return _call(_CREATE_RULESET, None, 0, _ASK_VERSION)
     return 0
@@ -130,7 +128,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 def _enter(ruleset: int) -> None:
     """Restrict this process; before that it must give up gaining privileges by exec (prctl(2))."""
-    if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+    if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _call(_RESTRICT_SELF, ruleset, 0)
 
@@ -161,14 +159,8 @@ def _time_zone() -> Iterator[str]:
     return filter(os.path.isfile, ("/etc/localtime",))
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def _call(number: int, *args: object) -> int:
-    call = _libc().syscall
-    call.restype = ctypes.c_long
-    result = int(call(ctypes.c_long(number), *(_word(arg) for arg in args)))
+    result = kernel.syscall(ctypes.c_long(number), *map(_word, args))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
