@@ -18,7 +18,9 @@ Verdict: TypeAlias = bool | int
 Authorize: TypeAlias = Callable[[Scope, str], Verdict | Awaitable[Verdict]]
 
 
-_UNASKED = "a root with authorize= is asked through StaticFiles.find, with the request's scope"
+_MISSING_SCOPE = (
+    "a root with authorize= is asked through StaticFiles.find, with the request's scope"
+)
 
 
 class Authorization:
@@ -46,7 +48,7 @@ class Authorization:
                 Nothing is served then.
         """
         if scope is None:
-            raise TypeError(_UNASKED)
+            raise TypeError(_MISSING_SCOPE)
         answer = self._authorize(scope, path_of(lookup))
         verdict = await answer if isawaitable(answer) else answer
         if verdict is True:
@@ -70,20 +72,12 @@ class ClosedSource:
         self._source = source
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
-        """Refuse.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(_UNASKED)
+        """Raise TypeError."""
+        raise TypeError(_MISSING_SCOPE)
 
     async def open(self, lookup: Lookup) -> Found:
-        """Refuse.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(_UNASKED)
+        """Raise TypeError."""
+        raise TypeError(_MISSING_SCOPE)
 
     def close(self) -> None:
         """Close the real source."""

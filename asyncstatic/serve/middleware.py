@@ -73,7 +73,7 @@ class StaticMiddleware:
     Args:
         app: the app behind.
         root: the root in front; a directory, a `Settings` or a `StaticFiles`. Several: a mapping
-            of prefixes to them, looked at in this order; `prefix` must be "" then. There a root may
+            of prefixes to them, asked in this order; `prefix` must be "" then. There a root may
             also be a mapping of keyword arguments, `root` among them.
         prefix: the path the root is mounted at, such as "/static"; "" for all paths.
         passes_on: whether the app could answer what the root cannot; asked each time.

@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 # Bounds, in bytes and seconds, of an upload that is read so that its client can read the answer.
-_DRAIN_OCTETS = 16 * 1024 * 1024
+_DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 10.0
 
 
@@ -195,7 +195,7 @@ def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 async def drain(receive: Receive) -> None:
     """Read a request's content, within bounds: a client cannot read while it still sends."""
-    left = _DRAIN_OCTETS
+    left = _DRAIN_BYTES
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while left > 0:

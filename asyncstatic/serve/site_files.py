@@ -126,7 +126,7 @@ def _open(tree: TreeReader, name: str) -> File | None:
             release(opened.pop().fd)
         with suppress(FileNotFoundError, IsADirectoryError):
             opened.append(tree.open_file(lookup.segments))
-        return Absence.MISSING  # so that a tree which was replaced is looked into again
+        return Absence.MISSING  # so that a tree which was replaced is searched again
 
     try:
         tree.find(Lookup((name,), directory=False, codings=()), select)

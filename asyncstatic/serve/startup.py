@@ -1,4 +1,4 @@
-"""At start-up: the direct entry under plain Hypercorn, and refusing to start in one line."""
+"""Start-up under every server: begin the direct entry under plain Hypercorn, or refuse in one line."""
 
 # ruff: noqa: SLF001 - Hypercorn does not tell an app about the event that stops its workers
 from __future__ import annotations

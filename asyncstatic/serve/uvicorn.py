@@ -29,7 +29,7 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 
-_HEAD_OCTETS = 64 * 1024  # Uvicorn's own default
+_HEAD_BYTES = 64 * 1024  # Uvicorn's own default
 _access_log = logging.getLogger("uvicorn.access")
 
 
@@ -100,7 +100,7 @@ class Uvicorn:
         self._logs = _access_log.hasHandlers()
         self.observes = True
         self.terms = Terms(
-            head_bytes=config.h11_max_incomplete_event_size or _HEAD_OCTETS,
+            head_bytes=config.h11_max_incomplete_event_size or _HEAD_BYTES,
             keep_alive_timeout=config.timeout_keep_alive,
             root_path=config.root_path,
         )

@@ -104,7 +104,6 @@ class SingleProcess:
         task.add_done_callback(self._ending.discard)
 
     def reopen(self) -> None:
-        """Reopen the log files."""
         reopen_logs()
 
     async def answers(self, _seconds: float) -> bool:

@@ -112,7 +112,6 @@ class Supervisor:
         return all(worker.has_answered.is_set() for worker in workers)
 
     async def failed(self) -> str:
-        """Wait until the service cannot go on; return why."""
         return await asyncio.shield(self._problem)
 
     async def stop(self) -> None:

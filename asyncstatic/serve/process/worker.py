@@ -1,4 +1,4 @@
-"""A worker process: what it hears from its supervisor and tells it, and how it ends with it.
+"""A worker process: the messages between it and its supervisor, and its end.
 
 Supervisor and worker are connected by a pair of sockets. Each sends lines:
 
