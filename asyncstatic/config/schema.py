@@ -18,7 +18,6 @@ import click
 from asyncstatic.cli.options import LISTS, ServerOption
 from asyncstatic.config.document import SETTINGS
 from asyncstatic.config.presets import PRESETS
-from asyncstatic.http.redirects import STATUSES, Redirect
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
 from asyncstatic.values import SIZES
 

@@ -3,6 +3,7 @@
 The path of a request:
 
 scope          ASGI scope -> `Request`: method, target below the mount, fields
+answer         the decided `Answer`, and `Pending`: a request that has to wait for one
 asgi           `StaticFiles`: `begin` decides, or says that it must wait; `finish` waits and decides
 roots          opens the directories of a root, and stacks its sources
 portable       sends a plan by ASGI messages, on any server

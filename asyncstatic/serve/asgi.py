@@ -8,7 +8,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.files.cache import Cache, shared_cache
@@ -22,6 +22,7 @@ from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePoli
 from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.access import access_of
+from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
 from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
 from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifest, Manifests
@@ -47,44 +48,8 @@ from asyncstatic.serve.starlette import (
 from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Roots, Settings, SettingsError
 
-
-class Answer(NamedTuple):
-    """A decided answer.
-
-    Attributes:
-        plan: the response to send.
-        opened: the representation of the plan's byte ranges. The sender of the plan closes it.
-        refuses: the client has no access, whatever it asks for; no app behind answers either.
-    """
-
-    plan: ResponsePlan
-    opened: Opened | None = None
-    refuses: bool = False
-
-    def close(self) -> None:
-        """Close the representation, if there is one; harmless when it is closed already."""
-        if self.opened is not None:
-            self.opened.close()
-
-
-class Pending(NamedTuple):
-    """A request that has to wait for the disk, a hook or a password before it can be answered.
-
-    Attributes:
-        request: the request.
-        lookup: the file to look up.
-        scope: the ASGI scope, for the hook.
-    """
-
-    request: Request
-    lookup: Lookup
-    scope: Scope | None
-
-
 _ROOT = Lookup((), True, ())
 _SITE_FILES = Lookup((), True, (), available=False)  # read these first
-#: The key of a scope under which a server may leave a function that is called with each plan.
-PLAN_OBSERVER = "asyncstatic.plan_observer"
 
 
 class StaticFiles:

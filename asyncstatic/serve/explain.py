@@ -17,7 +17,8 @@ from asyncstatic.http.model import Lookup, Representation, Request, ResponsePlan
 from asyncstatic.http.respond import admit
 from asyncstatic.http.status import PHRASES
 from asyncstatic.http.target import is_target_text, origin_form
-from asyncstatic.serve.asgi import PLAN_OBSERVER, Answer, StaticFiles
+from asyncstatic.serve.answer import PLAN_OBSERVER, Answer
+from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, find_mounts
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Rule, Settings, SettingsError
@@ -259,8 +260,8 @@ def _refusal(request: Request, plan: ResponsePlan, lookup: Lookup | ResponsePlan
     name = "/".join(lookup.segments) if isinstance(lookup, Lookup) else ""
     if location := _location(plan):
         return Step("redirect", f"to {location}")
-    if plan.status in _ACCESS:
-        return Step("access", _ACCESS[plan.status])
+    if plan.status == 403:
+        return Step("access", _ACCESS[403])
     if isinstance(lookup, Lookup) and not lookup.available:
         return Step("hidden", _HIDDEN)
     if request.method not in ("GET", "HEAD"):

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, TypeVar, Unpack
 from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
-from asyncstatic.serve.asgi import Answer, StaticFiles
+from asyncstatic.serve.answer import Answer
+from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.authorization import Authorize
 from asyncstatic.serve.scope import (
     Message,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from asyncstatic.http.model import ResponsePlan
-from asyncstatic.serve.asgi import PLAN_OBSERVER
+from asyncstatic.serve.answer import PLAN_OBSERVER
 from asyncstatic.serve.scope import Receive, Scope, Send
 
 PLAIN_TEXT = b"text/plain; charset=utf-8"

@@ -1,13 +1,12 @@
 """Hypercorn's TCPServer, with a few corrections.
 
 Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
-case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. Over HTTP/2 some requests raise an error in Hypercorn that ends the
-whole connection with all its streams: requests without a path, requests with bytes outside ASCII,
-and content that arrives after the response is complete, as of an upload that was refused.
+case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. Over HTTP/2 some
+requests end the whole connection with all its streams: those without a path or with bytes outside ASCII, and
+content that arrives after the response is complete, as of an upload that was refused.
 
-Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but
-Chromium still sends it with every request: the tree would grow with each request and each PRIORITY
-frame.
+Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but Chromium
+still sends it with every request: the tree would grow with each.
 """
 
 from __future__ import annotations

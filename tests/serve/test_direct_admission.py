@@ -11,7 +11,7 @@ import pytest
 
 from asyncstatic import StaticFiles
 from asyncstatic.files import kernel
-from asyncstatic.serve.asgi import Answer
+from asyncstatic.serve.answer import Answer
 from asyncstatic.serve.direct.admission import Admission, PreparedAnswer
 from asyncstatic.serve.direct.head import match_head
 from asyncstatic.serve.direct.mounts import Mount

@@ -25,7 +25,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.entity_tag import EntityTag, EntityTags
 from asyncstatic.http.model import ByteRange, Request, ResponsePlan
 from asyncstatic.http.respond import is_lasting
-from asyncstatic.serve.asgi import Answer
+from asyncstatic.serve.answer import Answer
 from asyncstatic.serve.direct.head import deciding_lines, read_head
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.response import head_of

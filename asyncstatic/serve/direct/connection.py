@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from asyncstatic.files.memfd import LEAST
 from asyncstatic.files.source import Opened, logger
-from asyncstatic.serve.asgi import Answer, Pending
+from asyncstatic.serve.answer import Answer, Pending
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admission, Admitted, PreparedAnswer
 from asyncstatic.serve.direct.deadline import Deadline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page
-from asyncstatic.serve.asgi import Answer
+from asyncstatic.serve.answer import Answer
 from asyncstatic.serve.direct.admission import Admission
 from asyncstatic.serve.direct.mounts import Mount, answered
 from asyncstatic.serve.direct.registry import Registry

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from asyncstatic.serve.asgi import Answer, StaticFiles
+from asyncstatic.serve.answer import Answer
+from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import StaticMiddleware, may_be_of_app
 
 
