@@ -1,4 +1,4 @@
-"""What all tests share: the lanes, a small site, and a loop on which nothing may block."""
+"""What all tests share: the setups, a small site, and a loop on which nothing may block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blockbuster import BlockBusterFunction, blockbuster_ctx
 
 import asyncstatic
 from asyncstatic.files import kernel  # before it is watched: fstat and stat stay as they are
-from tests.support.servers import LANES, Server, serving
+from tests.support.servers import SETUPS, Server, serving
 from tests.support.site import write_site
 from tests.support.tls import make_certificate
 
@@ -49,25 +49,25 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module", params=LANES)
-def lane(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=SETUPS)
+def setup(request: pytest.FixtureRequest) -> str:
     """Each way to run a root, in turn."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, site: Path) -> Iterator[Server]:
-    """The small site, served in each lane."""
-    with serving(lane, site) as server:
+def server(setup: str, site: Path) -> Iterator[Server]:
+    """The small site, served in each setup."""
+    with serving(setup, site) as server:
         yield server
 
 
 @pytest.fixture
-def start(lane: str) -> Iterator[StartServer]:
-    """Serve another root in each lane: ``start(root, **settings)``."""
+def start(setup: str) -> Iterator[StartServer]:
+    """Serve another root in each setup: ``start(root, **settings)``."""
     with ExitStack() as servers:
 
         def start(root: Path, **settings: str) -> Server:
-            return servers.enter_context(serving(lane, root, **settings))
+            return servers.enter_context(serving(setup, root, **settings))
 
         yield start

@@ -28,7 +28,7 @@ from tests.support.raw import Answer, Connection, EndedError
 from tests.support.servers import free_port, serving
 from tests.support.site import write_site
 
-pytestmark = pytest.mark.grid(lane="serve")
+pytestmark = pytest.mark.grid(setup="serve")
 
 SEED, GENERATED = 9110, 700
 MODIFIED = 1_600_000_000  # Sun, 13 Sep 2020 12:26:40 GMT
@@ -225,7 +225,7 @@ def _is_multipart(answer: Answer) -> bool:
 def _content(answer: Answer) -> object:
     if _is_multipart(answer):
         parts = parts_of(answer.field("content-type") or "", answer.content)
-        return [(content_range, octets) for _, content_range, octets in parts]
+        return [(content_range, data) for _, content_range, data in parts]
     return answer.content
 
 
@@ -418,7 +418,7 @@ DIFFERENCES = [
         lambda case, theirs, ours: (
             theirs.status == 206 and ours.status == 206 and _overlaps(case, _size(case))
         ),
-        "§15.3.7.2: MAY coalesce; no octet is sent twice",
+        "§15.3.7.2: MAY coalesce; no byte is sent twice",
     ),
     Difference(
         "too many ranges are ignored",
@@ -459,7 +459,7 @@ DIFFERENCES = [
         lambda case, theirs, ours: (
             _path(case) == "/stale.js" and ours.field("content-encoding") is None
         ),
-        "§8.4: a coding of other octets is not a coding of this representation",
+        "§8.4: a coding of other bytes is not a coding of this representation",
     ),
     Difference(
         "a sidecar has ranges as well",
@@ -467,7 +467,7 @@ DIFFERENCES = [
         lambda case, theirs, ours: (
             theirs.field("content-encoding") == "gzip" and theirs.field("accept-ranges") is None
         ),
-        "§14.2: ranges are of the selected representation, and its octets are as stable as others",
+        "§14.2: ranges are of the selected representation, and its bytes are as stable as others",
     ),
     Difference(
         "a sidecar without original is decoded",
@@ -541,14 +541,14 @@ def _mixture(chance: random.Random) -> Case:
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
-@pytest.mark.parametrize("lane", ["hypercorn-no-direct", "serve"])
+@pytest.mark.parametrize("setup", ["hypercorn-no-direct", "serve"])
 def test_we_answer_as_nginx_does_or_say_why(
-    nginx: dict[str, int], root: Path, lane: str, version: str
+    nginx: dict[str, int], root: Path, setup: str, version: str
 ) -> None:
     unexplained: list[str] = []
     occurred: set[str] = set()
     with (
-        serving(lane, root, etag="content") as server,
+        serving(setup, root, etag="content") as server,
         Client(nginx[version], version) as them,
         Client(server.port, version) as us,
     ):

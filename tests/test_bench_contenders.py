@@ -17,8 +17,8 @@ BASELINES = {"flask", "quart", "starlette", "aiohttp", "whitenoise", "servestati
 SERVERS = {"nginx", "nginx-cache", "caddy", "lighttpd", "granian-mount"}
 FLOORS = {"hello-hypercorn", "hello-uvicorn", "hello-granian", "protocol", "c-floor"}
 OURS = {
-    f"asyncstatic-{lane}"
-    for lane in (
+    f"asyncstatic-{setup}"
+    for setup in (
         *("serve", "serve-asyncio", "hypercorn", "hypercorn-uvloop", "quart"),
         *("uvicorn", "granian", "offload"),
     )

@@ -1,4 +1,4 @@
-"""Real programs against the two lanes a user starts: each module brings its own `root`."""
+"""Real programs against the two setups a user starts: each module brings its own `root`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def aged(path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["serve", "hypercorn-no-direct"])
-def lane(request: pytest.FixtureRequest) -> str:
-    """The direct lane and the portable one."""
+def setup(request: pytest.FixtureRequest) -> str:
+    """The direct entry and the portable one."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, root: Path) -> Iterator[Server]:
-    """The module's `root`, served in each lane."""
-    with serving(lane, root) as server:
+def server(setup: str, root: Path) -> Iterator[Server]:
+    """The module's `root`, served in each setup."""
+    with serving(setup, root) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and the response to it, as they went over the wire; `received` counts octets."""
+    """A request and the response to it, as they went over the wire; `received` counts bytes."""
 
     method: str
     target: str
@@ -36,7 +36,7 @@ class Exchange:
 
 @dataclass
 class _Line:
-    """One relayed connection: all octets of either direction."""
+    """One relayed connection: all bytes of either direction."""
 
     sent: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
@@ -47,10 +47,10 @@ class Tap:
 
     Args:
         upstream: the server's port, on the loopback.
-        cut: octets from the server after which a connection ends: one number for each of the
+        cut: bytes from the server after which a connection ends: one number for each of the
             first connections; the later ones are left whole.
         together: connections that have to be answered before any of them gets more than the
-            first octets, so that none is so fast that a client needs no others.
+            first bytes, so that none is so fast that a client needs no others.
 
     Attributes:
         port: where the relay listens, on the loopback.
@@ -104,14 +104,14 @@ class Tap:
         self, source: socket.socket, sink: socket.socket, record: bytearray, limit: int | None
     ) -> None:
         with suppress(OSError):  # either side may leave at any time
-            while octets := source.recv(_CHUNK):
+            while data := source.recv(_CHUNK):
                 if limit is not None:
-                    octets = octets[: limit - len(record)]
+                    data = data[: limit - len(record)]
                 with self._lock:  # before the client has it: who reads the record finds it there
-                    record += octets
+                    record += data
                     if sum(bool(line.received) for line in self._lines) >= self._together:
                         self._all_answered.set()
-                sink.sendall(octets)
+                sink.sendall(data)
                 if len(record) == limit:
                     break
                 if len(record) >= _CHUNK:
@@ -176,7 +176,7 @@ def _exchanges(line: _Line) -> Iterator[Exchange]:
         yield Exchange(method, target, asked, int(status), answered, len(content))
 
 
-def _head(octets: bytes) -> tuple[list[str], dict[str, str]]:
-    first, *lines = octets.decode("latin-1").split("\r\n")
+def _head(data: bytes) -> tuple[list[str], dict[str, str]]:
+    first, *lines = data.decode("latin-1").split("\r\n")
     pairs = (re.split(r":[ \t]*", text, maxsplit=1) for text in lines)
     return first.split(" ", 2), {name.lower(): value for name, value in pairs}

@@ -83,7 +83,7 @@ def apt(tmp_path: Path, run: Run, tap: Tap) -> Run:
 
 
 def test_apt_finds_its_lists_unchanged_until_a_release(
-    apt: Run, tap: Tap, root: Path, lane: str
+    apt: Run, tap: Tap, root: Path, setup: str
 ) -> None:
     assert "Get:" in apt("update")
     # The "./" of its sources.list stands in what it asks for.
@@ -93,7 +93,7 @@ def test_apt_finds_its_lists_unchanged_until_a_release(
     assert "Get:" not in apt("update")
     assert ("GET", "/Release", 304) in tap.seen()
     assert 200 not in {status for _, _, status in tap.seen()}
-    release(root, f"1.0+{lane}", FIRST + 60)
+    release(root, f"1.0+{setup}", FIRST + 60)
     assert "Get:" in apt("update")
 
 

@@ -24,7 +24,7 @@ from tests.clients.conftest import Run
 from tests.clients.tap import Exchange, Tap
 from tests.support.programs import require
 from tests.support.raw import HOST
-from tests.support.servers import LANES, environment, free_port, serving
+from tests.support.servers import SETUPS, environment, free_port, serving
 
 Visit = Callable[[str], Any]
 
@@ -83,8 +83,8 @@ const url = `http://127.0.0.1:${location.search.slice(1)}/picture.png`;
 const image = new Image();
 image.src = url;
 await image.decode();
-const saw = { picture: image.naturalWidth, octets: 'blocked' };
-try { saw.octets = (await (await fetch(url)).arrayBuffer()).byteLength; } catch {}
+const saw = { picture: image.naturalWidth, bytes: 'blocked' };
+try { saw.bytes = (await (await fetch(url)).arrayBuffer()).byteLength; } catch {}
 fetch('/report?' + encodeURIComponent(JSON.stringify(saw)));
 </script>""",
     "sound.html": """<!doctype html><title>Sound</title>
@@ -115,9 +115,9 @@ WASM = bytes.fromhex(
 
 
 def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, octets: bytes) -> bytes:
-        checked = kind + octets
-        return struct.pack(">I", len(octets)) + checked + struct.pack(">I", zlib.crc32(checked))
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
 
     rows = (b"\0" + b"\x10\x20\x30" * width) * height
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -139,13 +139,13 @@ def write_silence(path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["serve", pytest.param("hypercorn", marks=pytest.mark.slow)])
-def lane(request: pytest.FixtureRequest) -> str:
+def setup(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, lane: str) -> Path:
-    root = tmp_path_factory.mktemp(f"browser-{lane}")
+def root(tmp_path_factory: pytest.TempPathFactory, setup: str) -> Path:
+    root = tmp_path_factory.mktemp(f"browser-{setup}")
     (root / "frame").mkdir()
     for name, text in PAGES.items():
         (root / name).write_text(text, encoding="utf-8")
@@ -251,20 +251,20 @@ def test_sound_is_sought_by_ranges(visit: Visit, tap: Tap, root: Path) -> None:
 
 @pytest.mark.parametrize("origins", ["*", "http://127.0.0.1:{port}"], ids=["all", "a list"])
 def test_a_picture_that_is_cached_may_be_fetched(
-    visit: Visit, tap: Tap, lane: str, root: Path, origins: str
+    visit: Visit, tap: Tap, setup: str, root: Path, origins: str
 ) -> None:
     """The picture is asked for without Origin, kept, and then read by a script."""
     settings = {"cors": origins.format(port=tap.port), "cache_control": "max-age=600"}
-    with serving(lane, root, **settings) as other:
+    with serving(setup, root, **settings) as other:
         saw = visit(f"/cors.html?{other.port}")
-    assert saw == {"picture": 3, "octets": len(png(3, 2))}
+    assert saw == {"picture": 3, "data": len(png(3, 2))}
 
 
 @contextmanager
-def serving_tls(lane: str, root: Path, chain: str, key: str) -> Iterator[int]:
+def serving_tls(setup: str, root: Path, chain: str, key: str) -> Iterator[int]:
     """Serve with TLS, until the block ends; yields the port."""
     port = free_port()
-    words = [word.format(root=root, port=port) for word in LANES[lane]]
+    words = [word.format(root=root, port=port) for word in SETUPS[setup]]
     process = subprocess.Popen(
         [sys.executable, *words, "--certfile", chain, "--keyfile", key],
         env=environment(ASYNCSTATIC_ROOT=str(root)),
@@ -290,10 +290,10 @@ def listens(port: int) -> bool:
 
 
 def test_a_page_loads_over_tls_and_http2(
-    lane: str, root: Path, certificate: tuple[str, str], run: Run, tmp_path: Path
+    setup: str, root: Path, certificate: tuple[str, str], run: Run, tmp_path: Path
 ) -> None:
     words = ("--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile", "--dump-dom")
-    with serving_tls(lane, root, *certificate) as port:
+    with serving_tls(setup, root, *certificate) as port:
         shown = run(
             require("chromium", apt="chromium"),
             *OPTIONS,

@@ -44,7 +44,7 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["serve", "hypercorn-no-direct"])
-def lane(request: pytest.FixtureRequest) -> str:
+def setup(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -59,17 +59,17 @@ def shown(run: Run, tmp_path: Path, url: str) -> str:
 
 
 def test_a_deep_link_reloads_and_an_old_asset_is_missing(
-    run: Run, tmp_path: Path, site: Path, lane: str
+    run: Run, tmp_path: Path, site: Path, setup: str
 ) -> None:
-    with serving(lane, site, preset="spa") as server:
+    with serving(setup, site, preset="spa") as server:
         url = f"http://{HOST}:{server.port}/users/7?tab=2"
         assert shown(run, tmp_path, url) == "/users/7?tab=2 404 an error"
 
 
 def test_clean_urls_redirects_and_the_error_page_are_shown(
-    run: Run, tmp_path: Path, site: Path, lane: str
+    run: Run, tmp_path: Path, site: Path, setup: str
 ) -> None:
-    with serving(lane, site, preset="docs", redirects="/old/* /:splat") as server:
+    with serving(setup, site, preset="docs", redirects="/old/* /:splat") as server:
         origin = f"http://{HOST}:{server.port}"
         assert shown(run, tmp_path, f"{origin}/old/about.html") == "about"
         assert shown(run, tmp_path, f"{origin}/nothing/here") == "missing"
@@ -85,10 +85,10 @@ WITH_WORKER = b"""<!doctype html><title>App</title><link rel=icon href="data:,">
 
 
 def test_a_service_worker_that_passes_requests_on_opens_a_deep_link(
-    tmp_path: Path, lane: str
+    tmp_path: Path, setup: str
 ) -> None:
     site = write_site(tmp_path / "site", {"index.html": WITH_WORKER, "sw.js": WORKER})
-    with serving(lane, site, spa="1") as server, browser(tmp_path) as page:
+    with serving(setup, site, spa="1") as server, browser(tmp_path) as page:
         origin = f"http://{HOST}:{server.port}"
         page.visit(f"{origin}/")
         page.until("navigator.serviceWorker.controller !== null")

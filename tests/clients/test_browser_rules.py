@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["serve", "serve-no-direct"])
-def lane(request: pytest.FixtureRequest) -> str:
+def setup(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -62,15 +62,15 @@ def shown(run: Run, tmp_path: Path, url: str) -> str:
     [("cross-origin-isolated", "true function true 42"), ("", "false undefined false 42")],
 )
 def test_a_page_is_isolated_and_a_coded_module_is_compiled(
-    run: Run, tmp_path: Path, site: Path, lane: str, preset: str, saw: str
+    run: Run, tmp_path: Path, site: Path, setup: str, preset: str, saw: str
 ) -> None:
-    with serving(lane, site, preset=preset, rules=json.dumps(CODED)) as server:
+    with serving(setup, site, preset=preset, rules=json.dumps(CODED)) as server:
         assert shown(run, tmp_path, f"http://{HOST}:{server.port}/") == saw
 
 
 @pytest.mark.parametrize(("rules", "saw"), [([], "changed"), ([SANDBOX], "as sent")])
 def test_a_sandbox_stops_scripts(
-    run: Run, tmp_path: Path, site: Path, lane: str, rules: list[object], saw: str
+    run: Run, tmp_path: Path, site: Path, setup: str, rules: list[object], saw: str
 ) -> None:
-    with serving(lane, site, rules=json.dumps(rules)) as server:
+    with serving(setup, site, rules=json.dumps(rules)) as server:
         assert shown(run, tmp_path, f"http://{HOST}:{server.port}/scripted.html") == saw

@@ -34,11 +34,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ".br": compressed(require("brotli", apt="brotli"), "-c"),
         ".zst": compressed(require("zstd", apt="zstd"), "-q", "-c"),
     }
-    for suffix, octets in sidecars.items():
+    for suffix, data in sidecars.items():
         script = root / f"{suffix[1:]}.js"
         script.write_bytes(SCRIPT)
         os.utime(script, (LONG_AGO, LONG_AGO))
-        (root / f"{script.name}{suffix}").write_bytes(octets)
+        (root / f"{script.name}{suffix}").write_bytes(data)
     (root / "big.bin").write_bytes(BIG)
     os.utime(root / "big.bin", (LONG_AGO, LONG_AGO))
     for number in range(40):
@@ -125,7 +125,7 @@ def test_curl_asks_for_several_ranges(
     words = ("-f", version, "-r", "0-9,1000000-1000004,-5", "-o", "parts", "-w", "%{content_type}")
     media_type = curl(*words, server.url("/big.bin"))
     parts = parts_of(media_type, (tmp_path / "parts").read_bytes())
-    assert [octets for _, _, octets in parts] == [BIG[:10], BIG[1_000_000:1_000_005], BIG[-5:]]
+    assert [data for _, _, data in parts] == [BIG[:10], BIG[1_000_000:1_000_005], BIG[-5:]]
 
 
 def test_curl_saves_a_tag_and_compares_it(curl: Run, tap: Tap) -> None:

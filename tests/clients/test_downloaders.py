@@ -28,10 +28,10 @@ PAGES = {
 }
 
 
-def edited(octets: bytes) -> bytes:
-    """Return the octets with twenty small changes: what a new release does to an image."""
-    changed = bytearray(octets)
-    for at in range(100_000, len(octets), 400_000):
+def edited(data: bytes) -> bytes:
+    """Return the bytes with twenty small changes: what a new release does to an image."""
+    changed = bytearray(data)
+    for at in range(100_000, len(data), 400_000):
         changed[at : at + 100] = b"x" * 100
     return bytes(changed)
 
@@ -79,9 +79,9 @@ def test_wget_retries_by_itself_where_the_line_was_cut(
 
 
 def test_wget_fetches_again_only_what_is_newer(
-    wget: Run, tap: Tap, tmp_path: Path, root: Path, lane: str
+    wget: Run, tap: Tap, tmp_path: Path, root: Path, setup: str
 ) -> None:
-    changing = root / f"{lane}.txt"
+    changing = root / f"{setup}.txt"
     for text, seconds in (("old", LONG_AGO), ("new!", LONG_AGO + 60)):
         changing.write_text(text)
         os.utime(changing, (seconds, seconds))
@@ -106,7 +106,7 @@ def test_wget_mirrors_a_site_and_finds_it_unchanged(wget: Run, tap: Tap, tmp_pat
 # -- in pieces -----------------------------------------------------------------------------
 
 
-def test_aria2_downloads_in_four_pieces(run: Run, tapped: StartTap, tmp_path: Path) -> None:
+def test_aria2_downloads_in_four_parts(run: Run, tapped: StartTap, tmp_path: Path) -> None:
     tap = tapped(together=4)
     aria2 = require("aria2c", apt="aria2")
     pieces = ("-x4", "-s4", "-k1M", "--file-allocation=none")
@@ -125,14 +125,14 @@ def test_aria2_resumes_and_keeps_the_time(run: Run, tapped: StartTap, tmp_path: 
     assert tap.seen()[-1] == ("GET", f"/{NAME}", 206)
 
 
-def test_axel_downloads_in_four_pieces(run: Run, tapped: StartTap, tmp_path: Path) -> None:
+def test_axel_downloads_in_four_parts(run: Run, tapped: StartTap, tmp_path: Path) -> None:
     tap = tapped(together=4)
     run(require("axel", apt="axel"), "-q", "-n", "4", tap.url(f"/{NAME}"))
     assert (tmp_path / NAME).read_bytes() == BIG
     assert [status for _, _, status in tap.seen()].count(206) >= 3
 
 
-def test_lftp_downloads_in_four_pieces(run: Run, tapped: StartTap, tmp_path: Path) -> None:
+def test_lftp_downloads_in_four_parts(run: Run, tapped: StartTap, tmp_path: Path) -> None:
     tap = tapped(together=4)
     script = f"set cmd:fail-exit true; pget -n 4 {tap.url(f'/{NAME}')}; exit"
     run(require("lftp", apt="lftp"), "--norc", "-c", script)

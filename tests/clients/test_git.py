@@ -31,7 +31,7 @@ def publish(work: Path, bare: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory, lane: str) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory, setup: str) -> Path:
     """A working tree of 30 commits."""
     work = tmp_path_factory.mktemp("git") / "work"
     work.mkdir()

@@ -34,17 +34,17 @@ def wheel() -> bytes:
         f"{INFO}/METADATA": b"Metadata-Version: 2.1\nName: static-hello\nVersion: 1.0\n",
         f"{INFO}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    lines = [f"{name},{_digest(octets)},{len(octets)}" for name, octets in members.items()]
+    lines = [f"{name},{_digest(data)},{len(data)}" for name, data in members.items()]
     members[f"{INFO}/RECORD"] = "\n".join([*lines, f"{INFO}/RECORD,,", ""]).encode()
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w") as written:
-        for name, octets in members.items():
-            written.writestr(zipfile.ZipInfo(name), octets)
+        for name, data in members.items():
+            written.writestr(zipfile.ZipInfo(name), data)
     return archive.getvalue()
 
 
-def _digest(octets: bytes) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(octets).digest())
+def _digest(data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
     return f"sha256={digest.rstrip(b'=').decode()}"
 
 

@@ -62,11 +62,11 @@ class RangeReader:
             return b""
         fields = {"Range": f"bytes={self._at}-{end - 1}", "If-Match": self._version}
         response = self._ask("GET", fields)
-        octets = response.read()
+        data = response.read()
         if response.status != 206:
             raise OSError(f"{response.status} for {self._target}")
         self._at = end
-        return octets
+        return data
 
     def _ask(self, method: str, fields: Mapping[str, str] = NO_FIELDS) -> HTTPResponse:
         self._connection.request(method, self._target, headers=fields)
@@ -87,15 +87,15 @@ def root(tmp_path_factory: pytest.TempPathFactory, members: dict[str, bytes]) ->
     write_archive(root / "archive.zip", members)
     (root / "folder").mkdir()
     (root / "folder/index.html").write_text("<!doctype html><title>Folder</title>")
-    for number, octets in enumerate(members.values()):
-        (root / f"{number}.bin").write_bytes(octets)
+    for number, data in enumerate(members.values()):
+        (root / f"{number}.bin").write_bytes(data)
     return root
 
 
 def write_archive(path: Path, members: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        for name, octets in members.items():
-            archive.writestr(name, octets)
+        for name, data in members.items():
+            archive.writestr(name, data)
 
 
 def test_zipfile_reads_an_archive_by_ranges(
@@ -131,7 +131,7 @@ def test_urllib_follows_the_redirect_of_a_directory(server: Server) -> None:
         assert b"<title>Folder</title>" in response.read()
 
 
-def test_urlretrieve_saves_every_octet(server: Server, root: Path, tmp_path: Path) -> None:
+def test_urlretrieve_saves_every_byte(server: Server, root: Path, tmp_path: Path) -> None:
     with (
         urllib.request.urlopen(server.url("/archive.zip"), timeout=10) as response,
         (tmp_path / "archive.zip").open("wb") as saved,

@@ -142,14 +142,14 @@ def build(top: Path) -> None:
     time.sleep(A_TICK)
 
 
-def write(path: Path, octets: bytes, times: tuple[int, int] = TIMES) -> None:
-    path.write_bytes(octets)
+def write(path: Path, data: bytes, times: tuple[int, int] = TIMES) -> None:
+    path.write_bytes(data)
     os.utime(path, ns=times)
 
 
-def replace(path: Path, octets: bytes, times: tuple[int, int] = TIMES) -> None:
+def replace(path: Path, data: bytes, times: tuple[int, int] = TIMES) -> None:
     beside = path.with_name(path.name + ".new")
-    write(beside, octets, times)
+    write(beside, data, times)
     os.replace(beside, path)
 
 

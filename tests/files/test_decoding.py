@@ -1,4 +1,4 @@
-"""Decoding while sending: the right octets, bounded steps, and no clean end of a wrong body."""
+"""Decoding while sending: the right bytes, bounded steps, and no clean end of a wrong body."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TEXT = b"The quick brown fox jumps over the lazy dog. " * 200
 codings = pytest.mark.parametrize("coding", COMPRESS)
 
 
-def decoded(coding: str, octets: bytes, step: int = 1 << 20) -> bytes:
+def decoded(coding: str, data: bytes, step: int = 1 << 20) -> bytes:
     """Decode as the sender does: feed piece by piece, then ask whether the end was reached."""
     decoding_ = decoder(coding)
     parts = []
-    for start in range(0, len(octets), step):
-        for part in decoding_.feed(octets[start : start + step]):
+    for start in range(0, len(data), step):
+        for part in decoding_.feed(data[start : start + step]):
             assert 0 < len(part) <= STEP
             parts.append(part)
     decoding_.finish()
@@ -66,7 +66,7 @@ def test_an_empty_file_is_an_early_end(coding: str) -> None:
 
 
 @codings
-def test_other_octets_are_an_error(coding: str) -> None:
+def test_other_bytes_are_an_error(coding: str) -> None:
     with pytest.raises(DecodingError):
         decoded(coding, b"\x00not compressed at all\xff" * 10)
 
@@ -89,13 +89,13 @@ def test_several_members_are_one_content(coding: str, step: int) -> None:
 
 @given(st.sampled_from(sorted(COMPRESS)), st.binary(max_size=3000), st.integers(1, 500))
 @example("br", TEXT, 1)
-def test_any_content_in_any_pieces(coding: str, content: bytes, step: int) -> None:
+def test_any_content_in_any_parts(coding: str, content: bytes, step: int) -> None:
     assert decoded(coding, COMPRESS[coding](content), step) == content
 
 
 @given(st.sampled_from(sorted(COMPRESS)), st.binary(max_size=200), st.integers(1, 50))
-def test_any_octets_decode_or_are_an_error(coding: str, octets: bytes, step: int) -> None:
+def test_any_bytes_decode_or_are_an_error(coding: str, data: bytes, step: int) -> None:
     try:
-        decoded(coding, octets, step)
+        decoded(coding, data, step)
     except DecodingError:
         return

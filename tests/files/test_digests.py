@@ -114,9 +114,9 @@ def test_of_a_file_that_changes_meanwhile_there_is_no_digest(
     pread = kernel.pread
 
     def overtaken(fd: int, count: int, offset: int) -> bytes:
-        octets = pread(fd, count, offset)
+        data = pread(fd, count, offset)
         path.write_bytes(b"other")
-        return octets
+        return data
 
     monkeypatch.setattr(kernel, "pread", overtaken)
     assert digest(Digests(), kind, path) is None

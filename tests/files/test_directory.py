@@ -60,10 +60,10 @@ Open = Callable[..., TreeSource]
 
 
 def build(root: Path, files: Mapping[str, bytes] = SITE) -> Path:
-    for name, octets in files.items():
+    for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(octets)
+        path.write_bytes(data)
     return root
 
 
@@ -112,8 +112,8 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def octets_of(found: Found) -> bytes:
-    """All octets of what was found; it is closed."""
+async def bytes_of(found: Found) -> bytes:
+    """All bytes of what was found; it is closed."""
     assert isinstance(found, Opened), found
     try:
         if found.content is not None:
@@ -163,23 +163,23 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize(("path", "codings", "octets", "coding", "negotiable"), FOUND)
+@pytest.mark.parametrize(("path", "codings", "data", "coding", "negotiable"), FOUND)
 async def test_a_file_is_found_with_its_facts(
     site: Path,
     opened_on: Open,
     path: str,
     codings: tuple[tuple[str, ...], ...],
-    octets: bytes,
+    data: bytes,
     coding: str,
     negotiable: bool,
 ) -> None:
     found = await opened_on(site).open(lookup(path, codings))
-    assert await octets_of(found) == octets
+    assert await bytes_of(found) == data
     representation = facts(found)
     assert representation.coding == coding
     assert representation.decoding is None
     assert representation.negotiable is negotiable
-    assert representation.length == len(octets)
+    assert representation.length == len(data)
 
 
 def test_the_smallest_of_equals_is_taken(site: Path, opened_on: Open) -> None:
@@ -242,7 +242,7 @@ async def test_a_denied_name_is_not_served_under_another(
 async def test_a_denied_sidecar_leaves_its_original(site: Path, opened_on: Open) -> None:
     directory = opened_on(site, deny=("*.br", "*.zst", "*.gz"))
     found = await directory.open(lookup("a.txt", ALL))
-    assert await octets_of(found) == TEXT
+    assert await bytes_of(found) == TEXT
 
 
 # -- kinds of files, permissions, faults -------------------------------------------------------
@@ -271,7 +271,7 @@ async def test_a_sidecar_that_nobody_may_read_is_not_there(tmp_path: Path, opene
     build(tmp_path, {"a.txt": TEXT, "a.txt.br": SITE["a.txt.br"]})
     os.chmod(tmp_path / "a.txt.br", 0)
     found = await opened_on(tmp_path).open(lookup("a.txt", ALL))
-    assert await octets_of(found) == TEXT
+    assert await bytes_of(found) == TEXT
 
 
 FAULTS = [
@@ -358,11 +358,11 @@ async def test_what_the_kernel_has_in_memory_is_answered_without_waiting(
     if directory.tree.resolver_name != "openat2":
         assert directory.open_nowait(lookup("plain.txt")) is None
         return
-    await octets_of(await directory.open(lookup("plain.txt")))
+    await bytes_of(await directory.open(lookup("plain.txt")))
     found = directory.open_nowait(lookup("plain.txt"))
     if found is None:
         pytest.skip("this file system does not read without waiting (RWF_NOWAIT)")
-    assert await octets_of(found) == TEXT
+    assert await bytes_of(found) == TEXT
 
 
 async def test_what_would_wait_is_none_and_leaks_nothing(
@@ -402,9 +402,9 @@ async def test_a_large_file_is_hashed_once(
     pread = kernel.pread
 
     def counted(fd: int, count: int, offset: int) -> bytes:
-        octets = pread(fd, count, offset)
-        read.append(len(octets))
-        return octets
+        data = pread(fd, count, offset)
+        read.append(len(data))
+        return data
 
     monkeypatch.setattr(kernel, "pread", counted)
     first = facts(await directory.open(lookup("large.bin")))
@@ -433,7 +433,7 @@ async def test_a_large_file_is_hashed_again_when_it_changed(
 async def test_small_content_is_of_one_version(
     tmp_path: Path, opened_on: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is written while it is read is read again; facts and octets agree."""
+    """A file that is written while it is read is read again; facts and bytes agree."""
     build(tmp_path, {"a": b"old"})
     time.sleep(0.05)
     directory = opened_on(tmp_path)
@@ -441,14 +441,14 @@ async def test_small_content_is_of_one_version(
     once = iter([b"new version"])
 
     def overtaken(fd: int, count: int, offset: int) -> bytes:
-        octets = pread(fd, count, offset)
+        data = pread(fd, count, offset)
         for new in once:
             (tmp_path / "a").write_bytes(new)
-        return octets
+        return data
 
     monkeypatch.setattr(kernel, "pread", overtaken)
     found = await directory.open(lookup("a"))
-    assert await octets_of(found) == b"new version"
+    assert await bytes_of(found) == b"new version"
     assert facts(found).length == len(b"new version")
     assert facts(found).digest == hashlib.sha256(b"new version").digest()
 
@@ -473,17 +473,17 @@ async def test_of_a_file_that_never_stands_still_only_content_that_stays_is_serv
     pread, written = kernel.pread, itertools.count(1)
 
     def writing(fd: int, count: int, offset: int) -> bytes:
-        octets = pread(fd, count, offset)
+        data = pread(fd, count, offset)
         with (tmp_path / "a").open(mode) as file:
             file.write(b"%d" % next(written))
-        return octets
+        return data
 
     monkeypatch.setattr(kernel, "pread", writing)
     found = await directory.open(lookup("a"))
     if served is None:
         assert found is Absence.OVERLOADED
     else:
-        content = await octets_of(found)
+        content = await bytes_of(found)
         assert content.startswith(served)
         assert (tmp_path / "a").read_bytes().startswith(content)
         assert facts(found).length == len(content)
@@ -505,12 +505,12 @@ async def test_a_sidecar_has_the_date_of_its_original(tmp_path: Path, opened_on:
         pytest.param(1_600_000_001 * 10**9, True, id="a second later"),
     ],
 )
-async def test_a_date_seen_on_other_octets_tells_nothing(
+async def test_a_date_seen_on_other_bytes_tells_nothing(
     tmp_path: Path, opened_on: Open, second_ns: int, dated: bool
 ) -> None:
     directory = opened_on(tmp_path)
-    for octets, mtime_ns in ((b"one", 1_600_000_000 * 10**9), (b"two", second_ns)):
-        (tmp_path / "a").write_bytes(octets)
+    for data, mtime_ns in ((b"one", 1_600_000_000 * 10**9), (b"two", second_ns)):
+        (tmp_path / "a").write_bytes(data)
         os.utime(tmp_path / "a", ns=(mtime_ns, mtime_ns))
         found = facts(await directory.open(lookup("a")))
     assert found.dated is dated

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 class PageCache:
-    """Has everything, and notes at which octets it was looked at."""
+    """Has everything, and notes at which bytes it was looked at."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -51,7 +51,7 @@ def handle(tmp_path: Path) -> Iterator[Handle]:
     pool.close()
 
 
-def test_one_octet_of_each_mebibyte_is_looked_at_and_both_ends(
+def test_one_byte_of_each_mebibyte_is_looked_at_and_both_ends(
     handle: Handle, cache: PageCache
 ) -> None:
     assert handle.is_warm(5, 2 * MIB + 1)

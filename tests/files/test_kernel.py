@@ -178,10 +178,10 @@ def test_every_open_raises_the_audit_event_of_open(tmp_path: Path) -> None:
 
 def nowait(fd: int, count: int, offset: int) -> bytes:
     """Read from the cache; skip the test on a file system that cannot."""
-    octets = kernel.pread_nowait(fd, count, offset)
-    if octets is None:
+    data = kernel.pread_nowait(fd, count, offset)
+    if data is None:
         pytest.skip("no RWF_NOWAIT on this file system")
-    return octets
+    return data
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -209,7 +209,7 @@ def test_a_buffer_begins_with_a_page(count: int) -> None:
     assert ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE == 0
 
 
-Answer = int | bytes  # an errno to raise, or the octets that arrive
+Answer = int | bytes  # an errno to raise, or the bytes that arrive
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_disk_error_is_not_taken_for_a_wait(file: int, monkeypatch: pytest.Mon
         kernel.pread_nowait(file, 4, 0)
 
 
-def test_reads_in_many_threads_do_not_mix_their_octets(file: int) -> None:
+def test_reads_in_many_threads_do_not_mix_their_bytes(file: int) -> None:
     nowait(file, 1, 0)
     wrong: list[int] = []
 
@@ -364,7 +364,7 @@ def test_handles_are_not_inherited(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not kernel.HAS_SENDFILE, reason="no sendfile(2)")
-def test_sendfile_sends_the_octets_it_is_asked_for(file: int) -> None:
+def test_sendfile_sends_the_bytes_it_is_asked_for(file: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         sent = kernel.sendfile(ours.fileno(), file, 7, 1000)

@@ -135,18 +135,18 @@ async def asked(source: Source, path: str, *codings: str) -> Found:
 
 
 async def came(source: Source, path: str, *codings: str) -> bytes | Absence | str:
-    """What is found: its octets, why there are none, or that it is a folder."""
+    """What is found: its bytes, why there are none, or that it is a folder."""
     found = await asked(source, path, *codings)
     if isinstance(found, Folder):
         return "folder"
     if not isinstance(found, Opened):
         return found
-    octets = found.content
-    if octets is None:
+    data = found.content
+    if data is None:
         assert found.handle is not None
-        octets = await found.handle.read(0, found.representation.identity.size)
+        data = await found.handle.read(0, found.representation.identity.size)
     found.close()
-    return octets
+    return data
 
 
 MISSING, FORBIDDEN = Absence.MISSING, Absence.FORBIDDEN

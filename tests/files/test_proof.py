@@ -194,8 +194,8 @@ def test_only_equal_content_is_fresh(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(["br", "zstd", "gzip"]), st.binary(max_size=200))
-def test_any_bytes_have_a_verdict(files: Files, coding: str, octets: bytes) -> None:
-    files.write(TEXT, octets)
+def test_any_bytes_have_a_verdict(files: Files, coding: str, data: bytes) -> None:
+    files.write(TEXT, data)
     assert files.prove(coding) is False
 
 
@@ -224,9 +224,9 @@ def test_a_bomb_ends_at_once_and_takes_little_memory(
 
     def counted(fd: int, count: int, offset: int) -> bytes:
         nonlocal read
-        octets = pread(fd, count, offset)
-        read += len(octets)
-        return octets
+        data = pread(fd, count, offset)
+        read += len(data)
+        return data
 
     monkeypatch.setattr(kernel, "pread", counted)
     tracemalloc.start()
@@ -318,9 +318,9 @@ def test_what_is_proven_within_a_tick_of_the_clock_is_neither_remembered_nor_log
 Change = Callable[[Files], object]
 
 
-def _swap(path: Path, octets: bytes) -> None:
+def _swap(path: Path, data: bytes) -> None:
     beside = path.with_name("beside")
-    beside.write_bytes(octets)
+    beside.write_bytes(data)
     os.replace(beside, path)
 
 

@@ -1,4 +1,4 @@
-"""Names swapped under the resolver, as fast as a process can: no foreign octet is ever read.
+"""Names swapped under the resolver, as fast as a process can: no foreign byte is ever read.
 
 First a resolver of the usual kind (resolve the path, compare strings, open) is shown to fail the
 same test; a race that nobody can lose would prove nothing.
@@ -63,14 +63,14 @@ def swapping(one: Path, other: Path) -> Iterator[None]:
 
 
 class Race:
-    """A tree with a name that is own octets at one moment and a way out at the next."""
+    """A tree with a name that is own bytes at one moment and a way out at the next."""
 
     def __init__(self, site: Path, request: Segments, swapped: str, bait: str) -> None:
         self.site, self.request = site, request
         self.swapped, self.bait = site / swapped, site / bait
 
     def run(self, opened: Open, seconds: float, until: bytes | None = None) -> Counter[bytes | int]:
-        """Count what `opened` gives, octets or errno, for a time or until some were read."""
+        """Count what `opened` gives, bytes or errno, for a time or until some were read."""
         seen: Counter[bytes | int] = Counter()
         with swapping(self.swapped, self.bait):
             end = time.monotonic() + seconds
@@ -140,13 +140,13 @@ def alternating(resolver: Resolver) -> Open:
     return opened
 
 
-def test_resolving_a_path_and_opening_it_later_reads_foreign_octets(race: Race) -> None:
+def test_resolving_a_path_and_opening_it_later_reads_foreign_bytes(race: Race) -> None:
     seen = race.run(naive(race.site), PATIENCE, until=FOREIGN)
     assert seen[FOREIGN]
 
 
 @pytest.mark.parametrize("symlinks", ["within_root", "deny"])
-def test_no_foreign_octet_is_read_while_names_are_swapped(
+def test_no_foreign_byte_is_read_while_names_are_swapped(
     race: Race, kind: str, symlinks: str, make_resolver: Callable[..., Resolver]
 ) -> None:
     resolver = make_resolver(race.site, prefer=kind, symlinks=symlinks)

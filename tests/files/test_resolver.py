@@ -249,7 +249,7 @@ def test_a_fifo_a_socket_and_a_device_never_make_an_open_wait(
 
 @contextmanager
 def short_socket(directory: Path) -> Iterator[None]:
-    """Bind ``directory/socket``; by a relative name, as a socket's address holds 107 octets."""
+    """Bind ``directory/socket``; by a relative name, as a socket's address holds 107 bytes."""
     before = os.getcwd()
     os.chdir(directory)
     try:

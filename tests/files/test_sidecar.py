@@ -264,11 +264,11 @@ async def test_a_file_that_goes_before_its_proof_ends_leaves_nothing(
 # -- sidecars without an original ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("octets", [b"", BR[:-1], b"no brotli"], ids=["empty", "cut", "other"])
+@pytest.mark.parametrize("data", [b"", BR[:-1], b"no brotli"], ids=["empty", "cut", "other"])
 async def test_a_lone_sidecar_that_cannot_be_decoded_is_not_there(
-    tree: Tree, octets: bytes, caplog: pytest.LogCaptureFixture
+    tree: Tree, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tree.write(a_html_br=octets)
+    tree.write(a_html_br=data)
     time.sleep(A_TICK)
     for _ in range(2):
         assert await tree.ask("a.html") is Absence.MISSING

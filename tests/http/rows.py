@@ -147,10 +147,10 @@ PRECONDITIONS = [
 # -- ranges (§14.2): value; what is sent ---------------------------------------------------------
 
 SINGLE = [
-    pytest.param("bytes=0-0", 0, 0, id="first octet, as Safari asks"),
+    pytest.param("bytes=0-0", 0, 0, id="first byte, as Safari asks"),
     pytest.param("bytes=0-99", 0, 99, id="all"),
     pytest.param("bytes=10-19", 10, 19, id="inside"),
-    pytest.param("bytes=99-99", 99, 99, id="last octet"),
+    pytest.param("bytes=99-99", 99, 99, id="last byte"),
     pytest.param("bytes=50-", 50, 99, id="open end"),
     pytest.param("bytes=0-", 0, 99, id="from the beginning"),
     pytest.param("bytes=-1", 99, 99, id="suffix of one"),
@@ -175,7 +175,7 @@ UNSATISFIABLE = [
     pytest.param("bytes=-0", FILE, id="suffix of nothing"),
     pytest.param("bytes=-0,100-", FILE, id="several, none satisfiable"),
     pytest.param("bytes=0-", EMPTY, id="empty representation"),
-    pytest.param("bytes=0-0", EMPTY, id="empty representation, first octet"),
+    pytest.param("bytes=0-0", EMPTY, id="empty representation, first byte"),
     pytest.param("bytes=-0", EMPTY, id="empty representation, suffix of nothing"),
 ]
 
@@ -198,7 +198,7 @@ IGNORED = [
 ]
 
 SEVERAL = [
-    pytest.param("bytes=0-0,-1", [(0, 0), (99, 99)], id="first and last octet"),
+    pytest.param("bytes=0-0,-1", [(0, 0), (99, 99)], id="first and last byte"),
     pytest.param("bytes=0-9,20-29", [(0, 9), (20, 29)], id="two"),
     pytest.param("bytes=20-29,0-9", [(20, 29), (0, 9)], id="in the order asked"),
     pytest.param("bytes=0-9,10-19", [(0, 9), (10, 19)], id="touching ranges stay apart"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asyncstatic.http.accept import AcceptEncoding, media_quality, media_ranges, prefers_html
 
-HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
+HEADER_BLOCK = 65_536  # bytes: the largest field value any server in front of us lets through
 AVAILABLE = ("br", "zstd", "gzip")
 
 QUALITIES = [

@@ -25,7 +25,7 @@ from asyncstatic.http.digest import repr_digest, want_repr_digest
 from asyncstatic.http.disposition import content_disposition
 from asyncstatic.http.entity_tag import EntityTag, EntityTags
 
-HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
+HEADER_BLOCK = 65_536  # bytes: the largest field value any server in front of us lets through
 LATIN_1 = st.characters(max_codepoint=0xFF)
 NOW = int(datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC).timestamp())
 
@@ -65,7 +65,7 @@ NO_TAGS = [
     pytest.param('"a\x7f"', id="DEL inside"),
     pytest.param('"a\n"', id="line end inside"),
     pytest.param('"a"\n', id="line end behind"),
-    pytest.param('"\u0100"', id="no octet"),
+    pytest.param('"\u0100"', id="no byte"),
     pytest.param('"a", "b"', id="two tags"),
     pytest.param("'a'", id="single quotes"),
     pytest.param('"a";gzip', id="something behind"),

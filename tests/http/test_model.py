@@ -109,12 +109,12 @@ def test_a_file_is_racy_within_one_tick_of_its_clock(ctime_ns: int, racy: bool) 
     ("content", "length"),
     [
         pytest.param((), 0, id="none"),
-        pytest.param((b"abc",), 3, id="octets"),
-        pytest.param((ByteRange(0, 0),), 1, id="one octet"),
+        pytest.param((b"abc",), 3, id="data"),
+        pytest.param((ByteRange(0, 0),), 1, id="one byte"),
         pytest.param((ByteRange(10, 19),), 10, id="range"),
         pytest.param((b"a", ByteRange(0, 9), b"bc"), 13, id="mixed"),
         pytest.param((Decoded("gzip"),), None, id="only the end will tell"),
-        pytest.param((b"a", Decoded("br")), None, id="octets and an unknown rest"),
+        pytest.param((b"a", Decoded("br")), None, id="bytes and an unknown rest"),
     ],
 )
 def test_the_length_of_a_plan_is_that_of_its_parts(

@@ -11,14 +11,14 @@ from asyncstatic.http.multipart import multipart_byteranges
 from tests.support.core import content_of, fields_of, parts_of
 
 FIELDS = ((b"content-type", b"image/png"), (b"etag", b'"v1"'), (b"content-encoding", b"br"))
-OCTETS = bytes(range(256))
+BYTES = bytes(range(256))
 TWO = (ByteRange(0, 0), ByteRange(255, 255))
 
 
 def test_the_wire_format_is_that_of_the_rfc() -> None:
     """RFC 9110 §14.6, with the CRLF before the first delimiter that RFC 2046 §5.1.1 allows."""
     plan = multipart_byteranges(TWO, 256, FIELDS, "frontier")
-    assert content_of(plan, OCTETS) == (
+    assert content_of(plan, BYTES) == (
         b"\r\n--frontier\r\ncontent-type: image/png\r\ncontent-range: bytes 0-0/256\r\n\r\n\x00"
         b"\r\n--frontier\r\ncontent-type: image/png\r\ncontent-range: bytes 255-255/256\r\n\r\n\xff"
         b"\r\n--frontier--\r\n"
@@ -29,7 +29,7 @@ def test_the_media_type_moves_into_the_parts() -> None:
     plan = multipart_byteranges(TWO, 256, FIELDS, "frontier")
     assert plan.status == 206
     assert fields_of(plan) == {
-        "content-length": str(len(content_of(plan, OCTETS))),
+        "content-length": str(len(content_of(plan, BYTES))),
         "content-type": "multipart/byteranges; boundary=frontier",
         "etag": '"v1"',
         "content-encoding": "br",
@@ -57,16 +57,16 @@ boundaries = st.text("0123456789abcdef", min_size=1, max_size=70)
 )
 @example([ByteRange(0, 1), ByteRange(0, 255)], b"\r\n" * 128, "b", b"image/png")
 @example([ByteRange(0, 1), ByteRange(0, 254)], b"\n\r" * 128, "b", b"image/png")
-def test_it_is_parsed_back_to_the_same_octets(
-    ranges: list[ByteRange], octets: bytes, boundary: str, media: bytes
+def test_it_is_parsed_back_to_the_same_bytes(
+    ranges: list[ByteRange], data: bytes, boundary: str, media: bytes
 ) -> None:
-    if b"--" + boundary.encode() in octets:
+    if b"--" + boundary.encode() in data:
         return  # the reason why a boundary must not be predictable
     plan = multipart_byteranges(tuple(ranges), 256, ((b"content-type", media),), boundary)
-    content = content_of(plan, octets)
+    content = content_of(plan, data)
     assert plan.length == len(content)
     assert fields_of(plan)["content-length"] == str(len(content))
     assert parts_of(fields_of(plan)["content-type"], content) == [
-        (media.decode(), f"bytes {part.first}-{part.last}/256", octets[part.first : part.last + 1])
+        (media.decode(), f"bytes {part.first}-{part.last}/256", data[part.first : part.last + 1])
         for part in ranges
     ]

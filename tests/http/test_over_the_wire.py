@@ -1,6 +1,6 @@
 """The rows of RFC 9110 through real servers, over HTTP/1.1 and over HTTP/2.
 
-What the decision core plans is what a client receives: status, fields and content, to the octet.
+What the decision core plans is what a client receives: status, fields and content, to the byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.raw import Answer, Connection
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-pytestmark = pytest.mark.grid(lane="serve")
+pytestmark = pytest.mark.grid(setup="serve")
 
 CODED = brotli.compress(STORED)  # a sidecar is served only if it decodes to its original
 SITE = {"a.txt": STORED, "empty.txt": b"", "b.txt": STORED, "b.txt.br": CODED}
@@ -42,7 +42,7 @@ LONGEST_FIELD = 8192
 NOT_OURS = {"connection", "date", "server"}
 
 #: Every server that speaks both; and the versions.
-LANES = ["hypercorn", "hypercorn-no-direct", "serve", "serve-no-direct"]
+SETUPS = ["hypercorn", "hypercorn-no-direct", "serve", "serve-no-direct"]
 VERSIONS = ["HTTP/1.1", "HTTP/2"]
 
 
@@ -73,18 +73,18 @@ ROWS = [
 TARGETS = [param for param in rows.TARGETS if not getattr(param.values[0], "mount", b"")]
 
 
-@pytest.fixture(scope="module", params=LANES)
-def lane(request: pytest.FixtureRequest) -> str:
-    """The lanes that speak both versions."""
+@pytest.fixture(scope="module", params=SETUPS)
+def setup(request: pytest.FixtureRequest) -> str:
+    """The setups that speak both versions."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(setup: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = write_site(tmp_path_factory.mktemp("rows") / "site", SITE)
     for name in SITE:
         os.utime(root / name, (MODIFIED, MODIFIED))
-    with serving(lane, root) as server:
+    with serving(setup, root) as server:
         yield server
 
 
@@ -123,9 +123,9 @@ def received(found: Answer) -> tuple[object, ...]:
     return seen(found.status, list(found.fields), found.content)
 
 
-def planned(plan: ResponsePlan, octets: bytes = STORED) -> tuple[object, ...]:
+def planned(plan: ResponsePlan, data: bytes = STORED) -> tuple[object, ...]:
     fields = [(name.decode("ascii"), value.decode("latin-1")) for name, value in plan.fields]
-    return seen(plan.status, fields, content_of(plan, octets))
+    return seen(plan.status, fields, content_of(plan, data))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -136,9 +136,9 @@ def test_what_is_planned_is_what_is_received(
     target, codings = PLACES[found]
     fields = request_.fields._replace(accept_encoding=codings)
     asked = request_._replace(method=method, target=target, fields=fields)
-    octets = CODED if found is rows.BR else STORED
+    data = CODED if found is rows.BR else STORED
     plan = answer(asked, SERVED.get(found, found))
-    assert received(exchanged(server, version, asked)) == planned(plan, octets)
+    assert received(exchanged(server, version, asked)) == planned(plan, data)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -164,7 +164,7 @@ def test_other_methods_are_received_as_405(server: Server, version: str, method:
 
 
 # Hypercorn by itself tells an app that they were in capitals.
-@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct"], indirect=True)
 @pytest.mark.parametrize("method", rows.MISSPELT_METHODS)
 def test_the_case_of_a_method_counts(server: Server, version: str, method: str) -> None:
     asked = ask(b"/a.txt", method)

@@ -17,7 +17,7 @@ from asyncstatic.http.ranges import (
     resolve,
 )
 
-HEADER_BLOCK = 65_536  # octets: the largest field value any server in front of us lets through
+HEADER_BLOCK = 65_536  # bytes: the largest field value any server in front of us lets through
 
 
 def int_range(first: int, last: int | None = None) -> IntRange:
@@ -25,12 +25,12 @@ def int_range(first: int, last: int | None = None) -> IntRange:
 
 
 USABLE = [
-    pytest.param("bytes=0-0", [int_range(0, 0)], id="first octet, as Safari asks for video"),
+    pytest.param("bytes=0-0", [int_range(0, 0)], id="first byte, as Safari asks for video"),
     pytest.param("bytes=0-499", [int_range(0, 499)], id="first 500"),
     pytest.param("bytes=9500-", [int_range(9500)], id="open end"),
     pytest.param("bytes=-500", [SuffixRange(500)], id="suffix"),
     pytest.param("bytes=-0", [SuffixRange(0)], id="suffix of nothing is well-formed"),
-    pytest.param("bytes=0-0,-1", [int_range(0, 0), SuffixRange(1)], id="first and last octet"),
+    pytest.param("bytes=0-0,-1", [int_range(0, 0), SuffixRange(1)], id="first and last byte"),
     pytest.param("bytes=5-6,0-1", [int_range(5, 6), int_range(0, 1)], id="order is kept"),
     pytest.param("BYTES=0-1", [int_range(0, 1)], id="unit in capitals"),
     pytest.param("ByTeS=0-1", [int_range(0, 1)], id="unit in mixed case"),
@@ -111,10 +111,10 @@ def test_any_defect_makes_the_field_unusable_as_a_whole(value: str) -> None:
 
 
 RESOLVED = [
-    pytest.param("0-0", 10, [(0, 0)], id="first octet"),
+    pytest.param("0-0", 10, [(0, 0)], id="first byte"),
     pytest.param("0-9", 10, [(0, 9)], id="all"),
     pytest.param("5-", 10, [(5, 9)], id="open end"),
-    pytest.param("9-", 10, [(9, 9)], id="last octet"),
+    pytest.param("9-", 10, [(9, 9)], id="last byte"),
     pytest.param("10-", 10, [], id="starts at the end"),
     pytest.param("11-20", 10, [], id="starts behind the end"),
     pytest.param("5-99", 10, [(5, 9)], id="clipped"),
@@ -132,7 +132,7 @@ RESOLVED = [
     pytest.param("6-7,0-1,3-4", 10, [(6, 7), (0, 1), (3, 4)], id="in the order asked"),
     pytest.param("0-1,2-3", 10, [(0, 1), (2, 3)], id="adjacent stays apart"),
     pytest.param("2-3,0-1", 10, [(2, 3), (0, 1)], id="adjacent, backwards"),
-    pytest.param("0-3,3-5", 10, [(0, 5)], id="one octet in common"),
+    pytest.param("0-3,3-5", 10, [(0, 5)], id="one byte in common"),
     pytest.param("3-5,0-3", 10, [(0, 5)], id="overlap, backwards"),
     pytest.param("0-9,3-5", 10, [(0, 9)], id="contained"),
     pytest.param("3-5,0-9", 10, [(0, 9)], id="containing"),
@@ -174,15 +174,15 @@ def test_parsing_never_raises(value: str) -> None:
 
 
 @given(range_sets, st.integers(0, 50))
-def test_resolved_ranges_hold_exactly_the_octets_asked_for_each_once(
+def test_resolved_ranges_hold_exactly_the_bytes_asked_for_each_once(
     specs: tuple[RangeSpec, ...], complete_length: int
 ) -> None:
-    octets = range(complete_length)
-    asked = {octet for spec in specs for octet in octets if _selects(spec, octet, complete_length)}
+    data = range(complete_length)
+    asked = {byte for spec in specs for byte in data if _selects(spec, byte, complete_length)}
     given_back = [
-        octet
+        byte
         for found in resolve(specs, complete_length)
-        for octet in range(found.first, found.last + 1)
+        for byte in range(found.first, found.last + 1)
     ]
     assert sorted(given_back) == sorted(asked)
 
@@ -196,8 +196,8 @@ def test_resolved_ranges_are_in_bounds_and_never_empty(
         assert found.length == found.last - found.first + 1
 
 
-def _selects(spec: RangeSpec, octet: int, complete_length: int) -> bool:
-    """Read one octet's membership off §14.1.2, the slow and obvious way."""
+def _selects(spec: RangeSpec, byte: int, complete_length: int) -> bool:
+    """Read one byte's membership off §14.1.2, the slow and obvious way."""
     if isinstance(spec, SuffixRange):
-        return octet >= complete_length - spec.length
-    return spec.first <= octet and (spec.last is None or octet <= spec.last)
+        return byte >= complete_length - spec.length
+    return spec.first <= byte and (spec.last is None or byte <= spec.last)

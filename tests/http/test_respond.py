@@ -668,7 +668,7 @@ STORED_DIGEST = "sha-256=:UZzTzw6gQ+xM/BFmJxgmH3z5vVqoBdXnGmeGnXnZBR8=:"
         pytest.param(FILE, None, False, id="not asked"),
         pytest.param(FILE, "?nonsense", False, id="malformed"),
         pytest.param(METADATA, "sha-256=1", False, id="not known"),
-        pytest.param(LONE, "sha-256=1", False, id="the stored octets are not what is sent"),
+        pytest.param(LONE, "sha-256=1", False, id="the stored bytes are not what is sent"),
         pytest.param(BR, "sha-256=1", True, id="of the selected coding"),
     ],
 )
@@ -728,7 +728,7 @@ def test_every_answer_may_be_read_by_an_allowed_origin_and_varies(
 YEAR = 366 * 86_400
 #: Touched in this second.
 TOUCHED = FILE._replace(identity=identity(at=NOW * SECOND), modified_ns=NOW * SECOND)
-octets_of_a_field = st.text(st.characters(max_codepoint=255), max_size=40)
+bytes_of_a_field = st.text(st.characters(max_codepoint=255), max_size=40)
 tags = st.sampled_from([TAG, WEAK_TAG, '"x"', "*", f'"x", {TAG}', '"', "W/", ""])
 dates = st.sampled_from(
     [DATE, BEFORE, AFTER, http_date(NOW), "Thursday, 15-Nov-74 22:13:20 GMT", "x", ""]
@@ -740,22 +740,22 @@ specs = st.one_of(
     positions.map(lambda length: f"-{length}"),
 )
 ranges = st.lists(specs, min_size=1, max_size=8).map(lambda members: "bytes=" + ",".join(members))
-#: Fields as clients send them, mixed with any octets at all.
+#: Fields as clients send them, mixed with any bytes at all.
 all_fields = st.builds(
     Fields,
-    accept=st.none() | octets_of_a_field,
-    accept_encoding=st.none() | st.sampled_from(["br", "gzip;q=0", "*"]) | octets_of_a_field,
-    access_control_request_headers=st.none() | octets_of_a_field,
-    access_control_request_method=st.none() | st.sampled_from(["GET", "PUT"]) | octets_of_a_field,
-    host=st.sampled_from([None, None, "localhost", "a b"]) | octets_of_a_field,
-    if_match=st.none() | tags | octets_of_a_field,
-    if_modified_since=st.none() | dates | octets_of_a_field,
-    if_none_match=st.none() | tags | octets_of_a_field,
-    if_range=st.none() | tags | dates | octets_of_a_field,
-    if_unmodified_since=st.none() | dates | octets_of_a_field,
-    origin=st.none() | st.sampled_from([LIST, "null"]) | octets_of_a_field,
-    range=st.none() | ranges | octets_of_a_field,
-    want_repr_digest=st.none() | st.just("sha-256=1") | octets_of_a_field,
+    accept=st.none() | bytes_of_a_field,
+    accept_encoding=st.none() | st.sampled_from(["br", "gzip;q=0", "*"]) | bytes_of_a_field,
+    access_control_request_headers=st.none() | bytes_of_a_field,
+    access_control_request_method=st.none() | st.sampled_from(["GET", "PUT"]) | bytes_of_a_field,
+    host=st.sampled_from([None, None, "localhost", "a b"]) | bytes_of_a_field,
+    if_match=st.none() | tags | bytes_of_a_field,
+    if_modified_since=st.none() | dates | bytes_of_a_field,
+    if_none_match=st.none() | tags | bytes_of_a_field,
+    if_range=st.none() | tags | dates | bytes_of_a_field,
+    if_unmodified_since=st.none() | dates | bytes_of_a_field,
+    origin=st.none() | st.sampled_from([LIST, "null"]) | bytes_of_a_field,
+    range=st.none() | ranges | bytes_of_a_field,
+    want_repr_digest=st.none() | st.just("sha-256=1") | bytes_of_a_field,
 )
 methods = st.sampled_from(["GET", "GET", "GET", "HEAD", "OPTIONS", "POST"])
 targets = st.sampled_from([b"/a.txt", b"/", b"/./a", b"/%", b"//"]) | st.binary(max_size=20)
@@ -787,7 +787,7 @@ everything_found = st.one_of(
     representations,
     representations.map(lambda found: found._replace(coding="identity", decoding="gzip")),
     st.sampled_from(Absence),
-    octets_of_a_field.filter(lambda name: name not in {"", ".", ".."}).map(Folder),
+    bytes_of_a_field.filter(lambda name: name not in {"", ".", ".."}).map(Folder),
 )
 all_settings = st.sampled_from(
     [
@@ -841,8 +841,8 @@ def test_content_length_is_the_content(request_: Request, found: Found, settings
     if plan.status == 304 or any(isinstance(part, Decoded) for part in plan.content):
         assert told is None
     else:
-        octets = STORED * 2
-        assert told == str(len(content_of(plan, octets))) == str(plan.length)
+        data = STORED * 2
+        assert told == str(len(content_of(plan, data))) == str(plan.length)
 
 
 @given(requests, everything_found, all_settings)
@@ -859,7 +859,7 @@ def test_head_has_status_and_fields_of_get_without_range(
 
 
 @given(requests, everything_found, all_settings)
-def test_304_only_when_the_client_has_these_octets(
+def test_304_only_when_the_client_has_these_bytes(
     request_: Request, found: Found, settings: Settings
 ) -> None:
     """§13.1.2, §13.1.3: a tag that matches weakly, a star, or a date not older than ours."""
@@ -898,19 +898,19 @@ def test_a_part_is_sent_only_to_who_asked_with_the_right_validator(
 @given(st.binary(max_size=110), ranges)
 @example(b"\r\n" * 50, "bytes=0-3,10-12")
 @example(b"\r\n--%b--\r\n" % BOUNDARY.encode(), "bytes=0-3,10-12")
-def test_a_client_gets_exactly_the_octets_it_asked_for(octets: bytes, value: str) -> None:
-    """Every octet a range names is in the answer, at its place; and nothing else is."""
-    plan = answer(ask(range=value), stored(octets))
-    wanted = _wanted(value, len(octets))
+def test_a_client_gets_exactly_the_bytes_it_asked_for(data: bytes, value: str) -> None:
+    """Every byte a range names is in the answer, at its place; and nothing else is."""
+    plan = answer(ask(range=value), stored(data))
+    wanted = _wanted(value, len(data))
     if plan.status == 416:
         assert not wanted
         return
     if plan.status == 200:
-        assert content_of(plan, octets) == octets
+        assert content_of(plan, data) == data
         return
-    received = _received(plan, octets)
+    received = _received(plan, data)
     assert set(received) == wanted
-    assert all(octets[position] == octet for position, octet in received.items())
+    assert all(data[position] == byte for position, byte in received.items())
 
 
 def _wanted(value: str, length: int) -> set[int]:
@@ -925,10 +925,10 @@ def _wanted(value: str, length: int) -> set[int]:
     return wanted
 
 
-def _received(plan: ResponsePlan, octets: bytes) -> dict[int, int]:
+def _received(plan: ResponsePlan, data: bytes) -> dict[int, int]:
     """What a client puts together from a 206, each position once."""
     assert plan.status == 206
-    fields, content = fields_of(plan), content_of(plan, octets)
+    fields, content = fields_of(plan), content_of(plan, data)
     assert fields["content-length"] == str(len(content))
     if "content-range" in fields:
         parts = [(fields["content-range"], content)]
@@ -940,17 +940,17 @@ def _received(plan: ResponsePlan, octets: bytes) -> dict[int, int]:
     for content_range, part in parts:
         span, _, complete = content_range.removeprefix("bytes ").partition("/")
         first, last = map(int, span.split("-"))
-        assert int(complete) == len(octets)
+        assert int(complete) == len(data)
         assert last - first + 1 == len(part)
-        for position, octet in enumerate(part, first):
-            assert position not in received, "no octet is sent twice"
-            received[position] = octet
+        for position, byte in enumerate(part, first):
+            assert position not in received, "no byte is sent twice"
+            received[position] = byte
     return received
 
 
 @given(st.lists(st.tuples(positions, positions), min_size=1, max_size=100))
 def test_no_range_makes_one_request_cost_many(spans: list[tuple[int, int]]) -> None:
-    """§17.15: never more octets of the representation than it has, never over 32 parts."""
+    """§17.15: never more bytes of the representation than it has, never over 32 parts."""
     value = "bytes=" + ",".join(f"{min(span)}-{max(span)}" for span in spans)
     plan = answer(ask(range=value))
     parts = [part for part in plan.content if not isinstance(part, bytes)]

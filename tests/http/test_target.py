@@ -53,12 +53,12 @@ ACCEPTED = [
     pytest.param(b"/%252e%252e/x", ("%2e%2e", "x"), False, id="doubly escaped dots are a name"),
     pytest.param(b"/a:b", ("a:b",), False, id="colon"),
     pytest.param(b"/a@b;c=d,e!$&'()*", ("a@b;c=d,e!$&'()*",), False, id="sub-delims"),
-    pytest.param(b'/a"b<c>|^`{}', ('a"b<c>|^`{}',), False, id="visible octets outside the grammar"),
+    pytest.param(b'/a"b<c>|^`{}', ('a"b<c>|^`{}',), False, id="visible bytes outside the grammar"),
     pytest.param(b"/[x]", ("[x]",), False, id="brackets"),
-    pytest.param(b"/%C3%A9", ("é",), False, id="UTF-8 of two octets"),
+    pytest.param(b"/%C3%A9", ("é",), False, id="UTF-8 of two bytes"),
     pytest.param(b"/%c3%a9", ("é",), False, id="lower-case escapes"),
-    pytest.param(b"/%E2%82%AC", ("€",), False, id="UTF-8 of three octets"),
-    pytest.param(b"/%F0%9F%98%80", ("😀",), False, id="UTF-8 of four octets"),
+    pytest.param(b"/%E2%82%AC", ("€",), False, id="UTF-8 of three bytes"),
+    pytest.param(b"/%F0%9F%98%80", ("😀",), False, id="UTF-8 of four bytes"),
     pytest.param(b"/e%CC%81", ("e\u0301",), False, id="decomposed accent stays decomposed"),
     pytest.param(b"/%EF%BC%8F", ("\uff0f",), False, id="fullwidth solidus is a letter"),
     pytest.param(b"/%E2%80%AE", ("\u202e",), False, id="right-to-left override is a name"),
@@ -68,8 +68,8 @@ ACCEPTED = [
     pytest.param(b"/.well-known", (".well-known",), False, id="well-known itself"),
     pytest.param(b"/%2ewell-known/x", (".well-known", "x"), False, id="well-known, dot escaped"),
     pytest.param(b"/" + b"a" * 255, ("a" * 255,), False, id="longest name"),
-    pytest.param(b"/" + b"%C3%A9" * 127, ("é" * 127,), False, id="254 octets of UTF-8"),
-    pytest.param(b"/a" * 2048, ("a",) * 2048, False, id="4096 octets in 2048 segments"),
+    pytest.param(b"/" + b"%C3%A9" * 127, ("é" * 127,), False, id="254 bytes of UTF-8"),
+    pytest.param(b"/a" * 2048, ("a",) * 2048, False, id="4096 bytes in 2048 segments"),
     pytest.param(b"/con", ("con",), False, id="a device elsewhere is a file here"),
 ]
 
@@ -98,7 +98,7 @@ REFUSED = [
     pytest.param(b"/a\x00b", 400, id="raw NUL"),
     pytest.param(b"/a\x7fb", 400, id="raw DEL"),
     pytest.param(b"/\xc3\xa9", 400, id="raw UTF-8"),
-    pytest.param(b"/\xff", 400, id="raw octet above ASCII"),
+    pytest.param(b"/\xff", 400, id="raw byte above ASCII"),
     pytest.param(b"/a\\b", 400, id="raw backslash"),
     pytest.param(b"/..\\x", 400, id="backslash traversal"),
     pytest.param(b"/a#b", 400, id="raw fragment"),
@@ -124,13 +124,13 @@ REFUSED = [
     pytest.param(b"/a%C2%80", 400, id="first of C1"),
     pytest.param(b"/a%C2%85", 400, id="next line (C1)"),
     pytest.param(b"/a%C2%9F", 400, id="last of C1"),
-    pytest.param(b"/%FF", 400, id="octet that is no UTF-8"),
+    pytest.param(b"/%FF", 400, id="byte that is no UTF-8"),
     pytest.param(b"/%C3", 400, id="UTF-8 cut short"),
     pytest.param(b"/%C3/%A9", 400, id="UTF-8 cut by a slash"),
-    pytest.param(b"/%80", 400, id="continuation octet alone"),
+    pytest.param(b"/%80", 400, id="continuation byte alone"),
     pytest.param(b"/%C0%AF", 400, id="overlong slash"),
     pytest.param(b"/%C0%AE%C0%AE/x", 400, id="overlong dots"),
-    pytest.param(b"/%E0%80%AF", 400, id="overlong slash in three octets"),
+    pytest.param(b"/%E0%80%AF", 400, id="overlong slash in three bytes"),
     pytest.param(b"/%ED%A0%80", 400, id="surrogate in UTF-8"),
     pytest.param(b"/%F4%90%80%80", 400, id="beyond Unicode"),
     pytest.param(b"/..", 400, id="dot-dot"),
@@ -164,15 +164,15 @@ REFUSED = [
     pytest.param(b"/a/.well-known/x", 404, id="well-known not first"),
     pytest.param(b"/.well-known/.x", 404, id="dotfile below well-known"),
     pytest.param(b"/.Well-Known/x", 404, id="well-known in capitals"),
-    pytest.param(b"/" + b"a" * 256, 404, id="name one octet too long"),
-    pytest.param(b"/" + b"%C3%A9" * 128, 404, id="128 letters of 256 octets"),
+    pytest.param(b"/" + b"a" * 256, 404, id="name one byte too long"),
+    pytest.param(b"/" + b"%C3%A9" * 128, 404, id="128 letters of 256 bytes"),
     # 308: the literal dot segments that real clients send
     pytest.param(b"/./Release", 308, id="as apt asks for a flat repository"),
     pytest.param(b"/a/./b", 308, id="dot inside"),
     pytest.param(b"/a/.", 308, id="dot last"),
     pytest.param(b"/a/./", 308, id="dot last with a slash"),
     # order: what is worse is told first
-    pytest.param(b"/" + b"a" * 4096, 414, id="one octet too long"),
+    pytest.param(b"/" + b"a" * 4096, 414, id="one byte too long"),
     pytest.param(b"/%zz" + b"a" * 4096, 414, id="too long is told before malformed"),
     pytest.param(b"\x00" * 5000, 414, id="too long is told before NUL"),
     pytest.param(b"//..", 400, id="dot-dot is told before an empty segment"),
@@ -196,7 +196,7 @@ def test_every_other_target_is_refused(target: bytes, status: int) -> None:
 @pytest.mark.parametrize(
     "code", [*range(0x21), *range(0x7F, 0x100)], ids=lambda code: f"{code:02x}"
 )
-def test_no_octet_outside_visible_ascii_is_accepted_raw(code: int) -> None:
+def test_no_byte_outside_visible_ascii_is_accepted_raw(code: int) -> None:
     parsed = parse_target(b"/a" + bytes([code]) + b"b", PLAIN)
     assert isinstance(parsed, Refusal)
     assert parsed.status == 400
@@ -244,7 +244,7 @@ def test_too_long_is_refused_before_anything_is_decoded(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("segments", [1, 10, 100, 1000])
 def test_each_segment_is_decoded_once(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linear: as many decodings as segments, of as many octets as the target has."""
+    """Linear: as many decodings as segments, of as many bytes as the target has."""
     seen: list[bytes] = []
 
     def counted(raw: bytes) -> bytes:
@@ -416,7 +416,7 @@ def test_the_parser_asks_for_the_platform_it_runs_on(
 
 any_target = st.one_of(
     st.binary(max_size=64),
-    st.binary(max_size=64).map(lambda octets: b"/" + octets),
+    st.binary(max_size=64).map(lambda data: b"/" + data),
     st.lists(
         st.sampled_from(
             [b"/", b"a", b".", b"..", b"%2e", b"%2F", b"%00", b"%C3%A9", b"%", b"\\", b"%FF", b"~"]

@@ -1,4 +1,4 @@
-"""Validators: equal validators, equal octets - and where that cannot be kept, weak or none."""
+"""Validators: equal validators, equal bytes - and where that cannot be kept, weak or none."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_under_a_placeholder_time_inode_and_ctime_count(mtime: int) -> None:
 # -- codings -----------------------------------------------------------------------------------
 
 
-def test_every_coding_has_its_own_tag_also_of_equal_octets() -> None:
+def test_every_coding_has_its_own_tag_also_of_equal_bytes() -> None:
     """§8.8.3.3."""
     codings = [HASHED._replace(coding=coding) for coding in ("identity", "br", "zstd", "gzip")]
     decoded = [HASHED._replace(decoding=coding) for coding in ("br", "zstd", "gzip")]
@@ -198,7 +198,7 @@ def test_parts_of_a_second_are_cut() -> None:
     assert validators_of(late, "auto", NOW * SECOND).modified == NOW - 5
 
 
-def test_a_date_that_stood_for_other_octets_is_withheld() -> None:
+def test_a_date_that_stood_for_other_bytes_is_withheld() -> None:
     found = validators_of(HASHED._replace(dated=False), "auto", NOW * SECOND)
     assert found.modified is None
     assert found.tag is not None

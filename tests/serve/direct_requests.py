@@ -25,7 +25,7 @@ def hosted(*hosts: bytes) -> bytes:
     return b"\r\n".join((b"GET /css/app.css HTTP/1.1", *hosts, b"", b""))
 
 
-#: name -> octets of one connection.
+#: name -> bytes of one connection.
 TABLE: dict[str, bytes] = {
     "plain": _PLAIN,
     "close": _LAST,
@@ -158,8 +158,8 @@ TABLE: dict[str, bytes] = {
     "file with slash": started(b"GET /css/app.css/ HTTP/1.1"),
     "missing": started(b"GET /missing HTTP/1.1"),
     "missing, html wanted": request(b"Accept: text/html", start=b"GET /missing HTTP/1.1"),
-    "target of 4096 octets": started(b"GET /" + b"a" * 4095 + b" HTTP/1.1"),
-    "target of 4097 octets": started(b"GET /" + b"a" * 4096 + b" HTTP/1.1"),
+    "target of 4096 bytes": started(b"GET /" + b"a" * 4095 + b" HTTP/1.1"),
+    "target of 4097 bytes": started(b"GET /" + b"a" * 4096 + b" HTTP/1.1"),
     # -- versions (RFC 9112 §2.3)
     "version 1.0": b"GET /css/app.css HTTP/1.0\r\n\r\n",
     "version 1.0 with host": started(b"GET /css/app.css HTTP/1.0"),
@@ -259,20 +259,20 @@ def _one(chance: random.Random) -> bytes:
     lines = [chance.choice((b" ",) * 20 + (b"  ", b"\t")).join(words)]
     lines += [b"Host: localhost"] * chance.choice((1,) * 12 + (0, 2))
     lines += chance.choices(_LINES, k=chance.choice((0, 0, 1, 1, 2, 3)))
-    octets = b"".join(line + chance.choice(_ENDS) for line in lines)
-    return octets + chance.choice((b"\r\n",) * 20 + (b"\n", b"")) + chance.choice(_CONTENTS)
+    data = b"".join(line + chance.choice(_ENDS) for line in lines)
+    return data + chance.choice((b"\r\n",) * 20 + (b"\n", b"")) + chance.choice(_CONTENTS)
 
 
-def _damaged(octets: bytes, chance: random.Random) -> bytes:
-    """The same with an octet less, more or other."""
-    at = chance.randrange(len(octets))
+def _damaged(data: bytes, chance: random.Random) -> bytes:
+    """The same with a byte less, more or other."""
+    at = chance.randrange(len(data))
     other = bytes([chance.choice((0, 9, 10, 11, 13, 32, 47, 58, 127, 255, chance.randrange(256)))])
-    return octets[:at] + chance.choice((b"", other, other + octets[at : at + 1])) + octets[at + 1 :]
+    return data[:at] + chance.choice((b"", other, other + data[at : at + 1])) + data[at + 1 :]
 
 
 def generated(count: int, seed: str) -> Iterator[bytes]:
-    """Octets of `count` connections: requests alone and in a row, some of them damaged."""
+    """Bytes of `count` connections: requests alone and in a row, some of them damaged."""
     chance = random.Random(seed)
     for _ in range(count):
-        octets = b"".join(_one(chance) for _ in range(chance.choice((1, 1, 1, 2, 3))))
-        yield _damaged(octets, chance) if octets and chance.random() < 0.4 else octets
+        data = b"".join(_one(chance) for _ in range(chance.choice((1, 1, 1, 2, 3))))
+        yield _damaged(data, chance) if data and chance.random() < 0.4 else data

@@ -1,4 +1,4 @@
-"""The direct lane's server inside this process, on a loop in a thread of its own."""
+"""The direct entry's server inside this process, on a loop in a thread of its own."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ import pytest
 from tests.support.http2 import Connection2
 from tests.support.meanwhile import meanwhile
 from tests.support.raw import HOST, head
-from tests.support.servers import LANES, VARIABLES, Server, running
+from tests.support.servers import SETUPS, VARIABLES, Server, running
 
 MIB = 1024 * 1024
-#: Ten thousand where each lane begins, fewer where only the loop or the framing differs.
+#: Ten thousand where each setup begins, fewer where only the loop or the framing differs.
 DOWNLOADS = {"hypercorn-no-direct": 10_000, "serve-no-direct": 10_000, "serve": 10_000}
 _FEWER = 1_000
 _A_FEW = 200
@@ -48,23 +48,23 @@ _COLLECTS = "import gc, signal\nsignal.signal(signal.SIGUSR1, lambda *_: gc.coll
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(setup: str, site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     startup = tmp_path_factory.mktemp("startup")
     (startup / "sitecustomize.py").write_text(_COLLECTS)
     paths = os.pathsep.join(filter(None, (str(startup), os.environ.get("PYTHONPATH"))))
-    command = [part.replace("{root}", str(site)) for part in LANES[lane]]
-    command += [_KEEP_ALIVE_OPTION.get(lane, "--keep-alive"), _KEEP_ALIVE]
+    command = [part.replace("{root}", str(site)) for part in SETUPS[setup]]
+    command += [_KEEP_ALIVE_OPTION.get(setup, "--keep-alive"), _KEEP_ALIVE]
     with running(
-        command, {"ASYNCSTATIC_ROOT": str(site), "PYTHONPATH": paths, **VARIABLES.get(lane, {})}
+        command, {"ASYNCSTATIC_ROOT": str(site), "PYTHONPATH": paths, **VARIABLES.get(setup, {})}
     ) as server:
         yield server
 
 
-def _collected_octets(server: Server) -> int:
+def _collected_bytes(server: Server) -> int:
     """Resident memory, once the server has collected its cycles."""
     os.killpg(server.pid, signal.SIGUSR1)
     time.sleep(1)
-    return server.resident_octets()
+    return server.resident_bytes()
 
 
 # -- clients that leave ----------------------------------------------------------------------
@@ -84,8 +84,8 @@ async def _abort_one(port: int, chance: random.Random, pipelined: int) -> None:
         else:
             await loop.sock_sendall(client, request)
             left = chance.choice((0, 0, 1, 1, 1, most // 10, most))
-            while left > 0 and (octets := await loop.sock_recv(client, left)):
-                left -= len(octets)
+            while left > 0 and (data := await loop.sock_recv(client, left)):
+                left -= len(data)
         if chance.random() < 0.5:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
@@ -113,12 +113,12 @@ def _give_up_streams(port: int, count: int) -> None:
             assert connection.get("/css/app.css").status == 200
 
 
-def _abort_all(server: Server, lane: str, count: int, seed: str) -> None:
-    """Abort so many downloads, a fifth of them by HTTP/2 meanwhile where the lane has it."""
-    streams = count // 5 if _has_http2(lane) else 0
+def _abort_all(server: Server, setup: str, count: int, seed: str) -> None:
+    """Abort so many downloads, a fifth of them by HTTP/2 meanwhile where the setup has it."""
+    streams = count // 5 if _has_http2(setup) else 0
     resets = threading.Thread(target=_give_up_streams, args=(server.port, streams))
     resets.start()
-    pipelined = _PIPELINED.get(lane, 1)
+    pipelined = _PIPELINED.get(setup, 1)
     asyncio.run(_abort_many(server.port, count - streams, seed, pipelined))
     resets.join()
 
@@ -142,8 +142,8 @@ def _give_up_connections(server: Server) -> None:
             assert connection.socket.recv(1)
 
 
-def _has_http2(lane: str) -> bool:
-    return lane != "uvicorn"
+def _has_http2(setup: str) -> bool:
+    return setup != "uvicorn"
 
 
 # -- what is left of them --------------------------------------------------------------------
@@ -152,11 +152,11 @@ def _has_http2(lane: str) -> bool:
 class Baseline:
     """An idle server that has seen clients of every kind, and the handles that it holds then."""
 
-    def __init__(self, server: Server, lane: str, site: Path) -> None:
-        self._server, self._lane = server, lane
+    def __init__(self, server: Server, setup: str, site: Path) -> None:
+        self._server, self._setup = server, setup
         self._site = f"{site}/"
         _leave_at_once(server)
-        if _has_http2(lane):
+        if _has_http2(setup):
             _give_up_connections(server)
         for target in _TARGETS:
             server.fetch(target, "Connection: close")
@@ -165,9 +165,9 @@ class Baseline:
     def memory_after_warm_up(self) -> int:
         """Return the memory, in bytes, that it holds when its allocators need no more."""
         _abort_all(
-            self._server, self._lane, _WARM_UP.get(self._lane, _WARM_UP_ELSEWHERE), "warm up"
+            self._server, self._setup, _WARM_UP.get(self._setup, _WARM_UP_ELSEWHERE), "warm up"
         )
-        return _collected_octets(self._server)
+        return _collected_bytes(self._server)
 
     def assert_reached(self) -> None:
         """No file is open after 2 s, and no more handles than before."""
@@ -184,16 +184,16 @@ class Baseline:
         while; what leaks only becomes more.
         """
         for part in range(5):
-            grown = _collected_octets(self._server) - before
+            grown = _collected_bytes(self._server) - before
             if grown < 10 * MIB:
                 return
-            _abort_all(self._server, self._lane, _FEWER, f"more {part}")
+            _abort_all(self._server, self._setup, _FEWER, f"more {part}")
         pytest.fail(f"grown by {grown / MIB:.1f} MiB")
 
 
 @pytest.fixture(scope="module")
-def baseline(server: Server, lane: str, site: Path) -> Baseline:
-    return Baseline(server, lane, site)
+def baseline(server: Server, setup: str, site: Path) -> Baseline:
+    return Baseline(server, setup, site)
 
 
 @contextmanager
@@ -214,21 +214,21 @@ def _others_are_answered(server: Server) -> Iterator[None]:
 
 
 def test_aborted_downloads_leave_no_handle_and_hold_nobody_up(
-    server: Server, lane: str, baseline: Baseline
+    server: Server, setup: str, baseline: Baseline
 ) -> None:
     with _others_are_answered(server):
-        _abort_all(server, lane, _A_FEW, "a few")
+        _abort_all(server, setup, _A_FEW, "a few")
     baseline.assert_reached()
 
 
 @pytest.mark.slow
 def test_thousands_of_aborted_downloads_leave_nothing_and_hold_nobody_up(
-    server: Server, lane: str, baseline: Baseline
+    server: Server, setup: str, baseline: Baseline
 ) -> None:
     memory = baseline.memory_after_warm_up()
     with _others_are_answered(server):
         for part in range(3):
-            _abort_all(server, lane, DOWNLOADS.get(lane, _FEWER) // 3 + 1, f"part {part}")
+            _abort_all(server, setup, DOWNLOADS.get(setup, _FEWER) // 3 + 1, f"part {part}")
     baseline.assert_reached()
     baseline.assert_memory_is_flat(memory)
 
@@ -241,9 +241,9 @@ def test_three_hundred_clients_that_leave_at_once_leave_no_handle(
 
 
 def test_http2_connections_given_up_leave_no_handle(
-    server: Server, lane: str, baseline: Baseline
+    server: Server, setup: str, baseline: Baseline
 ) -> None:
-    if not _has_http2(lane):
+    if not _has_http2(setup):
         pytest.skip("uvicorn has no HTTP/2")
     _give_up_connections(server)
     baseline.assert_reached()

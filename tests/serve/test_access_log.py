@@ -234,16 +234,16 @@ def test_the_bytes_of_a_cut_download_are_those_that_left(root: Path, tmp_path: P
 
 
 def test_a_shutdown_that_cuts_a_download_logs_it(root: Path, tmp_path: Path) -> None:
-    for lane in ("--direct", "--no-direct"):
-        log = tmp_path / lane
-        command = ["-m", "asyncstatic", "serve", str(root), lane, "--graceful-timeout", "0.2"]
+    for setup in ("--direct", "--no-direct"):
+        log = tmp_path / setup
+        command = ["-m", "asyncstatic", "serve", str(root), setup, "--graceful-timeout", "0.2"]
         command += ["--bind", "127.0.0.1:{port}", "--access-logfile", str(log)]
         with running(command, {}) as server, server.connect(receive_buffer=4096) as connection:
             connection.send(head("/large.bin"))
             connection.take(10_000)
             server.interrupt()
         lines = [line for line in log.read_text().splitlines() if "large.bin" in line]
-        assert len(lines) == 1, lane
+        assert len(lines) == 1, setup
         assert '" 200 ' in lines[0]
 
 
@@ -259,20 +259,20 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("octets", "status"), REFUSED)
+@pytest.mark.parametrize(("data", "status"), REFUSED)
 def test_a_refused_request_has_one_line(
-    served: Served, mark: str, octets: bytes, status: int
+    served: Served, mark: str, data: bytes, status: int
 ) -> None:
-    octets = octets.replace(b"MARK", mark.encode())
+    data = data.replace(b"MARK", mark.encode())
     with served.server.connect() as connection:
         with suppress(OSError):
-            connection.send(octets)
+            connection.send(data)
         answered = connection.read().status
     line = served.line(mark)
     assert line["status"] == answered
     directly = served.entry == "direct" and not served.prefix
     assert answered == (431 if status == 414 and not directly else status)  # Hypercorn's choice
-    sent_line = octets.partition(b"\n")[0].rstrip(b"\r").decode("latin-1")
+    sent_line = data.partition(b"\n")[0].rstrip(b"\r").decode("latin-1")
     assert line["request"] == sent_line[: len(line["request"])]
     assert mark in line["request"]
 
@@ -301,10 +301,10 @@ def test_a_connection_that_sends_nothing_has_no_line(served: Served) -> None:
     assert len(served.log.read_text().splitlines()) == before
 
 
-@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
-def test_a_connection_too_many_has_one_line(root: Path, tmp_path: Path, lane: str) -> None:
+@pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
+def test_a_connection_too_many_has_one_line(root: Path, tmp_path: Path, setup: str) -> None:
     log = tmp_path / "log"
-    command = ["-m", "asyncstatic", "serve", str(root), lane, "--bind", "127.0.0.1:{port}"]
+    command = ["-m", "asyncstatic", "serve", str(root), setup, "--bind", "127.0.0.1:{port}"]
     command += ["--limit-concurrency", "1", "--access-logfile", str(log), "--log-format", "json"]
     with running(command, {}) as server, server.connect() as first:
         first.get("/app.css")

@@ -27,7 +27,7 @@ from asyncstatic.serve.access_log import (
 from tests.serve.inside import eventually
 from tests.support.programs import require
 from tests.support.raw import HOST, Connection, EndedError, head
-from tests.support.servers import LANES, free_port, running
+from tests.support.servers import SETUPS, free_port, running
 
 KEYS = [
     *("time", "client", "user", "request", "status", "bytes_sent"),
@@ -167,7 +167,7 @@ def test_absent_fields_are_a_dash_or_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "line"),
+    ("data", "line"),
     [
         (b"", b"-"),
         (b"\r\n\r\n", b"-"),
@@ -176,8 +176,8 @@ def test_absent_fields_are_a_dash_or_null() -> None:
         (b"GET /a", b"GET /a"),
     ],
 )
-def test_the_request_line_is_the_first_line_that_was_received(octets: bytes, line: bytes) -> None:
-    assert first_line(octets) == line
+def test_the_request_line_is_the_first_line_that_was_received(data: bytes, line: bytes) -> None:
+    assert first_line(data) == line
 
 
 @pytest.mark.parametrize(
@@ -313,14 +313,14 @@ def without_time_and_error_page(line: str) -> str:
     return re.sub(r'" ([45]\d\d) \d+ "', r'" \1 "', line)
 
 
-@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"])
-def test_combined_is_what_nginx_writes(lane: str, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct"])
+def test_combined_is_what_nginx_writes(setup: str, root: Path, tmp_path: Path) -> None:
     """Time apart, and the length of error pages."""
     tmp_path.chmod(0o755)
     with nginx(tmp_path, root) as port:
         ask_all(port)
         theirs = lines_of(tmp_path / "access.log", len(REQUESTS))
-    command = [part.replace("{root}", str(root)) for part in LANES[lane]]
+    command = [part.replace("{root}", str(root)) for part in SETUPS[setup]]
     with running([*command, "--access-logfile", str(tmp_path / "ours")], {}) as server:
         ask_all(server.port)
         ours = lines_of(tmp_path / "ours", len(REQUESTS) + 1)[1:]  # the first was to start it
@@ -331,7 +331,7 @@ def test_combined_is_what_nginx_writes(lane: str, root: Path, tmp_path: Path) ->
 
 def test_goaccess_reads_every_line(root: Path, tmp_path: Path) -> None:
     goaccess, log, report = require("goaccess", "goaccess"), tmp_path / "log", tmp_path / "x.json"
-    command = [part.replace("{root}", str(root)) for part in LANES["serve"]]
+    command = [part.replace("{root}", str(root)) for part in SETUPS["serve"]]
     with running([*command, "--access-logfile", str(log)], {}) as server:
         ask_all(server.port)
         lines = lines_of(log, len(REQUESTS) + 1)

@@ -20,7 +20,7 @@ from asyncstatic.cli.options import SWITCHES
 from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
 from tests.support.raw import HOST
-from tests.support.servers import LANES, environment, running, serving
+from tests.support.servers import SETUPS, environment, running, serving
 from tests.support.site import SMALL_SITE
 
 pytestmark = pytest.mark.grid
@@ -328,11 +328,11 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
+@pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
 def test_a_port_in_use_is_one_line_and_exit_code_1(
-    folder: Path, taken_port: int, workers: str, lane: str
+    folder: Path, taken_port: int, workers: str, setup: str
 ) -> None:
-    arguments = ("--bind", f"{HOST}:{taken_port}", "--workers", workers, lane)
+    arguments = ("--bind", f"{HOST}:{taken_port}", "--workers", workers, setup)
     done = run(*_SERVE, "site", *arguments, cwd=folder)
     assert done.returncode == 1
     assert f"{HOST}:{taken_port}: Address already in use; choose another" in done.stderr
@@ -349,9 +349,9 @@ def test_an_address_that_is_not_ours_is_one_line_and_exit_code_1(
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("lane", ["uvicorn"])
-def test_servers_are_told_of_a_mistake_in_one_line(folder: Path, lane: str) -> None:
-    command = [part.replace("{port}", "0") for part in LANES[lane]]
+@pytest.mark.parametrize("setup", ["uvicorn"])
+def test_servers_are_told_of_a_mistake_in_one_line(folder: Path, setup: str) -> None:
+    command = [part.replace("{port}", "0") for part in SETUPS[setup]]
     done = run(*command, cwd=folder, ASYNCSTATIC_ROOT="missing")
     assert "root missing: does not exist; create it or name another" in done.stderr
     assert "SettingsError" not in done.stderr  # told by the protocol, not as a traceback of ours

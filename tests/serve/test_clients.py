@@ -1,4 +1,4 @@
-"""Real clients, and the shapes of HTTP/1.1 that they and odder ones send, in every lane."""
+"""Real clients, and the shapes of HTTP/1.1 that they and odder ones send, in every setup."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_hundred_pipelined_requests_are_all_answered(connection: Connection) -
     assert {connection.read().content for _ in range(100)} == {STYLE}
 
 
-def test_a_head_split_at_every_octet_is_one_request(connection: Connection) -> None:
+def test_a_head_split_at_every_byte_is_one_request(connection: Connection) -> None:
     request = head("/css/app.css", "Range: bytes=0-3", "User-Agent: slow")
     for cut in range(1, len(request)):
         connection.send(request[:cut])
@@ -145,9 +145,9 @@ def test_a_head_split_at_every_octet_is_one_request(connection: Connection) -> N
         assert connection.read().content == STYLE[:4]
 
 
-def test_a_head_sent_octet_by_octet_is_one_request(connection: Connection) -> None:
-    for octet in head("/css/app.css"):
-        connection.send(bytes([octet]))
+def test_a_head_sent_byte_by_byte_is_one_request(connection: Connection) -> None:
+    for byte in head("/css/app.css"):
+        connection.send(bytes([byte]))
     assert connection.read().content == STYLE
 
 
@@ -177,7 +177,7 @@ def test_the_connection_stays_open_as_version_and_connection_say(
 
 
 # Hypercorn by itself answers every version as HTTP/1.1, and asks for Host in that alone.
-@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct"], indirect=True)
 @pytest.mark.parametrize(
     ("version", "lines", "status"),
     [
@@ -201,9 +201,9 @@ def test_only_versions_of_http_1_are_served(
 
 
 def test_a_client_that_shut_its_sending_half_gets_the_whole_answer(
-    server: Server, lane: str
+    server: Server, setup: str
 ) -> None:
-    if lane == "uvicorn":
+    if setup == "uvicorn":
         pytest.skip("uvicorn takes a half-closed connection for a closed one")
     with server.connect() as connection:
         connection.send(head("/css/app.css", "Connection: close"))
@@ -211,7 +211,7 @@ def test_a_client_that_shut_its_sending_half_gets_the_whole_answer(
         assert connection.read().content == STYLE
 
 
-@pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct"], indirect=True)
 @pytest.mark.parametrize("lines", [(), ("Content-Length: 0",)], ids=["plain", "handed over"])
 def test_after_its_answer_the_connection_of_a_half_closed_client_ends(
     connection: Connection, lines: tuple[str, ...]

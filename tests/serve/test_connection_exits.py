@@ -67,11 +67,11 @@ def _overload(server: Server) -> None:
 
 
 def _reset_while_refused(server: Server) -> None:
-    """Refused clients go without a word, some with octets that nobody has read."""
+    """Refused clients go without a word, some with bytes that nobody has read."""
     with _served(server), _served(server):
-        for octets in (b"", _REQUEST, _ENDLESS):
+        for data in (b"", _REQUEST, _ENDLESS):
             refused = server.connect()
-            refused.send(octets)
+            refused.send(data)
             assert refused.read().status == 503
             refused.reset()
 
@@ -124,16 +124,16 @@ def test_after_every_exit_a_lone_client_is_served_and_the_server_ends(server: Se
     assert "Traceback" not in server.log, server.log[-3000:]
 
 
-@pytest.mark.parametrize("octets", [b"", _ENDLESS], ids=["one too many", "endless target"])
+@pytest.mark.parametrize("data", [b"", _ENDLESS], ids=["one too many", "endless target"])
 def test_a_refused_client_that_stays_does_not_keep_the_server_from_ending(
-    server: Server, octets: bytes
+    server: Server, data: bytes
 ) -> None:
     with ExitStack() as stack:
-        if not octets:
+        if not data:
             stack.enter_context(_served(server))
             stack.enter_context(_served(server))
         refused = stack.enter_context(server.connect())
-        refused.send(octets)
+        refused.send(data)
         assert refused.read().status >= 400
         assert server.interrupt(signal.SIGTERM) in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log, server.log[-3000:]

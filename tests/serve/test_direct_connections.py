@@ -1,4 +1,4 @@
-"""The life of a connection in the direct lane: pieces, half-closes, deadlines, limits, shutdown."""
+"""The life of a connection in the direct entry: pieces, half-closes, deadlines, limits, shutdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Serve = Callable[..., Inside]
 _REQUEST = head("/css/app.css", "Accept: */*", "User-Agent: pieces/1.0")
 _TWO = head("/docs/", "Accept: text/html") + head("/missing", "Connection: close")
 _EMPTY_LINES = b"\r\n" + head("/docs/") + b"\r\n\r\n" + head("/missing", "Connection: close")
-_MORE = 64 << 20  # octets: more than the system takes for a client that does not read
+_MORE = 64 << 20  # bytes: more than the system takes for a client that does not read
 _UPLOAD = head("/css/app.css", "Content-Length: 3", method="POST") + b"abc"
 
 
@@ -50,34 +50,34 @@ def without_date(answer: Answer) -> Answer:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [_REQUEST, _TWO, _EMPTY_LINES, _UPLOAD],
     ids=["one", "two", "behind empty lines", "upload"],
 )
-def test_a_request_in_two_pieces_has_the_same_answer(inside: Inside, octets: bytes) -> None:
-    """At whichever octet it is cut; the second piece comes in a segment of its own."""
-    methods = [word for word in ("GET", "POST") for _ in range(octets.count(word.encode()))]
+def test_a_request_in_two_parts_has_the_same_answer(inside: Inside, data: bytes) -> None:
+    """At whichever byte it is cut; the second piece comes in a segment of its own."""
+    methods = [word for word in ("GET", "POST") for _ in range(data.count(word.encode()))]
     with inside.connect() as connection:
-        connection.send(octets)
+        connection.send(data)
         whole = [without_date(connection.read(method)) for method in methods]
-    connections = [inside.connect() for _ in octets[1:]]
+    connections = [inside.connect() for _ in data[1:]]
     for cut, connection in enumerate(connections, 1):
-        connection.send(octets[:cut])
+        connection.send(data[:cut])
     time.sleep(0.05)  # so that the pieces are read apart
     for cut, connection in enumerate(connections, 1):
-        connection.send(octets[cut:])
+        connection.send(data[cut:])
     for connection in connections:
         with connection:
             assert [without_date(connection.read(method)) for method in methods] == whole
 
 
-@pytest.mark.parametrize("octets", [_REQUEST, _UPLOAD], ids=["ours", "handed over"])
-def test_a_request_octet_by_octet_has_the_same_answer(inside: Inside, octets: bytes) -> None:
+@pytest.mark.parametrize("data", [_REQUEST, _UPLOAD], ids=["ours", "handed over"])
+def test_a_request_byte_by_byte_has_the_same_answer(inside: Inside, data: bytes) -> None:
     with inside.connect() as connection:
-        connection.send(octets)
+        connection.send(data)
         whole = connection.read()
-        for number in range(len(octets)):
-            connection.send(octets[number : number + 1])
+        for number in range(len(data)):
+            connection.send(data[number : number + 1])
             time.sleep(0.0005)
         assert without_date(connection.read()) == without_date(whole)
 
@@ -192,7 +192,7 @@ def test_one_connection_too_many_is_answered_503(site: Path, loop: str, direct: 
     ) as server:
         with server.connect() as first, server.connect() as second:
             assert first.get("/css/app.css").status == 200
-            second.send(_UPLOAD)  # counted in both lanes
+            second.send(_UPLOAD)  # counted in both setups
             assert second.read("POST").status == 405
             with server.connect() as third:
                 third.send(_REQUEST)

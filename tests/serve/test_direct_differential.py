@@ -1,6 +1,6 @@
-"""The direct lane and Hypercorn read one stream of octets in one way.
+"""The direct entry and Hypercorn read one stream of bytes in one way.
 
-The same octets go to a server with the lane and to one without: answers, their number and the
+The same bytes go to a server with the setup and to one without: answers, their number and the
 fate of the connection are equal. Every difference that is meant has a row in `MEANT`, and occurs.
 """
 
@@ -23,11 +23,11 @@ from tests.serve.direct_requests import TABLE, generated
 from tests.serve.inside import Inside, serving_inside
 from tests.support.raw import Answer, Connection, EndedError, ProtocolError
 
-_SILENCE = 0.3  # seconds without an octet, after which no answer is due any more
+_SILENCE = 0.3  # seconds without a byte, after which no answer is due any more
 _GENERATED = 4000
 _BATCH = 250
 
-#: name in TABLE -> why the lane may answer otherwise: (with the lane, without), as statuses.
+#: name in TABLE -> why the setup may answer otherwise: (with the setup, without), as statuses.
 MEANT: dict[str, tuple[str, list[int], list[int]]] = {
     "upgrade to h2c": (
         "an offer of h2c may be ignored (RFC 9110 §7.8), and clients stumble over data behind 101",
@@ -76,21 +76,21 @@ def _seen(answer: Answer) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
     return answer.status, fields, answer.content
 
 
-def _methods(octets: bytes) -> Iterator[str]:
+def _methods(data: bytes) -> Iterator[str]:
     """How to read the answers, in turn: those to HEAD have no content."""
-    for word in octets.replace(b"\n", b" ").split(b" "):
+    for word in data.replace(b"\n", b" ").split(b" "):
         if word in (b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"FOO"):
             yield word.decode()
 
 
 def fates_of(server: Inside, streams: Sequence[bytes]) -> list[Fate]:
-    """Send each of the octets on a connection of its own, and take all that comes back."""
+    """Send each of the bytes on a connection of its own, and take all that comes back."""
     received = [bytearray() for _ in streams]
     with ExitStack() as connections, selectors.DefaultSelector() as selector:
-        for number, octets in enumerate(streams):
+        for number, data in enumerate(streams):
             connection = connections.enter_context(server.connect())
             with suppress(ConnectionError):
-                connection.send(octets)
+                connection.send(data)
             selector.register(connection.socket, selectors.EVENT_READ, number)
         is_idle = False
         while (ready := selector.select(_SILENCE)) or not is_idle:
@@ -99,35 +99,35 @@ def fates_of(server: Inside, streams: Sequence[bytes]) -> list[Fate]:
                     another.get("/css/app.css")
             is_idle = not ready
             for key, _ in ready:
-                piece = connection_octets(key.fileobj)
+                piece = connection_bytes(key.fileobj)
                 received[key.data] += piece
                 if not piece:
                     selector.unregister(key.fileobj)
         open_still = {key.data for key in selector.get_map().values()}
     return [
-        _parsed(bytes(came), octets, number not in open_still)
-        for number, (came, octets) in enumerate(zip(received, streams, strict=True))
+        _parsed(bytes(came), data, number not in open_still)
+        for number, (came, data) in enumerate(zip(received, streams, strict=True))
     ]
 
 
-def connection_octets(connection: Any) -> bytes:
+def connection_bytes(connection: Any) -> bytes:
     """What a connection has to read; nothing when it ended, by FIN or RST."""
     try:
-        octets: bytes = connection.recv(1 << 18)
+        data: bytes = connection.recv(1 << 18)
     except ConnectionError:
         return b""
-    return octets
+    return data
 
 
-def fate_of(server: Inside, octets: bytes) -> Fate:
-    """Send octets on a new connection, and take all that comes back."""
-    return fates_of(server, [octets])[0]
+def fate_of(server: Inside, data: bytes) -> Fate:
+    """Send bytes on a new connection, and take all that comes back."""
+    return fates_of(server, [data])[0]
 
 
-def _parsed(received: bytes, octets: bytes, closed: bool) -> Fate:
+def _parsed(received: bytes, data: bytes, closed: bool) -> Fate:
     """Split what came into answers; only where that fails, it is compared as it is."""
     connection, answers = Connection.ended_after(received), []
-    for method in itertools.chain(_methods(octets), itertools.repeat("GET")):
+    for method in itertools.chain(_methods(data), itertools.repeat("GET")):
         try:
             answers.append(_seen(connection.read(method)))
         except EndedError:
@@ -139,13 +139,13 @@ def _parsed(received: bytes, octets: bytes, closed: bool) -> Fate:
 
 @pytest.fixture(scope="module")
 def pair(site: Path) -> Iterator[tuple[Inside, Inside]]:
-    """The same root, with the lane and without; of an age at which its tags stay."""
+    """The same root, with the setup and without; of an age at which its tags stay."""
     time.sleep(2.5)
     with (
-        serving_inside(StaticFiles(site)) as lane,
+        serving_inside(StaticFiles(site)) as setup,
         serving_inside(StaticFiles(site), direct=False) as full,
     ):
-        yield lane, full
+        yield setup, full
 
 
 Fates = dict[str, Fate]
@@ -153,63 +153,67 @@ Fates = dict[str, Fate]
 
 @pytest.fixture(scope="module")
 def fates(pair: tuple[Inside, Inside]) -> tuple[Fates, Fates]:
-    """What became of every row of the table, with the lane and without."""
-    lane, full = (dict(zip(TABLE, fates_of(side, [*TABLE.values()]), strict=True)) for side in pair)
-    return lane, full
+    """What became of every row of the table, with the setup and without."""
+    setup, full = (
+        dict(zip(TABLE, fates_of(side, [*TABLE.values()]), strict=True)) for side in pair
+    )
+    return setup, full
 
 
 @pytest.mark.parametrize("name", sorted(set(TABLE) - set(MEANT)))
 def test_what_is_sent_has_one_reading(fates: tuple[Fates, Fates], name: str) -> None:
-    lane, full = fates
-    assert lane[name] == full[name]
+    setup, full = fates
+    assert setup[name] == full[name]
 
 
 @pytest.mark.parametrize("name", MEANT)
 def test_a_difference_that_is_meant_occurs(fates: tuple[Fates, Fates], name: str) -> None:
-    lane, full = fates
-    _, with_lane, without = MEANT[name]
-    assert (lane[name].statuses, full[name].statuses) == (with_lane, without)
+    setup, full = fates
+    _, with_setup, without = MEANT[name]
+    assert (setup[name].statuses, full[name].statuses) == (with_setup, without)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(_GENERATED // _BATCH))
 def test_what_is_generated_has_one_reading(pair: tuple[Inside, Inside], batch: int) -> None:
-    lane, full = pair
+    setup, full = pair
     streams = list(generated(_BATCH, seed=f"batch {batch}"))
-    both = zip(streams, fates_of(lane, streams), fates_of(full, streams), strict=True)
+    both = zip(streams, fates_of(setup, streams), fates_of(full, streams), strict=True)
     different = [
-        (octets, with_lane, without)
-        for octets, with_lane, without in both
-        if with_lane != without and not _differs_behind_close(with_lane, without)
+        (data, with_setup, without)
+        for data, with_setup, without in both
+        if with_setup != without and not _differs_behind_close(with_setup, without)
     ]
     assert different == []
 
 
-def _differs_behind_close(with_lane: Fate, without: Fate) -> bool:
+def _differs_behind_close(with_setup: Fate, without: Fate) -> bool:
     """The row "behind close" of `MEANT`, wherever it is in a stream."""
     return (
-        with_lane.answers[:-1] == without.answers[:-1]
-        and with_lane.closed
+        with_setup.answers[:-1] == without.answers[:-1]
+        and with_setup.closed
         and without.closed
-        and with_lane.statuses != []
-        and ("connection", "close") in with_lane.answers[-1][1]
+        and with_setup.statuses != []
+        and ("connection", "close") in with_setup.answers[-1][1]
         and without.statuses[-1] == 400
     )
 
 
-def test_the_lane_answers_itself_what_is_plain(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_direct_entry_answers_itself_what_is_plain(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two servers that both hand everything over would never differ."""
     handed_over: list[bytes] = []
     take_over = Hypercorn.take_over
 
-    def noted(self: Hypercorn, transport: asyncio.Transport, octets: bytes, *, eof: bool) -> None:
-        handed_over.append(octets)
-        take_over(self, transport, octets, eof=eof)
+    def noted(self: Hypercorn, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
+        handed_over.append(data)
+        take_over(self, transport, data, eof=eof)
 
     monkeypatch.setattr(Hypercorn, "take_over", noted)
-    with serving_inside(StaticFiles(site)) as lane:
+    with serving_inside(StaticFiles(site)) as setup:
         for name in ("plain", "head", "three", "missing", "range", "upgrade to h2c", "parent"):
-            fate_of(lane, TABLE[name])
+            fate_of(setup, TABLE[name])
         assert handed_over == []
-        fate_of(lane, TABLE["chunked"])
+        fate_of(setup, TABLE["chunked"])
         assert handed_over == [TABLE["chunked"]]

@@ -54,13 +54,13 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def taken(client: socket.socket) -> bytes:
     """Take all that is there."""
-    octets = b""
+    data = b""
     try:
         while more := client.recv(1 << 20):
-            octets += more
+            data += more
     except BlockingIOError:
         pass
-    return octets
+    return data
 
 
 @pytest.mark.parametrize("tail", ["in the page cache", "from the disk"])

@@ -1,4 +1,4 @@
-"""Connections over TLS in the direct lane, and behind it: they end in two steps."""
+"""Connections over TLS in the direct entry, and behind it: they end in two steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_client_that_does_not_end_tls_keeps_no_other_from_its_deadline(
         with over_tls(server.connect(), chain) as lingering:
             lingering.send(head("/css/app.css", "Connection: close"))
             assert lingering.read().status == 200
-            time.sleep(2.5)  # several times what the lane needs to look at all its connections
+            time.sleep(2.5)  # several times what the setup needs to look at all its connections
             with over_tls(server.connect(), chain) as idle:
                 assert idle.get("/css/app.css").status == 200
                 assert idle.ended()

@@ -1,4 +1,4 @@
-"""Large content in the direct lane: whole or visibly cut, at the client's pace, off the disk's."""
+"""Large content in the direct entry: whole or visibly cut, at the client's pace, off the disk's."""
 
 from __future__ import annotations
 
@@ -64,31 +64,31 @@ def test_large_content_is_whole(inside: Inside) -> None:
 @pytest.mark.parametrize(
     ("first", "last"),
     [
-        pytest.param(0, 0, id="first octet"),
-        pytest.param(SIZE - 1, SIZE - 1, id="last octet"),
+        pytest.param(0, 0, id="first byte"),
+        pytest.param(SIZE - 1, SIZE - 1, id="last byte"),
         pytest.param(1, 9_999_999, id="across windows"),
         pytest.param(4 * 1024 * 1024, 8 * 1024 * 1024 - 1, id="one window"),
         pytest.param(4 * 1024 * 1024 - 1, 4 * 1024 * 1024, id="around an edge"),
     ],
 )
-def test_a_range_is_its_octets(inside: Inside, first: int, last: int) -> None:
+def test_a_range_is_its_bytes(inside: Inside, first: int, last: int) -> None:
     with inside.connect() as connection:
         answer = connection.get("/large.bin", f"Range: bytes={first}-{last}")
         assert answer.status == 206
         assert answer.content == CONTENT[first : last + 1]
 
 
-def test_several_ranges_are_their_octets(inside: Inside) -> None:
+def test_several_ranges_are_their_bytes(inside: Inside) -> None:
     wanted = [(0, 99_999), (5_000_000, 11_000_000), (SIZE - 7, SIZE - 1)]
     ranges = ",".join(f"{first}-{last}" for first, last in wanted)
     with inside.connect() as connection:
         answer = connection.get("/large.bin", f"Range: bytes={ranges}")
         assert connection.get("/small.txt").content == b"small"
-    head_octets = f"Content-Type: {answer.field('content-type')}\r\n\r\n".encode()
-    parts = BytesParser().parsebytes(head_octets + answer.content).get_payload()
+    head_bytes = f"Content-Type: {answer.field('content-type')}\r\n\r\n".encode()
+    parts = BytesParser().parsebytes(head_bytes + answer.content).get_payload()
     assert isinstance(parts, list)
-    octets = [part.get_payload(decode=True) for part in parts if not isinstance(part, str)]
-    assert octets == [CONTENT[first : last + 1] for first, last in wanted]
+    data = [part.get_payload(decode=True) for part in parts if not isinstance(part, str)]
+    assert data == [CONTENT[first : last + 1] for first, last in wanted]
 
 
 # -- clients that leave or stall -------------------------------------------------------------
@@ -196,8 +196,8 @@ def test_a_file_that_only_grows_or_is_touched_while_it_is_sent_is_sent_to_its_en
 # -- disks that are slow ---------------------------------------------------------------------
 
 SLOW = 0.02  # s a disk takes for what is not in memory
-DISK_WINDOW = 4 * 1024 * 1024  # octets it reads at once
-PAGES = 64 * 1024  # octets between two looks at the page cache
+DISK_WINDOW = 4 * 1024 * 1024  # bytes it reads at once
+PAGES = 64 * 1024  # bytes between two looks at the page cache
 _sleep = time.sleep  # taken before it is watched
 
 

@@ -1,4 +1,4 @@
-"""The direct lane under Uvicorn: its own answers there, everything else Uvicorn's."""
+"""The direct entry under Uvicorn: its own answers there, everything else Uvicorn's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def uvicorn(request: pytest.FixtureRequest, site: Path, tmp_path: Path) -> Itera
         yield server
 
 
-def test_files_are_answered_by_the_lane_and_paths_of_the_app_by_uvicorn(uvicorn: Server) -> None:
+def test_files_are_answered_by_the_direct_entry_and_paths_of_the_app_by_uvicorn(
+    uvicorn: Server,
+) -> None:
     with uvicorn.connect() as connection:
         small = connection.get("/static/css/app.css")
         assert small.content == b"body { color: #123 }\n"

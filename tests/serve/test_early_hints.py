@@ -87,12 +87,12 @@ def test_hints_need_a_manifest(root: Path) -> None:
         StaticFiles(root, early_hints=True)
 
 
-@pytest.mark.parametrize("lane", ["serve", "hypercorn"])
+@pytest.mark.parametrize("setup", ["serve", "hypercorn"])
 def test_over_http2_a_103_comes_first_and_over_http1_none(
-    root: Path, tmp_path: Path, lane: str
+    root: Path, tmp_path: Path, setup: str
 ) -> None:
     curl = require("curl", apt="curl")
-    with serving(lane, root, manifest=MANIFEST, early_hints="1") as server:
+    with serving(setup, root, manifest=MANIFEST, early_hints="1") as server:
         for version, statuses in (("--http2-prior-knowledge", [103, 200]), ("--http1.1", [200])):
             for _ in range(2):  # prepared answers as well
                 done = subprocess.run(

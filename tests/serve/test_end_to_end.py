@@ -30,7 +30,7 @@ class _Links(HTMLParser):
         self.found += [value for name, value in attrs if value and name == _LINKS.get(tag)]
 
 
-@cache  # pages are equal in every lane: parsed once
+@cache  # pages are equal in every setup: parsed once
 def links(page: bytes) -> tuple[str, ...]:
     """Every link of a page, as it is written."""
     parser = _Links()
@@ -50,8 +50,8 @@ def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manual_server(lane: str, manual: Path) -> Iterator[Server]:
-    with serving(lane, manual) as server:
+def manual_server(setup: str, manual: Path) -> Iterator[Server]:
+    with serving(setup, manual) as server:
         yield server
 
 

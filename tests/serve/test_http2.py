@@ -1,4 +1,4 @@
-"""HTTP/2 with prior knowledge (RFC 9113 §3.3), in every lane that has it."""
+"""HTTP/2 with prior knowledge (RFC 9113 §3.3), in every setup that has it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HUGE = 64 * 1024 * 1024
 @pytest.fixture(
     scope="module", params=["hypercorn", "hypercorn-uvloop", "serve", "serve-no-direct"]
 )
-def lane(request: pytest.FixtureRequest) -> str:
-    """The lanes that speak HTTP/2; uvicorn does not."""
+def setup(request: pytest.FixtureRequest) -> str:
+    """The setups that speak HTTP/2; uvicorn does not."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, site: Path) -> Iterator[Server]:
-    with serving(lane, site) as server:
+def server(setup: str, site: Path) -> Iterator[Server]:
+    with serving(setup, site) as server:
         yield server
 
 
@@ -100,14 +100,14 @@ def test_concurrent_streams_do_not_mix(connection: Connection2) -> None:
         assert connection.read(stream).content == SMALL_SITE[name]
 
 
-def test_a_window_of_one_octet_gets_the_whole_file(server: Server) -> None:
+def test_a_window_of_one_byte_gets_the_whole_file(server: Server) -> None:
     with Connection2(server.port, window=1) as connection:
         assert connection.get("/app.js").content == SMALL_SITE["app.js"]
 
 
-def test_a_file_cut_while_it_is_sent_is_a_stream_error(lane: str, tmp_path: Path) -> None:
+def test_a_file_cut_while_it_is_sent_is_a_stream_error(setup: str, tmp_path: Path) -> None:
     root = write_site(tmp_path / "site", {"huge.bin": b"A" * HUGE, "index.html": b"home"})
-    with serving(lane, root) as server, Connection2(server.port) as connection:
+    with serving(setup, root) as server, Connection2(server.port) as connection:
         stream = connection.request("/huge.bin")
         connection.until_content(stream)
         os.truncate(root / "huge.bin", HUGE // 2)
@@ -117,7 +117,7 @@ def test_a_file_cut_while_it_is_sent_is_a_stream_error(lane: str, tmp_path: Path
 
 # -- what Hypercorn by itself ends the connection for, with every other stream on it ---------------
 
-kept = pytest.mark.parametrize("lane", ["serve", "serve-no-direct"], indirect=True)
+kept = pytest.mark.parametrize("setup", ["serve", "serve-no-direct"], indirect=True)
 PSEUDO = {":method": "GET", ":scheme": "http", ":authority": HOST, ":path": "/app.js"}
 
 

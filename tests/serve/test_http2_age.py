@@ -151,14 +151,14 @@ FLOODS = (
 )
 
 
-def _flood(port: int, octets: bytes) -> None:
+def _flood(port: int, data: bytes) -> None:
     """Send, and read until the server has answered a last PING or has ended the connection."""
     last = frames.PingFrame(0, opaque_data=b"the last").serialize()
     answer = frames.PingFrame(0, opaque_data=b"the last", flags=["ACK"]).serialize()
     with socket.create_connection((HOST, port), timeout=20) as client:
         received = bytearray()
         try:
-            client.sendall(_PREFACE + octets + last)
+            client.sendall(_PREFACE + data + last)
             while answer not in received and (some := client.recv(1 << 16)):
                 received += some
         except ConnectionError:
@@ -170,10 +170,10 @@ def test_a_flood_of_frames_ends_no_other_connection_and_leaves_no_traceback(
     server: Server, flood: object
 ) -> None:
     assert callable(flood)
-    octets = b"".join(frame.serialize() for frame in flood())
+    data = b"".join(frame.serialize() for frame in flood())
     with Connection2(server.port) as other:
         assert other.get("/css/app.css").status == 200
-        _flood(server.port, octets)
+        _flood(server.port, data)
         assert other.get("/css/app.css").status == 200
     assert "Traceback" not in server.log, server.log[-3000:]
 

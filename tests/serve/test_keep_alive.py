@@ -146,14 +146,14 @@ def test_an_idle_connection_outlives_the_time_for_a_head(site: Path, direct: boo
 
 @_ENTRIES
 @pytest.mark.usefixtures("brief_heads")
-def test_a_head_in_two_pieces_leaves_the_connection_open(site: Path, direct: bool) -> None:
+def test_a_head_in_two_parts_leaves_the_connection_open(site: Path, direct: bool) -> None:
     with (
         serving_inside(StaticFiles(site), direct=direct, keep_alive_timeout=_IDLE) as server,
         server.connect() as connection,
     ):
-        octets = head("/css/app.css")
-        connection.send(octets[:20])
-        connection.send(octets[20:])
+        data = head("/css/app.css")
+        connection.send(data[:20])
+        connection.send(data[20:])
         assert connection.read().status == 200
         time.sleep(5 * _HEAD)
         assert connection.get("/css/app.css").status == 200
@@ -175,8 +175,8 @@ def test_an_http_2_head_that_is_not_completed_ends_the_connection(
         client.initiate_connection()
         secure.sendall(client.data_to_send())
         client.send_headers(1, [*_REQUEST, (b"x", b"~" * 30_000)], end_stream=True)
-        octets = client.data_to_send()
-        secure.sendall(octets[:cut] if cut > 0 else octets[: 9 + 16_384])
+        data = client.data_to_send()
+        secure.sendall(data[:cut] if cut > 0 else data[: 9 + 16_384])
         assert _ended(secure)
 
 

@@ -34,7 +34,7 @@ from asyncstatic.http.target import TargetPath, parse_target
 from asyncstatic.serve.listing import source
 from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import Reply, ask
-from tests.support.servers import LANES, Server, running, serving
+from tests.support.servers import SETUPS, Server, running, serving
 from tests.support.zips import write_zip
 
 JSON = {"accept": "application/json"}
@@ -983,7 +983,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=[*LANES])
+@pytest.fixture(scope="module", params=[*SETUPS])
 def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[Server]:
     with serving(request.param, tree, listing="1", listing_zip="1MiB") as server:
         yield server

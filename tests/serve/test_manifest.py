@@ -272,7 +272,7 @@ async def test_a_file_of_the_next_build_is_immutable_once_it_is_named(tmp_path: 
     assert static.manifest.files == {"app.js": NEW}
 
 
-def test_also_where_the_direct_lane_remembers_whole_responses(tmp_path: Path) -> None:
+def test_also_where_the_direct_entry_remembers_whole_responses(tmp_path: Path) -> None:
     written(tmp_path, {"app.js": OLD})
     (tmp_path / NEW).write_bytes(b"new")
     static = StaticFiles(tmp_path, manifest="manifest.json")

@@ -108,11 +108,11 @@ def test_a_handed_over_request_is_counted_as_such(site: Path) -> None:
         assert found.requests(status="200", method="GET", entry="handed_over") == 1
 
 
-@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
-def test_saved_bytes_are_those_of_codings_and_of_304s(site: Path, lane: str) -> None:
+@pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
+def test_saved_bytes_are_those_of_codings_and_of_304s(site: Path, setup: str) -> None:
     original = (site / "app.js").stat().st_size
     coded = (site / "app.js.gz").stat().st_size
-    with serve(site, lane) as server:
+    with serve(site, setup) as server:
         for _ in range(2):
             answer = server.fetch("/app.js", "Accept-Encoding: gzip")
             assert len(answer.content) == coded
@@ -128,14 +128,14 @@ def test_saved_bytes_are_those_of_codings_and_of_304s(site: Path, lane: str) -> 
         assert found.value("saved_bytes_total", by="coding") == 2 * (original - coded)
 
 
-@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
+@pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
 @pytest.mark.parametrize("target", ["/css/app.css", "/pixels.png"], ids=["small", "large"])
-def test_cache_hits_and_misses_are_counted(tmp_path: Path, lane: str, target: str) -> None:
+def test_cache_hits_and_misses_are_counted(tmp_path: Path, setup: str, target: str) -> None:
     path = tmp_path / target[1:]
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(bytes(40_000 if target == "/pixels.png" else 40))
     os.utime(path, (1, 1))
-    with serve(tmp_path, lane) as server:
+    with serve(tmp_path, setup) as server:
         assert eventually(lambda: _is_cached(server, target))
         before = scrape(server)
         for _ in range(5):
@@ -172,9 +172,9 @@ def test_gauges_show_the_present_state(site: Path) -> None:
 # -- what clients choose -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
-def test_nothing_that_a_client_chooses_becomes_a_label(site: Path, lane: str) -> None:
-    with serve(site, lane) as server:
+@pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
+def test_nothing_that_a_client_chooses_becomes_a_label(site: Path, setup: str) -> None:
+    with serve(site, setup) as server:
         for method in ("BREW", "get", "X" * 200, "PROPFIND"):
             assert server.fetch("/css/app.css", method=method).status == 405
         for number in range(5):

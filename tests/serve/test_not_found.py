@@ -1,4 +1,4 @@
-"""`not_found`: a site's own page for what is missing, in every lane."""
+"""`not_found`: a site's own page for what is missing, in every setup."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def server(request: pytest.FixtureRequest, site: Path) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("lines", [(), ("Range: bytes=0-3",), ("If-None-Match: *",)])
-def test_every_lane_sends_it(server: Server, lines: tuple[str, ...]) -> None:
+def test_every_setup_sends_it(server: Server, lines: tuple[str, ...]) -> None:
     with server.connect() as connection:
         for _ in range(3):
             answer = connection.get("/missing/page", *lines)

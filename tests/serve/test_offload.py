@@ -1,4 +1,4 @@
-"""Offload lanes: other servers send our files, and the client sees the same answers."""
+"""Offload setups: other servers send our files, and the client sees the same answers."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_nginx_needs_a_location(root: Path) -> None:
         StaticFiles(root, offload="x-accel-redirect")
 
 
-def test_the_direct_lane_is_told_to_leave_it(root: Path) -> None:
+def test_the_direct_entry_is_told_to_leave_it(root: Path) -> None:
     assert StaticFiles(root, offload="x-sendfile").needs_scope
 
 
@@ -160,7 +160,7 @@ def read(reply: Reply) -> bytes:
     for position, message in enumerate(reply.messages[1:], start=2):
         assert message.get("more_body", False) == (position < len(reply.messages))
         if message["type"] == "http.response.zerocopysend":
-            content += message["octets"]
+            content += message["data"]
         else:
             content += message["body"]
     return content
@@ -175,8 +175,8 @@ async def ask_copying(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def copy(message: Any) -> None:
             if message["type"] == "http.response.zerocopysend":
-                octets = pread(message["file"].fileno(), message["count"], message["offset"])
-                message = {**message, "octets": octets}
+                data = pread(message["file"].fileno(), message["count"], message["offset"])
+                message = {**message, "data": data}
             await send(message)
 
         await static(scope, receive, copy)
@@ -191,7 +191,7 @@ async def ask_copying(
         pytest.param("/big.bin", {}, BIG, id="whole"),
         pytest.param("/big.bin", {"range": "bytes=7-"}, BIG[7:], id="a range"),
         pytest.param("/big.bin", {"range": "bytes=0-1048575"}, BIG[:1048576], id="one window"),
-        pytest.param("/big.bin", {"range": "bytes=0-1048576"}, BIG[:1048577], id="and one octet"),
+        pytest.param("/big.bin", {"range": "bytes=0-1048576"}, BIG[:1048577], id="and one byte"),
     ],
 )
 async def test_a_handle_is_sent_window_by_window(

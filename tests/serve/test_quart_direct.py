@@ -1,4 +1,4 @@
-"""A Quart app with the direct lane in front: the lane answers for its roots, Hypercorn for the rest."""
+"""A Quart app with the direct entry in front: the setup answers for its roots, Hypercorn for the rest."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ async def is_member(scope: Any, path: str) -> bool:
 
 @pytest.fixture
 def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The first octets of every connection that the lane gave to Hypercorn."""
+    """The first bytes of every connection that the setup gave to Hypercorn."""
     seen: list[bytes] = []
     take_over = Hypercorn.take_over
 
-    def noted(self: Hypercorn, transport: Any, octets: bytes, **options: Any) -> None:
-        seen.append(octets)
-        take_over(self, transport, octets, **options)
+    def noted(self: Hypercorn, transport: Any, data: bytes, **options: Any) -> None:
+        seen.append(data)
+        take_over(self, transport, data, **options)
 
     monkeypatch.setattr(Hypercorn, "take_over", noted)
     return seen
@@ -91,7 +91,7 @@ LANE, HYPERCORN = True, False
 
 
 @pytest.mark.parametrize(
-    ("target", "lines", "lane", "status", "content"),
+    ("target", "lines", "setup", "status", "content"),
     [
         pytest.param("/static/app.css", (), LANE, 200, b"a{}", id="a file"),
         pytest.param("/static/big.bin", (), LANE, 200, BIG, id="a large file"),
@@ -118,7 +118,7 @@ def test_each_request_is_answered_where_it_belongs(
     handed_over: list[bytes],
     target: str,
     lines: tuple[str, ...],
-    lane: bool,
+    setup: bool,
     status: int,
     content: bytes | None,
 ) -> None:
@@ -126,7 +126,7 @@ def test_each_request_is_answered_where_it_belongs(
         answer = connection.get(target, *lines)
     assert (answer.status, answer.complete) == (status, True)
     assert content is None or answer.content == content
-    assert (not handed_over) is lane
+    assert (not handed_over) is setup
 
 
 def test_a_signed_url_opens_its_file_and_no_other(server: Inside, handed_over: list[bytes]) -> None:
@@ -156,7 +156,7 @@ def test_one_connection_meets_both(server: Inside, handed_over: list[bytes]) -> 
     assert len(handed_over) == 1, "and stays with Hypercorn once it is there"
 
 
-def test_a_guarded_root_has_no_source_that_a_lane_could_ask(app: Quart) -> None:
+def test_a_guarded_root_has_no_source_that_an_entry_could_ask(app: Quart) -> None:
     asked: AsyncStatic = app.extensions["asyncstatic"]["asked"]
     static: StaticFiles = asked.static
     assert static.needs_scope

@@ -43,11 +43,11 @@ def names() -> list[str]:
     """Attacks as texts, as a form, a JSON body, a header field or a route would give them."""
     found: dict[str, None] = {}
     for target in (*attacks(), *mutations(seed=7, count=500)):
-        octets = target.removeprefix(b"/")
-        found[octets.decode("latin-1")] = None
-        found[unquote(octets.decode("latin-1"))] = None
-        found[unquote_to_bytes(octets).decode("utf-8", "surrogateescape")] = None
-        found["/" + octets.decode("latin-1")] = None
+        data = target.removeprefix(b"/")
+        found[data.decode("latin-1")] = None
+        found[unquote(data.decode("latin-1"))] = None
+        found[unquote_to_bytes(data).decode("utf-8", "surrogateescape")] = None
+        found["/" + data.decode("latin-1")] = None
     return list(found)
 
 

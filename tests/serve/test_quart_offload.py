@@ -63,8 +63,8 @@ async def ask_copying(
     async def copying(scope: Any, receive: Any, send: Any) -> None:
         async def copy(message: Any) -> None:
             if message["type"] == "http.response.zerocopysend":
-                octets = pread(message["file"].fileno(), message["count"], message["offset"])
-                message = {**message, "octets": octets}
+                data = pread(message["file"].fileno(), message["count"], message["offset"])
+                message = {**message, "data": data}
             await send(message)
 
         await app(scope, receive, copy)
@@ -77,7 +77,7 @@ def read(reply: Reply) -> bytes:
     content = b""
     for position, message in enumerate(reply.messages[1:], start=2):
         assert message.get("more_body", False) == (position < len(reply.messages))
-        content += message["octets"] if "octets" in message else message["body"]
+        content += message["data"] if "data" in message else message["body"]
     return content
 
 
@@ -119,8 +119,7 @@ async def test_a_view_sends_from_the_handle_where_the_server_can(
 def read_any(reply: Reply) -> bytes:
     """What was sent, whoever sent it: Quart itself ends with an empty message."""
     return b"".join(
-        message["octets"] if "octets" in message else message["body"]
-        for message in reply.messages[1:]
+        message["data"] if "data" in message else message["body"] for message in reply.messages[1:]
     )
 
 
@@ -160,7 +159,7 @@ async def test_only_what_does_not_change_is_sent_by_name(
         assert read_any(reply) in (BIG, b"hello")
 
 
-async def test_without_an_offer_it_is_the_portable_lane(app: Quart) -> None:
+async def test_without_an_offer_it_is_the_portable_entry(app: Quart) -> None:
     reply = await ask(app, "/file")
     assert reply.body == BIG
     assert read(reply) == BIG, "and the last piece ends it"

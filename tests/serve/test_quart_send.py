@@ -208,7 +208,7 @@ def written(file: Any) -> Any:
         ),
     ],
 )
-async def test_octets_and_files_are_sent_whole(app: Quart, make: Any) -> None:
+async def test_bytes_and_files_are_sent_whole(app: Quart, make: Any) -> None:
     what = await asyncio.to_thread(make)
     reply = await sent(app, what, mimetype="text/plain")
     assert reply.body == b"written"

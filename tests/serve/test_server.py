@@ -32,7 +32,7 @@ LARGE = 24 * 1024 * 1024
 MIDDLE = 700 * 1024  # sent by one write
 _HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # RFC 9113 §3.4
 _COMMAND = ("-m", "asyncstatic", "serve")
-LANES = pytest.mark.parametrize("lane", ["--direct", "--no-direct"])
+SETUPS = pytest.mark.parametrize("setup", ["--direct", "--no-direct"])
 UVLOOP = pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
 
 
@@ -163,22 +163,22 @@ def test_http_2_is_negotiated_over_tls(site: Path, certificate: tuple[str, str],
 
 
 @pytest.mark.slow
-@LANES
+@SETUPS
 def test_clients_that_never_read_hold_little_over_tls(
-    large_site: Path, certificate: tuple[str, str], lane: str
+    large_site: Path, certificate: tuple[str, str], setup: str
 ) -> None:
     """Keys, records, and one piece; with the buffers TLS has by itself it is 860 KiB for each."""
     clients = 250
     context = ssl.create_default_context(cafile=certificate[0])
-    with serve_tls(large_site, certificate, lane) as server, ExitStack() as stack:
+    with serve_tls(large_site, certificate, setup) as server, ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(silent_client(server, context)).sendall(head("/"))
         time.sleep(0.3)
-        idle = server.resident_octets()
+        idle = server.resident_bytes()
         for _ in range(clients):
             stack.enter_context(silent_client(server, context)).sendall(head("/large.bin"))
         time.sleep(1.0)
-        assert server.resident_octets() - idle < clients * 320 * 1024
+        assert server.resident_bytes() - idle < clients * 320 * 1024
 
 
 def silent_client(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
@@ -266,11 +266,11 @@ _LINE = re.compile(
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["ours", "handed over"])
-@LANES
+@SETUPS
 def test_the_access_log_has_the_combined_format(
-    site: Path, lane: str, expect: tuple[str, ...]
+    site: Path, setup: str, expect: tuple[str, ...]
 ) -> None:
-    with serve(site, lane, "--access-logfile", "-") as server:
+    with serve(site, setup, "--access-logfile", "-") as server:
         with server.connect() as connection:
             connection.get("/docs?query", "Referer: http://a/", "User-Agent: b", *expect)
         assert eventually(lambda: _LINE.search(server.log) is not None)

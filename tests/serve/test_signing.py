@@ -149,7 +149,7 @@ async def test_a_hook_that_fails_serves_nothing(root: Path) -> None:
         await ask(await guarded(root, fail), "/a.txt")
 
 
-async def test_no_lane_can_forget_to_ask(root: Path) -> None:
+async def test_no_entry_can_forget_to_ask(root: Path) -> None:
     static = await guarded(root, lambda *_: True)
     lookup = Lookup(("a.txt",), directory=False, codings=(("identity",),))
     with pytest.raises(TypeError, match="authorize"):
@@ -258,8 +258,8 @@ def test_a_key_that_can_be_guessed_is_refused(key: Any) -> None:
 
 @given(query=st.text(max_size=60) | st.binary(max_size=60))
 def test_no_query_is_a_traceback_or_a_pass(links: SignedURLs, query: str | bytes) -> None:
-    octets = query.encode("utf-8", "replace") if isinstance(query, str) else query
-    assert links({"query_string": octets}, "/a.txt") == 403
+    data = query.encode("utf-8", "replace") if isinstance(query, str) else query
+    assert links({"query_string": data}, "/a.txt") == 403
 
 
 @given(path=st.text(max_size=40))

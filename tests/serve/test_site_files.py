@@ -180,9 +180,9 @@ async def test_a_change_that_is_wrong_changes_nothing_and_is_logged_once(
     assert (await ask(static, "/a.txt")).headers["x-a"] == "5"
 
 
-@pytest.mark.parametrize("lane", ["serve", "serve-no-direct", "hypercorn"])
-def test_every_entry_follows_a_change(site: Path, lane: str) -> None:
-    with serving(lane, site, netlify_files="1") as server, server.connect() as connection:
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct", "hypercorn"])
+def test_every_entry_follows_a_change(site: Path, setup: str) -> None:
+    with serving(setup, site, netlify_files="1") as server, server.connect() as connection:
         time.sleep(0.03)
         for value in ("1", "2", "3"):
             rewrite(site / "_headers", b"/a.txt\n  X-A: %b\n" % value.encode())

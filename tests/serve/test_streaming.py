@@ -12,7 +12,7 @@ from tests.support.raw import Answer, head
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-pytestmark = pytest.mark.grid(lane="serve")
+pytestmark = pytest.mark.grid(setup="serve")
 
 SIZE = 16 * 1024 * 1024  # more than the socket buffers of both ends hold
 OLD = b"A" * SIZE
@@ -90,8 +90,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, root: Path) -> Iterator[Server]:
-    with serving(lane, root) as server:
+def server(setup: str, root: Path) -> Iterator[Server]:
+    with serving(setup, root) as server:
         yield server
 
 
@@ -140,13 +140,13 @@ def test_the_server_holds_little_for_a_client_that_does_not_read(
 ) -> None:
     server, _ = huge
     server.fetch("/huge.bin", "Range: bytes=0-2000000")
-    before = server.resident_octets()
+    before = server.resident_bytes()
     stalled = [server.connect(receive_buffer=4096) for _ in range(32)]
     for connection in stalled:
         connection.send(head("/huge.bin"))
     for connection in stalled:
         connection.socket.recv(1, 2)
-    grown = server.resident_octets() - before
+    grown = server.resident_bytes() - before
     for connection in stalled:
         connection.reset()
     assert grown < 32 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Hostile request targets over the wire: no foreign octet, no 5xx, no silence, no handle left."""
+"""Hostile request targets over the wire: no foreign byte, no 5xx, no silence, no handle left."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def mutations(seed: int, count: int) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def guarded(lane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def guarded(setup: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = write_site(tmp_path_factory.mktemp("guarded") / "site", {**PUBLIC, **PRIVATE})
     for name, leads_to in _LINKS_OUT.items():
         (root / name).symlink_to(leads_to)
     (root / "docs" / "inside").symlink_to("../file.txt")
-    with serving(lane, root) as server:
+    with serving(setup, root) as server:
         yield server
 
 
@@ -104,7 +104,7 @@ def objection(answer: Answer | str) -> str | None:
     if isinstance(answer, str):
         return answer
     if FOREIGN in answer.content or b"root:" in answer.content:
-        return "foreign octets"
+        return "foreign bytes"
     if answer.status >= 500 or not answer.complete:
         return f"status {answer.status}, complete {answer.complete}"
     if answer.status == 200 and answer.content not in PUBLIC.values():
@@ -123,19 +123,19 @@ def test_the_guarded_site_is_served(guarded: Server) -> None:
 
 
 @pytest.mark.slow
-def test_no_hostile_target_gets_foreign_octets(guarded: Server) -> None:
+def test_no_hostile_target_gets_foreign_bytes(guarded: Server) -> None:
     before = guarded.settled_handles(0, seconds=1.0)
     assert objections(guarded, targets()) == []
     assert guarded.settled_handles(before, seconds=8.0) <= before
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_random_target_gets_foreign_octets(guarded: Server, seed: int) -> None:
+def test_no_random_target_gets_foreign_bytes(guarded: Server, seed: int) -> None:
     assert objections(guarded, mutations(seed, 300)) == []
 
 
-def test_foreign_octets_would_be_noticed() -> None:
-    assert objection(Answer(200, (), FOREIGN)) == "foreign octets"
+def test_foreign_bytes_would_be_noticed() -> None:
+    assert objection(Answer(200, (), FOREIGN)) == "foreign bytes"
     assert objection(Answer(200, (), b"else")) is not None
     assert objection(Answer(500, (), b"")) is not None
     assert objection("TimeoutError: timed out") is not None

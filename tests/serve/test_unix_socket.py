@@ -114,8 +114,8 @@ def test_reading_less_than_the_socket_holds_is_progress(served: tuple[str, str])
         client.settimeout(10)
         client.sendall(head("/big.bin", "Range: bytes=0-399999", "Connection: close"))
         received = bytearray()
-        while octets := client.recv(4096):
-            received += octets
+        while data := client.recv(4096):
+            received += data
             time.sleep(0.04)
         assert len(received) == received.index(b"\r\n\r\n") + 4 + 400_000
 

@@ -529,7 +529,7 @@ def test_the_memory_of_one_process_stays_flat_through_reloads(folder: Path) -> N
             assert server.fetch("/").content == PAGE
             if number in (5, 10):
                 time.sleep(2.5)
-                sizes.append((server.resident_octets(), server.open_handles()))
+                sizes.append((server.resident_bytes(), server.open_handles()))
         assert sizes[1][0] < sizes[0][0] + 4 * 2**20
         assert sizes[1][1] <= sizes[0][1]
 

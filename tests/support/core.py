@@ -26,7 +26,7 @@ NOW = 1_700_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 MODIFIED = 1_600_000_000  # Sun, 13 Sep 2020 12:26:40 GMT
 BOUNDARY = "0123456789abcdef"
 
-#: The stored octets of `FILE`: each tells its own position.
+#: The stored bytes of `FILE`: each tells its own position.
 STORED = bytes(range(100))
 
 
@@ -37,11 +37,11 @@ def identity(size: int = 100, at: int = MODIFIED * SECOND + 1, **others: Any) ->
     )
 
 
-def stored(octets: bytes, name: str = "a.txt", **facts: Any) -> Representation:
-    """A representation of known octets."""
-    digest = hashlib.sha256(octets).digest()
+def stored(data: bytes, name: str = "a.txt", **facts: Any) -> Representation:
+    """A representation of known bytes."""
+    digest = hashlib.sha256(data).digest()
     known = Representation(
-        tuple(name.split("/")), identity(len(octets)), digest=digest, modified_ns=MODIFIED * SECOND
+        tuple(name.split("/")), identity(len(data)), digest=digest, modified_ns=MODIFIED * SECOND
     )
     return known._replace(**facts)
 
@@ -80,20 +80,20 @@ def fields_of(plan: ResponsePlan) -> dict[str, str]:
     return found
 
 
-def content_of(plan: ResponsePlan, octets: bytes = STORED) -> bytes:
-    """The content that a host would send for a plan, from a representation's octets."""
+def content_of(plan: ResponsePlan, data: bytes = STORED) -> bytes:
+    """The content that a host would send for a plan, from a representation's bytes."""
     parts = []
     for part in plan.content:
         assert not isinstance(part, Decoded), "a host decodes this while it sends"
         if isinstance(part, ByteRange):
-            assert 0 <= part.first <= part.last < len(octets), "octets that do not exist"
-            part = octets[part.first : part.last + 1]
+            assert 0 <= part.first <= part.last < len(data), "bytes that do not exist"
+            part = data[part.first : part.last + 1]
         parts.append(part)
     return b"".join(parts)
 
 
 def parts_of(content_type: str, content: bytes) -> list[tuple[str, str, bytes]]:
-    """Parse multipart/byteranges with the standard library: (Content-Type, Content-Range, octets)."""
+    """Parse multipart/byteranges with the standard library: (Content-Type, Content-Range, bytes)."""
     head = f"MIME-Version: 1.0\r\nContent-Type: {content_type}\r\n\r\n".encode("ascii")
     message = BytesParser().parsebytes(head + content)
     assert message.is_multipart(), "not multipart"
@@ -102,7 +102,7 @@ def parts_of(content_type: str, content: bytes) -> list[tuple[str, str, bytes]]:
     for part in message.walk():
         if part is message:
             continue
-        octets = part.get_payload(decode=True)
-        assert isinstance(octets, bytes)
-        found.append((str(part["content-type"]), str(part["content-range"]), octets))
+        data = part.get_payload(decode=True)
+        assert isinstance(data, bytes)
+        found.append((str(part["content-type"]), str(part["content-range"]), data))
     return found

@@ -25,8 +25,8 @@ class Connection2:
 
     Args:
         port: where it listens.
-        window: octets of a stream that the server may send unasked (SETTINGS).
-        before: octets to send in front of everything else.
+        window: bytes of a stream that the server may send unasked (SETTINGS).
+        before: bytes to send in front of everything else.
         tls: begin TLS; the server must choose h2.
 
     """
@@ -105,7 +105,7 @@ class Connection2:
         return self.read(self.request(target, *fields, method=method))
 
     def until_content(self, stream: int) -> None:
-        """Receive until the first octets of content are here; they stay unread."""
+        """Receive until the first bytes of content are here; they stay unread."""
         while not any(
             isinstance(event, h2.events.DataReceived) and event.stream_id == stream
             for event in self._events
@@ -134,11 +134,11 @@ class Connection2:
             self._receive()
 
     def _receive(self) -> None:
-        octets = self.socket.recv(1 << 18)
-        if not octets:
+        data = self.socket.recv(1 << 18)
+        if not data:
             raise StreamError("the connection ended")
         try:
-            events = self.h2.receive_data(octets)
+            events = self.h2.receive_data(data)
         except h2.exceptions.ProtocolError as error:
             raise StreamError(f"malformed: {error}") from error
         self._events += events

@@ -1,7 +1,7 @@
-"""A raw HTTP/1.1 client: sends any octets, and reads answers by the framing of RFC 9112 §6.
+"""A raw HTTP/1.1 client: sends any bytes, and reads answers by the framing of RFC 9112 §6.
 
 Independent of the package and of http.client, so that a wrong framing shows: an answer that
-ends before its framing says so is returned with ``complete=False``, octets that are no answer
+ends before its framing says so is returned with ``complete=False``, bytes that are no answer
 raise `ProtocolError`, and a server that says nothing raises TimeoutError.
 """
 
@@ -48,7 +48,7 @@ class Connection:
     Args:
         port: where it listens.
         timeout: seconds the server may be silent.
-        receive_buffer: octets of SO_RCVBUF; small, to be a client that does not keep up.
+        receive_buffer: bytes of SO_RCVBUF; small, to be a client that does not keep up.
 
     """
 
@@ -89,9 +89,9 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.socket.close()
 
-    def send(self, octets: bytes) -> None:
-        """Send octets as they are."""
-        self.socket.sendall(octets)
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.socket.sendall(data)
 
     def get(self, target: str | bytes, *lines: str, method: str = "GET") -> Answer:
         """Send a plain request and read its answer."""
@@ -116,11 +116,11 @@ class Connection:
         return Answer(status, fields, content, complete, tuple(interim))
 
     def ended(self) -> bool:
-        """Tell whether the server ends the connection, without another octet."""
+        """Tell whether the server ends the connection, without another byte."""
         return not self._buffer and not self._fill()
 
     def take(self, count: int) -> bytes:
-        """Read up to `count` octets as they come, fewer only when the connection ended."""
+        """Read up to `count` bytes as they come, fewer only when the connection ended."""
         while len(self._buffer) < count and self._fill():
             pass
         taken = bytes(self._buffer[:count])
@@ -128,22 +128,22 @@ class Connection:
         return taken
 
     def receive(self, count: int) -> None:
-        """Receive so many octets and no more, and keep them for `read`."""
+        """Receive so many bytes and no more, and keep them for `read`."""
         while count:
-            octets = self.socket.recv(count)
-            assert octets, "the connection ended"
-            self._buffer += octets
-            count -= len(octets)
+            data = self.socket.recv(count)
+            assert data, "the connection ended"
+            self._buffer += data
+            count -= len(data)
 
     def _fill(self) -> bool:
         if self._ended:
             return False
         try:
-            octets = self.socket.recv(1 << 18)
+            data = self.socket.recv(1 << 18)
         except ConnectionError:
-            octets = b""
-        self._ended = not octets
-        self._buffer += octets
+            data = b""
+        self._ended = not data
+        self._buffer += data
         return not self._ended
 
     def _until(self, mark: bytes) -> bytes | None:
@@ -155,12 +155,12 @@ class Connection:
         return self.take(found + len(mark))[: -len(mark)]
 
     def _head(self) -> tuple[int, tuple[tuple[str, str], ...]]:
-        octets = self._until(b"\r\n\r\n")
-        if octets is None:
+        data = self._until(b"\r\n\r\n")
+        if data is None:
             if self._buffer:
                 raise ProtocolError(f"the head is cut off: {bytes(self._buffer[:200])!r}")
             raise EndedError("the connection ended before an answer")
-        line, *lines = octets.split(b"\r\n")
+        line, *lines = data.split(b"\r\n")
         status = _STATUS_LINE.fullmatch(line)
         if status is None:
             raise ProtocolError(f"no status line: {line!r}")

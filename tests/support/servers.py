@@ -28,7 +28,7 @@ _IMPORTS = [str(Path(asyncstatic.__file__).parents[1]), str(Path(__file__).paren
 _BIND = f"{HOST}:{{port}}"
 
 #: Every way to run a root; the same tests run against each. "{root}" and "{port}" are filled in.
-LANES: dict[str, tuple[str, ...]] = {
+SETUPS: dict[str, tuple[str, ...]] = {
     "hypercorn": ("-m", "hypercorn", "--bind", _BIND, "asyncstatic:app"),
     "hypercorn-uvloop": ("-m", "hypercorn", "-k", "uvloop", "--bind", _BIND, "asyncstatic:app"),
     "uvicorn": ("-m", "uvicorn", "--no-access-log", "--port", "{port}", "asyncstatic:app"),
@@ -92,7 +92,7 @@ class Server:
                 with suppress(FileNotFoundError):  # closed in between
                     yield os.readlink(f"{directory}/{name}")
 
-    def resident_octets(self) -> int:
+    def resident_bytes(self) -> int:
         """Memory in use by the process and its workers (proc(5), statm)."""
         pages = (int(_statm(pid).split()[1]) for pid in _tree(self.pid))
         return sum(pages) * os.sysconf("SC_PAGE_SIZE")
@@ -147,11 +147,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(lane: str, root: str | os.PathLike[str], **settings: str) -> Iterator[Server]:
-    """Serve a root in one of the `LANES`; settings as in ``ASYNCSTATIC_*``, in lower case."""
+def serving(setup: str, root: str | os.PathLike[str], **settings: str) -> Iterator[Server]:
+    """Serve a root in one of the `SETUPS`; settings as in ``ASYNCSTATIC_*``, in lower case."""
     variables = {f"ASYNCSTATIC_{name.upper()}": value for name, value in settings.items()}
-    variables |= {"ASYNCSTATIC_ROOT": os.fspath(root), **VARIABLES.get(lane, {})}
-    command = [part.replace("{root}", os.fspath(root)) for part in LANES[lane]]
+    variables |= {"ASYNCSTATIC_ROOT": os.fspath(root), **VARIABLES.get(setup, {})}
+    command = [part.replace("{root}", os.fspath(root)) for part in SETUPS[setup]]
     with running(command, variables) as server:
         yield server
 

@@ -186,14 +186,14 @@ def app_of(roots: list[str]) -> Any:
 
 def main() -> None:
     """Serve until a signal comes."""
-    change, lane, bind, *roots = sys.argv[1:]
+    change, setup, bind, *roots = sys.argv[1:]
     CHANGES[change]()
     config = Config()
     config.bind = [bind]
     config.loglevel = "WARNING"
     runner = asyncio.Runner()
     with suppress(KeyboardInterrupt), runner:
-        runner.run(serve_app(app_of(roots), config, direct=lane == "serve"))
+        runner.run(serve_app(app_of(roots), config, direct=setup == "serve"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: both lanes, over the wire."""
+"""What the tests of this folder share: both setups, over the wire."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import pytest
 
 
 @pytest.fixture(scope="module", params=["hypercorn-no-direct", "serve"])
-def lane(request: pytest.FixtureRequest) -> str:
-    """The portable lane on Hypercorn, and the direct lane."""
+def setup(request: pytest.FixtureRequest) -> str:
+    """The portable entry on Hypercorn, and the direct entry."""
     return str(request.param)

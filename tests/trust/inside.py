@@ -34,7 +34,7 @@ CALLS = tuple(
 
 @contextmanager
 def serving_inside(app: Any, *, direct: bool) -> Iterator[int]:
-    """Serve an app on Hypercorn, by the direct lane or without it; yields the port."""
+    """Serve an app on Hypercorn, by the direct entry or without it; yields the port."""
     config = Config()
     config.errorlog = None
     listener = socket.create_server((HOST, 0))

@@ -38,7 +38,7 @@ SLASHES = (
         b"%2f/",
     ),
 )
-#: Octets that end a name for C, a header field, a shell, or another parser.
+#: Bytes that end a name for C, a header field, a shell, or another parser.
 CUTS = (
     b"%00",
     b"%0a",
@@ -162,8 +162,8 @@ def _under(prefix: str, names: tuple[bytes, ...]) -> Iterator[bytes]:
 
 def _long() -> Iterator[bytes]:
     for unit in (b"a", b"/", b"%61", b"../", b"/.", b"%2e%2e/", b"%c3%a9", b"a/", b"%"):
-        for octets in (255, 256, 4095, 4096, 4097, 9000):
-            yield (b"/" + unit * octets)[:octets]
+        for data in (255, 256, 4095, 4096, 4097, 9000):
+            yield (b"/" + unit * data)[:data]
 
 
 def mutations(seed: int, count: int) -> Iterator[bytes]:

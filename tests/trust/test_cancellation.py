@@ -231,7 +231,7 @@ async def test_a_request_cancelled_anywhere_closes_each_handle_once(
     assert ledger.opened
 
 
-# -- the direct lane -------------------------------------------------------------------------
+# -- the direct entry -------------------------------------------------------------------------
 
 DIRECT = [
     pytest.param("/page.html", (), id="small"),
@@ -241,7 +241,7 @@ DIRECT = [
 
 
 class Step:
-    """The connection is lost at step `at` of what the direct lane waits for, if it takes as many."""
+    """The connection is lost at step `at` of what the direct entry waits for, if it takes as many."""
 
     def __init__(self) -> None:
         self.at = 0
@@ -265,7 +265,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Step:
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 @pytest.mark.parametrize(("target", "lines"), DIRECT)
 @pytest.mark.usefixtures("_page_cache", "_unchecked")
-def test_a_connection_of_the_direct_lane_lost_anywhere_closes_each_handle_once(
+def test_a_connection_of_the_direct_entry_lost_anywhere_closes_each_handle_once(
     root: Path, ledger: Ledger, step: Step, target: str, lines: tuple[str, ...], resolver: Any
 ) -> None:
     static = StaticFiles(root, cache_bytes=0, resolver=resolver)

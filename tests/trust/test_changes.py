@@ -19,7 +19,7 @@ from tests.support.raw import Answer, head
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
 
-pytestmark = pytest.mark.grid(lane="serve")
+pytestmark = pytest.mark.grid(setup="serve")
 
 SMALL, LARGE, HUGE = 1000, 300_000, 9_000_000  # held in memory; hashed; not hashed
 LONG_AGO_NS = 1_500_000_000_000_000_000
@@ -31,8 +31,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, root: Path) -> Iterator[Server]:
-    with serving(lane, root) as server:
+def server(setup: str, root: Path) -> Iterator[Server]:
+    with serving(setup, root) as server:
         yield server
 
 
@@ -62,10 +62,10 @@ WAYS = [
 
 @pytest.fixture(params=[SMALL, LARGE, HUGE], ids=["small", "large", "huge"])
 def versions(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
-    """Two contents of equal size, different in one octet in their middle."""
-    octets = random.Random(request.param).randbytes(request.param)
-    middle = len(octets) // 2
-    return octets, octets[:middle] + bytes([octets[middle] ^ 1]) + octets[middle + 1 :]
+    """Two contents of equal size, different in one byte in their middle."""
+    data = random.Random(request.param).randbytes(request.param)
+    middle = len(data) // 2
+    return data, data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 @pytest.mark.parametrize("change", WAYS)

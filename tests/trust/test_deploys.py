@@ -28,9 +28,9 @@ SIZES = {"index.html": 300, "css/app.css": 30_000, "big.bin": 200_000}
 
 
 def release(path: Path, number: int) -> Path:
-    """Write a release: each octet of its files says which it is."""
-    octet = bytes([number % 256])
-    return write_site(path, {name: octet * size for name, size in SIZES.items()})
+    """Write a release: each byte of its files says which it is."""
+    byte = bytes([number % 256])
+    return write_site(path, {name: byte * size for name, size in SIZES.items()})
 
 
 def by_symlink(base: Path, number: int) -> None:
@@ -109,7 +109,7 @@ class Clients(threading.Thread):
             return
         self.releases.add(answer.content[:1])
         if answer.content != answer.content[:1] * SIZES[name] or not answer.complete:
-            self.wrong.append(f"{name}: {answer.status}, {len(answer.content)} octets")
+            self.wrong.append(f"{name}: {answer.status}, {len(answer.content)} bytes")
         elif self._tags.setdefault((name, tag), answer.content[:1]) != answer.content[:1]:
             self.wrong.append(f"{name}: {tag} is the tag of another release, too")
 
@@ -130,14 +130,14 @@ DEPLOYMENTS = [
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 @pytest.mark.parametrize(("deploy", "times"), DEPLOYMENTS)
 def test_no_client_notices_a_deploy(
-    lane: str, tmp_path: Path, deploy: Callable[[Path, int], None], times: int, resolver: str
+    setup: str, tmp_path: Path, deploy: Callable[[Path, int], None], times: int, resolver: str
 ) -> None:
     if deploy in (by_directory, by_two_renames):
         release(tmp_path / "site", 0)
     else:
         release(tmp_path / "releases/0", 0)
         (tmp_path / "site").symlink_to("releases/0")
-    with serving(lane, tmp_path / "site", resolver=resolver) as server:
+    with serving(setup, tmp_path / "site", resolver=resolver) as server:
         stop = threading.Event()
         clients = [Clients(server, stop) for _ in range(CLIENTS)]
         for client in clients:
@@ -220,14 +220,14 @@ class Visitor(threading.Thread):
     ],
 )
 def test_a_page_loaded_before_a_swap_gets_its_old_assets_after_it(
-    lane: str, tmp_path: Path, resolver: str, grace: float
+    setup: str, tmp_path: Path, resolver: str, grace: float
 ) -> None:
     """Without the grace some are missed: or the test would prove nothing."""
     for number in range(SWAPS + 1):
         bundle(tmp_path / f"releases/{number}", number)
     point_to(tmp_path, 0)
     settings = {"resolver": resolver, "previous_root_grace": str(grace)}
-    with serving(lane, tmp_path / "site", **settings) as server:
+    with serving(setup, tmp_path / "site", **settings) as server:
         swap = threading.Barrier(VISITORS + 1)
         visitors = [Visitor(server, number, swap) for number in range(VISITORS)]
         for visitor in visitors:

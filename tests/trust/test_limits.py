@@ -44,8 +44,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cramped(lane: str, base: Path) -> Iterator[Server]:
-    arguments = ("-m", "tests.trust.child", "few-handles", lane, "127.0.0.1:{port}")
+def cramped(setup: str, base: Path) -> Iterator[Server]:
+    arguments = ("-m", "tests.trust.child", "few-handles", setup, "127.0.0.1:{port}")
     with running((*arguments, str(base / "site")), {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
         yield server
 
@@ -145,10 +145,10 @@ def answers_of_others(server: Server, waiting: Sequence[Connection]) -> int:
 
 @pytest.mark.slow
 def test_a_server_that_waits_for_a_stalled_disk_on_its_loop_is_noticed(
-    lane: str, base: Path
+    setup: str, base: Path
 ) -> None:
     """Or the test below would prove nothing."""
-    arguments = ("-m", "tests.trust.child", "stalled-on-the-loop", lane, "127.0.0.1:{port}")
+    arguments = ("-m", "tests.trust.child", "stalled-on-the-loop", setup, "127.0.0.1:{port}")
     roots = (str(base / "site"), f"/other={base / 'stalled'}")
     with running((*arguments, *roots), {}) as server, server.connect() as client:
         client.send(head("/other/page.html"))
@@ -160,8 +160,8 @@ def threads_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def test_a_stalled_disk_stops_its_own_root_and_nothing_else(lane: str, base: Path) -> None:
-    arguments = ("-m", "tests.trust.child", "stalled", lane, "127.0.0.1:{port}")
+def test_a_stalled_disk_stops_its_own_root_and_nothing_else(setup: str, base: Path) -> None:
+    arguments = ("-m", "tests.trust.child", "stalled", setup, "127.0.0.1:{port}")
     settings = {"ASYNCSTATIC_POOL_TIMEOUT": "2", "ASYNCSTATIC_POOL_THREADS": "3"}
     roots = (str(base / "site"), f"/other={base / 'stalled'}")
     with running((*arguments, *roots), settings) as server, ExitStack() as clients:
@@ -182,30 +182,30 @@ def test_a_stalled_disk_stops_its_own_root_and_nothing_else(lane: str, base: Pat
 CLIENTS = 1000
 ONE_BY_ONE = 0.002  # seconds: so each finds a server with nothing else to do, and is given most
 ALL_LANES = pytest.mark.parametrize(
-    "lane", ["hypercorn-no-direct", "serve-no-direct", "hypercorn", "serve"]
+    "setup", ["hypercorn-no-direct", "serve-no-direct", "hypercorn", "serve"]
 )
 
 
 @pytest.mark.slow
 @ALL_LANES
-def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(lane: str, base: Path) -> None:
+def test_a_thousand_clients_that_never_read_are_bounded_and_dropped(setup: str, base: Path) -> None:
     # Long enough to measure before they are dropped; Hypercorn needs 6 s until all are served.
-    timeout = "8" if lane in ("serve", "hypercorn") else "18"
-    with serving(lane, base / "site", send_timeout=timeout) as server, ExitStack() as clients:
+    timeout = "8" if setup in ("serve", "hypercorn") else "18"
+    with serving(setup, base / "site", send_timeout=timeout) as server, ExitStack() as clients:
         ask_as_another(server)
-        idle, handles = server.resident_octets(), server.settled_handles(0, 1.5)
+        idle, handles = server.resident_bytes(), server.settled_handles(0, 1.5)
         silent, most = [], 0
         for _ in range(CLIENTS):
             silent.append(clients.enter_context(silent_client(server)))
             silent[-1].send(head("/b.bin"))
             time.sleep(ONE_BY_ONE)
-            most = max(most, server.resident_octets())
+            most = max(most, server.resident_bytes())
         wait_until_idle(server)
         for _ in range(OTHERS):
             ask_as_another(server)
-        most = max(most, server.resident_octets())
+        most = max(most, server.resident_bytes())
         assert all(map(is_connected, silent)), "dropped too early"
-        assert are_dropped(server, lane, handles)
+        assert are_dropped(server, setup, handles)
     assert most - idle < 128 * MIB
 
 
@@ -223,13 +223,13 @@ def wait_until_idle(server: Server, seconds: float = 30.0) -> None:
         used, before = server.processor_seconds() - before, server.processor_seconds()
 
 
-def are_dropped(server: Server, lane: str, handles: int) -> bool:
+def are_dropped(server: Server, setup: str, handles: int) -> bool:
     """Whether all that silent clients made a server hold is given back.
 
-    Hypercorn closes a connection only when its last octets are taken, and an ASGI app cannot
+    Hypercorn closes a connection only when its last bytes are taken, and an ASGI app cannot
     make it: behind it files and memory are given back, and the sockets are Hypercorn's.
     """
-    if lane == "hypercorn-no-direct":
+    if setup == "hypercorn-no-direct":
         return lets_files_go(server)
     return server.settled_handles(handles, seconds=40.0) <= handles
 
@@ -264,31 +264,31 @@ def silent_client(server: Server) -> socket.socket:
 @ALL_LANES
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 def test_a_client_that_never_reads_a_file_from_the_pool_is_dropped(
-    lane: str, base: Path, resolver: str
+    setup: str, base: Path, resolver: str
 ) -> None:
-    with serving(lane, base / "site", send_timeout="1", resolver=resolver) as server:
+    with serving(setup, base / "site", send_timeout="1", resolver=resolver) as server:
         before = server.settled_handles(0, 0.3)
         with silent_client(server) as client:
             client.sendall(head("/b.bin"))
             time.sleep(0.2)
             assert any(path.endswith("b.bin") for path in paths_open_in(server))
-            assert are_dropped(server, lane, before)
+            assert are_dropped(server, setup, before)
             if (
-                lane != "hypercorn-no-direct"
+                setup != "hypercorn-no-direct"
             ):  # and what it was too slow for waits no longer in the system
                 with pytest.raises(ConnectionResetError):
                     b"".join(iter(partial(client.recv, 65_536), b""))
 
 
 @pytest.mark.slow
-def test_a_slow_but_steady_client_is_not_dropped(lane: str, base: Path) -> None:
+def test_a_slow_but_steady_client_is_not_dropped(setup: str, base: Path) -> None:
     """The deadline is for progress, not for the whole transfer, which takes six seconds.
 
     An app hears of progress when a third of the socket's 4 MiB has left, after two seconds.
     """
-    timeout = {"hypercorn-no-direct": "4"}.get(lane, "1")
+    timeout = {"hypercorn-no-direct": "4"}.get(setup, "1")
     with (
-        serving(lane, base / "site", send_timeout=timeout) as server,
+        serving(setup, base / "site", send_timeout=timeout) as server,
         server.connect(receive_buffer=65_536) as client,
     ):
         client.send(head("/b.bin"))
@@ -300,8 +300,10 @@ def test_a_slow_but_steady_client_is_not_dropped(lane: str, base: Path) -> None:
 
 
 @pytest.mark.slow
-def test_request_heads_that_never_end_are_dropped_and_hold_nobody_up(lane: str, base: Path) -> None:
-    with serving(lane, base / "site") as server, ExitStack() as clients:
+def test_request_heads_that_never_end_are_dropped_and_hold_nobody_up(
+    setup: str, base: Path
+) -> None:
+    with serving(setup, base / "site") as server, ExitStack() as clients:
         before = server.settled_handles(0, 0.3)
         slow = [clients.enter_context(server.connect()) for _ in range(CLIENTS)]
         with meanwhile(partial(dribble, slow)):
@@ -312,36 +314,36 @@ def test_request_heads_that_never_end_are_dropped_and_hold_nobody_up(lane: str, 
 
 
 def dribble(clients: list[Connection], ended: threading.Event) -> None:
-    """Send an octet of a request for each client in turn, without end."""
-    for octet in itertools.chain(head("/page.html")[:-2], itertools.repeat(ord("a"))):
+    """Send a byte of a request for each client in turn, without end."""
+    for byte in itertools.chain(head("/page.html")[:-2], itertools.repeat(ord("a"))):
         for client in clients:
             if ended.wait(0.0005):
                 return
             with suppress(OSError):
-                client.send(bytes([octet]))
+                client.send(bytes([byte]))
 
 
 @pytest.mark.slow
-def test_readers_of_one_octet_at_a_time_get_the_whole_file(lane: str, base: Path) -> None:
-    with serving(lane, base / "site") as server:
+def test_readers_of_one_byte_at_a_time_get_the_whole_file(setup: str, base: Path) -> None:
+    with serving(setup, base / "site") as server:
         with Connection(server.port, receive_buffer=4096) as client:
             client.send(head("/b.bin", "Range: bytes=0-19999", "Connection: close"))
-            octets = b"".join(iter(lambda: client.socket.recv(1), b""))
-        assert octets.partition(b"\r\n\r\n")[2] == b"B" * 20_000
+            data = b"".join(iter(lambda: client.socket.recv(1), b""))
+        assert data.partition(b"\r\n\r\n")[2] == b"B" * 20_000
 
 
 @pytest.mark.slow
-def test_over_http_2_windows_that_stay_shut_are_dropped(lane: str, base: Path) -> None:
-    with serving(lane, base / "site", send_timeout="1") as server, ExitStack() as clients:
+def test_over_http_2_windows_that_stay_shut_are_dropped(setup: str, base: Path) -> None:
+    with serving(setup, base / "site", send_timeout="1") as server, ExitStack() as clients:
         server.fetch("/b.bin", "Connection: close")
         with Connection2(server.port) as connection:
             connection.get("/page.html")
-        idle = server.resident_octets()
+        idle = server.resident_bytes()
         for _ in range(20):
             client = clients.enter_context(Connection2(server.port, window=1))
             for _ in range(10):
                 client.request("/b.bin")
         assert any(path.endswith("b.bin") for path in paths_open_in(server))
-        assert server.resident_octets() - idle < 128 * MIB
+        assert server.resident_bytes() - idle < 128 * MIB
         assert server.fetch("/page.html").content == b"page"
         assert lets_files_go(server)

@@ -60,8 +60,8 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[Inside]:
 
 def _exchange(server: Inside, requests: Iterator[bytes], statuses: set[int]) -> None:
     with server.connect() as connection:
-        for octets in requests:
-            connection.send(octets)
+        for data in requests:
+            connection.send(data)
             assert connection.read().status in statuses
 
 

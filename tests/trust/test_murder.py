@@ -206,7 +206,7 @@ def at_rest(server: Server) -> tuple[int, int]:
     deadline = time.monotonic() + 60
     while sum(map(is_worker, children(server.pid))) != WORKERS and time.monotonic() < deadline:
         time.sleep(0.1)
-    return server.resident_octets(), server.open_handles()
+    return server.resident_bytes(), server.open_handles()
 
 
 def wait_for_requests(record: Record, count: int) -> None:

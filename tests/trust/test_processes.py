@@ -55,9 +55,9 @@ ANSWERS = {
 @pytest.mark.parametrize("code", ["ENOSYS", "EPERM"])
 @pytest.mark.parametrize("when", ["at-start", "later"])
 def test_where_openat2_is_refused_the_answers_are_the_same(
-    lane: str, root: Path, code: str, when: str
+    setup: str, root: Path, code: str, when: str
 ) -> None:
-    arguments = ("-m", "tests.trust.child", f"{code}-{when}", lane, "127.0.0.1:{port}", str(root))
+    arguments = ("-m", "tests.trust.child", f"{code}-{when}", setup, "127.0.0.1:{port}", str(root))
     with running(arguments, {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
         for _ in range(5):
             for target, (status, content) in ANSWERS.items():
@@ -81,20 +81,20 @@ ATTEMPTS = 3  # what a machine does once is not the server's habit
     [pytest.param("lag", 20, id="cold-pages"), pytest.param("slow-disk", 3, id="slow-disk")],
 )
 def test_the_loop_keeps_turning_whatever_is_asked(
-    lane: str, root: Path, disk: str, clients: int
+    setup: str, root: Path, disk: str, clients: int
 ) -> None:
-    lags = (lag_of(disk, lane, root, clients) for _ in range(ATTEMPTS))
+    lags = (lag_of(disk, setup, root, clients) for _ in range(ATTEMPTS))
     assert any(lag < WORST_LAG for lag in lags)
 
 
-def test_a_loop_that_waits_for_a_disk_is_noticed(lane: str, root: Path) -> None:
+def test_a_loop_that_waits_for_a_disk_is_noticed(setup: str, root: Path) -> None:
     """Or the test above would prove nothing."""
-    assert lag_of("slow-disk-on-the-loop", lane, root, 1) > WORST_LAG
+    assert lag_of("slow-disk-on-the-loop", setup, root, 1) > WORST_LAG
 
 
-def lag_of(disk: str, lane: str, root: Path, clients: int) -> float:
+def lag_of(disk: str, setup: str, root: Path, clients: int) -> float:
     """The longest that a server's loop was kept from turning, in seconds, by all kinds of requests."""
-    arguments = ("-m", "tests.trust.child", disk, lane, "127.0.0.1:{port}", str(root))
+    arguments = ("-m", "tests.trust.child", disk, setup, "127.0.0.1:{port}", str(root))
     with running(arguments, {"ASYNCSTATIC_CACHE_BYTES": "0"}) as server:
         ask_everything(server, root, clients)
         server.interrupt(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Names exchanged for links out of the root under a server, over the wire: no foreign octet.
+"""Names exchanged for links out of the root under a server, over the wire: no foreign byte.
 
 A server of the usual kind - resolve the path, compare strings, open - is shown to fail first.
 """
@@ -79,7 +79,7 @@ RACES = [
 def base(tmp_path: Path) -> Path:
     write_site(tmp_path, SITE)
     (tmp_path / "site/app.js.gz").write_bytes(gzip.compress(SITE["site/app.js"], mtime=0))
-    foreign = gzip.compress(FOREIGN, compresslevel=0, mtime=0)  # stored: its octets can be seen
+    foreign = gzip.compress(FOREIGN, compresslevel=0, mtime=0)  # stored: its bytes can be seen
     (tmp_path / "outside/app.js.gz").write_bytes(foreign)
     return tmp_path
 
@@ -101,7 +101,7 @@ def swapping(name: Path, target: Path) -> Iterator[None]:
 
 
 def kind_of(answer: Answer) -> str:
-    """What came: octets of ours, of others, or a status."""
+    """What came: bytes of ours, of others, or a status."""
     if b"foreign" in answer.content:
         return "foreign"
     return "own" if answer.status in (200, 206) else str(answer.status)
@@ -157,7 +157,7 @@ def naive_server(root: Path) -> Iterator[int]:
             thread.join()
 
 
-def test_a_server_that_compares_paths_gives_foreign_octets_away(base: Path) -> None:
+def test_a_server_that_compares_paths_gives_foreign_bytes_away(base: Path) -> None:
     root = base / "site"
     with naive_server(root) as port, swapping(root / "dir", base / "outside"):
         assert asked(port, "/dir/page.html", (), PATIENCE, until="foreign")["foreign"]
@@ -165,9 +165,9 @@ def test_a_server_that_compares_paths_gives_foreign_octets_away(base: Path) -> N
 
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 @pytest.mark.parametrize(("name", "target", "request_target", "lines"), RACES)
-def test_no_foreign_octet_is_sent_while_names_are_exchanged(
+def test_no_foreign_byte_is_sent_while_names_are_exchanged(
     base: Path,
-    lane: str,
+    setup: str,
     resolver: str,
     name: str,
     target: str,
@@ -175,7 +175,7 @@ def test_no_foreign_octet_is_sent_while_names_are_exchanged(
     lines: tuple[str, ...],
 ) -> None:
     root = base / "site"
-    with serving(lane, root, resolver=resolver) as server, swapping(root / name, base / target):
+    with serving(setup, root, resolver=resolver) as server, swapping(root / name, base / target):
         seen = asked(server.port, request_target, lines, SECONDS)
     assert not seen["foreign"], seen
     assert seen["own"], "it never won"

@@ -64,14 +64,14 @@ def fill(directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def places(lane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Place]]:
+def places(setup: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Place]]:
     """A tree and its copies; the tree has a server of its own."""
     top = tmp_path_factory.mktemp("replicas")
     original = fill(top / "original")
     for way in WAYS:
         way(original, top / way.__name__)
     time.sleep(YOUNG)
-    with serving(lane, original) as one, serving(lane, top) as other:
+    with serving(setup, original) as one, serving(setup, top) as other:
         yield [(one, "/"), *((other, f"/{way.__name__}/") for way in WAYS)]
 
 
@@ -145,8 +145,8 @@ def test_changed_bytes_never_have_the_old_tag(
 
 
 @pytest.fixture(scope="module")
-def changing(lane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+def changing(setup: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     root = fill(tmp_path_factory.mktemp("changing") / "site")
     time.sleep(YOUNG)
-    with serving(lane, root) as server:
+    with serving(setup, root) as server:
         yield server, root

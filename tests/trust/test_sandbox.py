@@ -152,19 +152,19 @@ from hypercorn.config import Config
 from asyncstatic import StaticFiles, serve_app
 from asyncstatic.serve.process.sandbox import restrict
 
-root, log, bind, lane = sys.argv[1:]
+root, log, bind, setup = sys.argv[1:]
 config = Config()
 config.bind, config.accesslog = [bind], log
 sockets = config.create_sockets()
 app = StaticFiles(root, symlinks="follow")  # so that nothing but the sandbox keeps us inside
 restrict([root], logs=[log])
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-    runner.run(serve_app(app, config, direct=lane == "serve", sockets=sockets))
+    runner.run(serve_app(app, config, direct=setup == "serve", sockets=sockets))
 """
 
 
 def test_a_restricted_server_serves_as_before_and_cannot_be_led_outside(
-    lane: str, tmp_path: Path
+    setup: str, tmp_path: Path
 ) -> None:
     for number in ("1", "2"):
         write_site(
@@ -173,7 +173,7 @@ def test_a_restricted_server_serves_as_before_and_cannot_be_led_outside(
         (tmp_path / "releases" / number / "out").symlink_to("/etc/passwd")
     current, log = tmp_path / "current", tmp_path / "log"
     current.symlink_to("releases/1")
-    with running(("-c", SERVING, str(current), str(log), "127.0.0.1:{port}", lane), {}) as server:
+    with running(("-c", SERVING, str(current), str(log), "127.0.0.1:{port}", setup), {}) as server:
         assert server.fetch("/page").content == b"1"
         assert server.fetch("/b.bin").content == bytes(99_999)
         assert server.fetch("/out").status == 403

@@ -42,8 +42,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(lane: str, root: Path) -> Iterator[Server]:
-    with serving(lane, root) as server:
+def server(setup: str, root: Path) -> Iterator[Server]:
+    with serving(setup, root) as server:
         yield server
 
 
@@ -51,11 +51,11 @@ def server(lane: str, root: Path) -> Iterator[Server]:
     "command", [("brotli", "-k", "-q", "11"), ("zstd", "-k", "-q", "-19"), ("gzip", "-k", "-9")]
 )
 def test_while_a_compressor_runs_every_answer_is_whole(
-    server: Server, lane: str, root: Path, command: tuple[str, ...]
+    server: Server, setup: str, root: Path, command: tuple[str, ...]
 ) -> None:
     """Compressors create their output at once, empty, and fill it later."""
     require(command[0], apt=command[0])
-    name = f"{lane}-{command[0]}.js"
+    name = f"{setup}-{command[0]}.js"
     (root / name).write_bytes(SCRIPT)
     with server.connect() as connection:
         connection.get(f"/{name}", ACCEPT)
@@ -113,11 +113,11 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def test_a_refused_sidecar_is_named_once_in_the_log(lane: str, tmp_path: Path) -> None:
+def test_a_refused_sidecar_is_named_once_in_the_log(setup: str, tmp_path: Path) -> None:
     (tmp_path / "a.js").write_bytes(SCRIPT)
     (tmp_path / "a.js.gz").write_bytes(gzip.compress(SCRIPT[:-1], 1))
     time.sleep(A_TICK)
-    with serving(lane, tmp_path) as server:
+    with serving(setup, tmp_path) as server:
         for _ in range(5):
             assert server.fetch("/a.js", ACCEPT).content == SCRIPT
         assert server.log.count("sidecar a.js.gz is not used: it decodes to less") == 1
@@ -131,9 +131,9 @@ def test_an_original_that_is_rewritten_again_and_again_is_never_answered_by_an_o
     with server.connect() as connection:
         for number in range(60):
             content = b"<p>version %03d " % number * 50
-            for path, octets in ((page, content), (sidecar, brotli.compress(content)))[
+            for path, data in ((page, content), (sidecar, brotli.compress(content)))[
                 :: 1 - 2 * (number % 2)
             ]:
-                path.write_bytes(octets)
+                path.write_bytes(data)
                 answer = connection.get("/often.html", ACCEPT)
                 assert unpacked(answer) == page.read_bytes()

@@ -1,4 +1,4 @@
-"""What is no ordinary file is not there; what is huge, sparse or empty is served to the octet."""
+"""What is no ordinary file is not there; what is huge, sparse or empty is served to the byte."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["openat2", "walk"])
-def server(request: pytest.FixtureRequest, lane: str, root: Path) -> Iterator[Server]:
-    with serving(lane, root, resolver=request.param) as server:
+def server(request: pytest.FixtureRequest, setup: str, root: Path) -> Iterator[Server]:
+    with serving(setup, root, resolver=request.param) as server:
         yield server
 
 
@@ -77,13 +77,13 @@ def test_a_sidecar_that_is_a_fifo_is_none(server: Server) -> None:
 
 @pytest.mark.parametrize("precompressed", ["0", "1"])
 def test_without_negotiation_the_answers_are_the_same(
-    lane: str, root: Path, precompressed: str
+    setup: str, root: Path, precompressed: str
 ) -> None:
-    with serving(lane, root, precompressed=precompressed) as server:
+    with serving(setup, root, precompressed=precompressed) as server:
         assert {server.fetch(target).status for target in NO_FILES} == {404}
 
 
-def test_an_empty_file_has_no_octets_and_no_ranges(server: Server) -> None:
+def test_an_empty_file_has_no_bytes_and_no_ranges(server: Server) -> None:
     answer = server.fetch("/empty.txt")
     assert (answer.status, answer.content) == (200, b"")
     assert answer.field("content-length") == "0"
@@ -100,13 +100,13 @@ RANGES = [
 ]
 
 
-@pytest.mark.parametrize(("ranges", "octets", "first"), RANGES)
+@pytest.mark.parametrize(("ranges", "data", "first"), RANGES)
 def test_ranges_of_a_file_of_one_tebibyte_are_right(
-    server: Server, ranges: str, octets: bytes, first: int
+    server: Server, ranges: str, data: bytes, first: int
 ) -> None:
     answer = server.fetch("/sparse.bin", f"Range: {ranges}")
-    assert (answer.status, answer.content) == (206, octets)
-    last = first + len(octets) - 1
+    assert (answer.status, answer.content) == (206, data)
+    last = first + len(data) - 1
     assert answer.field("content-range") == f"bytes {first}-{last}/{TIB}"
 
 

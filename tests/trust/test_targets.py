@@ -1,4 +1,4 @@
-"""No spelling of a target reads a foreign octet, is answered 5xx, hangs, or keeps a handle."""
+"""No spelling of a target reads a foreign byte, is answered 5xx, hangs, or keeps a handle."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["openat2", "walk", "mounted"])
-def attacked(request: pytest.FixtureRequest, lane: str, root: Path) -> Iterator[Server]:
+def attacked(request: pytest.FixtureRequest, setup: str, root: Path) -> Iterator[Server]:
     if request.param == "mounted":
-        arguments = ("-c", MOUNTED, str(root), "127.0.0.1:{port}", lane)
+        arguments = ("-c", MOUNTED, str(root), "127.0.0.1:{port}", setup)
         with running(arguments, {}) as server:
             yield server
     else:
-        with serving(lane, root, resolver=request.param) as server:
+        with serving(setup, root, resolver=request.param) as server:
             yield server
 
 
@@ -171,7 +171,7 @@ def test_mutations_are_the_same_for_the_same_seed() -> None:
     assert list(mutations(7, 50)) == list(mutations(7, 50)) != list(mutations(8, 50))
 
 
-def test_a_root_that_holds_the_secret_would_be_found_out(lane: str, root: Path) -> None:
+def test_a_root_that_holds_the_secret_would_be_found_out(setup: str, root: Path) -> None:
     """The attacks are real: where links are followed at will, one of them gets through."""
-    with serving(lane, root, symlinks="follow") as server, pytest.raises(AssertionError):
+    with serving(setup, root, symlinks="follow") as server, pytest.raises(AssertionError):
         assault(server, attacks())
