@@ -18,6 +18,7 @@ import click
 from asyncstatic.cli.options import LISTS, ServerOption
 from asyncstatic.config.document import SETTINGS
 from asyncstatic.config.presets import PRESETS
+from asyncstatic.http.redirects import STATUSES, Redirect
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
 from asyncstatic.values import SIZES
 
@@ -87,6 +88,9 @@ def _of_type(hint: Any) -> dict[str, Any]:
         return _NAMES if arguments[0] is str else {"type": "array", "items": _of_type(arguments[0])}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _of_type(arguments[1])}
+    if hint is Redirect:  # its fields have other names in a file
+        properties = {"from": _TEXT, "to": _TEXT, "status": {"enum": list(STATUSES)}}
+        return _object(properties) | {"required": ["from", "to"]}
     if is_dataclass(hint):
         hints = get_type_hints(hint)
         required = [each.name for each in fields(hint) if each.default is each.default_factory]

@@ -257,7 +257,7 @@ def test_a_picture_that_is_cached_may_be_fetched(
     settings = {"cors": origins.format(port=tap.port), "cache_control": "max-age=600"}
     with serving(setup, root, **settings) as other:
         saw = visit(f"/cors.html?{other.port}")
-    assert saw == {"picture": 3, "data": len(png(3, 2))}
+    assert saw == {"picture": 3, "bytes": len(png(3, 2))}
 
 
 @contextmanager
