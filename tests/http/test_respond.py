@@ -795,7 +795,7 @@ all_settings = st.sampled_from(
         Settings(etag="content", immutable=("*",), precompressed=False),
     ]
 )
-STATUSES = {200, 204, 206, 301, 304, 308, 400, 403, 404, 405, 412, 414, 416, 500, 503}
+STATUSES = {200, 204, 206, 301, 304, 308, 400, 403, 404, 405, 410, 412, 414, 416, 500, 503}
 
 
 @given(requests, everything_found, all_settings)

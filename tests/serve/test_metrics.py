@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -338,9 +339,11 @@ async def test_a_killed_worker_keeps_its_counts_and_loses_its_gauges(tmp_path: P
 
 
 async def _read(directory: Path) -> Scrape:
-    """Read the metrics as one more worker does."""
+    """Read the metrics as one more worker does, which ends then."""
     metrics = Metrics(str(directory))
     page = await metrics.page()
+    del metrics
+    gc.collect()
     return Scrape(Answer(page.status, (("cache-control", "no-store"),), page.content))
 
 
