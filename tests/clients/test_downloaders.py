@@ -62,6 +62,7 @@ def wget(run: Run) -> Run:
     return wget
 
 
+@pytest.mark.slow
 def test_wget_continues_a_partial_file(wget: Run, tap: Tap, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(BIG[:1234])
     wget("-c", tap.url(f"/{NAME}"))

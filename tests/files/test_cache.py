@@ -411,6 +411,7 @@ async def test_of_large_files_the_handle_is_kept_while_they_are_asked_for(tmp_pa
     site.cached.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lookup", "change", "expected"), CHANGES)
 async def test_a_changed_file_is_never_read_from_a_kept_handle(
     tmp_path: Path, lookup: Lookup, change: Change, expected: bytes | Absence

@@ -149,6 +149,7 @@ APPEARANCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("segments", "change"), APPEARANCES)
 def test_what_appears_is_found_at_once(
     top: Path, directory: TreeSource, segments: tuple[str, ...], change: Change

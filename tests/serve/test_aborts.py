@@ -213,6 +213,7 @@ def _others_are_answered(server: Server) -> Iterator[None]:
     assert answers
 
 
+@pytest.mark.slow
 def test_aborted_downloads_leave_no_handle_and_hold_nobody_up(
     server: Server, setup: str, baseline: Baseline
 ) -> None:
@@ -233,6 +234,7 @@ def test_thousands_of_aborted_downloads_leave_nothing_and_hold_nobody_up(
     baseline.assert_memory_is_flat(memory)
 
 
+@pytest.mark.slow
 def test_three_hundred_clients_that_leave_at_once_leave_no_handle(
     server: Server, baseline: Baseline
 ) -> None:
@@ -240,6 +242,7 @@ def test_three_hundred_clients_that_leave_at_once_leave_no_handle(
     baseline.assert_reached()
 
 
+@pytest.mark.slow
 def test_http2_connections_given_up_leave_no_handle(
     server: Server, setup: str, baseline: Baseline
 ) -> None:

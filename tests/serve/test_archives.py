@@ -300,6 +300,7 @@ def test_clients_get_whole_answers_while_archives_replace_each_other(
 CODES = [errno.EIO, errno.EMFILE, errno.ENOENT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_fault_at_any_system_call_leaks_nothing_and_passes(

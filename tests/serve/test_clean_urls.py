@@ -186,6 +186,7 @@ async def test_conditions_ranges_and_codings_hold_for_a_clean_url(site: Path) ->
     assert (head.status, head.body, head.headers["location"]) == (301, b"", "./about")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 async def test_a_cached_page_follows_every_change(tmp_path: Path, policy: str) -> None:
     """What is added or removed counts at once, as without a cache."""

@@ -124,6 +124,7 @@ def test_after_every_exit_a_lone_client_is_served_and_the_server_ends(server: Se
     assert "Traceback" not in server.log, server.log[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", _ENDLESS], ids=["one too many", "endless target"])
 def test_a_refused_client_that_stays_does_not_keep_the_server_from_ending(
     server: Server, data: bytes
@@ -139,6 +140,7 @@ def test_a_refused_client_that_stays_does_not_keep_the_server_from_ending(
     assert "Traceback" not in server.log, server.log[-3000:]
 
 
+@pytest.mark.slow
 def test_a_refused_client_that_goes_on_sending_is_dropped(server: Server) -> None:
     with _served(server) as first, _served(server):
         refused = server.connect()

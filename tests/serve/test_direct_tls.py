@@ -14,6 +14,7 @@ from tests.support.raw import head
 from tests.support.tls import over_tls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "handed over"])
 def test_a_client_that_does_not_end_tls_keeps_no_other_from_its_deadline(

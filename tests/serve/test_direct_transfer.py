@@ -94,6 +94,7 @@ def test_several_ranges_are_their_bytes(inside: Inside) -> None:
 # -- clients that leave or stall -------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_client_that_stalls_is_dropped_and_its_handles_with_it(inside: Inside) -> None:
     before = open_handles()
     with inside.connect(receive_buffer=4096) as stalled:

@@ -87,6 +87,7 @@ def content_of(root: Path, path: str) -> bytes:
     return gzip.decompress(file.with_name(f"{file.name}.gz").read_bytes())
 
 
+@pytest.mark.slow
 def test_every_internal_link_of_a_real_site_gives_the_bytes_of_its_file(
     manual_server: Server, manual: Path
 ) -> None:

@@ -243,6 +243,7 @@ def test_a_path_with_two_spellings_is_refused(site: Path, path: str) -> None:
     assert "--health" in refused(str(site), "--health", path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_reload_is_no_drain(site: Path, workers: str) -> None:
     """Others accept the connections already, so the health stays good, and nobody waits."""

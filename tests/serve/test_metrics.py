@@ -259,6 +259,7 @@ def _workers(port: int) -> float:
         return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "workers"),
     [

@@ -253,6 +253,7 @@ SWAPS = {
 }
 
 
+@pytest.mark.slow
 async def test_every_rebuild_and_every_edit_after_it_is_noticed(tmp_path: Path) -> None:
     """All cases at the same time, because each is mostly waiting."""
     cases = [
@@ -317,6 +318,7 @@ async def test_a_folder_that_appears_later_is_noticed(tmp_path: Path) -> None:
         assert await changes.one()
 
 
+@pytest.mark.slow
 async def test_a_link_below_is_followed_to_its_new_target(tmp_path: Path) -> None:
     def prepare_links() -> None:
         for name in ("dist", "shared/1", "shared/2"):

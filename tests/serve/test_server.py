@@ -192,6 +192,7 @@ def test_a_certificate_without_its_key_is_refused(site: Path, certificate: tuple
     assert "not in PEM form" in refused(str(site), "--certfile", key, "--keyfile", chain)
 
 
+@pytest.mark.slow
 @UVLOOP
 @pytest.mark.parametrize(
     ("first", "alpn"),
@@ -216,6 +217,7 @@ def test_a_stop_does_not_wait_for_a_client_that_does_not_end_tls(
         assert server.interrupt(signal.SIGTERM, 20) == 0
 
 
+@pytest.mark.slow
 @UVLOOP
 def test_a_stop_waits_for_a_slow_client_over_tls(
     large_site: Path, certificate: tuple[str, str], loop: str

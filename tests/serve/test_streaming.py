@@ -103,6 +103,7 @@ def huge(server: Server, root: Path) -> Iterator[tuple[Server, Path]]:
     path.unlink(missing_ok=True)  # pytest keeps what is left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "allowed"), CHANGES)
 def test_a_file_that_changes_while_it_is_sent(
     huge: tuple[Server, Path], change: Callable[[Path], None], allowed: set[str]

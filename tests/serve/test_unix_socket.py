@@ -94,6 +94,7 @@ def servers(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("served", values, indirect=True, scope="module")
 
 
+@pytest.mark.slow
 @servers(*SERVERS)
 def test_curl_gets_all_of_a_file_at_any_rate(served: tuple[str, str], root: Path) -> None:
     """The slower of the two transfers takes longer than `send_timeout`."""
@@ -106,6 +107,7 @@ def test_curl_gets_all_of_a_file_at_any_rate(served: tuple[str, str], root: Path
         assert done.stdout == (root / "big.bin").read_bytes()
 
 
+@pytest.mark.slow
 @servers("serve", "uvicorn")
 def test_reading_less_than_the_socket_holds_is_progress(served: tuple[str, str]) -> None:
     """Linux reports room in a unix socket only when three quarters of it are empty."""
@@ -120,6 +122,7 @@ def test_reading_less_than_the_socket_holds_is_progress(served: tuple[str, str])
         assert len(received) == received.index(b"\r\n\r\n") + 4 + 400_000
 
 
+@pytest.mark.slow
 @servers(*(name for name in SERVERS if "TLS" not in name))
 def test_a_client_that_takes_nothing_is_dropped(served: tuple[str, str]) -> None:
     with socket.socket(socket.AF_UNIX) as client:

@@ -428,6 +428,7 @@ def test_every_http2_request_is_answered_or_named_as_not_processed(
             assert again.get("/").content == PAGE
 
 
+@pytest.mark.slow
 @WORKERS
 def test_a_reload_that_fails_keeps_the_old_settings_and_says_so_in_one_line(
     folder: Path, workers: str
@@ -487,6 +488,7 @@ def test_a_reload_lets_a_sandboxed_server_read_a_root_that_was_replaced(folder: 
         assert sorted(path.name for path in folder.iterdir()) == ["old", "site"]
 
 
+@pytest.mark.slow
 @WORKERS_SLOWLY
 @pytest.mark.parametrize("then", ["nothing", "a stop"])
 def test_a_download_goes_on_through_a_reload(folder: Path, workers: str, then: str) -> None:
@@ -506,6 +508,7 @@ def test_a_download_goes_on_through_a_reload(folder: Path, workers: str, then: s
         assert then == "a stop" or server.fetch("/").content == PAGE
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_served_its_requests_is_replaced_and_no_request_fails(
     folder: Path,
 ) -> None:
@@ -573,6 +576,7 @@ def announced(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
         process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 @WORKERS
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_is_obeyed_as_soon_as_the_server_has_announced_itself(

@@ -129,6 +129,7 @@ def is_without_sidecar(answer: Answer | None, code: int, target: str) -> bool:
     return target == "/lone.txt" and is_right(answer, 404, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "persistent"), FAULTS)
 @pytest.mark.parametrize(("target", "lines", "status", "content"), REQUESTS)
 def test_a_fault_at_any_call_is_explained_and_leaves_nothing_behind(

@@ -160,6 +160,7 @@ def threads_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+@pytest.mark.slow
 def test_a_stalled_disk_stops_its_own_root_and_nothing_else(setup: str, base: Path) -> None:
     arguments = ("-m", "tests.trust.child", "stalled", setup, "127.0.0.1:{port}")
     settings = {"ASYNCSTATIC_POOL_TIMEOUT": "2", "ASYNCSTATIC_POOL_THREADS": "3"}

@@ -119,6 +119,7 @@ VALUES: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALUES)
 def test_values_of_clients_are_not_kept_beyond_a_bound(server: Inside, name: str) -> None:
     make = VALUES[name]

@@ -52,6 +52,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["ENOSYS", "EPERM"])
 @pytest.mark.parametrize("when", ["at-start", "later"])
 def test_where_openat2_is_refused_the_answers_are_the_same(
@@ -87,6 +88,7 @@ def test_the_loop_keeps_turning_whatever_is_asked(
     assert any(lag < WORST_LAG for lag in lags)
 
 
+@pytest.mark.slow
 def test_a_loop_that_waits_for_a_disk_is_noticed(setup: str, root: Path) -> None:
     """Or the test above would prove nothing."""
     assert lag_of("slow-disk-on-the-loop", setup, root, 1) > WORST_LAG

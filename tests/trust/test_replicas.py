@@ -79,6 +79,7 @@ def tags(answers: list[Answer]) -> set[str | None]:
     return {answer.field("etag") for answer in answers}
 
 
+@pytest.mark.slow
 @sizes
 def test_all_replicas_have_the_same_strong_tag(places: list[Place], size: int) -> None:
     """Whichever request is the first: HEAD, a range, or the whole."""
@@ -97,6 +98,7 @@ def test_all_replicas_have_the_same_strong_tag(places: list[Place], size: int) -
     assert tag.startswith('"')
 
 
+@pytest.mark.slow
 @sizes
 def test_a_download_is_resumed_and_validated_at_another_replica(
     places: list[Place], size: int

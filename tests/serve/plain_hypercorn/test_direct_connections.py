@@ -1,3 +1,7 @@
 """Under plain Hypercorn: see the module that is imported."""
 
+import pytest
+
 from tests.serve.test_direct_connections import *  # noqa: F403
+
+pytestmark = pytest.mark.slow
