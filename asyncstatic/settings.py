@@ -226,7 +226,7 @@ class Settings:
         direct: a server with the direct entry may answer without ASGI; False leaves this root, and
             the roots behind it, to the ASGI app.
         listing: a directory without an index answers with the names in it, as a page or as JSON.
-            What `authorize` would refuse is listed as well: it is asked about the directory only.
+            `authorize` is asked about the directory only: files that it would refuse are listed too.
         listing_template: a Jinja2 template for that page, in place of our own; relative to the
             working directory.
         listing_zip: the largest folder that may be downloaded as a zip, in bytes of its files or as
