@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from quart import Quart
 
-    from asyncstatic.settings import Options, Roots, Settings
+    from asyncstatic.settings import Roots, Settings, SettingsOptions
 
 Message = MutableMapping[str, Any]
 
@@ -115,7 +115,7 @@ def create_app(
     *,
     root: Roots | None = None,
     exclusive: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SettingsOptions],
 ) -> Quart:
     """Build a Quart app with a static root in front, or several.
 
@@ -148,7 +148,7 @@ def create_app(
     return quart
 
 
-def _roots_of(named: Any, root: Roots | None, options: Options) -> Any:
+def _roots_of(named: Any, root: Roots | None, options: SettingsOptions) -> Any:
     from asyncstatic.config.contradictions import refuse_options
     from asyncstatic.settings import Settings, SettingsError
 

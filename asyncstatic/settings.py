@@ -96,7 +96,7 @@ class RootOptions(TypedDict, total=False):
     listing_zip: Size
 
 
-class Options(RootOptions, LimitOptions, total=False):
+class SettingsOptions(RootOptions, LimitOptions, total=False):
     """Keyword arguments of `Settings`, without `root`: the limits by themselves, or each by name."""
 
     limits: Limits
@@ -277,7 +277,7 @@ class Settings:
 
     limits: Limits = field(default_factory=Limits)
 
-    def __init__(self, root: Roots | None = None, **options: Unpack[Options]) -> None:
+    def __init__(self, root: Roots | None = None, **options: Unpack[SettingsOptions]) -> None:
         given: dict[str, Any] = dict(options)
         limits = given.pop("limits", None)
         _refuse_unknown(given, FIELDS)
@@ -312,7 +312,7 @@ class Settings:
         return {**({404: self.not_found} if self.not_found else {}), **self.error_pages}
 
     @classmethod
-    def of(cls, root: Roots | None = None, **options: Unpack[Options]) -> Settings:
+    def of(cls, root: Roots | None = None, **options: Unpack[SettingsOptions]) -> Settings:
         """Do the same as the constructor; an older name for it."""
         return cls(root, **options)
 

@@ -126,7 +126,7 @@ def test_the_keywords_that_mypy_knows_are_the_fields(
 
 def test_both_kinds_may_be_named_together() -> None:
     both = options.RootOptions.__annotations__ | options.LimitOptions.__annotations__
-    assert options.Options.__annotations__.keys() == {*both, "limits"}
+    assert options.SettingsOptions.__annotations__.keys() == {*both, "limits"}
     settings = Settings("x", dotfiles=True, pool_threads=2)
     assert settings == Settings("x", dotfiles=True, limits=Limits(pool_threads=2))
 

@@ -15,7 +15,7 @@ from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import Handle, open_handle, read_version
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.proof import AT_ONCE, Pair, Proofs
+from asyncstatic.files.proof import AT_ONCE, Proofs, SidecarPair
 from asyncstatic.files.root import Segments, release
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Opened
@@ -110,7 +110,9 @@ class Contents:
         self, tree: TreeReader, segments: Segments, original: File | None, sidecar: File
     ) -> bool | None:
         """Tell whether a sidecar holds the original's content; None while that is unknown."""
-        pair = Pair(sidecar.coding, sidecar.identity, original.identity if original else None)
+        pair = SidecarPair(
+            sidecar.coding, sidecar.identity, original.identity if original else None
+        )
         is_unpacked = sidecar.unpacked or (original and original.unpacked)
         if is_unpacked and pair.largest > AT_ONCE:
             return False  # it would be unpacked anew for the proof, and have another identity
@@ -119,7 +121,7 @@ class Contents:
         fds = (sidecar.fd, original.fd if original else -1)
         return self._proofs.verdict(pair, name, *fds, prove_anew, nowait=tree.nowait)
 
-    def _prove(self, tree: TreeReader, segments: Segments, pair: Pair) -> None:
+    def _prove(self, tree: TreeReader, segments: Segments, pair: SidecarPair) -> None:
         """Prove a pair in the background, with its own handles: the request's are closed soon."""
         tree, named = tree.waiting(), sidecar_of(segments, pair.coding)
         original = tree.open_file(segments)

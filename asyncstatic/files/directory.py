@@ -13,13 +13,13 @@ from itertools import islice
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp
+from asyncstatic.files.directory_names import DirectoryNames
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.listing import DirectoryNames
 from asyncstatic.files.resolver import Resolver, choose_resolver
 from asyncstatic.files.root import OneTree, Root, Segments, fault, release
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES, SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
-from asyncstatic.files.tree import Entry, File
+from asyncstatic.files.tree import DirectoryEntry, File
 from asyncstatic.http.model import Absence, Identity, Lookup
 from asyncstatic.settings import Settings
 
@@ -170,7 +170,7 @@ class DirectoryTree:
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
         return self._names.of(directory, identity, nowait=self.nowait)
 
-    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
         """Return the files and directories in a directory, `limit` at most."""
         fd = self._resolver.open(directory)
         try:
@@ -182,7 +182,7 @@ class DirectoryTree:
 
     def _entry(
         self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
-    ) -> Entry | None:
+    ) -> DirectoryEntry | None:
         """Return an entry; None for a device, a file that has vanished, or a link that leads nowhere."""
         name = found.name
         if found.is_symlink():
@@ -192,14 +192,14 @@ class DirectoryTree:
         if not is_directory and not found.is_file(follow_symlinks=False):
             return None
         if not sized:
-            return Entry(name, is_directory)
+            return DirectoryEntry(name, is_directory)
         try:
             status = kernel.lstat_at(fd, name)
         except FileNotFoundError:
             return None
-        return Entry(name, is_directory, status.st_size, status.st_mtime_ns)
+        return DirectoryEntry(name, is_directory, status.st_size, status.st_mtime_ns)
 
-    def entry(self, segments: Segments) -> Entry | None:
+    def entry(self, segments: Segments) -> DirectoryEntry | None:
         """Open a name, as a request would, and return its entry."""
         try:
             fd, status = self._open(segments)
@@ -210,7 +210,7 @@ class DirectoryTree:
         release(fd)
         is_directory = stat.S_ISDIR(status.st_mode)
         size = 0 if is_directory else status.st_size
-        return Entry(segments[-1], is_directory, size, status.st_mtime_ns)
+        return DirectoryEntry(segments[-1], is_directory, size, status.st_mtime_ns)
 
     def close(self) -> None:
         self._resolver.close()

@@ -56,7 +56,7 @@ _ZSTD_HEADER = 18  # bytes of the longest frame header (RFC 8878 §3.1.1.1)
 _ZSTD_CHECKSUM = 4
 
 
-class Pair(NamedTuple):
+class SidecarPair(NamedTuple):
     """A sidecar and the file it must decode to; `original` is None for a lone sidecar."""
 
     coding: str
@@ -83,14 +83,14 @@ class Proofs:
     """Verdicts about pairs of files, bounded in number, and the thread for long proofs."""
 
     def __init__(self) -> None:
-        self._verdicts: ComputedOnce[Pair, bool] = ComputedOnce(_PAIRS)
-        self._waiting: set[Pair] = set()
+        self._verdicts: ComputedOnce[SidecarPair, bool] = ComputedOnce(_PAIRS)
+        self._waiting: set[SidecarPair] = set()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncstatic-proof")
         self._closed = False
 
     def verdict(
         self,
-        pair: Pair,
+        pair: SidecarPair,
         name: str,
         sidecar_fd: int,
         original_fd: int,
@@ -125,7 +125,9 @@ class Proofs:
             raise fault(errno.EAGAIN)
         return self.prove(pair, name, sidecar_fd, original_fd)
 
-    def prove(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int = -1) -> bool | None:
+    def prove(
+        self, pair: SidecarPair, name: str, sidecar_fd: int, original_fd: int = -1
+    ) -> bool | None:
         """Return whether a sidecar is fresh; call it in a thread. The arguments are those of `verdict`.
 
         Returns:
@@ -142,7 +144,7 @@ class Proofs:
         self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _prove_later(self, pair: Pair, job: Callable[[], object]) -> None:
+    def _prove_later(self, pair: SidecarPair, job: Callable[[], object]) -> None:
         """Run a job that proves a pair in the background, one job at a time.
 
         Nothing happens while too many jobs wait already: a later request tries again.
@@ -155,7 +157,7 @@ class Proofs:
         except RuntimeError:  # the interpreter ends
             self._waiting.discard(pair)
 
-    def _in_background(self, pair: Pair, job: Callable[[], object]) -> None:
+    def _in_background(self, pair: SidecarPair, job: Callable[[], object]) -> None:
         try:
             job()
         except OSError as error:
@@ -163,7 +165,9 @@ class Proofs:
         finally:
             self._waiting.discard(pair)
 
-    def _examine(self, pair: Pair, name: str, sidecar_fd: int, original_fd: int) -> bool | None:
+    def _examine(
+        self, pair: SidecarPair, name: str, sidecar_fd: int, original_fd: int
+    ) -> bool | None:
         reason = ""
         try:
             _find_fault(pair, sidecar_fd, original_fd, self._limit())
@@ -189,7 +193,9 @@ class Proofs:
         return check
 
 
-def _find_fault(pair: Pair, sidecar_fd: int, original_fd: int, check: Callable[[], None]) -> None:
+def _find_fault(
+    pair: SidecarPair, sidecar_fd: int, original_fd: int, check: Callable[[], None]
+) -> None:
     """Raise DecodingError or _RefusedError unless the sidecar is fresh."""
     if pair.original is None:
         _decode_alone(pair, sidecar_fd, check)
@@ -199,14 +205,18 @@ def _find_fault(pair: Pair, sidecar_fd: int, original_fd: int, check: Callable[[
         _compare_checksum(pair, pair.original, sidecar_fd, original_fd, check)
 
 
-def _are_unchanged(pair: Pair, sidecar_fd: int, original_fd: int) -> bool:
+def _are_unchanged(pair: SidecarPair, sidecar_fd: int, original_fd: int) -> bool:
     if not has_identity(sidecar_fd, pair.sidecar):
         return False
     return pair.original is None or has_identity(original_fd, pair.original)
 
 
 def _decode_and_compare(
-    pair: Pair, original: Identity, sidecar_fd: int, original_fd: int, check: Callable[[], None]
+    pair: SidecarPair,
+    original: Identity,
+    sidecar_fd: int,
+    original_fd: int,
+    check: Callable[[], None],
 ) -> None:
     decoding = decoder(pair.coding, window=_ZSTD_WINDOW)
     position = 0
@@ -221,7 +231,7 @@ def _decode_and_compare(
         raise _RefusedError("decodes to less than its original")
 
 
-def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
+def _decode_alone(pair: SidecarPair, fd: int, check: Callable[[], None]) -> None:
     """Decode a sidecar without an original to its end; very long content is assumed to be right."""
     decoding = decoder(pair.coding)
     produced = 0
@@ -238,7 +248,11 @@ def _decode_alone(pair: Pair, fd: int, check: Callable[[], None]) -> None:
 
 
 def _compare_checksum(
-    pair: Pair, original: Identity, sidecar_fd: int, original_fd: int, check: Callable[[], None]
+    pair: SidecarPair,
+    original: Identity,
+    sidecar_fd: int,
+    original_fd: int,
+    check: Callable[[], None],
 ) -> None:
     if not _is_not_older(pair.sidecar.mtime_ns, original.mtime_ns):
         raise _RefusedError("is older than its original")

@@ -58,7 +58,7 @@ class File(NamedTuple):
         return self._replace(fd=fd, identity=identity, coding="gzip")
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """A name in a directory, and what stat(2) says about it.
 
     Attributes:
@@ -113,7 +113,7 @@ class TreeReader(Protocol):
     def names(self, directory: Segments, identity: Identity) -> AbstractSet[str] | None:
         """Return all names in a directory; None when each name has to be looked up."""
 
-    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
         """Return the files and directories in a directory, `limit` at most.
 
         It is for listings, and always waits for the disk. An entry that cannot be opened may be
@@ -125,7 +125,7 @@ class TreeReader(Protocol):
             sized: with sizes and times.
         """
 
-    def entry(self, segments: Segments) -> Entry | None:
+    def entry(self, segments: Segments) -> DirectoryEntry | None:
         """Return the file or directory of a name; None where a request would not get it.
 
         It is for listings, as `entries` is. No content is read.

@@ -17,7 +17,7 @@ from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import identity_of, read_content
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, logger
-from asyncstatic.files.tree import Entry, File
+from asyncstatic.files.tree import DirectoryEntry, File
 from asyncstatic.files.unpacked import DamagedError
 from asyncstatic.files.zip_archive import Archive
 from asyncstatic.files.zip_format import STORED, ArchiveError, Member
@@ -212,13 +212,13 @@ class ZipTree:
             raise fault(errno.ENOTDIR)
         return found.keys()
 
-    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[Entry]:
+    def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
         """Return the members and directories in a directory, `limit` at most."""
         names = tuple(self.names(directory, self._archive.identity))
         each = (self.entry((*directory, name)) for name in names)
         return list(islice(filter(None, each), limit))
 
-    def entry(self, segments: Segments) -> Entry | None:
+    def entry(self, segments: Segments) -> DirectoryEntry | None:
         """Return a member or a directory; None for a name that is not served."""
         archive = self._archive
         try:
@@ -226,8 +226,8 @@ class ZipTree:
         except FileNotFoundError:
             return None
         if isinstance(found, Member):
-            return Entry(segments[-1], False, found.size, found.modified_ns)
-        return Entry(segments[-1], True, 0, archive.identity.mtime_ns)
+            return DirectoryEntry(segments[-1], False, found.size, found.modified_ns)
+        return DirectoryEntry(segments[-1], True, 0, archive.identity.mtime_ns)
 
     def path_of(self, segments: Segments) -> str:
         """Return a path that leads nowhere."""

@@ -10,15 +10,15 @@ from asyncstatic.http.model import Fields
 from asyncstatic.http.validators import Validators
 
 
-class Verdict(Enum):
-    """Outcome of the preconditions; the value is the status, and 200 means: go on."""
+class PreconditionResult(Enum):
+    """The result of all preconditions; the value is the status of the answer, 200 if all hold."""
 
     PASS = 200
     NOT_MODIFIED = 304
     FAILED = 412
 
 
-def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
+def evaluate(fields: Fields, current: Validators, now: int) -> PreconditionResult:
     """Evaluate the preconditions of a GET or HEAD.
 
     Args:
@@ -29,16 +29,16 @@ def evaluate(fields: Fields, current: Validators, now: int) -> Verdict:
     # Steps 1 and 2: the date counts only where there is no If-Match (§13.1.4).
     if fields.if_match is not None:
         if not _if_match(fields.if_match, current.tag):
-            return Verdict.FAILED
+            return PreconditionResult.FAILED
     elif _changed_since(fields.if_unmodified_since, current, now) is True:
-        return Verdict.FAILED
+        return PreconditionResult.FAILED
     # Steps 3 and 4.
     if fields.if_none_match is not None:
         if not _if_none_match(fields.if_none_match, current.tag):
-            return Verdict.NOT_MODIFIED
+            return PreconditionResult.NOT_MODIFIED
     elif _changed_since(fields.if_modified_since, current, now) is False:
-        return Verdict.NOT_MODIFIED
-    return Verdict.PASS
+        return PreconditionResult.NOT_MODIFIED
+    return PreconditionResult.PASS
 
 
 def range_applies(

@@ -42,7 +42,7 @@ from asyncstatic.http.multipart import multipart_byteranges
 from asyncstatic.http.navigation import is_navigation
 from asyncstatic.http.pages import error_page, page_for
 from asyncstatic.http.policy import NO_OVERRIDES, Overrides, ResponsePolicy
-from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
+from asyncstatic.http.preconditions import PreconditionResult, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
 from asyncstatic.http.redirects import Location, Redirects
 from asyncstatic.http.target import is_host, is_target_text, parse_target
@@ -205,11 +205,11 @@ def _represent(
         return _own_error_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
     now = now_ns // SECOND
-    verdict = evaluate(request.fields, current, now)
-    if verdict is Verdict.FAILED:
+    result = evaluate(request.fields, current, now)
+    if result is PreconditionResult.FAILED:
         return policy.completed(page_for(request, 412, error_fields(request, chosen, policy)))
     repeated = repeated_fields(request, chosen, policy, overrides, current)
-    if verdict is Verdict.NOT_MODIFIED:
+    if result is PreconditionResult.NOT_MODIFIED:
         return ResponsePlan(304, not_modified_fields(repeated, current), saved=chosen.length)
     ranges = None
     # Range is for GET alone (§14.2), and bytes that are decoded on the way have no positions.

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.scope import Scope
-from asyncstatic.settings import Options, Path, Roots, Settings, SettingsError
+from asyncstatic.settings import Path, Roots, Settings, SettingsError, SettingsOptions
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
@@ -34,7 +34,7 @@ _INSTEAD = {
 }
 
 
-class StarletteOptions(Options, total=False):
+class StarletteOptions(SettingsOptions, total=False):
     """Keyword arguments of `StaticFiles`: our settings, and Starlette's names (`settings_of`)."""
 
     directory: Path | None

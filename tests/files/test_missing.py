@@ -16,7 +16,7 @@ from unittest.mock import patch
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import kernel, listing
+from asyncstatic.files import directory_names, kernel
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, Lookup
@@ -270,7 +270,7 @@ def test_a_directory_that_may_not_be_listed_is_asked_name_by_name(
 
 def test_names_take_bounded_memory(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of the directory that was read first are dropped first."""
-    monkeypatch.setattr(listing, "_MOST", 100)
+    monkeypatch.setattr(directory_names, "_MOST", 100)
     for number in range(20):
         (top / f"one/dir{number}").mkdir()
     time.sleep(A_TICK)
@@ -287,7 +287,7 @@ def test_names_take_bounded_memory(top: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_directory_that_is_too_large_is_not_held(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "_LARGEST", 3)
+    monkeypatch.setattr(directory_names, "_LARGEST", 3)
     directory = opened(top)
     assert find(directory, *LATE) is Absence.MISSING
     assert not is_known_to_be_missing(directory, *LATE)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from asyncstatic.files import kernel, proof
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.proof import Pair, Proofs
+from asyncstatic.files.proof import Proofs, SidecarPair
 from asyncstatic.http.model import Identity
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
@@ -71,11 +71,11 @@ class Files:
         self.original.write_bytes(original)
         self.sidecar.write_bytes(sidecar)
 
-    def pair(self, coding: str) -> Pair:
+    def pair(self, coding: str) -> SidecarPair:
         sidecar, original = (identity_of(os.stat(f)) for f in (self.sidecar, self.original))
-        return Pair(coding, sidecar, original)
+        return SidecarPair(coding, sidecar, original)
 
-    def prove(self, coding: str, pair: Pair | None = None) -> bool | None:
+    def prove(self, coding: str, pair: SidecarPair | None = None) -> bool | None:
         pair = pair or self.pair(coding)
         sidecar_fd = os.open(self.sidecar, os.O_RDONLY)
         original_fd = os.open(self.original, os.O_RDONLY)
@@ -88,10 +88,10 @@ class Files:
     def verdict_later(self, coding: str, job: Callable[[], object]) -> bool | None:
         """Ask for the verdict about two large old files, which `job` would prove."""
         large = Identity(1, 1, 2 * proof.AT_ONCE, 1, 1)
-        pair = Pair(coding, large, large)
+        pair = SidecarPair(coding, large, large)
         return self.proofs.verdict(pair, "a.txt.coded", -1, -1, job, nowait=True)
 
-    def remembers(self, coding: str, pair: Pair | None = None) -> bool:
+    def remembers(self, coding: str, pair: SidecarPair | None = None) -> bool:
         """Tell whether a verdict comes without reading the files."""
         read, calls = kernel.pread, 0
 

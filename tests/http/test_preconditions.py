@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asyncstatic.http.dates import http_date
 from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import Fields
-from asyncstatic.http.preconditions import Verdict, evaluate, range_applies
+from asyncstatic.http.preconditions import PreconditionResult, evaluate, range_applies
 from asyncstatic.http.validators import Validators
 
 NOW = 1_700_000_000
@@ -67,29 +67,31 @@ def weak_match(option: Option, current: Validators) -> bool:
     return option.star or (current.tag is not None and option.names_v1)
 
 
-def steps(im: Option, ius: Option, inm: Option, ims: Option, current: Validators) -> Verdict:
+def steps(
+    im: Option, ius: Option, inm: Option, ims: Option, current: Validators
+) -> PreconditionResult:
     """§13.2.2, for GET and HEAD, one step after the other."""
     # 1. If-Match is present: true -> step 3, false -> 412.
     if im.value is not None:
         if not strong_match(im, current):
-            return Verdict.FAILED
+            return PreconditionResult.FAILED
     # 2. If-Match is not present, If-Unmodified-Since is: true -> step 3, false -> 412.
     elif ius.date is not None and current.modified is not None and current.modified > ius.date:
-        return Verdict.FAILED
+        return PreconditionResult.FAILED
     # 3. If-None-Match is present: true -> step 5, false -> 304.
     if inm.value is not None:
         if weak_match(inm, current):
-            return Verdict.NOT_MODIFIED
+            return PreconditionResult.NOT_MODIFIED
     # 4. If-None-Match is not present, If-Modified-Since is: true -> step 5, false -> 304.
     elif ims.date is not None and current.modified is not None and current.modified <= ims.date:
-        return Verdict.NOT_MODIFIED
-    return Verdict.PASS
+        return PreconditionResult.NOT_MODIFIED
+    return PreconditionResult.PASS
 
 
 @pytest.mark.parametrize("current", CURRENT.values(), ids=CURRENT)
 @pytest.mark.parametrize("if_match", TAGS, ids=lambda option: f"If-Match {option.value}")
 def test_every_combination_follows_the_steps(if_match: Option, current: Validators) -> None:
-    verdicts = set()
+    results = set()
     for ius, inm, ims in product(DATES, TAGS, DATES):
         fields = Fields(
             if_match=if_match.value,
@@ -99,13 +101,13 @@ def test_every_combination_follows_the_steps(if_match: Option, current: Validato
         )
         expected = steps(if_match, ius, inm, ims, current)
         assert evaluate(fields, current, NOW) is expected, fields
-        verdicts.add(expected)
-    assert len(verdicts) > 1 or verdicts == {Verdict.FAILED}
+        results.add(expected)
+    assert len(results) > 1 or results == {PreconditionResult.FAILED}
 
 
-@pytest.mark.parametrize("verdict", Verdict)
-def test_a_verdict_is_a_status(verdict: Verdict) -> None:
-    assert verdict.value in (200, 304, 412)
+@pytest.mark.parametrize("result", PreconditionResult)
+def test_a_result_is_a_status(result: PreconditionResult) -> None:
+    assert result.value in (200, 304, 412)
 
 
 IF_RANGE = [
@@ -175,7 +177,7 @@ def test_no_value_raises(
     fields = Fields(
         if_match=im, if_unmodified_since=ius, if_none_match=inm, if_modified_since=ims, if_range=ir
     )
-    assert evaluate(fields, current, NOW) in Verdict
+    assert evaluate(fields, current, NOW) in PreconditionResult
     assert isinstance(range_applies(fields, current, NOW), bool)
 
 
@@ -184,13 +186,15 @@ def test_what_we_sent_is_what_revalidates(current: Validators) -> None:
     """A client that sends our own validators back gets 304 - and passes If-Match, if strong."""
     if current.tag is not None:
         echoed = Fields(if_none_match=str(current.tag))
-        assert evaluate(echoed, current, NOW) is Verdict.NOT_MODIFIED
-        passed = evaluate(Fields(if_match=str(current.tag)), current, NOW) is Verdict.PASS
+        assert evaluate(echoed, current, NOW) is PreconditionResult.NOT_MODIFIED
+        passed = (
+            evaluate(Fields(if_match=str(current.tag)), current, NOW) is PreconditionResult.PASS
+        )
         assert passed is not current.tag.weak
         assert range_applies(Fields(if_range=str(current.tag)), current, NOW) is passed
     if current.modified is not None:
         echoed = Fields(if_modified_since=http_date(current.modified))
-        assert evaluate(echoed, current, NOW) is Verdict.NOT_MODIFIED
+        assert evaluate(echoed, current, NOW) is PreconditionResult.NOT_MODIFIED
 
 
 @given(validators, validators)
@@ -198,6 +202,6 @@ def test_another_version_never_passes_for_this_one(old: Validators, new: Validat
     """Promise: no 304, and no part after If-Range, for another tag."""
     if old.tag is None or new.tag is None or old.tag.opaque == new.tag.opaque:
         return
-    assert evaluate(Fields(if_none_match=str(old.tag)), new, NOW) is Verdict.PASS
-    assert evaluate(Fields(if_match=str(old.tag)), new, NOW) is Verdict.FAILED
+    assert evaluate(Fields(if_none_match=str(old.tag)), new, NOW) is PreconditionResult.PASS
+    assert evaluate(Fields(if_match=str(old.tag)), new, NOW) is PreconditionResult.FAILED
     assert not range_applies(Fields(if_range=str(old.tag)), new, NOW)

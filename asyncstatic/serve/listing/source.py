@@ -13,7 +13,7 @@ from asyncstatic.files.handle import read_content
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
-from asyncstatic.files.tree import Entry, TreeReader
+from asyncstatic.files.tree import DirectoryEntry, TreeReader
 from asyncstatic.files.tree_source import TreeSource, find_in
 from asyncstatic.files.zipped import NO_FILE, ZippedFile, ZippedFolder
 from asyncstatic.http.disposition import content_disposition
@@ -41,7 +41,7 @@ _WORTH_GZIP = 2048  # bytes
 class _Named(NamedTuple):
     """An entry, and the tree that has it."""
 
-    entry: Entry
+    entry: DirectoryEntry
     tree: TreeReader
 
 
@@ -142,7 +142,7 @@ class ListedSource:
 
     def _entries(self, lookup: Lookup, *, sized: bool) -> _Entries | None:
         """Return the public entries of a directory; None where there is no directory."""
-        read: dict[TreeReader, list[Entry]] = {}
+        read: dict[TreeReader, list[DirectoryEntry]] = {}
 
         def read_names(tree: TreeReader) -> bool:
             read.pop(tree, None)  # it was replaced meanwhile

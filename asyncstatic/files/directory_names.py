@@ -1,8 +1,8 @@
 """The names in the directories of a tree.
 
 A directory is read once for each identity it has: adding or removing a name changes its times
-(inode(7)). Its names tell which sidecars exist, and that a name is missing, without a look-up in the
-kernel. (With RESOLVE_CACHED the kernel cannot answer for a missing name: a thread would have to ask.)
+(inode(7)). Its names tell which sidecars exist and which names are missing, without a look-up in
+the kernel. (With RESOLVE_CACHED the kernel cannot answer for a missing name: a thread would have to ask.)
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _MOST = 200_000  # names in all directories; each takes about 110 bytes
 _READ_AGAIN_AFTER = 1.0  # seconds
 
 
-class Listing(NamedTuple):
-    """The names in one directory.
+class KnownNames(NamedTuple):
+    """The names in one directory, as it was when it was read.
 
     Attributes:
-        stamp: of the directory when it was read.
-        names: None when the directory is too large: then every name has to be looked up.
+        stamp: of the directory.
+        names: None when there are too many or they may not be read: each is looked up then.
         complete: whether a name that is not in `names` cannot be opened; False where the file
             system ignores case.
-        read_at: when it was read, in seconds (`time.monotonic`).
+        read_at: the time of the reading, in seconds (`time.monotonic`).
     """
 
     stamp: FileStamp
@@ -68,7 +68,7 @@ class DirectoryNames:
         self._suffixes = suffixes
         self._resolver = resolver
         self._stamps = stamps
-        self._listings: dict[Segments, Listing] = {}
+        self._known: dict[Segments, KnownNames] = {}
         self._size = 0
         self._lock = Lock()
 
@@ -82,13 +82,13 @@ class DirectoryNames:
             return False
         way = []
         for depth, name in enumerate(segments):
-            listing = self._listings.get(segments[:depth])
-            if listing is None or listing.names is None or not listing.complete:
+            known = self._known.get(segments[:depth])
+            if known is None or known.names is None or not known.complete:
                 return False
-            way.append(listing.stamp)
-            if name not in listing.names:
+            way.append(known.stamp)
+            if name not in known.names:
                 is_last = depth == len(segments) - 1
-                has_other = is_last and any(name + end in listing.names for end in self._suffixes)
+                has_other = is_last and any(name + end in known.names for end in self._suffixes)
                 return not has_other and are_unchanged(way)
         return False
 
@@ -124,57 +124,54 @@ class DirectoryNames:
         Raises:
             OSError: the directory cannot be read.
         """
-        listing = self._listings.get(directory)
-        if listing is not None and listing.stamp.identity == identity:
-            return listing.names
-        if listing is not None and time.monotonic() - listing.read_at < _READ_AGAIN_AFTER:
+        known = self._known.get(directory)
+        if known is not None and known.stamp.identity == identity:
+            return known.names
+        if known is not None and time.monotonic() - known.read_at < _READ_AGAIN_AFTER:
             return None
         if nowait:
             raise fault(errno.EAGAIN)
-        listing = self._read(directory, identity)
-        if listing is None:
+        known = self._read(directory, identity)
+        if known is None:
             return None
         if not identity.racy(time.time_ns()):
-            self._hold(directory, listing)
-        return listing.names
+            self._hold(directory, known)
+        return known.names
 
-    def _read(self, directory: Segments, identity: Identity) -> Listing | None:
+    def _read(self, directory: Segments, identity: Identity) -> KnownNames | None:
         """Read a directory; None when its identity has changed meanwhile."""
-        stamp = FileStamp(self._stamps.path_of(directory) if self._stamps else "", identity)
-        try:
+        names, complete = None, False
+        with suppress(PermissionError, NotADirectoryError):  # it may be searched only, or is a file
             fd = self._resolver.open(directory)
             try:
                 if identity_of(kernel.fstat(fd)) != identity:
                     return None
                 with kernel.scandir_fd(fd) as entries:
-                    names = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
-                complete = not _ignores_case(fd, names)
+                    found = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
+                if len(found) <= _LARGEST:
+                    names, complete = found, not _ignores_case(fd, found)
             finally:
                 release(fd)
-        except (PermissionError, NotADirectoryError):  # it may be searched only, or is a file
-            return Listing(stamp, None, complete=False, read_at=time.monotonic())
-        now = time.monotonic()
-        if len(names) > _LARGEST:
-            return Listing(stamp, None, complete=False, read_at=now)
-        return Listing(stamp, names, complete, now)
+        stamp = FileStamp(self._stamps.path_of(directory) if self._stamps else "", identity)
+        return KnownNames(stamp, names, complete, time.monotonic())
 
-    def _hold(self, directory: Segments, listing: Listing) -> None:
-        """Hold a listing; drop the oldest ones when there are too many names."""
+    def _hold(self, directory: Segments, known: KnownNames) -> None:
+        """Hold the names of a directory; drop those read first when there are too many."""
         with self._lock:
             self._drop(directory)
-            self._listings[directory] = listing
-            self._size += _size_of(listing)
+            self._known[directory] = known
+            self._size += _size_of(known)
             while self._size > _MOST:
-                self._drop(next(iter(self._listings)))
+                self._drop(next(iter(self._known)))
 
     def _drop(self, directory: Segments) -> None:
-        listing = self._listings.pop(directory, None)
-        if listing is not None:
-            self._size -= _size_of(listing)
+        known = self._known.pop(directory, None)
+        if known is not None:
+            self._size -= _size_of(known)
 
 
-def _size_of(listing: Listing) -> int:
-    return 10 + len(listing.names or ())
+def _size_of(known: KnownNames) -> int:
+    return 10 + len(known.names or ())
 
 
 def _ignores_case(fd: int, names: frozenset[str]) -> bool:
