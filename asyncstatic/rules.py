@@ -100,7 +100,7 @@ class Rule:
             return f"media_type={media!r}: say type/subtype"
         coding = self.coding
         if coding not in (None, False) and not (
-            isinstance(coding, str) and _NAME.fullmatch(coding) and coding != "identity"
+            isinstance(coding, str) and _NAME.fullmatch(coding) and coding.lower() != "identity"
         ):
             return f"coding={coding!r}: a content-coding is needed, such as gzip or br"
         return ""

@@ -91,6 +91,7 @@ REFUSED = [
     pytest.param({"media_type": True}, "say type/subtype", id="true for a type"),
     pytest.param({"coding": "g zip"}, "such as gzip or br", id="no token"),
     pytest.param({"coding": "identity"}, "such as gzip or br", id="identity is no coding"),
+    pytest.param({"coding": "Identity"}, "such as gzip or br", id="Identity is none either"),
     pytest.param({"coding": True}, "such as gzip or br", id="true for a coding"),
     *(
         pytest.param({"match": pattern}, says, id=f"glob {pattern!r}")

@@ -9,9 +9,8 @@ from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, lasting
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import release
-from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.tree import File
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import SUFFIXES, Identity
 
 
 def is_stored(path: str) -> bool:

@@ -17,7 +17,7 @@ from asyncstatic.files.candidates import is_stored
 from asyncstatic.files.dependency import lasting
 from asyncstatic.files.root import Segments
 from asyncstatic.files.select import Selection
-from asyncstatic.files.sidecar import PAGE
+from asyncstatic.files.sidecar import PAGE_SUFFIX
 from asyncstatic.files.source import Found, Opened
 from asyncstatic.http.model import Absence, Folder, Lookup
 
@@ -51,7 +51,7 @@ class CleanSelection(Selection):
             if isinstance(index, Opened) and index.dependencies:
                 index.dependencies = lasting((*index.dependencies, stamp))
                 *directory, name = lookup.segments
-                self._be_certain(index, (*directory, name + PAGE))
+                self._be_certain(index, (*directory, name + PAGE_SUFFIX))
             return index
         return found
 
@@ -69,7 +69,7 @@ class CleanSelection(Selection):
     def _page(self, lookup: Lookup) -> Found:
         """Return ``about.html`` for ``about``."""
         *directory, name = lookup.segments
-        segments = (*directory, name + PAGE)
+        segments = (*directory, name + PAGE_SUFFIX)
         if not self._settings.clean_urls or not self._allowed(segments):
             return Absence.MISSING
         below = Lookup(segments, directory=False, codings=lookup.codings)
@@ -90,13 +90,17 @@ class CleanSelection(Selection):
     def _reference(self, lookup: Lookup, found: Opened) -> str:
         """Return the URL of the page that the file of a name is; "" if it is not to be redirected."""
         *directory, name = lookup.segments
-        clean = (*directory, name.removesuffix(PAGE))
+        clean = (*directory, name.removesuffix(PAGE_SUFFIX))
         if not self._settings.clean_urls:
             return ""
         if name in self._settings.index:
             found.dependencies = ()  # other names decide as well
             return self._reference_of_index(lookup)
-        if not name.endswith(PAGE) or clean[-1] in ("", ".", "..") or not self._allowed(clean):
+        if (
+            not name.endswith(PAGE_SUFFIX)
+            or clean[-1] in ("", ".", "..")
+            or not self._allowed(clean)
+        ):
             return ""
         self._be_certain(found, clean)
         other = super().find_or_missing(Lookup(clean, self._always, lookup.codings))

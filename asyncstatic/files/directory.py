@@ -17,10 +17,10 @@ from asyncstatic.files.directory_names import DirectoryNames
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver, choose_resolver
 from asyncstatic.files.root import OneTree, Root, Segments, fault, release
-from asyncstatic.files.sidecar import CLEAN_SUFFIXES, SUFFIXES
+from asyncstatic.files.sidecar import CLEAN_SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
 from asyncstatic.files.tree import DirectoryEntry, File
-from asyncstatic.http.model import Absence, Identity, Lookup
+from asyncstatic.http.model import SUFFIXES, Absence, Identity, Lookup
 from asyncstatic.settings import Settings
 
 _NOBODY_MAY_READ = 0o444

@@ -21,8 +21,7 @@ from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchang
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import Segments, fault, release
-from asyncstatic.files.sidecar import SUFFIXES
-from asyncstatic.http.model import Identity
+from asyncstatic.http.model import SUFFIXES, Identity
 
 _LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
 _MOST = 200_000  # names in all directories; each takes about 110 bytes

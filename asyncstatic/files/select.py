@@ -13,10 +13,10 @@ from functools import partial
 from asyncstatic.files.candidates import Candidates, is_stored
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.root import Segments, release
-from asyncstatic.files.sidecar import SUFFIXES, sidecar_of
+from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
-from asyncstatic.http.model import Absence, Folder, Identity, Lookup, Representation
+from asyncstatic.http.model import SUFFIXES, Absence, Folder, Identity, Lookup, Representation
 from asyncstatic.settings import Settings
 
 # For a client that accepts no coding any sidecar may be decoded.

@@ -19,10 +19,10 @@ from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.pool import Pool, PoolBusyError
 from asyncstatic.files.root import Segments, fault, release
 from asyncstatic.files.select import Selection
-from asyncstatic.files.sidecar import SUFFIXES, sidecar_of
+from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, absence_of
 from asyncstatic.files.tree import TreeReader
-from asyncstatic.http.model import Absence, Folder, Lookup
+from asyncstatic.http.model import SUFFIXES, Absence, Folder, Lookup
 from asyncstatic.settings import Settings
 
 _ROOT = Lookup((), True, ())

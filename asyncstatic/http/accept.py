@@ -58,7 +58,11 @@ class AcceptEncoding:
         ``identity`` is acceptable unless excluded by ``identity;q=0``, or by ``*;q=0`` when it is
         not mentioned itself. The RFC gives it no weight then; it gets the least there is, 1.
         """
-        return 1000 if self.weights is None else _quality_of(_canonical(coding), dict(self.weights))
+        return (
+            1000
+            if self.weights is None
+            else _quality_of(canonical_coding(coding), dict(self.weights))
+        )
 
     def tiers(self, available: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         """Group the acceptable ones of `available`, and identity, by descending weight.
@@ -78,14 +82,16 @@ class AcceptEncoding:
         weights = dict(self.weights)
         tiers: dict[int, list[str]] = {}
         for coding in dict.fromkeys((*available, "identity")):
-            if quality := _quality_of(_canonical(coding), weights):
+            if quality := _quality_of(canonical_coding(coding), weights):
                 mentioned = coding != "identity" or coding in weights
                 tiers.setdefault(quality if mentioned else 0, []).append(coding)
         return tuple(tuple(tiers[quality]) for quality in sorted(tiers, reverse=True))
 
 
 def _codings(value: str) -> tuple[tuple[str, int], ...]:
-    found = ((_canonical(match[1]), _thousandths(match[2])) for match in _CODING.finditer(value))
+    found = (
+        (canonical_coding(match[1]), _thousandths(match[2])) for match in _CODING.finditer(value)
+    )
     return tuple(dict(found).items())
 
 
@@ -97,7 +103,8 @@ def _quality_of(coding: str, weights: dict[str, int]) -> int:
     return weights.get("*", 0)
 
 
-def _canonical(coding: str) -> str:
+def canonical_coding(coding: str) -> str:
+    """Return the one name of a content-coding, in lower case: "gzip" for "X-GZIP"."""
     coding = coding.lower()
     return _ALIASES.get(coding, coding)
 

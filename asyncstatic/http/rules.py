@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from asyncstatic.http.accept import canonical_coding
 from asyncstatic.http.glob import Glob
-from asyncstatic.http.model import RawFields
+from asyncstatic.http.model import SUFFIXES, RawFields
 from asyncstatic.settings import Rule
 
 _REMEMBERED = 1024  # paths
@@ -16,7 +17,6 @@ _REMEMBERED = 1024  # paths
 _OF_CONTENT: Final = frozenset({"content-language"})
 # They make shared caches ignore Cache-Control (RFC 9213 §2.2; nginx; Fastly and Akamai).
 _FOR_CACHES = re.compile(r"(?:.+-)?cache-control|surrogate-control|x-accel-expires")
-_SUFFIXES: Final = {"br": ".br", "gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}
 
 
 class Ruling(NamedTuple):
@@ -46,7 +46,7 @@ class Ruling(NamedTuple):
 
     def decoded(self, name: str) -> str:
         """Return the name of a file without the suffix of its coding."""
-        return name.removesuffix(_SUFFIXES.get(self.coding, ""))
+        return name.removesuffix(SUFFIXES.get(canonical_coding(self.coding), ""))
 
 
 NO_RULING: Final = Ruling()

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from asyncstatic.files.sidecar import SUFFIXES
-from asyncstatic.http.model import Lookup, Representation, Request, ResponsePlan
+from asyncstatic.http.model import SUFFIXES, Lookup, Representation, Request, ResponsePlan
 from asyncstatic.http.respond import admit
 from asyncstatic.http.status import PHRASES
 from asyncstatic.http.target import is_target_text, origin_form

@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from asyncstatic.files.handle import Handle
-from asyncstatic.files.sidecar import SUFFIXES
 from asyncstatic.files.source import Opened
-from asyncstatic.http.model import ByteRange, Decoded, Representation, ResponsePlan
+from asyncstatic.http.model import SUFFIXES, ByteRange, Decoded, Representation, ResponsePlan
 from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER, ResponsePolicy
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message

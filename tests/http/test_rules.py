@@ -118,6 +118,8 @@ def test_the_last_rule_that_names_a_field_decides(
 CODINGS = [
     # file, rule -> Content-Type, Content-Encoding
     pytest.param("b.wasm.gz", Rule("*", coding="gzip"), "application/wasm", "gzip", id="gzip"),
+    pytest.param("b.wasm.gz", Rule("*", coding="GZIP"), "application/wasm", "GZIP", id="capitals"),
+    pytest.param("b.wasm.gz", Rule("*", coding="x-gzip"), "application/wasm", "x-gzip", id="x-gzip"),
     pytest.param("b.data.br", Rule("*", coding="br"), "application/octet-stream", "br", id="br"),
     pytest.param(
         "b.js.zst", Rule("*", coding="zstd"), "text/javascript; charset=utf-8", "zstd", id="zstd"
