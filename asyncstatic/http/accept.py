@@ -11,7 +11,6 @@ cannot decode.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -34,73 +33,51 @@ _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
 _CACHED_CHARACTERS: Final = 256  # of an Accept value
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptEncoding:
-    """The Accept-Encoding field (§12.5.3): codings in lower case with their weights.
+def coding_weights(accept_encoding: str) -> dict[str, int]:
+    """Parse an Accept-Encoding field: codings in lower case with their weights (§12.5.3).
 
-    `weights` is None when the request has no such field, and ``()`` when the field is empty, which
-    asks for no content-coding at all. For a coding named twice, the last weight counts.
+    For a coding named twice, the last weight counts. Every value has a meaning; an empty one asks
+    for no content-coding at all.
     """
-
-    weights: tuple[tuple[str, int], ...] | None
-
-    @classmethod
-    def parse(cls, value: str | None) -> "AcceptEncoding":
-        """Parse a field value; None: the field is absent. Every value has a meaning."""
-        return cls(None if value is None else _codings(value))
-
-    def __str__(self) -> str:
-        return ", ".join(coding + _weight(quality) for coding, quality in self.weights or ())
-
-    def quality(self, coding: str) -> int:
-        """Return the weight of `coding` in thousandths, 0 when it is not acceptable.
-
-        ``identity`` is acceptable unless excluded by ``identity;q=0``, or by ``*;q=0`` when it is
-        not mentioned itself. The RFC gives it no weight then; it gets the least there is, 1.
-        """
-        return (
-            1000
-            if self.weights is None
-            else _quality_of(canonical_coding(coding), dict(self.weights))
-        )
-
-    def tiers(self, available: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-        """Group the acceptable ones of `available`, and identity, by descending weight.
-
-        Within a tier the client has no preference: the server takes the smallest. If the client
-        does not mention identity, identity is a tier of its own at the end, even after
-        ``br;q=0.001`` and even under ``*``: a client that names a coding wants it rather than
-        none, and a client that prefers plain content can say so with ``identity;q=1``.
-
-        Returns:
-            The tiers, best first. Identity alone without the field: everything is acceptable
-            then, but old clients without any decoder do not send it. Empty when the client
-            excludes identity and everything available.
-        """
-        if self.weights is None:
-            return (("identity",),)
-        weights = dict(self.weights)
-        tiers: dict[int, list[str]] = {}
-        for coding in dict.fromkeys((*available, "identity")):
-            if quality := _quality_of(canonical_coding(coding), weights):
-                mentioned = coding != "identity" or coding in weights
-                tiers.setdefault(quality if mentioned else 0, []).append(coding)
-        return tuple(tuple(tiers[quality]) for quality in sorted(tiers, reverse=True))
+    found = _CODING.finditer(accept_encoding)
+    return {canonical_coding(match[1]): _thousandths(match[2]) for match in found}
 
 
-def _codings(value: str) -> tuple[tuple[str, int], ...]:
-    found = (
-        (canonical_coding(match[1]), _thousandths(match[2])) for match in _CODING.finditer(value)
-    )
-    return tuple(dict(found).items())
+def coding_quality(weights: dict[str, int], coding: str) -> int:
+    """Return the weight of a coding in thousandths; 0: not acceptable.
 
+    ``identity`` is acceptable unless excluded by ``identity;q=0``, or by ``*;q=0`` when it is not
+    mentioned itself. The RFC gives it no weight then; it gets the least there is, 1.
 
-def _quality_of(coding: str, weights: dict[str, int]) -> int:
+    Args:
+        weights: the result of `coding_weights`.
+        coding: in lower case.
+    """
     if coding in weights:
         return weights[coding]
+    others = weights.get("*")
     if coding == "identity":
-        return min(weights.get("*", 1), 1)
-    return weights.get("*", 0)
+        return 1 if others is None else min(others, 1)
+    return others or 0
+
+
+def coding_tiers(weights: dict[str, int], available: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Group the acceptable ones of `available`, and identity, by descending weight.
+
+    Within a tier the client has no preference: the server takes the smallest. If the client does
+    not mention identity, identity is a tier of its own at the end, even after ``br;q=0.001`` and
+    even under ``*``: a client that names a coding wants it rather than none, and a client that
+    prefers plain content can say so with ``identity;q=1``.
+
+    Returns:
+        The tiers, best first; none when the client excludes identity and everything available.
+    """
+    tiers: dict[int, list[str]] = {}
+    for coding in dict.fromkeys((*available, "identity")):
+        if quality := coding_quality(weights, coding):
+            mentioned = coding != "identity" or coding in weights
+            tiers.setdefault(quality if mentioned else 0, []).append(coding)
+    return tuple(tuple(tiers[quality]) for quality in sorted(tiers, reverse=True))
 
 
 def canonical_coding(coding: str) -> str:
@@ -115,12 +92,6 @@ def _thousandths(qvalue: str | None) -> int:
         return 1000
     whole, _, fraction = qvalue.partition(".")
     return int(whole + fraction.ljust(3, "0"))
-
-
-def _weight(quality: int) -> str:
-    if quality == 1000:
-        return ""
-    return f";q=0.{quality:03}".rstrip("0") if quality else ";q=0"
 
 
 def media_ranges(accept: str | None) -> dict[str, int]:

@@ -11,8 +11,7 @@ in a 206 break its file.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 from asyncstatic.http.abnf import OWS
 from asyncstatic.http.model import ByteRange
@@ -37,44 +36,29 @@ _BYTES = re.compile(
 _POSITIONS = re.compile(r"([0-9]*+)-([0-9]*+)")
 
 
-@dataclass(frozen=True, slots=True)
-class IntRange:
-    """From `first` to `last`, both included, counted from 0; to the end if `last` is None."""
+class RangeSpec(NamedTuple):
+    """One member of a range-set: an int-range, or a suffix-range if `first` is None.
 
-    first: int
+    Attributes:
+        first: position of the first byte, counted from 0.
+        last: position of the last byte, None for the end; of a suffix-range the length.
+    """
+
+    first: int | None
     last: int | None
-
-    def within(self, complete_length: int) -> ByteRange | None:
-        """Return the part that exists, or None when the range starts at or behind the end."""
-        if self.first >= complete_length:
-            return None
-        last = complete_length - 1 if self.last is None else min(self.last, complete_length - 1)
-        return ByteRange(self.first, last)
-
-    def __str__(self) -> str:
-        return f"{self.first}-{'' if self.last is None else self.last}"
-
-
-@dataclass(frozen=True, slots=True)
-class SuffixRange:
-    """The last `length` bytes."""
-
-    length: int
 
     def within(self, complete_length: int) -> ByteRange | None:
         """Return the part that exists, or None when there is none.
 
-        §14.1.2 calls any suffix of an empty representation satisfiable, but no
-        Content-Range could describe it: ``bytes 0--1/0`` does not exist.
+        §14.1.2 calls any suffix of an empty representation satisfiable, but no Content-Range could
+        describe it: ``bytes 0--1/0`` does not exist.
         """
-        length = min(self.length, complete_length)
-        return ByteRange(complete_length - length, complete_length - 1) if length else None
-
-    def __str__(self) -> str:
-        return f"-{self.length}"
-
-
-RangeSpec: TypeAlias = IntRange | SuffixRange
+        first, last = self.first, complete_length - 1
+        if first is None:
+            first = max(complete_length - (self.last or 0), 0)
+        elif self.last is not None:
+            last = min(self.last, last)
+        return ByteRange(first, last) if first <= last else None
 
 
 def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
@@ -88,7 +72,8 @@ def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
     match = _BYTES.fullmatch(value.strip(" \t"))
     if match is None:
         return None
-    specs = tuple(_spec(first, last) for first, last in _POSITIONS.findall(match[1]))
+    pairs = _POSITIONS.findall(match[1])
+    specs = tuple(RangeSpec(_position(first), _position(last)) for first, last in pairs)
     return specs if all(map(_is_valid, specs)) else None
 
 
@@ -124,7 +109,7 @@ def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
     specs = parse_ranges(value)
     if specs is None:
         return None
-    if not length and any(isinstance(spec, SuffixRange) and spec.length for spec in specs):
+    if not length and any(spec.first is None and spec.last for spec in specs):
         return None
     asked = sum(part.length for spec in specs if (part := spec.within(length)))
     ranges = resolve(specs, length)
@@ -143,17 +128,13 @@ def _merged(asked: list[ByteRange]) -> tuple[ByteRange, ...]:
     return tuple(found for _, found in sorted(groups, key=lambda item: item[0]))
 
 
-def _spec(first: str, last: str) -> RangeSpec:
-    if not first:
-        return SuffixRange(_position(last))
-    return IntRange(_position(first), _position(last) if last else None)
-
-
-def _position(digits: str) -> int:
+def _position(digits: str) -> int | None:
+    if not digits:
+        return None
     significant = digits.lstrip("0")
     return int(significant or "0") if len(significant) <= 19 else BEYOND
 
 
 def _is_valid(spec: RangeSpec) -> bool:
     """Tell whether last-pos is not below first-pos (§14.1.1: else the int-range is invalid)."""
-    return isinstance(spec, SuffixRange) or spec.last is None or spec.first <= spec.last
+    return spec.first is None or spec.last is None or spec.first <= spec.last

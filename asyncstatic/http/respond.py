@@ -16,7 +16,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from asyncstatic.http import cors
-from asyncstatic.http.accept import AcceptEncoding
+from asyncstatic.http.accept import coding_tiers, coding_weights
 from asyncstatic.http.describe import (
     error_fields,
     not_modified_fields,
@@ -139,7 +139,7 @@ def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
 
 @lru_cache(maxsize=256)
 def _tiers(value: str) -> tuple[tuple[str, ...], ...]:
-    return AcceptEncoding.parse(value).tiers(CODINGS)
+    return coding_tiers(coding_weights(value), CODINGS)
 
 
 def _other_method(request: Request, settings: Settings) -> ResponsePlan:
