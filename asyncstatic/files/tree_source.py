@@ -26,7 +26,11 @@ from asyncstatic.http.model import SUFFIXES, Absence, Folder, Lookup
 from asyncstatic.settings import Settings
 
 _ROOT = Lookup((), True, ())
-_READ_TAKES = (0.0003, 0.001)  # seconds: a flash disk, and a busy one
+_READ_TAKES = (
+    0,
+    0.0003,
+    0.001,
+)  # seconds: the page cache filled meanwhile, a flash disk, a busy one
 
 
 class TreeSource:
@@ -53,7 +57,6 @@ class TreeSource:
         self._at_once = selection(settings, allowed, tree, self._contents)
         self._in_pool = selection(settings, allowed, tree.waiting(), self._contents)
         self._by_name = partial(Selection, settings, allowed, contents=self._contents)
-        self._begun: Lookup | None = None
 
     @property
     def waiting_calls(self) -> int:
@@ -76,27 +79,24 @@ class TreeSource:
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up in the kernel's caches only; None when that is impossible."""
-        self._begun = None
-        try:
+        with suppress(BlockingIOError):
             return self._find(self._at_once, lookup)
-        except ReadBegunError:
-            self._begun = lookup
-        except BlockingIOError:
-            pass
         return None
 
     async def open(self, lookup: Lookup) -> Found:
         """Look a file up, and wait for the disk in the pool.
 
-        If the kernel has begun to read the file, this first waits a moment on the event loop: a hop
-        to a thread and back costs more than a small read.
+        While only the content is missing, which the kernel has begun to read, this waits a moment on
+        the event loop: a hop to a thread and back costs more than a small read.
         """
-        if self._begun is lookup:
-            for seconds in _READ_TAKES:
-                await asyncio.sleep(seconds)
-                found = self.open_nowait(lookup)
-                if found is not None:
-                    return found
+        for seconds in _READ_TAKES:
+            await asyncio.sleep(seconds)
+            try:
+                return self._find(self._at_once, lookup)
+            except ReadBegunError:
+                continue
+            except BlockingIOError:
+                break
         return await self.in_pool(partial(self._find, self._in_pool, lookup))
 
     def has_file(self, segments: Segments) -> bool:

@@ -169,9 +169,9 @@ class StaticFiles:
         """Return the manifest, read again if a deploy has replaced it."""
         return await self._manifests.renewed()
 
-    def proves(self, segments: tuple[str, ...]) -> bool | None:
-        """Tell whether a manifest proves that a file never changes; None: the next one might."""
-        return self._manifests.proof_of(segments) if self.settings.manifest else False
+    def proves(self, segments: tuple[str, ...]) -> bool:
+        """Tell whether a manifest, as last read, proves that a file never changes."""
+        return bool(self.settings.manifest) and self.manifest.proves(segments)
 
     @property
     def resolver_name(self) -> str:
@@ -297,9 +297,10 @@ class StaticFiles:
             return Answer(respond(request, found, self.policy, time.time_ns(), ""))
         try:
             segments = found.representation.segments
-            # Where the next manifest may change an answer, it is not prepared.
-            if self.proves(segments) is None or self._links(request, segments):
-                found = replace(found, entry=None)
+            if self.settings.manifest:
+                self._manifests.begin_check()  # in a thread; later answers see its outcome
+            if self._may_change(request, segments):
+                found = replace(found, entry=None)  # so it is not prepared
             plan = self._plan(request, found)
         except BaseException:
             found.close()
@@ -307,6 +308,11 @@ class StaticFiles:
         if self.settings.offload != "off":
             plan = handed_over(plan, found, self.settings, self._tree.path, self.policy)
         return Answer(plan, found)
+
+    def _may_change(self, request: Request, segments: tuple[str, ...]) -> bool:
+        """Tell whether the next manifest may change the answer with a file."""
+        of_next = bool(self.settings.manifest) and self._manifests.may_prove(segments)
+        return of_next or bool(self._links(request, segments))
 
     def _plan(self, request: Request, opened: Opened) -> ResponsePlan:
         boundary = secrets.token_hex(16) if request.fields.range else ""

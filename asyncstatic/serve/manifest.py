@@ -96,7 +96,6 @@ class Manifests(Reread[Manifest]):
 
     Raises:
         SettingsError: a manifest is missing or malformed, or names a file that is missing.
-
     """
 
     def __init__(
@@ -117,16 +116,10 @@ class Manifests(Reread[Manifest]):
             monotonic=monotonic,
         )
 
-    def proof_of(self, segments: tuple[str, ...]) -> bool | None:
-        """Tell whether the file at this path never changes.
-
-        None: its name carries a fingerprint that no manifest has named yet. If a check is due it
-        is started in a thread, and the next call sees its outcome.
-        """
-        self.begin_check()
-        if self.present.proves(segments):
-            return True
-        return None if segments and _is_fingerprinted(segments[-1]) else False
+    def may_prove(self, segments: tuple[str, ...]) -> bool:
+        """Tell whether the next manifest may name the file at this path, which none names yet."""
+        is_fingerprinted = bool(segments) and _is_fingerprinted(segments[-1])
+        return is_fingerprinted and not self.present.proves(segments)
 
 
 class _Files(Protocol):

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -322,6 +323,8 @@ async def test_a_busy_pool_is_an_answer(
     fstat = kernel.fstat
 
     def slow(fd: int) -> os.stat_result:
+        if threading.current_thread() is threading.main_thread():
+            raise BlockingIOError
         time.sleep(0.1)
         return fstat(fd)
 
@@ -371,6 +374,29 @@ async def test_what_would_wait_is_none_and_leaks_nothing(
     directory = opened_on(site)
     monkeypatch.setattr(kernel, "pread_nowait", lambda fd, count, offset: None)
     assert directory.open_nowait(lookup("plain.txt")) is None
+
+
+async def test_files_that_the_kernel_reads_already_take_no_thread(
+    site: Path, opened_on: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if several were asked for before the first is there."""
+    directory = opened_on(site)
+    if directory.tree.resolver_name != "openat2":
+        pytest.skip("the walk always takes a thread")
+    asked = [lookup("plain.txt"), lookup("a.txt")]
+    for each in asked:
+        await bytes_of(await directory.open(each))  # their names are in the kernel's caches now
+    reads: list[int] = []
+
+    def arrives(fd: int, count: int, offset: int) -> bytes | None:
+        reads.append(fd)
+        return None if len(reads) <= len(asked) else os.pread(fd, count, offset)
+
+    monkeypatch.setattr(kernel, "pread_nowait", arrives)
+    monkeypatch.setattr(directory, "in_pool", None)
+    assert [directory.open_nowait(each) for each in asked] == [None, None]
+    found = await asyncio.gather(*map(directory.open, asked))
+    assert [await bytes_of(each) for each in found] == [TEXT, SITE["a.txt"]]
 
 
 # -- content, tags, dates ----------------------------------------------------------------------

@@ -254,7 +254,7 @@ async def test_one_check_is_enough_at_a_time(
 async def test_a_root_without_a_manifest_is_not_checked(tmp_path: Path) -> None:
     manifests = Manifests(str(tmp_path / "gone"), (), recheck=0)
     assert await manifests.renewed() == Manifest()
-    assert manifests.proof_of(("app-3F2A1B9C.js",)) is None
+    assert manifests.begin_check() is None
 
 
 async def test_a_file_of_the_next_build_is_immutable_once_it_is_named(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
         boundary,
         options.overrides(
             facts.segments[-1],
-            proven=static is not None and bool(static.proves(facts.segments)),
+            proven=static is not None and static.proves(facts.segments),
             ranges=_is_conditional(options),
         ),
     )
