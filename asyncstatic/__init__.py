@@ -14,7 +14,6 @@ from asyncstatic.application import app
 if TYPE_CHECKING:
     from asyncstatic.application import create_app
     from asyncstatic.http.redirects import Redirect
-    from asyncstatic.rules import Rule
     from asyncstatic.serve.asgi import StaticFiles
     from asyncstatic.serve.middleware import StaticMiddleware
     from asyncstatic.serve.quart import (
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     )
     from asyncstatic.serve.server import serve_app
     from asyncstatic.serve.signing import SignedURLs, sign_url
-    from asyncstatic.settings import Limits, Settings, SettingsError
+    from asyncstatic.settings import Limits, Rule, Settings, SettingsError
 
 __all__ = [
     "AsyncStatic",
@@ -51,13 +50,12 @@ __all__ = [
 _NAMES = {
     "application": ("create_app",),
     "http.redirects": ("Redirect",),
-    "rules": ("Rule",),
     "serve.asgi": ("StaticFiles",),
     "serve.middleware": ("StaticMiddleware",),
     "serve.quart": ("AsyncStatic", "send_file", "send_from_directory", "static_tag", "static_url"),
     "serve.server": ("serve_app",),
     "serve.signing": ("SignedURLs", "sign_url"),
-    "settings": ("Limits", "Settings", "SettingsError"),
+    "settings": ("Limits", "Rule", "Settings", "SettingsError"),
 }
 _HOME = {name: f"asyncstatic.{module}" for module, names in _NAMES.items() for name in names}
 

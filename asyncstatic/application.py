@@ -149,8 +149,8 @@ def create_app(
 
 
 def _roots_of(named: Any, root: Roots | None, options: SettingsOptions) -> Any:
-    from asyncstatic.config.contradictions import refuse_options
     from asyncstatic.settings import Settings, SettingsError
+    from asyncstatic.settings.contradictions import refuse_options
 
     if isinstance(named, Mapping | Settings):
         kind = "Settings" if isinstance(named, Settings) else "mapping"

@@ -40,13 +40,7 @@ MAY_IMPORT = {
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),
-        *(
-            "asyncstatic.settings",
-            "asyncstatic.config.contradictions",
-            "asyncstatic.values",
-            "asyncstatic.config.environment",
-        ),
-        *("asyncstatic.config.roots", "asyncstatic.config.variables"),
+        *("asyncstatic.settings", "asyncstatic.config.environment", "asyncstatic.config.variables"),
     ),
 }
 LONGEST_MODULE = 400

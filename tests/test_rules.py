@@ -14,11 +14,11 @@ from click.testing import CliRunner
 
 from asyncstatic import Rule, Settings, SettingsError
 from asyncstatic.cli import main
-from asyncstatic.config.presets import PRESETS
 from asyncstatic.config.schema import schema
 from asyncstatic.config.site import Sources
 from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.respond import respond
+from asyncstatic.settings.presets import PRESETS
 from tests.support.core import BOUNDARY, NOW, SECOND, ask, fields_of, stored
 
 NO_INDEX = {"X-Robots-Tag": "noindex"}

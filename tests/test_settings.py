@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from asyncstatic import settings as options
 from asyncstatic.config.environment import option_of_assignment, options_of
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.rules import Rule
 from asyncstatic.settings import Limits, Settings, SettingsError
-from asyncstatic.values import SIZES
+from asyncstatic.settings.rules import Rule
+from asyncstatic.settings.values import SIZES
 
 ROOT_NAMES = [field.name for field in fields(Settings) if field.name != "limits"]
 LIMIT_NAMES = [field.name for field in fields(Limits)]
@@ -182,6 +182,12 @@ def test_settings_cannot_be_changed() -> None:
 
 
 # -- what is wrong ---------------------------------------------------------------------------
+
+
+def test_for_an_unknown_limit_only_limits_are_proposed() -> None:
+    with pytest.raises(SettingsError, match=r"known are cache_bytes, .*, send_timeout$"):
+        Limits(dotfile=True)  # type: ignore[call-arg]  # the mistake
+
 
 WRONG: list[Any] = [
     pytest.param({"idnex": "x"}, "did you mean index?", id="a typo"),

@@ -25,7 +25,7 @@ from asyncstatic.config.document import Document, Value, changed_options
 from asyncstatic.config.environment import option_of_assignment, warn_of_unknown
 from asyncstatic.config.site import Site, Sources
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 if TYPE_CHECKING:
     from asyncstatic.serve.process.run import Started

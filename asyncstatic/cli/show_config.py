@@ -11,10 +11,10 @@ import click
 
 from asyncstatic.cli.options import options_of
 from asyncstatic.config.document import OF_SITE, SETTINGS, TABLES, Value, Values, spelled
-from asyncstatic.config.presets import PRESETS
 from asyncstatic.config.site import Site
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Limits, Settings
+from asyncstatic.settings.presets import PRESETS
 
 _WIDTH = 44  # of the value, so that most comments are below each other
 _DEFAULT = "default"

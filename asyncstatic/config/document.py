@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from asyncstatic.config.roots import is_in_package, package_folder
 from asyncstatic.config.toml_lines import Key, lines_of
 from asyncstatic.config.variables import OTHER_VARIABLES, PATHS
 from asyncstatic.settings import (
@@ -26,7 +25,8 @@ from asyncstatic.settings import (
     SettingsError,
     checked,
 )
-from asyncstatic.values import printable, problem_of_prefix
+from asyncstatic.settings.paths import is_in_package, package_folder
+from asyncstatic.settings.values import printable, problem_of_prefix
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml

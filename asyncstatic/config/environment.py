@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX, is_of_service
-from asyncstatic.settings import FIELDS, HINTS, SettingsError, checked, nearest
-from asyncstatic.values import from_text, printable
+from asyncstatic.settings import FIELDS, HINTS, SettingsError, checked
+from asyncstatic.settings.fields import nearest
+from asyncstatic.settings.values import from_text, printable
 
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 _DEFAULT_ROOTS = ("static", "public")
@@ -48,7 +49,9 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
         SettingsError: an unknown variable, or an unusable text.
     """
     for name in _strangers(variables, others):
-        raise SettingsError(f"unknown setting {PREFIX}{name}: {nearest(name.lower(), PREFIX)}")
+        raise SettingsError(
+            f"unknown setting {PREFIX}{name}: {nearest(name.upper(), _VARIABLES, PREFIX)}"
+        )
     return known_options(variables)
 
 
@@ -69,7 +72,7 @@ def option_of_assignment(assignment: str) -> tuple[str, Any]:
     if name == "root":
         raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
     if name not in FIELDS:
-        raise SettingsError(f"{label}: unknown setting, {nearest(name)}")
+        raise SettingsError(f"{label}: unknown setting, {nearest(name, FIELDS)}")
     return name, _read(label, name, text)
 
 
@@ -138,4 +141,6 @@ def default_root() -> str:
 def _warning_about(name: str) -> str:
     if name == "PORT":
         return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
-    return f"{PREFIX}{name} is ignored, it is no setting: {nearest(name.lower(), PREFIX)}"
+    return (
+        f"{PREFIX}{name} is ignored, it is no setting: {nearest(name.upper(), _VARIABLES, PREFIX)}"
+    )

@@ -17,10 +17,10 @@ import click
 
 from asyncstatic.cli.options import LISTS, ServerOption
 from asyncstatic.config.document import SETTINGS
-from asyncstatic.config.presets import PRESETS
 from asyncstatic.http.redirects import STATUSES, Redirect
 from asyncstatic.settings import FIELDS, HINTS, Limits, Settings
-from asyncstatic.values import SIZES
+from asyncstatic.settings.presets import PRESETS
+from asyncstatic.settings.values import SIZES
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT = {"type": "string"}

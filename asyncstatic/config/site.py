@@ -19,7 +19,7 @@ from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Settings, SettingsError
-from asyncstatic.values import printable, problem_of_prefix
+from asyncstatic.settings.values import printable, problem_of_prefix
 
 _MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
 _NEVER_SERVED = ("/proc", "/sys", "/dev")

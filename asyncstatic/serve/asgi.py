@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Unpack
 
-from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.files.cache import Cache, shared_cache
 from asyncstatic.files.fallback import page_with
 from asyncstatic.files.root import Segments
@@ -47,6 +46,7 @@ from asyncstatic.serve.starlette import (
 )
 from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Roots, Settings, SettingsError
+from asyncstatic.settings.contradictions import refuse_options
 
 _ROOT = Lookup((), True, ())
 _SITE_FILES = Lookup((), True, (), available=False)  # read these first

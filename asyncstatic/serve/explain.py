@@ -21,7 +21,7 @@ from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, find_mounts
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Rule, Settings, SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 Headers = Sequence[tuple[str, str]]
 _WIDE = 60  # characters; a longer field does not widen its column

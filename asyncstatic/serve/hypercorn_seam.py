@@ -43,7 +43,7 @@ from asyncstatic.config.variables import PREFIX
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import Mount, answered, behind_mounts, find_mounts
 from asyncstatic.serve.middleware import StaticMiddleware
-from asyncstatic.values import from_text
+from asyncstatic.settings.values import from_text
 
 if TYPE_CHECKING:
     from hypercorn.asyncio.worker_context import WorkerContext

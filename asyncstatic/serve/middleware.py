@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, Unpack
 
-from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.http.cors import is_preflight
 from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.answer import Answer
@@ -27,7 +26,8 @@ from asyncstatic.serve.scope import (
 from asyncstatic.serve.starlette import StarletteOptions
 from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Roots, Settings, SettingsError
-from asyncstatic.values import problem_of_prefix
+from asyncstatic.settings.contradictions import refuse_options
+from asyncstatic.settings.values import problem_of_prefix
 
 Root: TypeAlias = StaticFiles | Settings | Roots
 #: The root of a mount: a table is the keyword arguments of `Settings`.

@@ -21,7 +21,7 @@ from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public, is_public_behind_link
 from asyncstatic.serve.listing import ListedSource, Pages
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 
 def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:

@@ -24,7 +24,7 @@ from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
 from asyncstatic.serve.reread import Identities, Reread
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 #: Verifies a password by a hash.
 Verifier: TypeAlias = Callable[[str, bytes], bool]

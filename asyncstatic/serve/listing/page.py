@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from asyncstatic.http.listing import Row, query_of
 from asyncstatic.http.model import RawFields, View
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 _HERE = Path(__file__).parent
 _OWN = "asyncstatic/listing.html"  # for {% extends %} in a user's template

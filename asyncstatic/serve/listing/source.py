@@ -28,7 +28,7 @@ from asyncstatic.http.model import (
 )
 from asyncstatic.serve.listing.page import Listing, Pages, Readme
 from asyncstatic.settings import Settings
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 MOST_NAMES = 100_000  # that are read of one directory; their listing takes about 40 MB
 _THREADS = 2  # that list directories and make zips

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from asyncstatic.serve.process.bind import checked_bind, is_number
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 _DEFAULT = "127.0.0.1:8000"
 _FIRST_FD = 3  # SD_LISTEN_FDS_START

@@ -27,7 +27,7 @@ from typing import Any
 from hypercorn.config import Sockets
 
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 if sys.platform != "win32":
     import fcntl

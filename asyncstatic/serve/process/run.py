@@ -39,7 +39,7 @@ from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import Exposition
 from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 
 @dataclass(frozen=True)

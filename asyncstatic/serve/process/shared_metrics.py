@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from asyncstatic.serve.process.bind import checked_bind, listening
 from asyncstatic.serve.server_options import Exposition
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 # In these characters a path has one spelling (RFC 3986 §2.3).
 _OWN_PATH = re.compile(r"/[A-Za-z0-9._~/-]+")

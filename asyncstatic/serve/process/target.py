@@ -22,7 +22,7 @@ from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.users import refuse_below
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.values import printable
+from asyncstatic.settings.values import printable
 
 _NAMES = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _APP = re.compile(rf"({_NAMES}):({_NAMES})(\(\))?")

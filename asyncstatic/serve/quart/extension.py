@@ -15,9 +15,7 @@ from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
 
-from asyncstatic.config.contradictions import refuse_options
 from asyncstatic.config.environment import options_of
-from asyncstatic.config.roots import is_in_package
 from asyncstatic.files.source import logger
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
@@ -31,6 +29,8 @@ from asyncstatic.settings import (
     Settings,
     SettingsError,
 )
+from asyncstatic.settings.contradictions import refuse_options
+from asyncstatic.settings.paths import is_in_package
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
 

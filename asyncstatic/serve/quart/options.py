@@ -17,7 +17,7 @@ from asyncstatic.http.model import SECOND, Representation
 from asyncstatic.http.policy import Overrides, ResponsePolicy
 from asyncstatic.serve.quart.sendable import Sendable
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.values import problem_with
+from asyncstatic.settings.values import problem_with
 
 _APP_AGE = "SEND_FILE_MAX_AGE_DEFAULT"
 _TAG = re.compile(r"[!#-~]+")

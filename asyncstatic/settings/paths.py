@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from asyncstatic.values import SettingsError
+from asyncstatic.settings.values import SettingsError
 
 _PACKAGE = "package:"
 

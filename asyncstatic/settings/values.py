@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from asyncstatic.config.page_names import (
+from asyncstatic.http.access import problem_of_networks, problem_of_rate_limit, problem_of_users
+from asyncstatic.http.cache_control import CacheControl, misspelled_directive
+from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
+from asyncstatic.settings.page_names import (
     problem_of_error_pages,
     problem_of_index,
     problem_of_not_found,
     problem_of_spa,
 )
-from asyncstatic.http.access import problem_of_networks, problem_of_rate_limit, problem_of_users
-from asyncstatic.http.cache_control import CacheControl, misspelled_directive
-from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
 
 # The settings that count bytes, and so may have a unit.
 SIZES = frozenset({"cache_bytes", "cache_file_bytes", "listing_zip", "max_target"})

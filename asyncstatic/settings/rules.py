@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from asyncstatic.http.abnf import TOKEN
 from asyncstatic.http.glob import Glob
-from asyncstatic.values import SettingsError, problem_of_cache_control
+from asyncstatic.settings.values import SettingsError, problem_of_cache_control
 
 # Fields that a rule must not set, with the next step.
 _FRAMING = "it says how the bytes are sent, so only the server can know it"

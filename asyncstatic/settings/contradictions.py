@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from asyncstatic.rules import sets_access
-from asyncstatic.values import SettingsError
+from asyncstatic.settings.rules import sets_access
+from asyncstatic.settings.values import SettingsError
 
 if TYPE_CHECKING:
     from asyncstatic.settings import Settings

@@ -1,30 +1,22 @@
-"""Settings, checked once, before the first request.
-
-`Settings` says how one root is served. `Limits` says how much memory, how many threads and how much
-time the roots of a process may take. Settings come from keyword arguments
-(``StaticFiles("site", dotfiles=True, cache_bytes="64MiB")``) or from the environment
-(``ASYNCSTATIC_DOTFILES=1``); every name below is both.
-"""
+"""`Settings`: how one root is served."""
 
 from __future__ import annotations
 
-import difflib
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_type_hints
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
-from asyncstatic.config.contradictions import contradiction
-from asyncstatic.config.presets import rules_of_presets, settings_of_presets
-from asyncstatic.config.roots import paths_of
 from asyncstatic.http.redirects import Redirect
-from asyncstatic.rules import Rule as Rule
-from asyncstatic.rules import Rules as Rules
-from asyncstatic.rules import rules_of
-from asyncstatic.values import SettingsError as SettingsError
-from asyncstatic.values import coerce, problem_with
+from asyncstatic.settings.contradictions import contradiction
+from asyncstatic.settings.fields import assign, converted, fields_of, hints_of, refuse_unknown
+from asyncstatic.settings.limits import LimitOptions, Limits, Size
+from asyncstatic.settings.paths import paths_of
+from asyncstatic.settings.presets import rules_of_presets, settings_of_presets
+from asyncstatic.settings.rules import Rule, Rules, rules_of
+from asyncstatic.settings.values import SettingsError, coerce
 
-Path: TypeAlias = str | os.PathLike[str]
+Path: TypeAlias = str | PathLike[str]
 Symlinks = Literal["within_root", "deny", "follow"]
 ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
@@ -33,23 +25,12 @@ TrailingSlash = Literal["auto", "always", "never"]
 
 Names: TypeAlias = str | Iterable[str]
 Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
-Size: TypeAlias = int | str
 #: An htpasswd file, or names with their hashes.
-Users: TypeAlias = str | os.PathLike[str] | Mapping[str, str] | None
+Users: TypeAlias = Path | Mapping[str, str] | None
 
 
 # Keyword arguments as types: an editor completes them, mypy checks them. Each key has the name of a
 # field below, and the type that a caller may write; a test compares both.
-
-
-class LimitOptions(TypedDict, total=False):
-    """Keyword arguments of `Limits`."""
-
-    cache_bytes: Size
-    cache_file_bytes: Size
-    pool_threads: int
-    pool_timeout: float
-    send_timeout: float
 
 
 class RootOptions(TypedDict, total=False):
@@ -100,39 +81,6 @@ class SettingsOptions(RootOptions, LimitOptions, total=False):
     """Keyword arguments of `Settings`, without `root`: the limits by themselves, or each by name."""
 
     limits: Limits
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Limits:
-    """The limits of all roots of a process: memory, threads and time.
-
-    Args:
-        **options: the fields, in the forms that `Settings` takes.
-
-    Raises:
-        SettingsError: an unknown name or an unusable value.
-
-    Attributes:
-        cache_bytes: memory for small files and prepared answers, in bytes
-            or as "64MiB"; 0 switches the cache off. Roots with the same number share one cache of
-            this size; a root with another number has its own.
-        cache_file_bytes: the largest file held in memory, in bytes.
-        pool_threads: threads that wait for the disk, for each root: a disk that does not answer
-            must not stop the roots on other disks. A thread is started when it is needed.
-        pool_timeout: seconds a request waits for the disk before it is answered 503.
-        send_timeout: seconds without progress after which a client is dropped. A server with the
-            direct entry uses the largest of all roots.
-    """
-
-    cache_bytes: int = 128 * 1024 * 1024
-    cache_file_bytes: int = 64 * 1024
-    pool_threads: int = 8
-    pool_timeout: float = 30.0
-    send_timeout: float = 60.0
-
-    def __init__(self, **options: Unpack[LimitOptions]) -> None:
-        _refuse_unknown(options, _LIMITS)
-        _assign(self, _LIMITS, dict(options))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -280,17 +228,17 @@ class Settings:
     def __init__(self, root: Roots | None = None, **options: Unpack[SettingsOptions]) -> None:
         given: dict[str, Any] = dict(options)
         limits = given.pop("limits", None)
-        _refuse_unknown(given, FIELDS)
+        refuse_unknown(given, FIELDS)
         first, *more = paths_of(root) or [""]
         given["root"] = first
         given["more_roots"] = [*more, *paths_of(given.get("more_roots", ()))]
         given["rules"] = rules_of(given.get("rules", ()))
         given["preset"] = coerce("preset", HINTS["preset"], given.get("preset", ()))
-        _assign(self, _OF_ROOT, {**settings_of_presets(given["preset"]), **given})
+        assign(self, {**settings_of_presets(given["preset"]), **given})
         if self.netlify_files:
             denied = dict.fromkeys((*self.deny, "/_redirects", "/_headers"))
             object.__setattr__(self, "deny", tuple(denied))
-        of_limits = {name: given[name] for name in _LIMITS if name in given}
+        of_limits = {name: given[name] for name in fields_of(Limits) if name in given}
         object.__setattr__(self, "limits", _limits(limits, of_limits))
         if problem := contradiction(self):
             raise SettingsError(problem)
@@ -335,26 +283,8 @@ class Settings:
         return cls(**options_of_environment(environ, overrides))
 
 
-def _fields(cls: type) -> dict[str, Field[Any]]:
-    return {found.name: found for found in fields(cls) if found.name != "limits"}
-
-
-_LIMITS = _fields(Limits)
-_OF_ROOT = _fields(Settings)
-FIELDS = _OF_ROOT | _LIMITS
-HINTS: dict[str, Any] = {**get_type_hints(Settings), **get_type_hints(Limits)}
-
-
-def _assign(target: object, known: Mapping[str, Field[Any]], options: Mapping[str, Any]) -> None:
-    """Set each field of a frozen object: the option, converted and checked, or the default."""
-    for name, of_field in known.items():
-        given = options.get(name, _default(of_field))
-        try:
-            value = checked(name, given)
-        except ValueError as error:
-            shown = name if name in ("users", "redirects") else f"{name}={given!r}"  # secret; long
-            raise SettingsError(f"{shown}: {error}") from None
-        object.__setattr__(target, name, value)
+FIELDS = fields_of(Settings) | fields_of(Limits)
+HINTS = hints_of(Settings) | hints_of(Limits)
 
 
 def checked(name: str, value: Any) -> Any:
@@ -363,15 +293,7 @@ def checked(name: str, value: Any) -> Any:
     Raises:
         ValueError: it is unusable; the message is the rest of an error message.
     """
-    converted = rules_of(value) if name == "rules" else coerce(name, HINTS[name], value)
-    if problem := problem_with(name, HINTS[name], converted):
-        raise ValueError(problem)
-    return converted
-
-
-def _default(of_field: Field[Any]) -> Any:
-    factory = of_field.default_factory
-    return of_field.default if factory is MISSING else factory()
+    return converted(name, HINTS[name], value)
 
 
 def _limits(limits: Any, options: Any) -> Limits:
@@ -381,20 +303,3 @@ def _limits(limits: Any, options: Any) -> Limits:
     if not isinstance(limits, Limits):
         raise SettingsError(f"limits={limits!r}: an object is needed, Limits(cache_bytes=...)")
     return replace(limits, **options) if options else limits
-
-
-def _refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
-    for name in options:
-        if name not in known:
-            raise SettingsError(f"unknown setting {name}: {nearest(name)}")
-
-
-def nearest(name: str, prefix: str = "") -> str:
-    """Name the setting that an unknown one is most like, or all of them."""
-
-    def spelled(name: str) -> str:
-        return prefix + name.upper() if prefix else name
-
-    close = difflib.get_close_matches(name, FIELDS, n=1)
-    others = ", ".join(spelled(other) for other in sorted(FIELDS))
-    return f"did you mean {spelled(close[0])}?" if close else f"known are {others}"

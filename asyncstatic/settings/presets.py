@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from asyncstatic.http.cache_control import IMMUTABLE
-from asyncstatic.rules import Rule
-from asyncstatic.values import SettingsError
+from asyncstatic.settings.fields import nearest
+from asyncstatic.settings.rules import Rule
+from asyncstatic.settings.values import SettingsError
 
 
 class Preset(NamedTuple):
@@ -122,6 +122,4 @@ def rules_of_presets(names: Iterable[str]) -> list[tuple[str, Rule]]:
 def _preset(name: Any) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
-    close = difflib.get_close_matches(str(name), PRESETS, n=1)
-    step = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(PRESETS))}"
-    raise SettingsError(f"preset={name!r}: {step}")
+    raise SettingsError(f"preset={name!r}: {nearest(str(name), PRESETS)}")
