@@ -19,7 +19,7 @@ from asyncstatic.files.root import Segments
 from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import PAGE_SUFFIX
 from asyncstatic.files.source import Found, Opened
-from asyncstatic.http.model import Absence, Folder, Lookup
+from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup
 
 
 class CleanSelection(Selection):
@@ -45,7 +45,7 @@ class CleanSelection(Selection):
         if isinstance(page, Opened):
             reference = f"./{lookup.segments[-1]}/" if self._always else ""
             return self._moved(page, lambda: reference)
-        if isinstance(found, Folder) and self._never:
+        if isinstance(found, DirectoryRedirect) and self._never:
             stamp = self.tree.stamp(lookup.segments[:-1])  # a page beside it would count more
             index = super().find_or_missing(lookup._replace(directory=True))
             if isinstance(index, Opened) and index.dependencies:

@@ -16,7 +16,14 @@ from asyncstatic.files.root import Segments, release
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
-from asyncstatic.http.model import SUFFIXES, Absence, Folder, Identity, Lookup, Representation
+from asyncstatic.http.model import (
+    SUFFIXES,
+    Absence,
+    DirectoryRedirect,
+    Identity,
+    Lookup,
+    Representation,
+)
 from asyncstatic.settings import Settings
 
 # For a client that accepts no coding any sidecar may be decoded.
@@ -91,7 +98,9 @@ class Selection:
                 found = Absence.MISSING
             if isinstance(found, Opened) and not lookup.directory:
                 found.close()
-                return Folder(lookup.segments[-1]) if lookup.segments else Absence.MISSING
+                return (
+                    DirectoryRedirect(lookup.segments[-1]) if lookup.segments else Absence.MISSING
+                )
             if isinstance(found, Opened):
                 found.dependencies = found.dependencies if is_certain else ()
                 return found

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 from asyncstatic.files.cache import CacheEntry
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import Handle
-from asyncstatic.http.model import Absence, Folder, Lookup, Representation
+from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup, Representation
 
 logger = logging.getLogger("asyncstatic")
 
@@ -46,7 +46,7 @@ class Opened:
         return replace(self, handle=self.handle.again())
 
 
-Found: TypeAlias = Opened | Folder | Absence
+Found: TypeAlias = Opened | DirectoryRedirect | Absence
 
 
 class Source(Protocol):

@@ -22,7 +22,7 @@ from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, absence_of
 from asyncstatic.files.tree import TreeReader
-from asyncstatic.http.model import SUFFIXES, Absence, Folder, Lookup
+from asyncstatic.http.model import SUFFIXES, Absence, DirectoryRedirect, Lookup
 from asyncstatic.settings import Settings
 
 _ROOT = Lookup((), True, ())
@@ -151,7 +151,7 @@ class TreeSource:
         found = self._find(self._by_name(previous), lookup)
         if isinstance(found, Opened):
             found.dependencies = ()
-        return Absence.MISSING if isinstance(found, Folder) else found
+        return Absence.MISSING if isinstance(found, DirectoryRedirect) else found
 
 
 async def find_in(pool: Pool, call: Callable[[], Found]) -> Found:

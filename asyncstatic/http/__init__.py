@@ -8,7 +8,7 @@ The path of one request::
     host      makes a `model.Request` with `model.Fields.read`
     admit     (`respond`) checks method, Host and target and returns a `model.Lookup`,
               or already a `model.ResponsePlan`
-    host      looks the file up: a `Representation`, a `Folder` or an `Absence`
+    host      looks the file up: a `Representation`, a `DirectoryRedirect` or an `Absence`
     respond   (`respond`) derives validators, evaluates preconditions, selects ranges, and builds
               the fields as `policy` decides them; the result is a `model.ResponsePlan`
     host      sends the plan

@@ -15,21 +15,20 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
 from asyncstatic.http.accept import media_quality, media_ranges
+from asyncstatic.http.dates import LAST_HTTP_DATE
 from asyncstatic.http.media import media_type
-from asyncstatic.http.model import Refusal, Request, View
+from asyncstatic.http.model import SECOND, Refusal, Request, View
 from asyncstatic.http.target import is_public, parse_target
 from asyncstatic.settings import Settings
 
-PAGE = 1000  # names on a page
+NAMES_ON_PAGE = 1000
 _SORTS = ("name", "size", "modified")
-_FIRST = View()
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _NUMBERS = re.compile(r"0*([0-9]+)")
 # Names that are public whatever the settings are, apart from `deny`.
 _ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. ()-]{0,200}")
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_SECOND = 253_402_300_799  # of the year 9999
 
 #: Kinds of files, by the beginning of the media type: each has an icon, and some a preview.
 _KINDS = {
@@ -104,7 +103,7 @@ def view_of(request: Request) -> View:
     """Read the view from query and Accept."""
     wanted = _form(request.fields.accept)
     if not request.query:
-        return _FIRST._replace(form=wanted)
+        return View(wanted)
     try:
         asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
     except ValueError:
@@ -204,7 +203,7 @@ def human_size(size: int) -> str:
 
 def row_of(name: str, size: int, mtime_ns: int, *, is_directory: bool) -> Row:
     """Return the row of an entry."""
-    seconds = min(max(mtime_ns // 1_000_000_000, 0), _LAST_SECOND)
+    seconds = min(max(mtime_ns // SECOND, 0), LAST_HTTP_DATE)
     modified = _EPOCH + timedelta(seconds=seconds)
     kind = "folder" if is_directory else kind_of(name)
     href = href_of(name, is_directory=is_directory)

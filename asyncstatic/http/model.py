@@ -2,7 +2,7 @@
 
 ::
 
-    Request -> Lookup -> Representation | Folder | Absence -> ResponsePlan
+    Request -> Lookup -> Representation | DirectoryRedirect | Absence -> ResponsePlan
 
 All are immutable.
 """
@@ -215,8 +215,12 @@ class Representation(NamedTuple):
         return self.identity.length
 
 
-class Folder(NamedTuple):
-    """A directory with an index, requested without its trailing slash."""
+class DirectoryRedirect(NamedTuple):
+    """The result for a directory that is requested without its trailing slash, and has an index.
+
+    Attributes:
+        name: of the directory, to which the client is redirected with a slash.
+    """
 
     name: str
 

@@ -1,10 +1,11 @@
 """Navigations: requests for a page, which the shell of a single-page app may answer.
 
-A browser says in Sec-Fetch-Dest that it will show the answer as a document (W3C Fetch Metadata §2.1).
-It sends that field over HTTPS and to the local host alone; without it Accept decides, which names
-``text/html`` for a navigation. A service worker that passes a navigation on, ``fetch(event.request)``,
-has no destination any more, but still the mode "navigate", which no script can choose. Scripts, images and fetch() therefore get a plain 404, and so does
-every name that looks like a file: an asset of an old build must not be answered by a page.
+A browser says in Sec-Fetch-Dest that it will show the answer as a document (W3C Fetch Metadata
+§2.1). It sends that field over HTTPS and to the local host alone; without it Accept decides, which
+names ``text/html`` for a navigation. A service worker that passes a navigation on,
+``fetch(event.request)``, has no destination any more, but still the mode "navigate", which no script
+can choose. Scripts, images and fetch() therefore get a plain 404. So does every name that looks like
+a file: an asset of an old build must not be answered by a page.
 """
 
 from __future__ import annotations

@@ -130,20 +130,20 @@ class ResponsePolicy:
         etag: `Settings.etag`.
         cors: `Settings.cors`.
         hide_forbidden: `Settings.hide_forbidden`.
-        rulings: the rules, those of presets first.
+        rulebook: the rules, those of presets first.
     """
 
     __slots__ = (
         *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
         *("_private", "_scope", "_shell", "_shell_cache_control", "_vary"),
-        *("cors", "etag", "hide_forbidden", "rulings"),
+        *("cors", "etag", "hide_forbidden", "rulebook"),
     )
 
     def __init__(self, settings: Settings, *, private: bool = False) -> None:
         self.etag = settings.etag
         self.cors = settings.cors
         self.hide_forbidden = settings.hide_forbidden
-        self.rulings = Rulebook((rule for _, rule in settings.named_rules), settings.at)
+        self.rulebook = Rulebook((rule for _, rule in settings.named_rules), settings.at)
         self._private = private
         self._immutable = settings.immutable
         self._media_types = settings.media_types
@@ -184,7 +184,7 @@ class ResponsePolicy:
 
         A field that the page has already is not replaced, except X-Content-Type-Options.
         """
-        ruling = self.rulings.of_pages
+        ruling = self.rulebook.of_pages
         if not ruling.rules:
             return plan
         kept = [
@@ -226,7 +226,7 @@ class ResponsePolicy:
 
     def ruling(self, chosen: Representation) -> Ruling:
         """Return what the rules say about a file."""
-        return self.rulings.about(chosen.segments)
+        return self.rulebook.about(chosen.segments)
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""
@@ -247,7 +247,8 @@ class ResponsePolicy:
         if chosen.segments == self._shell:
             return self._shell_cache_control
         if ruling.cache_control is not None:
-            return self._of_rule(ruling.cache_control)
+            value = ruling.cache_control
+            return (_private_value(value) if self._private else value).encode("ascii")
         if b"cache-control" in ruling.named:  # removed
             return self._cache_control if self._private else b""
         proven = overrides.immutable or (
@@ -262,9 +263,6 @@ class ResponsePolicy:
     def _is_cached_by_rule(self, chosen: Representation) -> bool:
         """Tell whether the Cache-Control of a rule decides, as far as no view names one."""
         return not (self._private or chosen.segments == self._shell or chosen.fallback >= 400)
-
-    def _of_rule(self, value: str) -> bytes:
-        return (_private_value(value) if self._private else value).encode("ascii")
 
     def _scope_by(self, ruling: Ruling) -> bytes:
         return b"private" if _is_private(ruling.cache_control) else self._scope

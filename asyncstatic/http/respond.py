@@ -30,7 +30,7 @@ from asyncstatic.http.model import (
     Absence,
     ByteRange,
     Decoded,
-    Folder,
+    DirectoryRedirect,
     Lookup,
     RawFields,
     Refusal,
@@ -88,7 +88,7 @@ def admit(
 
 def respond(
     request: Request,
-    found: Representation | Folder | Absence,
+    found: Representation | DirectoryRedirect | Absence,
     policy: ResponsePolicy,
     now_ns: int,
     boundary: str,
@@ -111,7 +111,7 @@ def respond(
         case Representation():
             plan = _represent(request, found, policy, now_ns, boundary, overrides)
             return plan if request.method == "GET" else ResponsePlan(plan.status, plan.fields)
-        case Folder(name):
+        case DirectoryRedirect(name):
             return policy.completed(_to_directory(name, request, policy.cors))
         case Absence():
             return policy.completed(_absent(found, request, policy))

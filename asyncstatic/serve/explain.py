@@ -117,7 +117,7 @@ class _Asked(NamedTuple):
     def rules(self) -> tuple[Rule, ...]:
         """The rules that hold for the answer."""
         policy = self.mount.static.policy
-        ruling = policy.rulings.of_pages if self.sent is None else policy.ruling(self.sent)
+        ruling = policy.rulebook.of_pages if self.sent is None else policy.ruling(self.sent)
         return ruling.rules
 
 

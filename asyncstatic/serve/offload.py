@@ -127,7 +127,7 @@ def handed_over(
     location = _location(facts, settings, root)
     if location is None:
         return plan
-    kept = KEPT_BY_FRONT_SERVER | policy.rulings.names
+    kept = KEPT_BY_FRONT_SERVER | policy.rulebook.names
     fields = [field for field in plan.fields if field[0] in kept]
     if plan.status == 206:  # of several ranges the type is multipart: the whole has its own
         fields = [field for field in fields if not field[1].startswith(b"multipart/byteranges")]

@@ -24,7 +24,7 @@ import zstandard
 from asyncstatic.files import kernel
 from asyncstatic.files.source import Found, Opened
 from asyncstatic.files.tree_source import TreeSource
-from asyncstatic.http.model import Absence, Folder, Lookup, Representation
+from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup, Representation
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
 from tests.support.trees import directory_source
@@ -198,9 +198,9 @@ ABSENT = [
     pytest.param("a.txt/b", Absence.MISSING, id="file as a directory"),
     pytest.param("none/", Absence.MISSING, id="no index"),
     pytest.param("none", Absence.MISSING, id="no index, no slash"),
-    pytest.param("docs", Folder("docs"), id="directory without its slash"),
-    pytest.param("second", Folder("second"), id="directory, second index"),
-    pytest.param("packed", Folder("packed"), id="directory, index in a coding alone"),
+    pytest.param("docs", DirectoryRedirect("docs"), id="directory without its slash"),
+    pytest.param("second", DirectoryRedirect("second"), id="directory, second index"),
+    pytest.param("packed", DirectoryRedirect("packed"), id="directory, index in a coding alone"),
     pytest.param("folder.txt", Absence.MISSING, id="a directory is no sidecar"),
     pytest.param("a" * 300, Absence.MISSING, id="a name no file system takes"),
 ]

@@ -17,7 +17,7 @@ from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.tree_source import TreeSource
-from asyncstatic.http.model import Absence, Folder, Lookup
+from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup
 from asyncstatic.settings import Settings
 from tests.files.conftest import Clock, is_visible
 from tests.support.site import write_site
@@ -137,7 +137,7 @@ async def asked(source: Source, path: str, *codings: str) -> Found:
 async def came(source: Source, path: str, *codings: str) -> bytes | Absence | str:
     """What is found: its bytes, why there are none, or that it is a folder."""
     found = await asked(source, path, *codings)
-    if isinstance(found, Folder):
+    if isinstance(found, DirectoryRedirect):
         return "folder"
     if not isinstance(found, Opened):
         return found

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic.http import cors
-from asyncstatic.http.model import Absence, Fields, Folder, Representation, Request
+from asyncstatic.http.model import Absence, DirectoryRedirect, Fields, Representation, Request
 from asyncstatic.settings import Settings
 from tests.http.rows import CORS, CORS_WITHOUT_APP, PLAIN_OF_TWO, access_control_of
 from tests.support.core import FILE, answer, ask, fields_of
@@ -15,10 +15,10 @@ from tests.support.core import FILE, answer, ask, fields_of
 A, B = "https://a.example", "https://b.example:8443"
 LISTED, EVERYBODY, NOBODY = (A, B), ("*",), ()
 
-PLACES: dict[bytes, Representation | Folder] = {
+PLACES: dict[bytes, Representation | DirectoryRedirect] = {
     b"/a.txt": FILE,
     b"/b.txt": PLAIN_OF_TWO,
-    b"/docs": Folder("docs"),
+    b"/docs": DirectoryRedirect("docs"),
 }
 
 

@@ -14,8 +14,8 @@ from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import (
     Absence,
     Decoded,
+    DirectoryRedirect,
     Fields,
-    Folder,
     Lookup,
     Representation,
     Request,
@@ -63,7 +63,7 @@ from tests.support.core import (
     stored,
 )
 
-Found = Representation | Folder | Absence
+Found = Representation | DirectoryRedirect | Absence
 #: Expected fields; None: must not be there.
 Expected = Mapping[str, str | None]
 
@@ -219,7 +219,7 @@ def test_preconditions_and_ranges_change_no_answer_but_2xx(
 ) -> None:
     """RFC 9110 §13.2.1: only where the answer would be 2xx without them."""
     assert answer(ask(**fields), absence) == answer(ask(), absence)
-    assert answer(ask(**fields), Folder("a")) == answer(ask(), Folder("a"))
+    assert answer(ask(**fields), DirectoryRedirect("a")) == answer(ask(), DirectoryRedirect("a"))
 
 
 def test_hidden_forbidden_is_the_same_answer_as_missing() -> None:
@@ -294,7 +294,7 @@ def test_a_page_echoes_nothing_of_the_request(status: int) -> None:
 def test_a_directory_without_its_slash_is_redirected(
     folder: str, query: bytes, location: str
 ) -> None:
-    plan = answer(ask(b"/x", query=query, mount=b"/m"), Folder(folder))
+    plan = answer(ask(b"/x", query=query, mount=b"/m"), DirectoryRedirect(folder))
     check(plan, 301, {"location": location, "etag": None, "cache-control": "no-store"})
 
 
@@ -303,7 +303,11 @@ def test_a_directory_without_its_slash_is_redirected(
 )
 def test_no_client_keeps_the_redirect_to_a_directory(settings: Settings) -> None:
     """A 301 may be cached for ever (§15.4.2), and a file may have the name later."""
-    check(answer(ask(b"/docs"), Folder("docs"), settings), 301, {"cache-control": "no-store"})
+    check(
+        answer(ask(b"/docs"), DirectoryRedirect("docs"), settings),
+        301,
+        {"cache-control": "no-store"},
+    )
 
 
 # -- preconditions (§13.2.2) -----------------------------------------------------------------
@@ -693,7 +697,7 @@ def test_repr_digest_is_of_the_whole_selected_representation(
         pytest.param(ask(range="bytes=0-0"), FILE, id="206"),
         pytest.param(ask(range="bytes=0-0,9-9"), FILE, id="multipart"),
         pytest.param(ask(if_none_match="*"), FILE, id="304"),
-        pytest.param(ask(), Folder("a"), id="301"),
+        pytest.param(ask(), DirectoryRedirect("a"), id="301"),
         pytest.param(ask(b"/./a"), FILE, id="308 of a dot"),
         pytest.param(ask(b"/%"), FILE, id="400"),
         pytest.param(ask(), Absence.FORBIDDEN, id="403"),
@@ -787,7 +791,7 @@ everything_found = st.one_of(
     representations,
     representations.map(lambda found: found._replace(coding="identity", decoding="gzip")),
     st.sampled_from(Absence),
-    bytes_of_a_field.filter(lambda name: name not in {"", ".", ".."}).map(Folder),
+    bytes_of_a_field.filter(lambda name: name not in {"", ".", ".."}).map(DirectoryRedirect),
 )
 all_settings = st.sampled_from(
     [

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic import Rule, Settings
-from asyncstatic.http.model import Absence, Folder, Representation, ResponsePlan
+from asyncstatic.http.model import Absence, DirectoryRedirect, Representation, ResponsePlan
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, Overrides, ResponsePolicy
 from asyncstatic.http.respond import respond
 from tests.http.rows import TAG
 from tests.support.core import BOUNDARY, FILE, NOW, SECOND, ask, fields_of, stored
 
-Found = Representation | Folder | Absence
+Found = Representation | DirectoryRedirect | Absence
 CSP = "Content-Security-Policy"
 SELF = "default-src 'self'"
 
@@ -265,7 +265,7 @@ STATUSES = [
     pytest.param(FILE, {"if_match": '"x"'}, 412, OF_PAGE, id="412"),
     pytest.param(FILE, {"range": "bytes=500-"}, 416, OF_PAGE, id="416"),
     pytest.param(FILE._replace(moved_to="./a"), {}, 301, OF_PAGE, id="another URL"),
-    pytest.param(Folder("d"), {}, 301, OF_PAGE, id="a directory"),
+    pytest.param(DirectoryRedirect("d"), {}, 301, OF_PAGE, id="a directory"),
     pytest.param(Absence.FORBIDDEN, {}, 403, OF_PAGE, id="403"),
     pytest.param(Absence.MISSING, {}, 404, OF_PAGE, id="404"),
     pytest.param(Absence.OVERLOADED, {}, 503, OF_PAGE, id="503"),

@@ -10,8 +10,8 @@ from asyncstatic.http.model import (
     Absence,
     ByteRange,
     Decoded,
+    DirectoryRedirect,
     Fields,
-    Folder,
     Identity,
     Representation,
     Request,
@@ -57,7 +57,7 @@ def ask(target: bytes = b"/a.txt", method: str = "GET", /, **fields: Any) -> Req
 
 def answer(
     request: Request,
-    found: Representation | Folder | Absence = FILE,
+    found: Representation | DirectoryRedirect | Absence = FILE,
     settings: Settings | None = None,
     now: int = NOW,
 ) -> ResponsePlan:

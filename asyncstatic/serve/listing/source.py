@@ -17,10 +17,10 @@ from asyncstatic.files.tree import DirectoryEntry, TreeReader
 from asyncstatic.files.tree_source import TreeSource, find_in
 from asyncstatic.files.zipped import NO_FILE, ZippedFile, ZippedFolder
 from asyncstatic.http.disposition import content_disposition
-from asyncstatic.http.listing import PAGE, Row, natural_key, row_of, servable_in
+from asyncstatic.http.listing import NAMES_ON_PAGE, Row, natural_key, row_of, servable_in
 from asyncstatic.http.model import (
     Absence,
-    Folder,
+    DirectoryRedirect,
     Lookup,
     RawFields,
     Representation,
@@ -118,14 +118,14 @@ class ListedSource:
 
         def selected(tree: TreeReader, _lookup: Lookup) -> Found:
             try:
-                return Folder("") if select(tree) else Absence.MISSING
+                return DirectoryRedirect("") if select(tree) else Absence.MISSING
             except OSError as error:
                 if is_missing(error):
                     return Absence.MISSING
                 raise
 
         found = [tree.find(lookup, partial(selected, tree)) for tree in self._trees]
-        return any(isinstance(each, Folder) for each in found)
+        return any(isinstance(each, DirectoryRedirect) for each in found)
 
     def _redirect(self, lookup: Lookup) -> Found:
         """Redirect a directory without its slash."""
@@ -136,7 +136,7 @@ class ListedSource:
 
         if not lookup.segments or not self._in_trees(lookup, is_directory):
             return Absence.MISSING
-        return Folder(lookup.segments[-1])
+        return DirectoryRedirect(lookup.segments[-1])
 
     # -- entries ---------------------------------------------------------------------------
 
@@ -165,10 +165,10 @@ class ListedSource:
         if entries is None:
             return Absence.MISSING
         chosen = _chosen(entries, view)
-        pages = max(-(-len(chosen) // PAGE), 1)
+        pages = max(-(-len(chosen) // NAMES_ON_PAGE), 1)
         view = view._replace(page=min(view.page, pages))
-        first = (view.page - 1) * PAGE
-        rows = list(_rows(chosen[first : first + PAGE], lookup.segments))
+        first = (view.page - 1) * NAMES_ON_PAGE
+        rows = list(_rows(chosen[first : first + NAMES_ON_PAGE], lookup.segments))
         total = len(rows) if pages == 1 else len(chosen)
         readme = None
         is_plain = view == View(form="html", sort=view.sort, descending=view.descending)
