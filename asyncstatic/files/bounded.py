@@ -1,11 +1,9 @@
-"""A dictionary with a bound, and `Dating`, which judges modification times."""
+"""A dictionary that is bounded in the number of its entries."""
 
 from __future__ import annotations
 
 from itertools import islice
 from typing import TypeVar
-
-from asyncstatic.http.model import SECOND, Identity
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -30,23 +28,3 @@ class BoundedDict(dict[Key, Value]):
         if len(self) > self._capacity:
             for old in tuple(islice(self, len(self) // 2)):
                 self.pop(old, None)
-
-
-class Dating:
-    """Tells whether a modification time identifies the content of a file.
-
-    Tools restore times (``touch -r``, SOURCE_DATE_EPOCH), and two writes may share a second. Once
-    two versions of a file have had the same second, that second proves nothing.
-    """
-
-    def __init__(self, capacity: int = 16_384) -> None:
-        self._seen: BoundedDict[tuple[str, ...], tuple[Identity, bool]] = BoundedDict(capacity)
-
-    def tells(self, segments: tuple[str, ...], identity: Identity) -> bool:
-        """Tell whether no other version of this file had the same modification time."""
-        seen = self._seen.get(segments)
-        if seen is not None and seen[0] == identity:
-            return seen[1]
-        is_alone = seen is None or seen[0].mtime_ns // SECOND != identity.mtime_ns // SECOND
-        self._seen.put(segments, (identity, is_alone))
-        return is_alone

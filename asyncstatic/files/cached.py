@@ -25,7 +25,7 @@ class CachedSource:
         cache: holds the answers; may be shared with other sources.
         owner: begins every key of this source in the cache. Sources that may answer differently
             need different owners, also where they serve the same directory. Unique, if None.
-        together: adds stamps to the dependencies of an answer; none, if it must not be cached.
+        add_stamps: adds stamps to the dependencies of an answer; none, if it must not be cached.
 
     Attributes:
         cache, owner: the arguments.
@@ -37,10 +37,10 @@ class CachedSource:
         cache: Cache,
         owner: Hashable = None,
         *,
-        together: Callable[[Stamps], Stamps] | None = None,
+        add_stamps: Callable[[Stamps], Stamps] | None = None,
     ) -> None:
         self._source = source
-        self._together = together
+        self._add_stamps = add_stamps
         self.cache = cache
         self.owner: Hashable = object() if owner is None else owner
 
@@ -83,8 +83,8 @@ class CachedSource:
     def _cached(self, lookup: Lookup, found: Found) -> Found:
         if not isinstance(found, Opened) or not found.dependencies:
             return found
-        if self._together is not None:
-            found.dependencies = self._together(found.dependencies)
+        if self._add_stamps is not None:
+            found.dependencies = self._add_stamps(found.dependencies)
             if not found.dependencies:
                 return found
         key: tuple[Hashable, ...] = (self.owner, lookup.segments, lookup.directory)

@@ -8,7 +8,6 @@ from contextlib import suppress
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, lasting
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.root import release
 from asyncstatic.files.tree import File
 from asyncstatic.http.model import SUFFIXES, Identity
 
@@ -97,7 +96,7 @@ class Candidates:
     def close(self) -> None:
         """Close the files that were not given away."""
         for file in self.files:
-            release(file.fd)
+            kernel.release(file.fd)
 
     def _path_of(self, coding: str) -> str:
         return self._path + SUFFIXES.get(coding, "")

@@ -9,20 +9,43 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
-from asyncstatic.files.bounded import Dating
+from asyncstatic.files import kernel
+from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.candidates import Candidates
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import Handle, open_handle, read_version
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.proof import AT_ONCE, Proofs, SidecarPair
-from asyncstatic.files.root import Segments, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Opened
 from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.files.unpacked import UnpackedHandle
-from asyncstatic.http.model import Representation
+from asyncstatic.http.model import SECOND, Identity, Representation
 from asyncstatic.settings import Settings
+
+_TIMES = 16_384  # files whose last modification time is held
+
+
+class ModificationTimes:
+    """The modification times that files had: a time may have been that of other content.
+
+    Tools restore times (``touch -r``, SOURCE_DATE_EPOCH), and two writes may share a second. Once
+    two versions of a file have had the same second, that second proves nothing.
+    """
+
+    def __init__(self) -> None:
+        self._seen: BoundedDict[Segments, tuple[Identity, bool]] = BoundedDict(_TIMES)
+
+    def is_unique(self, segments: Segments, identity: Identity) -> bool:
+        """Tell whether no other version of this file had the same modification time."""
+        seen = self._seen.get(segments)
+        if seen is not None and seen[0] == identity:
+            return seen[1]
+        is_unique = seen is None or seen[0].mtime_ns // SECOND != identity.mtime_ns // SECOND
+        self._seen.put(segments, (identity, is_unique))
+        return is_unique
 
 
 class Contents:
@@ -31,12 +54,15 @@ class Contents:
     Args:
         settings: etag and limits are used.
         pool: reads from the disk.
+
+    Attributes:
+        times: the modification times that were seen.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
         self._pool = pool
-        self.dates = Dating()
+        self.times = ModificationTimes()
         self._digests = Digests()
         self._proofs = Proofs()
 
@@ -47,7 +73,11 @@ class Contents:
     def open(
         self, candidates: Candidates, chosen: File, facts: Representation, *, nowait: bool
     ) -> Opened | None:
-        """Make the result from a file, and perhaps take its handle; None while it is written."""
+        """Return the content of a chosen file with its facts; None while the file is being written.
+
+        Small content is read, and the caller keeps the descriptor. The handle of larger content takes
+        the descriptor over.
+        """
         dependencies = candidates.dependencies(chosen)
         if (
             chosen.identity.length <= self._settings.limits.cache_file_bytes
@@ -102,7 +132,7 @@ class Contents:
         """Tell whether no other file was seen under this name with this modification time."""
         if file.coding == "identity":
             return facts.dated
-        return self.dates.tells(sidecar_of(facts.segments, file.coding), file.version)
+        return self.times.is_unique(sidecar_of(facts.segments, file.coding), file.version)
 
     # -- proofs of sidecars ----------------------------------------------------------------
 
@@ -131,6 +161,6 @@ class Contents:
                 if (sidecar.identity, original.identity) == (pair.sidecar, pair.original):
                     self._proofs.prove(pair, "/".join(named), sidecar.fd, original.fd)
             finally:
-                release(sidecar.fd)
+                kernel.release(sidecar.fd)
         finally:
-            release(original.fd)
+            kernel.release(original.fd)

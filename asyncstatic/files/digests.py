@@ -14,9 +14,9 @@ from functools import partial
 from threading import Lock
 from typing import Any, Generic
 
+from asyncstatic.files import kernel
 from asyncstatic.files.bounded import BoundedDict, Key, Value
 from asyncstatic.files.handle import has_identity, read_content
-from asyncstatic.files.root import fault
 from asyncstatic.http.model import Identity
 
 #: The largest file, in bytes, whose content ``etag="auto"`` hashes.
@@ -81,7 +81,7 @@ class Digests:
         if known is not None:
             return known
         if nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         read = partial(_digest, _hash_all, fd, identity)
         if identity.racy(time.time_ns()):
             return read()
@@ -99,7 +99,7 @@ class Digests:
             return None
         known = self._summaries.get(identity)
         if known is None and nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         read = partial(_digest, _hash_samples, fd, identity)
         return known or self._summaries.compute(identity, read)
 

@@ -16,7 +16,7 @@ from asyncstatic.files.dependency import DirectoryStamps, FileStamp
 from asyncstatic.files.directory_names import DirectoryNames
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver, choose_resolver
-from asyncstatic.files.root import OneTree, Root, Segments, fault, release
+from asyncstatic.files.root import OneTree, Root, Segments
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
 from asyncstatic.files.tree import DirectoryEntry, File
@@ -134,8 +134,8 @@ class DirectoryTree:
         """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
         fd, status = self._open(segments)
         if stat.S_ISDIR(status.st_mode):
-            release(fd)
-            raise fault(errno.EISDIR)
+            kernel.release(fd)
+            raise kernel.fault(errno.EISDIR)
         return File(fd, identity_of(status), coding)
 
     def _open(self, segments: Segments) -> tuple[int, os.stat_result]:
@@ -146,12 +146,12 @@ class DirectoryTree:
             if stat.S_ISDIR(status.st_mode):
                 return fd, status
             if not stat.S_ISREG(status.st_mode):
-                raise fault(errno.ENOENT)
+                raise kernel.fault(errno.ENOENT)
             # Root can read every file; a file without any read bit is hidden from clients anyway.
             if not status.st_mode & _NOBODY_MAY_READ and os.name == "posix":
-                raise fault(errno.EACCES)
+                raise kernel.fault(errno.EACCES)
         except BaseException:
-            release(fd)
+            kernel.release(fd)
             raise
         return fd, status
 
@@ -165,7 +165,7 @@ class DirectoryTree:
         try:
             return FileStamp(self.path_of(directory), identity_of(kernel.fstat(fd)))
         finally:
-            release(fd)
+            kernel.release(fd)
 
     def names(self, directory: Segments, identity: Identity) -> frozenset[str] | None:
         return self._names.of(directory, identity, nowait=self.nowait)
@@ -178,7 +178,7 @@ class DirectoryTree:
                 each = (self._entry(fd, directory, entry, sized) for entry in found)
                 return list(islice(filter(None, each), limit))
         finally:
-            release(fd)
+            kernel.release(fd)
 
     def _entry(
         self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
@@ -207,7 +207,7 @@ class DirectoryTree:
             if is_missing(error) or is_forbidden(error):
                 return None
             raise
-        release(fd)
+        kernel.release(fd)
         is_directory = stat.S_ISDIR(status.st_mode)
         size = 0 if is_directory else status.st_size
         return DirectoryEntry(segments[-1], is_directory, size, status.st_mtime_ns)

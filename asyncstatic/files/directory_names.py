@@ -20,7 +20,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchanged
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver
-from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.root import Segments
 from asyncstatic.http.model import SUFFIXES, Identity
 
 _LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
@@ -129,7 +129,7 @@ class DirectoryNames:
         if known is not None and time.monotonic() - known.read_at < _READ_AGAIN_AFTER:
             return None
         if nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         known = self._read(directory, identity)
         if known is None:
             return None
@@ -150,7 +150,7 @@ class DirectoryNames:
                 if len(found) <= _LARGEST:
                     names, complete = found, not _ignores_case(fd, found)
             finally:
-                release(fd)
+                kernel.release(fd)
         stamp = FileStamp(self._stamps.path_of(directory) if self._stamps else "", identity)
         return KnownNames(stamp, names, complete, time.monotonic())
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
-from asyncstatic.files.root import release
 from asyncstatic.files.samples import Samples, read_blocks
 from asyncstatic.http.model import ByteRange, Identity
 
@@ -98,7 +97,7 @@ class Handle:
         self._pool = pool
         self._descriptor = _Descriptor(identity)
 
-    def again(self) -> Handle:
+    def shared(self) -> Handle:
         """Make another handle on the same descriptor, which closes with its last handle."""
         other = Handle(self.fd, self.identity, self._pool)
         other._descriptor = self._descriptor
@@ -162,8 +161,7 @@ class Handle:
 
     async def _in_pool(self, call: Callable[..., Result], *args: object) -> Result:
         """Call with a duplicate: a caller that is cancelled may close the handle meanwhile."""
-        self._pool.admit()  # before the duplicate is made, because only the call closes it
-        return await self._pool.run(_call_and_close, call, kernel.dup(self.fd), *args)
+        return await self._pool.run(_call, call, _Duplicate(kernel.dup(self.fd)), *args)
 
     # -- is the promised content still there? ----------------------------------------------
 
@@ -233,7 +231,7 @@ class Handle:
             return
         self._descriptor.holders -= 1
         if not self._descriptor.holders:
-            release(fd)
+            kernel.release(fd)
 
 
 def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Handle:
@@ -254,11 +252,18 @@ def open_handle(fd: int, identity: Identity, pool: Pool, *, nowait: bool) -> Han
     return handle
 
 
-def _call_and_close(call: Callable[..., Result], fd: int, *args: object) -> Result:
-    try:
-        return call(fd, *args)
-    finally:
-        release(fd)
+class _Duplicate:
+    """A descriptor that is closed with the last reference: also where its call never begins."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        kernel.release(self.fd)
+
+
+def _call(call: Callable[..., Result], duplicate: _Duplicate, *args: object) -> Result:
+    return call(duplicate.fd, *args)
 
 
 def _load(fd: int, offset: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Every system call of the project: thin functions, no policy.
+"""Every system call on the served files: thin functions without policy.
 
 This is the seam for fault injection. Callers write ``kernel.fstat(fd)``, never
 ``from .kernel import fstat``, so a test that replaces an attribute of this module reaches
@@ -56,6 +56,19 @@ def lstat_at(dir_fd: int, name: str) -> os.stat_result:
 
 close = os.close
 dup = os.dup
+
+
+def release(fd: int) -> None:
+    """Close a descriptor that was only read, and ignore an error: nothing can be lost."""
+    try:  # noqa: SIM105 - `suppress` costs more than the call
+        close(fd)
+    except OSError:
+        pass
+
+
+def fault(code: int) -> OSError:
+    """Return the `OSError` subclass for an errno, with its standard text and without a path."""
+    return OSError(code, os.strerror(code))
 
 
 def openat(dir_fd: int, name: bytes | str, flags: int) -> int:
@@ -144,7 +157,7 @@ def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:
     while (fd := syscall(_SYS_OPENAT2, dir_fd, path, how, _OPEN_HOW_SIZE)) < 0:
         code = ctypes.get_errno()
         if code != errno.EINTR:
-            raise OSError(code, os.strerror(code))
+            raise fault(code)
     return fd
 
 
@@ -246,7 +259,7 @@ else:
 
     def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
         """Raise EAGAIN: this platform cannot read without waiting."""
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        raise fault(errno.EAGAIN)
 
 
 _one_byte = memoryview(bytearray(1))  # its value is never used
@@ -306,7 +319,7 @@ else:
 
     def memory_file(data: bytes) -> int:
         """Raise ENOSYS: this platform has no anonymous files."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        raise fault(errno.ENOSYS)
 
 
 # -- to a socket ---------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import release
 
 LEAST = 32 * 1024  # bytes; from this size on sendfile(2) costs less than a copy
 _MOST = 256  # anonymous files
@@ -49,7 +48,7 @@ class MemoryFile:
     def close(self) -> None:
         """Close the file; harmless when it is closed."""
         if self.fd >= 0:
-            release(self.fd)
+            kernel.release(self.fd)
             self.fd = -1
             MemoryFile._count -= 1
 

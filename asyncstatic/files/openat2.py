@@ -12,16 +12,7 @@ import errno
 import logging
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import (
-    Allowed,
-    Root,
-    Segments,
-    Symlinks,
-    Tree,
-    fault,
-    relative_path,
-    release,
-)
+from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, TreeHandle, relative_path
 from asyncstatic.files.walk import WalkResolver
 
 logger = logging.getLogger("asyncstatic")
@@ -77,14 +68,14 @@ class Openat2Resolver:
     def close(self) -> None:
         self.root.close()
 
-    def _open_cached_link(self, tree: Tree, path: bytes) -> int:
+    def _open_cached_link(self, tree: TreeHandle, path: bytes) -> int:
         """Open a path that holds a link, if the name policy allows its target."""
         resolve = BENEATH | kernel.RESOLVE_CACHED
         try:
             fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
         except OSError as error:
             if error.errno == errno.EXDEV:  # perhaps an absolute link to inside; the walk can tell
-                raise fault(errno.EAGAIN) from error
+                raise kernel.fault(errno.EAGAIN) from error
             raise
         refused = errno.ENOENT
         try:
@@ -95,12 +86,12 @@ class Openat2Resolver:
                 refused = 0
         finally:
             if refused:
-                release(fd)
+                kernel.release(fd)
         if refused:
-            raise fault(refused)
+            raise kernel.fault(refused)
         return fd
 
-    def _is_refused(self, tree: Tree) -> bool:
+    def _is_refused(self, tree: TreeHandle) -> bool:
         """Tell a kernel that refuses the call from a file that may not be opened."""
         reason = refusal(tree)
         if reason is None:
@@ -111,7 +102,7 @@ class Openat2Resolver:
         return True
 
 
-def refusal(tree: Tree) -> str | None:
+def refusal(tree: TreeHandle) -> str | None:
     """Probe openat2 on a real tree, and return why it cannot be used.
 
     Returns:
@@ -121,7 +112,7 @@ def refusal(tree: Tree) -> str | None:
         OSError: the directory itself cannot be searched (EACCES), or a fault such as EMFILE.
     """
     try:
-        release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, NO_LINKS))
+        kernel.release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, NO_LINKS))
         escaped = kernel.openat2(tree.fd, b"..", kernel.DIRECTORY_FLAGS, NO_LINKS)
     except OSError as error:
         if error.errno == errno.EXDEV:
@@ -129,21 +120,21 @@ def refusal(tree: Tree) -> str | None:
         if error.errno in (*_UNAVAILABLE, errno.EINVAL, errno.E2BIG):
             return error.strerror
         raise
-    release(escaped)
+    kernel.release(escaped)
     return "it does not keep lookups beneath the root"
 
 
-def _knows_cached(tree: Tree) -> bool:
+def _knows_cached(tree: TreeHandle) -> bool:
     """Tell whether the kernel has RESOLVE_CACHED: since Linux 5.12, an invalid argument before."""
     flags = kernel.DIRECTORY_FLAGS
     try:
-        release(kernel.openat2(tree.fd, b".", flags, NO_LINKS | kernel.RESOLVE_CACHED))
+        kernel.release(kernel.openat2(tree.fd, b".", flags, NO_LINKS | kernel.RESOLVE_CACHED))
     except OSError as error:
         return error.errno == errno.EAGAIN
     return True
 
 
-def _names_below(tree: Tree, fd: int) -> Segments | None:
+def _names_below(tree: TreeHandle, fd: int) -> Segments | None:
     """Return the names from the tree to an open file; None when /proc gives no clear answer."""
     try:
         root, path = kernel.fd_path(tree.fd), kernel.fd_path(fd)

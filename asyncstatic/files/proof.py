@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import zstandard
 
+from asyncstatic.files import kernel
 from asyncstatic.files.decoding import DecodingError, decoder
 from asyncstatic.files.digests import ComputedOnce
 from asyncstatic.files.handle import has_identity, read_content
-from asyncstatic.files.root import fault
 from asyncstatic.files.source import logger
 from asyncstatic.http.model import SECOND, Identity
 
@@ -122,7 +122,7 @@ class Proofs:
                 self._prove_later(pair, prove_anew)
             return None
         if nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         return self.prove(pair, name, sidecar_fd, original_fd)
 
     def prove(

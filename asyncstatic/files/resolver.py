@@ -15,14 +15,12 @@ from typing import Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.openat2 import Openat2Resolver, refusal
-from asyncstatic.files.root import Allowed, Root, RootHandle, Segments, Symlinks, release
+from asyncstatic.files.root import Allowed, Root, RootHandle, Segments, Symlinks
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.files.windows import FinalPathResolver
 from asyncstatic.settings import ResolverChoice
 
 _ADVICE = 'choose the resolver "auto" or "walk"'
-
-__all__ = ["Resolver", "Segments", "choose_resolver"]
 
 
 class Resolver(Protocol):
@@ -104,7 +102,9 @@ def _choose(
     root: RootHandle, symlinks: Symlinks, allowed: Allowed, prefer: ResolverChoice
 ) -> Resolver:
     tree = root.tree()
-    release(kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS))  # EACCES now, not per request
+    kernel.release(
+        kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS)
+    )  # EACCES now, not per request
     if prefer == "walk":
         return WalkResolver(root, symlinks=symlinks, allowed=allowed)
     reason = refusal(tree)

@@ -1,4 +1,4 @@
-"""The root of a served tree, and the types that both resolvers share."""
+"""The root of a served tree: the handle of its directory, renewed when a deploy replaces it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ _PATH_MAX = 4096  # bytes with the final NUL, as the kernel counts
 _NEVER_A_NAME = frozenset(("", ".", ".."))
 
 
-def fault(code: int) -> OSError:
-    """Return the `OSError` subclass for an errno, with its standard text and without a path."""
-    return OSError(code, os.strerror(code))
-
-
 def relative_path(segments: Segments) -> bytes:
     """Join segments to a path for the kernel, in bytes; ``.`` for the root itself.
 
@@ -42,23 +37,15 @@ def relative_path(segments: Segments) -> bytes:
         raise ValueError("a segment is empty, a dot segment, or holds a slash")
     data = path.encode("utf-8", "surrogateescape")
     if len(data) >= _PATH_MAX:
-        raise fault(errno.ENAMETOOLONG)
+        raise kernel.fault(errno.ENAMETOOLONG)
     return data
 
 
-def release(fd: int) -> None:
-    """Close a descriptor that was only read, and ignore an error: nothing can be lost."""
-    try:  # noqa: SIM105 - `suppress` costs more than the call
-        kernel.close(fd)
-    except OSError:
-        pass
+class TreeHandle:
+    """The directory handle of one tree; it closes when its last user drops it.
 
-
-class Tree:
-    """A directory handle that closes when its last user drops it.
-
-    The reference count of this object counts the users of the handle. A lookup holds the tree in
-    a local variable. So the handle is not closed (and its number given to another directory) while
+    The reference count of this object counts the users of the handle. A lookup holds it in a local
+    variable. So the handle is not closed (and its number given to another directory) while
     the lookup runs, even if the root is swapped. This needs no lock and no extra work.
     """
 
@@ -71,7 +58,7 @@ class Tree:
         self.identity = (facts.st_dev, facts.st_ino)
 
     def __del__(self) -> None:
-        release(self.fd)
+        kernel.release(self.fd)
 
 
 class Root(Protocol):
@@ -83,13 +70,13 @@ class Root(Protocol):
 
     path: str
 
-    def tree(self, *, cached_only: bool = False) -> Tree:
+    def tree(self, *, cached_only: bool = False) -> TreeHandle:
         """Return the present tree."""
 
-    def previous(self) -> Tree | None:
+    def previous(self) -> TreeHandle | None:
         """Return the tree before it, while its grace lasts."""
 
-    def leads_to(self, tree: Tree) -> bool:
+    def leads_to(self, tree: TreeHandle) -> bool:
         """Tell whether the root still leads to a tree."""
 
     def renew(self, *, cached_only: bool = False) -> None:
@@ -102,18 +89,18 @@ class Root(Protocol):
 class OneTree:
     """A root that stays at one tree, wherever its path leads."""
 
-    def __init__(self, tree: Tree, path: str = "") -> None:
+    def __init__(self, tree: TreeHandle, path: str = "") -> None:
         self.path = path
         self._tree = tree
 
-    def tree(self, *, cached_only: bool = False) -> Tree:
+    def tree(self, *, cached_only: bool = False) -> TreeHandle:
         """Return the tree."""
         return self._tree
 
     def previous(self) -> None:
         """Return None: this root has no other tree."""
 
-    def leads_to(self, tree: Tree) -> bool:
+    def leads_to(self, tree: TreeHandle) -> bool:
         """Tell whether it is the same tree."""
         return tree is self._tree
 
@@ -161,11 +148,11 @@ class RootHandle:
         self._checking = threading.Lock()
         self._closed = False
         self._failed = 0  # the errno of the last check
-        self._tree: Tree | None = Tree(kernel.open_path(self.path, directory=True))
-        self._previous: tuple[Tree, float] | None = None  # with the end of its grace
+        self._tree: TreeHandle | None = TreeHandle(kernel.open_path(self.path, directory=True))
+        self._previous: tuple[TreeHandle, float] | None = None  # with the end of its grace
         self._next_check = monotonic() + recheck
 
-    def tree(self, *, cached_only: bool = False) -> Tree:
+    def tree(self, *, cached_only: bool = False) -> TreeHandle:
         """Return the present tree. Hold the object, not its `fd`, while the handle is in use.
 
         Raises:
@@ -179,10 +166,10 @@ class RootHandle:
                 self._checking.release()
         tree = self._tree
         if tree is None:
-            raise fault(self._failed or errno.EBADF)
+            raise kernel.fault(self._failed or errno.EBADF)
         return tree
 
-    def previous(self) -> Tree | None:
+    def previous(self) -> TreeHandle | None:
         """Return the tree before the present one, while its grace lasts.
 
         The first check after that closes its handle.
@@ -192,7 +179,7 @@ class RootHandle:
             return None
         return previous[0]
 
-    def leads_to(self, tree: Tree) -> bool:
+    def leads_to(self, tree: TreeHandle) -> bool:
         """Tell whether the path still leads to a tree; True also while it leads nowhere."""
         try:
             facts = kernel.stat(self.path)
@@ -207,7 +194,7 @@ class RootHandle:
             BlockingIOError: with `cached_only`, the check would wait for the disk or a thread.
         """
         if not self._checking.acquire(blocking=not cached_only):
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         try:
             self._check(cached_only)
         finally:
@@ -225,10 +212,10 @@ class RootHandle:
         if self.previous() is None:
             self._previous = None
         try:
-            found = Tree(self._open(cached_only))
+            found = TreeHandle(self._open(cached_only))
         except OSError as error:
             if cached_only:  # only a thread, which may wait, decides that the root is gone
-                raise fault(errno.EAGAIN) from error
+                raise kernel.fault(errno.EAGAIN) from error
             self._miss(error.errno or errno.EIO)
         else:
             self._adopt(found)
@@ -248,12 +235,12 @@ class RootHandle:
             self._replace(None)
         self._failed = code
 
-    def _adopt(self, found: Tree) -> None:
+    def _adopt(self, found: TreeHandle) -> None:
         self._failed = 0
         if self._tree is None or self._tree.identity != found.identity:
             self._replace(found)
 
-    def _replace(self, found: Tree | None) -> None:
+    def _replace(self, found: TreeHandle | None) -> None:
         if self._tree is not None and self._grace:
             self._previous = self._tree, self._monotonic() + self._grace
         self._tree = found

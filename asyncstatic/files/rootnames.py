@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Root, Tree
+from asyncstatic.files.root import Root, TreeHandle
 
 Names = tuple[bytes, ...]
 
@@ -34,7 +34,7 @@ _NO_SUCH_NAME = frozenset(
 )
 
 
-def below_root(target: bytes, root: Root, tree: Tree) -> list[bytes] | None:
+def below_root(target: bytes, root: Root, tree: TreeHandle) -> list[bytes] | None:
     """Return the names that follow the root's name in an absolute link; None if it leads outside.
 
     Makes system calls that may wait for the disk.
@@ -65,7 +65,7 @@ def _without_prefix(parts: list[bytes], prefix: Names) -> list[bytes] | None:
     return rest[::-1]
 
 
-def _names_of(path: str, tree: Tree) -> Iterator[Names]:
+def _names_of(path: str, tree: TreeHandle) -> Iterator[Names]:
     """Yield the names of a tree: as configured, with links on the way resolved, and its real path.
 
     The configured path also counts where it already leads to a newer tree: within one release, a
@@ -85,7 +85,7 @@ def _names_of(path: str, tree: Tree) -> Iterator[Names]:
         yield real
 
 
-def _spellings(configured: Names, tree: Tree) -> Iterator[Names]:
+def _spellings(configured: Names, tree: TreeHandle) -> Iterator[Names]:
     """Yield every path that results from resolving some links of the configured one."""
     found = [configured]
     for names in found:  # grows during the loop
@@ -98,7 +98,7 @@ def _spellings(configured: Names, tree: Tree) -> Iterator[Names]:
                 yield spelled
 
 
-def _resolved(names: Names, end: int, tree: Tree) -> Names | None:
+def _resolved(names: Names, end: int, tree: TreeHandle) -> Names | None:
     """Replace the link at `names[:end]` by its target; None if it is not a link."""
     try:
         target = kernel.readlinkat(tree.fd, _joined(names[:end]))  # absolute: the handle is unused
@@ -125,7 +125,7 @@ def _joined(names: Names) -> bytes:
     return b"/" + b"/".join(names)
 
 
-def _leads_to(names: Names, tree: Tree) -> bool:
+def _leads_to(names: Names, tree: TreeHandle) -> bool:
     try:
         facts = kernel.stat(_joined(names))
     except OSError as error:

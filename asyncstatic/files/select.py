@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from asyncstatic.files import kernel
 from asyncstatic.files.candidates import Candidates, is_stored
 from asyncstatic.files.contents import Contents
-from asyncstatic.files.root import Segments, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
@@ -80,7 +81,7 @@ class Selection:
                 raise
             return self._without_original(lookup)
         if lookup.directory:
-            release(original.fd)
+            kernel.release(original.fd)
             return Absence.MISSING
         return self._represent(lookup, original)
 
@@ -123,7 +124,7 @@ class Selection:
                 negotiable=len(candidates.files) > 1,
                 original_length=original.identity.length,
                 modified_ns=original.version.mtime_ns,
-                dated=self._contents.dates.tells(lookup.segments, original.version),
+                dated=self._contents.times.is_unique(lookup.segments, original.version),
             )
             opened = self._open(candidates, chosen, facts)
             if opened is None and chosen is not original:  # it changed after it was proven
@@ -153,7 +154,7 @@ class Selection:
                 decoding,
                 negotiable=True,
                 modified_ns=chosen.version.mtime_ns,
-                dated=self._contents.dates.tells(lookup.segments, chosen.version),
+                dated=self._contents.times.is_unique(lookup.segments, chosen.version),
             )
             return self._open(candidates, chosen, facts) or Absence.OVERLOADED
         finally:
@@ -177,7 +178,7 @@ class Selection:
                 files += [coded for file in files[:1] if (coded := file.in_gzip()) is not None]
         except BaseException:
             for file in files:
-                release(file.fd)
+                kernel.release(file.fd)
             raise
         return candidates
 

@@ -43,7 +43,7 @@ class Opened:
         """Return the same representation for one more user, which closes it separately."""
         if self.handle is None:
             return self
-        return replace(self, handle=self.handle.again())
+        return replace(self, handle=self.handle.shared())
 
 
 Found: TypeAlias = Opened | DirectoryRedirect | Absence

@@ -17,7 +17,7 @@ from asyncstatic.files.clean import CleanSelection
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
 from asyncstatic.files.pool import Pool, PoolBusyError
-from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import sidecar_of
 from asyncstatic.files.source import Found, Opened, absence_of
@@ -104,7 +104,7 @@ class TreeSource:
         tree = self.tree.waiting()
         for name in (segments, *(sidecar_of(segments, coding) for coding in SUFFIXES)):
             with suppress(OSError):
-                release(tree.open_file(name).fd)
+                kernel.release(tree.open_file(name).fd)
                 return True
         return False
 
@@ -147,7 +147,7 @@ class TreeSource:
         if previous is None:
             return Absence.MISSING
         if tree.nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         found = self._find(self._by_name(previous), lookup)
         if isinstance(found, Opened):
             found.dependencies = ()

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.root import fault, release
 from asyncstatic.http.model import ByteRange, Identity
 
 #: Bytes that all unpacked content of a process may take together.
@@ -48,14 +47,14 @@ class _Memory:
         self.size = 0
         with self._lock:
             if _Memory.held + size > MOST:
-                raise fault(errno.ENOMEM)
+                raise kernel.fault(errno.ENOMEM)
             _Memory.held += size
             self.size = size
         self.fd = kernel.anonymous_file()
 
     def __del__(self) -> None:
         if self.fd >= 0:
-            release(self.fd)
+            kernel.release(self.fd)
         with self._lock:
             _Memory.held -= self.size
 
@@ -163,7 +162,7 @@ class UnpackedHandle(Handle):
         self._unpacked: Unpacked | None = unpacked
         self.memory = unpacked.size
 
-    def again(self) -> UnpackedHandle:
+    def shared(self) -> UnpackedHandle:
         """Make another handle on the same descriptor, which closes with its last handle."""
         assert self._unpacked is not None  # noqa: S101 - a closed handle is not used
         other = UnpackedHandle(self.fd, self.identity, self._unpacked, self._pool)

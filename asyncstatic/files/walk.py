@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, fault, relative_path, release
+from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, relative_path
 from asyncstatic.files.rootnames import below_root
 
 _MAX_LINKS = 40  # path_resolution(7)
@@ -47,7 +47,7 @@ class WalkResolver:
         for the disk, so a walk belongs in a thread.
         """
         if cached_only:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         path = relative_path(segments)
         tree = self.root.tree()
         if self._symlinks == "follow":
@@ -60,7 +60,7 @@ class WalkResolver:
         finally:
             walk.close()
         if walk.links and not self._allows(walk.names, fd):
-            raise fault(errno.ENOENT)
+            raise kernel.fault(errno.ENOENT)
         return fd
 
     def beneath(self, root: Root) -> WalkResolver:
@@ -76,7 +76,7 @@ class WalkResolver:
             allowed = self._allowed(tuple(map(decoded, names)))
         finally:
             if not allowed:
-                release(fd)
+                kernel.release(fd)
         return allowed
 
 
@@ -126,7 +126,7 @@ class _Walk:
     def close(self) -> None:
         """Close every directory that was entered."""
         while len(self._handles) > 1:
-            release(self._handles.pop())
+            kernel.release(self._handles.pop())
 
     def _enter(self, name: bytes) -> None:
         fd = self._step(name, kernel.DIRECTORY_FLAGS)
@@ -136,9 +136,9 @@ class _Walk:
 
     def _leave(self) -> None:
         if not self.names:
-            raise fault(errno.EXDEV)
+            raise kernel.fault(errno.EXDEV)
         self.names.pop()
-        release(self._handles.pop())
+        kernel.release(self._handles.pop())
 
     def _step(self, name: bytes, flags: int, *, again: bool = True) -> int | None:
         """Open one component; None when it is a link, whose target is now pending."""
@@ -159,7 +159,7 @@ class _Walk:
     def _expand(self, target: bytes) -> None:
         self.links += 1
         if not self._follow or self.links > _MAX_LINKS:
-            raise fault(errno.ELOOP)
+            raise kernel.fault(errno.ELOOP)
         if target.startswith(b"/"):
             parts = self._back_to_root(target)
         else:
@@ -172,7 +172,7 @@ class _Walk:
         """Go back to the root's handle; return the names of an absolute link below it."""
         parts = self._below_root(target)
         if parts is None:
-            raise fault(errno.EXDEV)
+            raise kernel.fault(errno.EXDEV)
         self.close()
         self.names.clear()
         return parts

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, fault, relative_path, release
+from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, relative_path
 
 
 class FinalPathResolver:
@@ -30,7 +30,7 @@ class FinalPathResolver:
 
     def open(self, segments: Segments, *, cached_only: bool = False) -> int:
         if cached_only:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         relative_path(segments)
         tree = self.root.tree()
         # The extended path (\\?\) of an open directory: no device names, no "..", no rewriting.
@@ -39,7 +39,7 @@ class FinalPathResolver:
         try:
             self._vet(root, segments, kernel.fd_path(fd))
         except BaseException:
-            release(fd)
+            kernel.release(fd)
             raise
         return fd
 
@@ -54,8 +54,8 @@ class FinalPathResolver:
         if self._symlinks == "follow" or final == expected:
             return
         if not final.startswith(root + "\\"):
-            raise fault(errno.EXDEV)
+            raise kernel.fault(errno.EXDEV)
         names = tuple(final.removeprefix(root + "\\").split("\\"))
         alias = final.casefold() == expected.casefold() or self._symlinks == "deny"
         if alias or not self._allowed(names):
-            raise fault(errno.ENOENT)
+            raise kernel.fault(errno.ENOENT)

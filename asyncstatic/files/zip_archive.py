@@ -17,7 +17,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import identity_of, read_fully
-from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import logger
 from asyncstatic.files.unpacked import Unpacked
 from asyncstatic.files.zip_format import MOST_NAMES, ArchiveError, Member, read_members
@@ -50,7 +50,7 @@ class Archive:
         self.fd = kernel.open_path(path)
         status = kernel.fstat(self.fd)
         if not stat.S_ISREG(status.st_mode):
-            raise fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOTDIR)
+            raise kernel.fault(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOTDIR)
         self.stamp = FileStamp(path, identity_of(status))
         members = read_members(self.read, status.st_size)
         if not self.is_unchanged():
@@ -98,7 +98,7 @@ class Archive:
         for name in segments:
             found = found.get(name) if isinstance(found, dict) else None
         if found is None:
-            raise fault(errno.ENOENT)
+            raise kernel.fault(errno.ENOENT)
         return found
 
     def unpack(self, segments: Segments, member: Member) -> Unpacked:
@@ -179,4 +179,4 @@ class Archive:
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):
-            release(self.fd)
+            kernel.release(self.fd)

@@ -15,7 +15,7 @@ from threading import Lock
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import identity_of, read_content
-from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, logger
 from asyncstatic.files.tree import DirectoryEntry, File
 from asyncstatic.files.unpacked import DamagedError
@@ -53,7 +53,7 @@ class _Present:
         if current is not None:
             return current
         if nowait:
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         with self._renewing:
             return self._current() or self._renew()
 
@@ -61,7 +61,7 @@ class _Present:
         """Return the open archive where it may be served; None where the path must be read."""
         archive = self.archive
         if archive is None:
-            raise fault(errno.EBADF)
+            raise kernel.fault(errno.EBADF)
         identity = self._identity()
         if identity is None:
             return archive
@@ -73,7 +73,7 @@ class _Present:
         """Return the open archive, if it is another file than the one that cannot be read."""
         archive = self.archive
         if archive is None or identity[:2] == archive.identity[:2]:  # device and inode
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         return archive
 
     def _identity(self) -> Identity | None:
@@ -99,7 +99,7 @@ class _Present:
             self._unreadable = None if identity.racy(time.time_ns()) else identity
             return self._without(identity, f"cannot be served: it {error}")
         if self.archive is None:  # closed meanwhile
-            raise fault(errno.EBADF)
+            raise kernel.fault(errno.EBADF)
         self.archive, self._complaint = archive, ""
         return archive
 
@@ -147,7 +147,7 @@ class ZipTree:
                 return found
             if isinstance(found, Opened):
                 found.close()
-        raise fault(errno.EAGAIN)
+        raise kernel.fault(errno.EAGAIN)
 
     def renewed(self) -> FileStamp:
         """Return the stamp of the archive that the path leads to now.
@@ -163,7 +163,7 @@ class ZipTree:
         try:
             return read_content(file.fd, file.identity, 0, file.identity.length)
         finally:
-            release(file.fd)
+            kernel.release(file.fd)
 
     def previous(self) -> None:
         """Return None: a replaced archive has no grace."""
@@ -173,19 +173,19 @@ class ZipTree:
         archive, segments = self._archive, (*self._below, *segments)
         member = archive.find(segments)
         if not isinstance(member, Member):
-            raise fault(errno.EISDIR)
+            raise kernel.fault(errno.EISDIR)
         try:
             if member.method == STORED:
                 return self._stored(archive, member, coding)
             if self.nowait:
-                raise fault(errno.EAGAIN)
+                raise kernel.fault(errno.EAGAIN)
             return self._unpacked(archive, segments, member, coding)
         except (ArchiveError, DamagedError) as error:
             if not archive.is_unchanged():  # it is rewritten in place
-                raise fault(errno.EAGAIN) from None
+                raise kernel.fault(errno.EAGAIN) from None
             whose = "it" if isinstance(error, ArchiveError) else "its content"
             archive.leave_out(segments, f"{whose} {error}")
-            raise fault(errno.ENOENT) from None
+            raise kernel.fault(errno.ENOENT) from None
 
     def _stored(self, archive: Archive, member: Member, coding: str) -> File:
         first = member.data_offset(partial(archive.read, nowait=self.nowait))
@@ -196,7 +196,7 @@ class ZipTree:
     def _unpacked(self, archive: Archive, segments: Segments, member: Member, coding: str) -> File:
         unpacked = archive.unpack(segments, member)
         if not archive.is_unchanged():
-            raise fault(errno.EAGAIN)
+            raise kernel.fault(errno.EAGAIN)
         identity = unpacked.identity._replace(part=unpacked.decoded)
         fd = kernel.dup(unpacked.fd)
         return File(fd, identity, coding, archive.stamp, member.modified_ns, unpacked)
@@ -209,7 +209,7 @@ class ZipTree:
         """Return the names in a directory of the archive."""
         found = self._archive.find((*self._below, *directory))
         if isinstance(found, Member):
-            raise fault(errno.ENOTDIR)
+            raise kernel.fault(errno.ENOTDIR)
         return found.keys()
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
@@ -241,7 +241,7 @@ class ZipTree:
     def _archive(self) -> Archive:
         archive = self._present.archive
         if archive is None:
-            raise fault(errno.EBADF)
+            raise kernel.fault(errno.EBADF)
         return archive
 
 

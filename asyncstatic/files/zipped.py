@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, read_content
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.root import Segments, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.samples import Samples, read_blocks
 from asyncstatic.files.source import is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
@@ -98,7 +98,7 @@ def zip_of(members: Iterable[ZippedFile]) -> Generator[bytes, None, None]:
                 when = _EPOCH + timedelta(seconds=seconds)
                 yield member.name, when, _MODE, method, _content(file)
             finally:
-                release(file.fd)
+                kernel.release(file.fd)
 
     yield from stream_zip(files(), chunk_size=_STEP)
 

@@ -143,7 +143,7 @@ class StaticFiles:
 
     @cached_property
     def _source(self) -> Source:
-        of_site = self._site_files.together if self._site_files is not None else None
+        of_site = self._site_files.add_stamps if self._site_files is not None else None
         return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self.hidden)
 
     @cached_property

@@ -96,7 +96,7 @@ def source_of(
     trees: list[TreeSource],
     settings: Settings,
     cache: Cache,
-    together: Callable[[Stamps], Stamps] | None = None,
+    add_stamps: Callable[[Stamps], Stamps] | None = None,
     pages: Pages | None = None,
     hidden: Collection[Segments] = (),
 ) -> Source:
@@ -106,12 +106,12 @@ def source_of(
         trees: of the root.
         settings: of the root.
         cache: holds what they find.
-        together: adds the stamps that every answer of the root depends on.
+        add_stamps: adds the stamps that every answer of the root depends on.
         pages: renders listings; None for none.
         hidden: directories that no zip has.
     """
     layers: list[Source] = [
-        CachedSource(tree, cache, together=together) if settings.limits.cache_bytes else tree
+        CachedSource(tree, cache, add_stamps=add_stamps) if settings.limits.cache_bytes else tree
         for tree in trees
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, are_unchanged, lasting
-from asyncstatic.files.root import release
 from asyncstatic.files.source import logger
 from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.files.tree_source import TreeSource
@@ -53,7 +52,7 @@ class SiteFiles:
         """Tell whether the files are as they were when they were read."""
         return bool(self.stamps) and are_unchanged(self.stamps)
 
-    def together(self, stamps: tuple[FileStamp, ...]) -> tuple[FileStamp, ...]:
+    def add_stamps(self, stamps: tuple[FileStamp, ...]) -> tuple[FileStamp, ...]:
         """Add the stamps to those of an answer; none where they prove nothing yet."""
         return (*stamps, *self.stamps) if self.stamps else ()
 
@@ -113,7 +112,7 @@ class SiteFiles:
             except UnicodeDecodeError as error:
                 raise SettingsError(f"{name}: not UTF-8: {error.reason}") from None
             finally:
-                release(file.fd)
+                kernel.release(file.fd)
         return ""
 
 
@@ -123,7 +122,7 @@ def _open(tree: TreeReader, name: str) -> File | None:
 
     def select(lookup: Lookup) -> Absence:
         while opened:
-            release(opened.pop().fd)
+            kernel.release(opened.pop().fd)
         with suppress(FileNotFoundError, IsADirectoryError):
             opened.append(tree.open_file(lookup.segments))
         return Absence.MISSING  # so that a tree which was replaced is searched again
@@ -132,6 +131,6 @@ def _open(tree: TreeReader, name: str) -> File | None:
         tree.find(Lookup((name,), directory=False, codings=()), select)
     except BaseException:
         while opened:
-            release(opened.pop().fd)
+            kernel.release(opened.pop().fd)
         raise
     return opened[0] if opened else None

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from asyncstatic.files import kernel
-from asyncstatic.files.resolver import Resolver, Segments, choose_resolver
+from asyncstatic.files.resolver import Resolver, choose_resolver
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found
 from asyncstatic.http.model import Lookup
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncstatic.files.resolver import Segments, choose_resolver
+from asyncstatic.files.resolver import choose_resolver
+from asyncstatic.files.root import Segments
 from tests.files.conftest import DIRECTORY, is_visible, outcome
 
 pytestmark = [

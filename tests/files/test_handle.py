@@ -65,7 +65,7 @@ def test_what_was_there_a_moment_ago_is_not_looked_at_again(
     cache.asked.clear()
     now[0] += 0.04
     assert handle.is_warm(0, 4 * MIB)
-    assert handle.again().is_warm(MIB, 7)
+    assert handle.shared().is_warm(MIB, 7)
     assert not cache.asked
     now[0] += 0.02
     cache.has = False

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.files.resolver import Resolver, Segments
+from asyncstatic.files.resolver import Resolver
+from asyncstatic.files.root import Segments
 
 pytestmark = [
     pytest.mark.slow,

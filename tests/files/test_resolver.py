@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from asyncstatic.files import kernel
-from asyncstatic.files.resolver import Segments
+from asyncstatic.files.root import Segments
 from tests.files.conftest import (
     DIRECTORY,
     MakeResolver,

@@ -103,7 +103,7 @@ async def test_a_change_of_the_promised_content_is_noticed_and_no_other(
     await handle.sample()
     change(path)
     assert await handle.is_unchanged() is unchanged
-    assert await handle.again().is_unchanged() is unchanged
+    assert await handle.shared().is_unchanged() is unchanged
     if cached:
         assert handle.is_unchanged_nowait() is unchanged
         assert handle.changed() is not unchanged
@@ -181,8 +181,8 @@ async def test_blocks_are_read_once_for_all_handles_on_a_descriptor(
     await handle.sample()
     reads: list[int] = []
     monkeypatch.setattr(kernel, "pread_nowait", lambda *_: reads.append(1))
-    await handle.again().sample()
-    handle.again().sample_nowait()
+    await handle.shared().sample()
+    handle.shared().sample_nowait()
     assert await handle.is_unchanged()
     assert not reads
 

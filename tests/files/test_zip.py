@@ -19,9 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncstatic.files import unpacked, zip_format, zip_tree
+from asyncstatic.files import kernel, unpacked, zip_format, zip_tree
 from asyncstatic.files.handle import identity_of, read_content
-from asyncstatic.files.root import release
 from asyncstatic.files.zip_archive import Archive
 from asyncstatic.files.zip_format import LARGEST_DEFLATED, ArchiveError, NotAnArchiveError
 from asyncstatic.files.zip_tree import ZipTree
@@ -46,7 +45,7 @@ def content(tree: ZipTree, name: str) -> bytes:
     try:
         return read_content(file.fd, file.identity, 0, file.identity.length)
     finally:
-        release(file.fd)
+        kernel.release(file.fd)
 
 
 def served(tree: ZipTree) -> dict[str, bytes]:
@@ -260,10 +259,10 @@ def test_unpacked_content_takes_bounded_memory(
     files = [tree.open_file(("0",)), tree.open_file(("1",))]
     with pytest.raises(OSError, match="Cannot allocate"):
         tree.open_file(("2",))
-    release(files.pop().fd)
+    kernel.release(files.pop().fd)
     files.append(tree.open_file(("2",)))
     while files:
-        release(files.pop().fd)
+        kernel.release(files.pop().fd)
     assert unpacked.held() == before
 
 
@@ -288,7 +287,7 @@ def test_names_are_read_as_the_format_says(tmp_path: Path, entry: Entry, name: s
 
 def modified(tree: ZipTree, name: str) -> float:
     file = tree.open_file((name,))
-    release(file.fd)
+    kernel.release(file.fd)
     return file.version.mtime_ns / 1e9
 
 

@@ -19,8 +19,11 @@ from asyncstatic.files import kernel
 from asyncstatic.serve.server import serve_app
 from tests.support.raw import HOST, Answer, Connection, EndedError, head
 
-#: What kernel.py makes of its own calls, so that a fault reaches it by theirs; and a setting.
-_MADE_OF_OTHERS = {"pread_nowait", "pread_into_nowait", "is_resident", "scratch", "handle_limit"}
+#: What kernel.py makes of its own calls, so that a fault reaches it by theirs; a setting; an error.
+_MADE_OF_OTHERS = {
+    *("pread_nowait", "pread_into_nowait", "is_resident", "scratch", "handle_limit"),
+    *("release", "fault"),
+}
 #: The functions of kernel.py that ask the system for something: all others that are defined there.
 CALLS = tuple(
     name

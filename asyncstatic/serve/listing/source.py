@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from asyncstatic.files import kernel
 from asyncstatic.files.handle import read_content
 from asyncstatic.files.pool import Pool
-from asyncstatic.files.root import Segments, fault, release
+from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import DirectoryEntry, TreeReader
 from asyncstatic.files.tree_source import TreeSource, find_in
@@ -228,7 +229,7 @@ def _is_missing_name(tree: TreeReader, lookup: Lookup) -> bool:
     """Tell whether the names that a tree knows prove that there is no such file or directory."""
 
     def selected(_lookup: Lookup) -> Found:
-        raise fault(errno.EAGAIN)
+        raise kernel.fault(errno.EAGAIN)
 
     try:
         return tree.find(lookup, selected) is Absence.MISSING
@@ -303,4 +304,4 @@ def _text_of(tree: TreeReader, segments: Segments) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     finally:
-        release(file.fd)
+        kernel.release(file.fd)

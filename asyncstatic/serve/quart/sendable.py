@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from typing import IO, Any, TypeAlias
 
 from asyncstatic.files import kernel
-from asyncstatic.files.bounded import Dating
+from asyncstatic.files.contents import ModificationTimes
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import identity_of, open_handle, read_version
 from asyncstatic.files.pool import Pool, PoolBusyError
@@ -25,7 +25,7 @@ Sendable: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | 
 
 _IN_MEMORY = 64 * 1024  # bytes; larger files are read while they are sent
 _pool = Pool(threads=8, timeout=30.0)
-_dating = Dating()
+_times = ModificationTimes()
 _digests = Digests()
 
 
@@ -96,7 +96,7 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
     if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(2, "no regular file")
     identity = identity_of(status)
-    dated = _dating.tells((path,), identity) if path else True
+    dated = _times.is_unique((path,), identity) if path else True
     if identity.length <= _IN_MEMORY:
         version = read_version(fd, identity, nowait=nowait)
         if version is not None:
