@@ -42,15 +42,6 @@ class Pool:
         free = self._places - self._threads * QUEUE_PER_THREAD
         return max(-free, 0)
 
-    def admit(self) -> None:
-        """Check that a call made now has a place in the queue.
-
-        Raises:
-            PoolBusyError: the queue is full.
-        """
-        if self._places <= 0:
-            raise PoolBusyError
-
     async def run(
         self,
         call: Callable[..., Result],
@@ -63,9 +54,11 @@ class Pool:
         `discard` gets the late result, for example to close a handle.
 
         Raises:
-            PoolBusyError: no place in the queue, or no answer within the timeout.
+            PoolBusyError: no place in the queue, no answer within the timeout, or the pool was
+                closed before the call began. Then nothing refers to the arguments any more.
         """
-        self.admit()
+        if self._places <= 0:
+            raise PoolBusyError
         self._places -= 1
         job = _Job(call, args, discard)
         # aiofiles' wrapper is one hop to a thread and back: a partial in the executor.
@@ -79,7 +72,9 @@ class Pool:
             raise PoolBusyError from None
         except asyncio.CancelledError:
             job.abandon()
-            raise
+            if _is_caller_cancelled():
+                raise
+            raise PoolBusyError from None  # `close` cancelled the call
 
     def _leave(self, task: asyncio.Future[Result]) -> None:
         self._places += 1
@@ -87,8 +82,13 @@ class Pool:
             task.exception()  # marks it as retrieved, also where no caller waits any more
 
     def close(self) -> None:
-        """Start no more calls. Running calls end by themselves."""
+        """Start no more calls, also none that wait. Running calls end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_caller_cancelled() -> bool:
+    caller = asyncio.current_task()
+    return caller is not None and caller.cancelling() > 0
 
 
 class _Job(Generic[Result]):
@@ -111,8 +111,8 @@ class _Job(Generic[Result]):
         self._notes: list[Result | _Abandoned] = []
 
     def __call__(self) -> Result:
-        # The thread holds this job a moment longer than its caller waits for it. The callable may
-        # hold a directory open, so the job drops it before the result is there.
+        # The thread holds this job a moment longer than its caller waits for it. Call and arguments
+        # may hold a file open, so the job drops them before the result is there.
         call, args = self._call, self._args
         del self._call, self._args
         result = call(*args)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asyncstatic.files import kernel
+from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import QUEUE_PER_THREAD, Pool, PoolBusyError
 
 PATIENCE = 10.0  # seconds; for what is expected, at once
@@ -221,3 +225,32 @@ async def test_threads_are_bounded() -> None:
     )
     assert 1 <= len(set(names)) <= 3
     pool.close()
+
+
+async def test_a_call_that_waits_is_answered_when_the_pool_is_closed(
+    gate: Gate, tmp_path: Path, open_handles: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is busy and not cancelled, and closes its duplicate of the descriptor."""
+    pool = Pool(threads=1, timeout=PATIENCE)
+    (tmp_path / "a").write_bytes(b"a")
+    fd = os.open(tmp_path / "a", os.O_RDONLY)
+    handle = Handle(fd, identity_of(os.fstat(fd)), pool)
+    before = open_handles()
+    monkeypatch.setattr(kernel, "pread_nowait", lambda *_: None)
+    running = asyncio.ensure_future(pool.run(gate))
+    await gate.entered()
+    waiting = asyncio.ensure_future(handle.read(0, 1))
+    while not pool._executor._work_queue.qsize():
+        await asyncio.sleep(0)
+    pool.close()
+    assert isinstance((await asyncio.wait_for(until(waiting), PATIENCE)), PoolBusyError)
+    del waiting
+    gate.let_go()
+    assert await running == "late"
+    assert open_handles() == before
+    handle.close()
+
+
+async def until(call: asyncio.Future[bytes]) -> BaseException | None:
+    await asyncio.wait([call])
+    return None if call.cancelled() else call.exception()
