@@ -51,6 +51,10 @@ def test_the_defaults_are_safe() -> None:
         pytest.param("cors", "*", ("*",), id="everybody"),
         pytest.param("pool_timeout", 5, 5.0, id="an integer of seconds"),
         pytest.param("cache_bytes", "64MiB", 64 << 20, id="a size with its unit"),
+        pytest.param("send_timeout", 30, 30.0, id="an integer of other seconds"),
+        pytest.param("deny", "*.bak", ("*.bak",), id="one pattern"),
+        pytest.param("root", Path("site"), "site", id="a Path"),
+        pytest.param("media_types", {".FOO": "a/b"}, {".foo": "a/b"}, id="a suffix in capitals"),
         pytest.param("cache_bytes", 0, 0, id="no cache"),
         pytest.param("dotfiles", True, True, id="a switch"),
         pytest.param("symlinks", "deny", "deny", id="a choice"),
@@ -66,38 +70,16 @@ def test_the_defaults_are_safe() -> None:
     ],
 )
 def test_keywords_are_taken_in_their_natural_form(name: str, given_: Any, kept: object) -> None:
-    value = value_of(Settings.of("x", **{name: given_}), name)
+    value = value_of(Settings(**{"root": "x", name: given_}), name)
     assert value == kept
     assert type(value) is type(kept) or name == "media_types"
 
 
-@pytest.mark.parametrize("root", ["site", Path("site")], ids=["str", "Path"])
-def test_the_root_may_be_any_path(root: str | Path) -> None:
-    assert Settings.of(root).root == "site"
-
-
 def test_a_mapping_that_is_changed_later_changes_no_settings() -> None:
     types = {".foo": "text/x-foo"}
-    settings = Settings.of("x", media_types=types)
+    settings = Settings("x", media_types=types)
     types[".foo"] = "text/html"
     assert settings.media_types == {".foo": "text/x-foo"}
-
-
-@pytest.mark.parametrize(
-    ("name", "given_", "kept"),
-    [
-        pytest.param("pool_timeout", 30, 30.0, id="an int for seconds"),
-        pytest.param("send_timeout", 30, 30.0, id="an int for other seconds"),
-        pytest.param("index", ["a.html"], ("a.html",), id="a list for a tuple"),
-        pytest.param("deny", "*.bak", ("*.bak",), id="one string for a tuple"),
-        pytest.param("root", Path("site"), "site", id="a Path"),
-        pytest.param("cache_file_bytes", "1MiB", 1 << 20, id="a size"),
-        pytest.param("media_types", {".FOO": "a/b"}, {".foo": "a/b"}, id="a suffix in capitals"),
-    ],
-)
-def test_the_constructor_takes_the_same_forms(name: str, given_: Any, kept: object) -> None:
-    value = value_of(Settings(**{name: given_}), name)
-    assert (value, type(value)) == (kept, type(kept))
 
 
 # What a caller may write for a field of a type, in the words of `asyncstatic.settings`.
@@ -139,9 +121,8 @@ def test_a_limit_counts_more_than_the_limits_beside_it() -> None:
     )
 
 
-def test_the_older_way_to_build_settings_is_the_constructor() -> None:
-    given_: dict[str, Any] = {"index": ["a"], "cache_bytes": "1MiB", "deny": "*.bak"}
-    assert Settings.of("x", **given_) == Settings("x", **given_) == Settings(root="x", **given_)
+def test_the_root_may_be_named_by_its_place_or_its_keyword() -> None:
+    assert Settings("x", index=["a"]) == Settings(root="x", index=["a"])
 
 
 def test_a_limit_is_named_alike_on_the_command_line_and_in_the_environment() -> None:
@@ -282,7 +263,7 @@ WRONG: list[Any] = [
 @pytest.mark.parametrize(("options", "help_"), WRONG)
 def test_a_wrong_setting_is_one_line_that_helps(options: dict[str, Any], help_: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        Settings.of(**options)
+        Settings(**options)
     message = str(raised.value)
     assert help_ in message
     assert "\n" not in message
@@ -298,7 +279,7 @@ def test_every_setting_is_documented(kind: type[Settings] | type[Limits]) -> Non
 @pytest.mark.parametrize("suffix", [".FOO", ".Foo"])
 def test_a_suffix_counts_in_any_case(suffix: str) -> None:
     """Names are compared in lower case, so a setting that is not would never apply."""
-    assert ".foo" in Settings.of("x", media_types={suffix: "text/x-foo"}).media_types
+    assert ".foo" in Settings("x", media_types={suffix: "text/x-foo"}).media_types
 
 
 # -- environment -----------------------------------------------------------------------------
@@ -521,7 +502,7 @@ def complaint(build: Callable[[], object]) -> str:
 
 @given(names, anything)
 def test_any_value_is_taken_or_refused_in_one_way(name: str, value: Any) -> None:
-    assert "\n" not in complaint(lambda: Settings.of(**{name: value}))
+    assert "\n" not in complaint(lambda: Settings(**{name: value}))
 
 
 @given(names, st.text(min_size=1, max_size=20))

@@ -18,7 +18,7 @@ def what_is_right(app: Any, quart: Quart) -> None:
     """Every form that is taken at run time is one for mypy as well."""
     limits = Limits(cache_bytes="64MiB", pool_threads=2, pool_timeout=5)
     Settings("site", index=["a.html"], deny={"*.bak"}, cors="*", max_target="8KiB", limits=limits)
-    Settings.of(Path("site"), media_types={".foo": "text/x-foo"}, cache_bytes=0)
+    Settings(Path("site"), media_types={".foo": "text/x-foo"}, cache_bytes=0)
     StaticFiles(
         "site", dotfiles=True, cache_bytes="64MiB", symlinks="deny", authorize=lambda *_: True
     )

@@ -260,11 +260,6 @@ class Settings:
         return {**({404: self.not_found} if self.not_found else {}), **self.error_pages}
 
     @classmethod
-    def of(cls, root: Roots | None = None, **options: Unpack[SettingsOptions]) -> Settings:
-        """Do the same as the constructor; an older name for it."""
-        return cls(root, **options)
-
-    @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
         """Build settings from ``ASYNCSTATIC_*`` variables.
 

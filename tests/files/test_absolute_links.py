@@ -242,7 +242,7 @@ def test_nothing_outside_is_opened_for_an_absolute_link(
 
 
 async def directory(root: Path, kind: Any, **settings: Any) -> TreeSource:
-    chosen = Settings.of(root, resolver=kind, **settings)
+    chosen = Settings(root, resolver=kind, **settings)
     return await asyncio.to_thread(directory_source, chosen, is_visible)
 
 

@@ -64,7 +64,7 @@ class Site:
     def __init__(self, top: Path, capacity: int = 1 << 20, **options: Any) -> None:
         self.top, self.root = top, top / "root"
         build(top)
-        self.settings = Settings.of(self.root, index=INDEXES, **options)
+        self.settings = Settings(self.root, index=INDEXES, **options)
         self.counting = Counting(self._directory())
         self.cache = Cache(capacity)
         self.cached = CachedSource(self.counting, self.cache, str(top / "root"))

@@ -177,7 +177,7 @@ def test_digests_are_bounded_in_number() -> None:
 @pytest.fixture
 def directory(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TreeSource]:
     monkeypatch.setattr(contents, "HASHED", BOUND)
-    settings = Settings.of(path.parent, cache_file_bytes=0)
+    settings = Settings(path.parent, cache_file_bytes=0)
     with ThreadPoolExecutor(1) as thread:
         allowed = partial(is_public, settings=settings)
         opened = thread.submit(directory_source, settings, allowed).result()

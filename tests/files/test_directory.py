@@ -82,7 +82,7 @@ def opened_on(kind: str) -> Iterator[Open]:
     opened: list[TreeSource] = []
 
     def open_directory(root: Path, **options: Any) -> TreeSource:
-        settings = Settings.of(
+        settings = Settings(
             root, **{"resolver": kind, "index": ("index.html", "home.htm"), **options}
         )
         opened.append(start(settings))
@@ -576,7 +576,7 @@ def test_a_root_that_is_no_directory_is_an_error(
 
 
 async def test_a_closed_directory_opens_nothing(site: Path, kind: Any) -> None:
-    directory = start(Settings.of(site, resolver=kind))
+    directory = start(Settings(site, resolver=kind))
     directory.close()
     found = directory.open_nowait(lookup("a.txt"))
     assert found is None or isinstance(found, Absence)

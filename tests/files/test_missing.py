@@ -60,7 +60,7 @@ def directory(top: Path) -> Iterator[TreeSource]:
 
 
 def opened(top: Path) -> TreeSource:
-    settings = Settings.of(top / "root", resolver="walk")
+    settings = Settings(top / "root", resolver="walk")
     return directory_source(settings, partial(is_public, settings=settings))
 
 
@@ -242,7 +242,7 @@ def test_a_name_that_the_kernel_knows_to_be_missing_is_proven_as_well(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program may have asked for it before, so that no thread has to ask."""
-    settings = Settings.of(top / "root")
+    settings = Settings(top / "root")
     directory = directory_source(settings, partial(is_public, settings=settings))
     assert not (top / "one/new/late.txt").exists()
     assert find(directory, *NEW_DIR) is Absence.MISSING

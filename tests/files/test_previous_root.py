@@ -81,7 +81,7 @@ def deploy(base: Path, clock: Clock) -> Deploy:
 
 
 def started(base: Path, clock: Clock, **options: Any) -> TreeSource:
-    settings = Settings.of(base / "current", **{"previous_root_grace": GRACE, **options})
+    settings = Settings(base / "current", **{"previous_root_grace": GRACE, **options})
     return directory_source(settings, is_visible, monotonic=clock)
 
 

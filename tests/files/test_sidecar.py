@@ -43,7 +43,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         options: dict[str, Any] = {"index": ("first.html", "index.html"), "cache_file_bytes": 8192}
-        self.settings = Settings.of(root, **options)
+        self.settings = Settings(root, **options)
         allowed = partial(is_public, settings=self.settings)
         with ThreadPoolExecutor(1) as thread:
             self.directory = thread.submit(directory_source, self.settings, allowed).result()

@@ -32,7 +32,7 @@ def decided(
     facts: dict[str, Any] | None = None,
     fields: dict[str, str] | None = None,
 ) -> ResponsePlan:
-    policy = ResponsePolicy(Settings.of(**settings), private=private)
+    policy = ResponsePolicy(Settings(**settings), private=private)
     found, request = FILE._replace(**(facts or {})), ask(b"/a.txt", method, **(fields or {}))
     return respond(request, found, policy, NOW * SECOND, BOUNDARY, overrides)
 
