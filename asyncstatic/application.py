@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from quart import Quart
 
-    from asyncstatic.settings import Roots, Settings, SettingsOptions
+    from asyncstatic.settings import Roots, Settings
+    from asyncstatic.settings.root import SettingsOptions
 
 Message = MutableMapping[str, Any]
 

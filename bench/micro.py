@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, Protocol
 
-    from asyncstatic.settings import ResolverChoice
+    from asyncstatic.settings.root import ResolverChoice
 
     class Benchmark(Protocol):
         """The fixture of pytest-benchmark: it times a call and returns its value."""

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic import settings as options
 from asyncstatic.config.environment import option_of_assignment, options_of
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import Limits, Settings, SettingsError
-from asyncstatic.settings.rules import Rule
+from asyncstatic.settings.limits import LimitOptions, Size
+from asyncstatic.settings.root import Names, RootOptions, SettingsOptions, Users
+from asyncstatic.settings.rules import Rule, Rules
 from asyncstatic.settings.values import SIZES
 
 ROOT_NAMES = [field.name for field in fields(Settings) if field.name != "limits"]
@@ -84,14 +85,14 @@ def test_a_mapping_that_is_changed_later_changes_no_settings() -> None:
 
 # What a caller may write for a field of a type, in the words of `asyncstatic.settings`.
 WRITTEN: dict[Any, Any] = {
-    tuple[str, ...]: options.Names,
+    tuple[str, ...]: Names,
     tuple[Redirect, ...]: Iterable[Redirect],
-    tuple[Rule, ...]: options.Rules,
-    str | Mapping[str, str] | None: options.Users,
+    tuple[Rule, ...]: Rules,
+    str | Mapping[str, str] | None: Users,
 }
 KINDS = [
-    pytest.param(Settings, options.RootOptions, {"root", "limits"}, id="of a root"),
-    pytest.param(Limits, options.LimitOptions, set(), id="of the process"),
+    pytest.param(Settings, RootOptions, {"root", "limits"}, id="of a root"),
+    pytest.param(Limits, LimitOptions, set(), id="of the process"),
 ]
 
 
@@ -103,12 +104,12 @@ def test_the_keywords_that_mypy_knows_are_the_fields(
     known = get_type_hints(keywords)
     assert list(known) == list(hints)
     for name, hint in hints.items():
-        assert known[name] == (options.Size if name in SIZES else WRITTEN.get(hint, hint)), name
+        assert known[name] == (Size if name in SIZES else WRITTEN.get(hint, hint)), name
 
 
 def test_both_kinds_may_be_named_together() -> None:
-    both = options.RootOptions.__annotations__ | options.LimitOptions.__annotations__
-    assert options.SettingsOptions.__annotations__.keys() == {*both, "limits"}
+    both = RootOptions.__annotations__ | LimitOptions.__annotations__
+    assert SettingsOptions.__annotations__.keys() == {*both, "limits"}
     settings = Settings("x", dotfiles=True, pool_threads=2)
     assert settings == Settings("x", dotfiles=True, limits=Limits(pool_threads=2))
 

@@ -12,8 +12,9 @@ import errno
 import logging
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, TreeHandle, relative_path
+from asyncstatic.files.root import Allowed, Root, Segments, TreeHandle, relative_path
 from asyncstatic.files.walk import WalkResolver
+from asyncstatic.settings.root import Symlinks
 
 logger = logging.getLogger("asyncstatic")
 

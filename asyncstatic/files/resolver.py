@@ -15,10 +15,10 @@ from typing import Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.openat2 import Openat2Resolver, refusal
-from asyncstatic.files.root import Allowed, Root, RootHandle, Segments, Symlinks
+from asyncstatic.files.root import Allowed, Root, RootHandle, Segments
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.files.windows import FinalPathResolver
-from asyncstatic.settings import ResolverChoice
+from asyncstatic.settings.root import ResolverChoice, Symlinks
 
 _ADVICE = 'choose the resolver "auto" or "walk"'
 

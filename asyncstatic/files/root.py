@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asyncstatic.files import kernel
-from asyncstatic.settings import Symlinks as Symlinks
 
 Segments = tuple[str, ...]
 #: Tells whether the name policy (dotfiles, deny patterns) allows a link to end at these segments.

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, relative_path
+from asyncstatic.files.root import Allowed, Root, Segments, relative_path
 from asyncstatic.files.rootnames import below_root
+from asyncstatic.settings.root import Symlinks
 
 _MAX_LINKS = 40  # path_resolution(7)
 _HERE, _UP = b".", b".."

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, Symlinks, relative_path
+from asyncstatic.files.root import Allowed, Root, Segments, relative_path
+from asyncstatic.settings.root import Symlinks
 
 
 class FinalPathResolver:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import SECOND, Representation
-from asyncstatic.settings import TagPolicy
+from asyncstatic.settings.root import TagPolicy
 
 YOUNG_NS = 2 * SECOND
 

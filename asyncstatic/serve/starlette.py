@@ -10,7 +10,8 @@ from typing import Any
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.scope import Scope
-from asyncstatic.settings import Path, Roots, Settings, SettingsError, SettingsOptions
+from asyncstatic.settings import Roots, Settings, SettingsError
+from asyncstatic.settings.root import Path, SettingsOptions
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given

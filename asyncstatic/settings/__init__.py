@@ -18,43 +18,9 @@ contradictions  settings that do not go together
 ==============  =================================================================
 """
 
-from asyncstatic.settings.limits import LimitOptions, Limits, Size
-from asyncstatic.settings.root import (
-    FIELDS,
-    HINTS,
-    Names,
-    Path,
-    ResolverChoice,
-    RootOptions,
-    Roots,
-    Settings,
-    SettingsOptions,
-    Symlinks,
-    TagPolicy,
-    Users,
-    checked,
-)
-from asyncstatic.settings.rules import Rule, Rules
+from asyncstatic.settings.limits import Limits
+from asyncstatic.settings.root import FIELDS, HINTS, Roots, Settings, checked
+from asyncstatic.settings.rules import Rule
 from asyncstatic.settings.values import SettingsError
 
-__all__ = [
-    "FIELDS",
-    "HINTS",
-    "LimitOptions",
-    "Limits",
-    "Names",
-    "Path",
-    "ResolverChoice",
-    "RootOptions",
-    "Roots",
-    "Rule",
-    "Rules",
-    "Settings",
-    "SettingsError",
-    "SettingsOptions",
-    "Size",
-    "Symlinks",
-    "TagPolicy",
-    "Users",
-    "checked",
-]
+__all__ = ["FIELDS", "HINTS", "Limits", "Roots", "Rule", "Settings", "SettingsError", "checked"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asyncstatic.http.entity_tag import EntityTag
 from asyncstatic.http.model import ByteRange, Identity, Representation
 from asyncstatic.http.validators import Validators, validators_of
-from asyncstatic.settings import TagPolicy
+from asyncstatic.settings.root import TagPolicy
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000

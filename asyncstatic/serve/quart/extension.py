@@ -23,14 +23,10 @@ from asyncstatic.serve.quart.connection import FileConnection
 from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
-from asyncstatic.settings import (
-    Path,
-    Roots,
-    Settings,
-    SettingsError,
-)
+from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
 from asyncstatic.settings.paths import is_in_package
+from asyncstatic.settings.root import Path
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
 
