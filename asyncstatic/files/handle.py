@@ -208,10 +208,6 @@ class Handle:
         unchanged = self.is_unchanged_nowait()
         return await self._compare() if unchanged is None else unchanged
 
-    def changed(self) -> bool:
-        """Tell, without waiting, whether the content may have changed."""
-        return self.is_unchanged_nowait() is not True
-
     def _compare_nowait(self) -> bool | None:
         samples = self._descriptor.samples
         return samples.compare(

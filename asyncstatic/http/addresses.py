@@ -1,4 +1,4 @@
-"""IP addresses in their one canonical spelling, and the networks whose proxies are believed."""
+"""IP addresses in their one canonical spelling, and networks of trusted proxies and of clients."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ class Networks:
         listed = names.replace(",", " ").split() if isinstance(names, str) else list(names)
         self._everybody = EVERYBODY in listed
         self._unix = UNIX in listed
-        self._networks = [network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]
+        self._networks = [_network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]
 
-    def trust(self, peer: Address | None) -> bool:
+    def contain(self, peer: Address | None) -> bool:
         """Tell whether a peer is within a network; None is a peer on a Unix socket."""
         if peer is None:
             return self._unix or self._everybody
-        return self._contain(peer[0])
+        return self._contain_text(peer[0])
 
     # The peers are few, and each request of a peer asks again.
     @lru_cache(maxsize=1024)  # noqa: B019 - networks live as long as their server
-    def _contain(self, text: str) -> bool:
+    def _contain_text(self, text: str) -> bool:
         known = canonical_ip(text.partition("%")[0])  # fe80::1%eth0, from getpeername(2)
         if known is None:
             return False
@@ -80,7 +80,7 @@ class Networks:
         return self._everybody or any(address in network for network in self._networks)
 
 
-def network_of(name: str) -> _Network:
+def _network_of(name: str) -> _Network:
     """Read a network or an address.
 
     Raises:

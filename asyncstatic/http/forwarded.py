@@ -77,7 +77,7 @@ def read_forwarded(
         headers: the fields of the request, names in lower case.
         trusted: the networks of the proxies.
     """
-    if not trusted.trust(peer):
+    if not trusted.contain(peer):
         return NOTHING
     fields = tuple([field for field in headers if field[0] in _FIELDS])
     if not fields:
@@ -121,7 +121,7 @@ def _outermost(hops: Iterable[Forwarded | None], trusted: Networks) -> Forwarded
             hop.host or stated.host,
             hop.prefix if hop.prefix is not None else stated.prefix,
         )
-        if hop.client is None or not trusted.trust(hop.client):
+        if hop.client is None or not trusted.contain(hop.client):
             break
     return stated
 

@@ -1,4 +1,4 @@
-"""The rules of a root, applied to one file: decided once for each path."""
+"""The rules that match one file, combined into one `Ruling`: once for each path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncstatic.http.glob import Glob
 from asyncstatic.http.model import SUFFIXES, RawFields
 from asyncstatic.settings import Rule
 
-_REMEMBERED = 1024  # paths
+_PATHS = 1024  # whose rulings are held
 # A 304 repeats no metadata of the content (RFC 9110 §15.4.5).
 _OF_CONTENT: Final = frozenset({"content-language"})
 # They make shared caches ignore Cache-Control (RFC 9213 §2.2; nginx; Fastly and Akamai).
@@ -53,7 +53,7 @@ NO_RULING: Final = Ruling()
 
 
 class Rulebook:
-    """The rules of a root, compiled.
+    """The rules of a root.
 
     Args:
         rules: later ones count more.
@@ -70,21 +70,21 @@ class Rulebook:
             name.lower().encode("ascii") for _, rule in self._rules for name in rule.headers
         )
         #: Returns the `Ruling` about the file with these names, the root's first.
-        self.about = lru_cache(_REMEMBERED)(self._decide) if self._rules else _nothing
+        self.about = lru_cache(_PATHS)(self._decide) if self._rules else _nothing
         #: About our own pages, whose path is that of the root with a slash.
         self.of_pages = self.about(("",))
 
     def _decide(self, segments: tuple[str, ...]) -> Ruling:
         path = "/".join((self._at, *segments))
         rules = tuple(rule for glob, rule in self._rules if glob.matches(path))
-        return ruling_of(rules) if rules else NO_RULING
+        return _ruling_of(rules) if rules else NO_RULING
 
 
 def _nothing(_segments: tuple[str, ...]) -> Ruling:
     return NO_RULING
 
 
-def ruling_of(rules: tuple[Rule, ...]) -> Ruling:
+def _ruling_of(rules: tuple[Rule, ...]) -> Ruling:
     """Combine rules: for each field, for the media type and for the coding the last one counts."""
     values = {name.lower(): value for rule in rules for name, value in rule.headers.items()}
     types = [rule.media_type for rule in rules if rule.media_type is not None]

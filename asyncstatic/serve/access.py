@@ -85,9 +85,9 @@ class Access:
         """Tell whether the networks let a client in; one with an unreadable address never is."""
         if self._denied is not None:
             readable = client is None or canonical_ip(client[0].partition("%")[0])
-            if not readable or self._denied.trust(client):
+            if not readable or self._denied.contain(client):
                 return False
-        return self._allowed is None or self._allowed.trust(client)
+        return self._allowed is None or self._allowed.contain(client)
 
     async def _unknown_user(self, request: Request, scope: Scope) -> ResponsePlan | None:
         if self._users is None:

@@ -145,7 +145,7 @@ def _read_at_once(plan: ResponsePlan, handle: Handle) -> bytes | None:
         elif isinstance(part, bytes):
             parts.append(part)
     content = b"".join(parts)
-    return content if len(content) == length and not handle.changed() else None
+    return content if len(content) == length and handle.is_unchanged_nowait() else None
 
 
 def may_abort(scope: Scope) -> bool:

@@ -1,6 +1,6 @@
 """The values of settings: converted, read from text, and checked. Pure functions.
 
-`settings` decides which settings there are; this module decides which values one may have.
+`Settings` and `Limits` say which settings there are; this module says which values one may have.
 Every `problem_*` function returns the rest of an error message, or "" for a usable value.
 """
 

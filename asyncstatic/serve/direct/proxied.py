@@ -25,7 +25,7 @@ def preface_reader(trusted: Networks) -> ReadPreface:
     def read(sock: socket.socket, data: bytes) -> Preface | None:
         name = sock.getpeername()
         peer = name[:2] if isinstance(name, tuple) else None
-        if not trusted.trust(peer):
+        if not trusted.contain(peer):
             raise ValueError(f"{_named(peer)} is not in --trusted-proxies")
         header = read_header(data)
         if header is NoHeader.INCOMPLETE:
