@@ -485,7 +485,7 @@ def test_a_missing_file_is_refused() -> None:
         ('[mounts]\n"/" = "site"\n"/x" = "/sys"', "3: root /sys is the system's own"),
     ],
 )
-def test_a_problem_of_a_whole_root_names_the_line(place: Path, text: str, says: str) -> None:
+def test_a_problem_with_a_whole_root_names_the_line(place: Path, text: str, says: str) -> None:
     with pytest.raises(SettingsError) as raised:
         read(place, text)
     assert str(raised.value).startswith(f"asyncstatic.toml:{says}")

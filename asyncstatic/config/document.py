@@ -26,7 +26,7 @@ from asyncstatic.settings import (
     checked,
 )
 from asyncstatic.settings.paths import is_in_package, package_folder
-from asyncstatic.settings.values import printable, problem_of_prefix
+from asyncstatic.settings.values import printable, problem_with_prefix
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml
@@ -171,7 +171,7 @@ class _Reader:
             self._report(place, 'a table is needed: "/" = "site"')
             return
         for name, root in mounts.items():
-            prefix, problem = name.rstrip("/"), problem_of_prefix(name.rstrip("/"))
+            prefix, problem = name.rstrip("/"), problem_with_prefix(name.rstrip("/"))
             if problem or not name:
                 problem = 'a path such as "/" or "/app" is needed'
                 if name in SETTINGS or name in OPTIONS:

@@ -19,7 +19,7 @@ from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Settings, SettingsError
-from asyncstatic.settings.values import printable, problem_of_prefix
+from asyncstatic.settings.values import printable, problem_with_prefix
 
 _MOUNT = re.compile(r"(/[^=]*)=(.*)", re.DOTALL)
 _NEVER_SERVED = ("/proc", "/sys", "/dev")
@@ -252,6 +252,6 @@ def mount_of(argument: str) -> tuple[str | None, str]:
     if match is None:
         return None, argument
     prefix = match[1].rstrip("/")
-    if problem := problem_of_prefix(prefix):
+    if problem := problem_with_prefix(prefix):
         raise SettingsError(f"{printable(argument)}: {problem}")
     return prefix, match[2]

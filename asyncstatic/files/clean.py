@@ -132,7 +132,7 @@ class CleanSelection(Selection):
         return index.representation.segments == lookup.segments
 
     def _be_certain(self, found: Opened, clean: Segments) -> None:
-        """Do not cache what a name could change that exists already: a directory, a broken link."""
+        """Do not cache a result that an existing name may change: a directory or a broken link."""
         if is_stored(self.tree.path_of(clean)):
             found.dependencies = ()
 

@@ -124,11 +124,11 @@ class Contents:
             return facts._replace(digest=file.unpacked.digest(file.identity.part))
         if etag == "content" or file.identity.length <= HASHED:
             return facts._replace(digest=digests.content(file.fd, file.identity, nowait=nowait))
-        if not self._has_own_date(file, facts):
+        if not self._has_unique_time(file, facts):
             return facts
         return facts._replace(summary=digests.summary(file.fd, file.identity, nowait=nowait))
 
-    def _has_own_date(self, file: File, facts: Representation) -> bool:
+    def _has_unique_time(self, file: File, facts: Representation) -> bool:
         """Tell whether no other file was seen under this name with this modification time."""
         if file.coding == "identity":
             return facts.dated

@@ -60,7 +60,10 @@ def open_directory(
 
 
 def _path_of(root: Root) -> str:
-    """Return the path of a root without dot segments, unless that leads elsewhere: behind a link, ".." may."""
+    """Return the absolute path of a root.
+
+    It has no dot segments, unless it leads elsewhere without them: ".." behind a link may.
+    """
     path = os.path.abspath(root.path)
     with suppress(OSError):
         status = kernel.stat(path)

@@ -216,7 +216,7 @@ def pread_nowait(fd: int, count: int, offset: int) -> bytes | None:
     Returns fewer bytes only where the file ends. Also returns None where the kernel or the file
     system cannot promise not to wait (preadv2(2), RWF_NOWAIT): use `pread` in a thread.
     """
-    # By itself: `scratch` costs as much as reading a small file.
+    # Without `scratch`: a context manager costs as much as reading a small file.
     buffer = _borrowed() if count <= SCRATCH else aligned(count)
     try:
         view, filled = buffer[:count], 0

@@ -27,7 +27,7 @@ class Overlay:
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up without waiting for the disk; None when that is impossible.
 
-        None also for what is to be redirected, except by the first source (`_behind`).
+        None also for a page of a later source that is to be redirected: see `_behind`.
         """
         for position, source in enumerate(self._sources):
             found = source.open_nowait(lookup)

@@ -10,9 +10,6 @@ file identities, and checks both identities again after the reading.
 Above `DECODED` bytes the checksum in the sidecar is compared with the original's instead, and the
 sidecar must not be older: gzip's ISIZE and CRC-32 (RFC 1952 §2.3.1), zstd's Frame_Content_Size and
 Content_Checksum (RFC 8878 §3.1.1). Brotli has neither, so above that size `.br` is not used.
-
-A manifest with a hash of original and sidecar would be a proof as well. No manifest that is read
-today has both; one that does can add its verdicts to `Proofs`.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class TreeSource:
         selection = Selection if is_plain else CleanSelection
         self._at_once = selection(settings, allowed, tree, self._contents)
         self._in_pool = selection(settings, allowed, tree.waiting(), self._contents)
-        self._by_name = partial(Selection, settings, allowed, contents=self._contents)
+        self._plain_selection = partial(Selection, settings, allowed, contents=self._contents)
 
     @property
     def waiting_calls(self) -> int:
@@ -79,9 +79,10 @@ class TreeSource:
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up in the kernel's caches only; None when that is impossible."""
-        with suppress(BlockingIOError):
+        try:
             return self._find(self._at_once, lookup)
-        return None
+        except BlockingIOError:
+            return None
 
     async def open(self, lookup: Lookup) -> Found:
         """Look a file up, and wait for the disk in the pool.
@@ -148,7 +149,7 @@ class TreeSource:
             return Absence.MISSING
         if tree.nowait:
             raise kernel.fault(errno.EAGAIN)
-        found = self._find(self._by_name(previous), lookup)
+        found = self._find(self._plain_selection(previous), lookup)
         if isinstance(found, Opened):
             found.dependencies = ()
         return Absence.MISSING if isinstance(found, DirectoryRedirect) else found

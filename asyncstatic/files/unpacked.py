@@ -35,8 +35,8 @@ class DamagedError(Exception):
 class _Memory:
     """An anonymous file, counted until it is closed.
 
-    It is apart from `Unpacked`, which weak references lead to: they would lead there still while the
-    other threads run during `__del__`, and the file is closed already.
+    `Unpacked` is found by weak references. If its own `__del__` closed the file, another thread could
+    still find it there, with a closed file. So the file belongs to this object.
     """
 
     held: ClassVar[int] = 0
@@ -99,7 +99,7 @@ class Unpacked:
     def is_gzip(self) -> bool:
         """Tell whether the content is gzip itself.
 
-        Firefox takes a gzip file that is sent in gzip for the mistake of a server, and decodes nothing.
+        Firefox takes a gzip file in the coding gzip for a server's mistake, and does not decode it.
         """
         return kernel.pread_memory(self.fd, len(_MAGIC), self.decoded.first) == _MAGIC
 

@@ -31,7 +31,7 @@ def rate_of(text: str) -> Rate | None:
     return Rate(int(match[1]), _SECONDS[match[2]], int(match[3] or match[1]))
 
 
-def problem_of_users(users: Any) -> str:
+def problem_with_users(users: Any) -> str:
     """A file, which is read later, or a mapping. The reason repeats no value: it may be a password."""
     if users is None or (isinstance(users, str) and users):
         return ""
@@ -40,7 +40,7 @@ def problem_of_users(users: Any) -> str:
     return next(filter(None, map(problem_with_user, users, users.values())), "")
 
 
-def problem_of_networks(names: tuple[str, ...]) -> str:
+def problem_with_networks(names: tuple[str, ...]) -> str:
     """Networks as `Networks` reads them."""
     try:
         Networks(names)
@@ -49,7 +49,7 @@ def problem_of_networks(names: tuple[str, ...]) -> str:
     return ""
 
 
-def problem_of_rate_limit(rate: str) -> str:
+def problem_with_rate_limit(rate: str) -> str:
     """A number of requests in a second, minute or hour."""
     known = not rate or rate_of(rate)
     return "" if known else "a rate is needed: 10/s, 600/m, 3600/h, or 600/m burst 50"

@@ -27,7 +27,7 @@ from asyncstatic.serve.starlette import StarletteOptions
 from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
-from asyncstatic.settings.values import problem_of_prefix
+from asyncstatic.settings.values import problem_with_prefix
 
 Root: TypeAlias = StaticFiles | Settings | Roots
 #: The root of a mount: a table is the keyword arguments of `Settings`.
@@ -245,6 +245,6 @@ def _checked_prefix(prefix: str) -> str:
         SettingsError: it is not a decoded path.
     """
     prefix = prefix.rstrip("/")
-    if problem := problem_of_prefix(prefix):
+    if problem := problem_with_prefix(prefix):
         raise SettingsError(f"prefix={prefix!r}: {problem}")
     return prefix

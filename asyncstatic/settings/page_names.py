@@ -8,34 +8,34 @@ from typing import Any
 _WITH_PAGES = (403, 404, 410, 500, 503)
 
 
-def problem_of_index(names: tuple[str, ...]) -> str:
+def problem_with_index(names: tuple[str, ...]) -> str:
     """Index files are names in the directory itself."""
     return "" if all(map(_is_plain_name, names)) else "plain file names are needed"
 
 
-def problem_of_not_found(page: str) -> str:
+def problem_with_not_found(page: str) -> str:
     """The page is below the root, by its one spelling; "**/" in front means the nearest one."""
     names = page.removeprefix("**/").split("/")
     plain = all(name and _is_plain_name(name) and "*" not in name for name in names)
     return "" if plain or not page else "the name of a page below the root is needed"
 
 
-def problem_of_error_pages(pages: Any) -> str:
+def problem_with_error_pages(pages: Any) -> str:
     """A mapping of the statuses that a root answers by itself to pages."""
     if not isinstance(pages, Mapping):
         return "a mapping is needed, {404: '404.html'}"
     for status, page in pages.items():
         if type(status) is not int or status not in _WITH_PAGES:
             return f"the status {status!r} has no page; choose from 403, 404, 410, 500, 503"
-        if not isinstance(page, str) or not page or problem_of_not_found(page):
+        if not isinstance(page, str) or not page or problem_with_not_found(page):
             return f"{status}: the name of a page below the root is needed"
     return ""
 
 
-def problem_of_spa(shell: Any) -> str:
+def problem_with_spa(shell: Any) -> str:
     """True for the first index, or the name of a page."""
     is_page = isinstance(shell, str) and shell and "*" not in shell
-    if isinstance(shell, bool) or (is_page and not problem_of_not_found(shell)):
+    if isinstance(shell, bool) or (is_page and not problem_with_not_found(shell)):
         return ""
     return "True, or the name of a page below the root is needed"
 

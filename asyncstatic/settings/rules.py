@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from asyncstatic.http.abnf import TOKEN
 from asyncstatic.http.glob import Glob
-from asyncstatic.settings.values import SettingsError, problem_of_cache_control
+from asyncstatic.settings.values import SettingsError, problem_with_cache_control
 
 # Fields that a rule must not set, with the next step.
 _FRAMING = "it says how the bytes are sent, so only the server can know it"
@@ -89,10 +89,10 @@ class Rule:
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             return f"headers: {min(twice)} is named twice"
-        of_fields = (_problem_of_field(name, value) for name, value in headers.items())
-        return next(filter(None, of_fields), "") or self._problem_of_content()
+        of_fields = (_problem_with_field(name, value) for name, value in headers.items())
+        return next(filter(None, of_fields), "") or self._problem_with_content()
 
-    def _problem_of_content(self) -> str:
+    def _problem_with_content(self) -> str:
         media = self.media_type
         if media not in (None, False) and not (
             isinstance(media, str) and _MEDIA_TYPE.fullmatch(media)
@@ -152,7 +152,7 @@ def _rule_of(label: str, value: Any) -> Rule:
         raise SettingsError(f"{label}: {error}") from None
 
 
-def _problem_of_field(name: Any, value: Any) -> str:
+def _problem_with_field(name: Any, value: Any) -> str:
     """Return why a rule cannot set a field; "" if it can."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"headers: {name!r} is no name of a field"
@@ -162,7 +162,7 @@ def _problem_of_field(name: Any, value: Any) -> str:
         return ""
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         return f"headers: {name}={value!r}: printable ASCII is needed, or false to remove the field"
-    if name.lower() == "cache-control" and (problem := problem_of_cache_control(value)):
+    if name.lower() == "cache-control" and (problem := problem_with_cache_control(value)):
         return f"headers: {name}={value!r}: {problem}"
     return ""
 

@@ -11,14 +11,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from asyncstatic.http.access import problem_of_networks, problem_of_rate_limit, problem_of_users
+from asyncstatic.http.access import (
+    problem_with_networks,
+    problem_with_rate_limit,
+    problem_with_users,
+)
 from asyncstatic.http.cache_control import CacheControl, misspelled_directive
 from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
 from asyncstatic.settings.page_names import (
-    problem_of_error_pages,
-    problem_of_index,
-    problem_of_not_found,
-    problem_of_spa,
+    problem_with_error_pages,
+    problem_with_index,
+    problem_with_not_found,
+    problem_with_spa,
 )
 
 # The settings that count bytes, and so may have a unit.
@@ -153,19 +157,19 @@ _READERS = {"spa": _shell, "error_pages": _error_pages, "redirects": redirects_o
 
 def problem_with(name: str, hint: Any, value: Any) -> str:
     """Return the reason why a setting cannot have a value, and what is needed; "" if it can."""
-    problem = _problem_of_type(hint, value)
+    problem = _problem_with_type(hint, value)
     if problem:
         return problem
     check = _CHECKS.get(name)
     return check(value) if check is not None else ""
 
 
-def _problem_of_type(hint: Any, value: Any) -> str:
+def _problem_with_type(hint: Any, value: Any) -> str:
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     if choices and value not in choices:
         return f"choose one of {', '.join(choices)}"
     if hint in (int, float):
-        return _problem_of_number(hint, value)
+        return _problem_with_number(hint, value)
     if hint in (bool, str) and not isinstance(value, hint):
         return f"{hint.__name__} is needed"
     if hint == tuple[str, ...] and not _is_list_of_strings(value):
@@ -173,7 +177,7 @@ def _problem_of_type(hint: Any, value: Any) -> str:
     return ""
 
 
-def _problem_of_number(hint: Any, value: Any) -> str:
+def _problem_with_number(hint: Any, value: Any) -> str:
     if hint is int and type(value) is float:
         return "a number without a fraction is needed"
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
@@ -188,7 +192,7 @@ def _is_list_of_strings(value: Any) -> bool:
 # -- one function for each setting that has a rule of its own --------------------------------
 
 
-def problem_of_cache_control(value: str) -> str:
+def problem_with_cache_control(value: str) -> str:
     """RFC 9111 section 5.2: directives separated by commas. Unknown ones are extensions."""
     if not _is_field_value(value):
         return "printable ASCII is needed"
@@ -198,7 +202,7 @@ def problem_of_cache_control(value: str) -> str:
     return f"did you mean {meant}?" if meant else ""
 
 
-def problem_of_cors(origins: tuple[str, ...]) -> str:
+def problem_with_cors(origins: tuple[str, ...]) -> str:
     """Each entry is compared with an Origin field, so it must look like one."""
     for origin in origins:
         if origin in ("*", "null"):
@@ -220,17 +224,17 @@ def _origin_like(text: str) -> str:
     return "https://example.com"
 
 
-def problem_of_count(value: int) -> str:
+def problem_with_count(value: int) -> str:
     """At least one is needed for anything to work."""
     return "" if value >= 1 else "at least 1 is needed"
 
 
-def problem_of_timeout(value: float) -> str:
+def problem_with_timeout(value: float) -> str:
     """A timeout of 0 would refuse everything."""
     return "" if value > 0 else "a number of seconds above 0 is needed"
 
 
-def problem_of_media_types(value: Any) -> str:
+def problem_with_media_types(value: Any) -> str:
     """A mapping of suffixes to media types."""
     if not isinstance(value, Mapping):
         return "a mapping is needed, {'.ext': 'type/sub'}"
@@ -241,43 +245,43 @@ def problem_of_media_types(value: Any) -> str:
     return ""
 
 
-def problem_of_at(path: str) -> str:
+def problem_with_at(path: str) -> str:
     """The path of a mount, decoded."""
     segments = path.split("/")
     plain = segments[0] == "" and all(name and name not in (".", "..") for name in segments[1:])
     return "" if plain or not path else "a path such as /app is needed, without a slash at its end"
 
 
-def problem_of_realm(realm: str) -> str:
+def problem_with_realm(realm: str) -> str:
     """RFC 7617 section 2: a quoted-string. Browsers do not agree about anything but ASCII."""
     return "" if realm and _is_field_value(realm) else "printable ASCII is needed"
 
 
 _CHECKS: dict[str, Any] = {
-    "at": problem_of_at,
-    "users": problem_of_users,
-    "realm": problem_of_realm,
-    "allow_from": problem_of_networks,
-    "deny_from": problem_of_networks,
-    "rate_limit": problem_of_rate_limit,
-    "index": problem_of_index,
-    "not_found": problem_of_not_found,
-    "error_pages": problem_of_error_pages,
-    "spa": problem_of_spa,
+    "at": problem_with_at,
+    "users": problem_with_users,
+    "realm": problem_with_realm,
+    "allow_from": problem_with_networks,
+    "deny_from": problem_with_networks,
+    "rate_limit": problem_with_rate_limit,
+    "index": problem_with_index,
+    "not_found": problem_with_not_found,
+    "error_pages": problem_with_error_pages,
+    "spa": problem_with_spa,
     "redirects": problem_with_redirects,
-    "cache_control": problem_of_cache_control,
-    "cors": problem_of_cors,
-    "max_target": problem_of_count,
-    "pool_threads": problem_of_count,
-    "pool_timeout": problem_of_timeout,
-    "send_timeout": problem_of_timeout,
-    "media_types": problem_of_media_types,
+    "cache_control": problem_with_cache_control,
+    "cors": problem_with_cors,
+    "max_target": problem_with_count,
+    "pool_threads": problem_with_count,
+    "pool_timeout": problem_with_timeout,
+    "send_timeout": problem_with_timeout,
+    "media_types": problem_with_media_types,
 }
 
 
-def problem_of_prefix(prefix: str) -> str:
+def problem_with_prefix(prefix: str) -> str:
     """A prefix is a decoded path without its last slash; "" stands for all paths."""
-    is_path = not problem_of_at(prefix) and not {"?", "#"} & set(prefix)
+    is_path = not problem_with_at(prefix) and not {"?", "#"} & set(prefix)
     return "" if is_path else "a path such as /static is needed"
 
 
