@@ -68,9 +68,7 @@ class Fallbacks:
         """Return the page that is sent for an absence, or the absence if there is no page."""
         for segments, status in self._fallbacks(absence, lookup):
             wanted = Lookup(segments, False, lookup.codings)
-            page = self._source.open_nowait(wanted)
-            if page is None:
-                page = await self._source.open(wanted)
+            page = self._source.open_nowait(wanted) or await self._source.open(wanted)
             if isinstance(page, Opened):
                 return _instead(page, status)
         return absence

@@ -44,7 +44,7 @@ class Overlay:
     async def open(self, lookup: Lookup) -> Found:
         """Look a file up, and wait for the disk in a thread if necessary."""
         for position, source in enumerate(self._sources):
-            found = await _open(source, lookup)
+            found = source.open_nowait(lookup) or await source.open(lookup)
             if found is Absence.MISSING:
                 continue
             if position == 0 or not isinstance(found, Opened):
@@ -56,11 +56,6 @@ class Overlay:
         """Close all sources."""
         for source in self._sources:
             source.close()
-
-
-async def _open(source: Source, lookup: Lookup) -> Found:
-    found = source.open_nowait(lookup)
-    return await source.open(lookup) if found is None else found
 
 
 async def _behind(earlier: Sequence[Source], lookup: Lookup, found: Opened) -> Opened:
@@ -78,7 +73,7 @@ async def _behind(earlier: Sequence[Source], lookup: Lookup, found: Opened) -> O
 async def _have(sources: Sequence[Source], lookup: Lookup) -> bool:
     """Tell whether one of the sources has anything under a name."""
     for source in sources:
-        found = await _open(source, lookup)
+        found = source.open_nowait(lookup) or await source.open(lookup)
         if isinstance(found, Opened):
             found.close()
         if found is not Absence.MISSING:

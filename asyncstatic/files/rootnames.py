@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from asyncstatic.files import kernel
 from asyncstatic.files.root import Root, TreeHandle
 
-Names = tuple[bytes, ...]
+_Names = tuple[bytes, ...]
 
 _MOST_SPELLINGS = 64
 _HERE, _UP = b".", b".."
@@ -55,7 +55,7 @@ def below_root(target: bytes, root: Root, tree: TreeHandle) -> list[bytes] | Non
     return None
 
 
-def _without_prefix(parts: list[bytes], prefix: Names) -> list[bytes] | None:
+def _without_prefix(parts: list[bytes], prefix: _Names) -> list[bytes] | None:
     rest = parts[::-1]
     for name in prefix:
         while rest and rest[-1] == _HERE:
@@ -65,7 +65,7 @@ def _without_prefix(parts: list[bytes], prefix: Names) -> list[bytes] | None:
     return rest[::-1]
 
 
-def _names_of(path: str, tree: TreeHandle) -> Iterator[Names]:
+def _names_of(path: str, tree: TreeHandle) -> Iterator[_Names]:
     """Yield the names of a tree: as configured, with links on the way resolved, and its real path.
 
     The configured path also counts where it already leads to a newer tree: within one release, a
@@ -85,7 +85,7 @@ def _names_of(path: str, tree: TreeHandle) -> Iterator[Names]:
         yield real
 
 
-def _spellings(configured: Names, tree: TreeHandle) -> Iterator[Names]:
+def _spellings(configured: _Names, tree: TreeHandle) -> Iterator[_Names]:
     """Yield every path that results from resolving some links of the configured one."""
     found = [configured]
     for names in found:  # grows during the loop
@@ -98,7 +98,7 @@ def _spellings(configured: Names, tree: TreeHandle) -> Iterator[Names]:
                 yield spelled
 
 
-def _resolved(names: Names, end: int, tree: TreeHandle) -> Names | None:
+def _resolved(names: _Names, end: int, tree: TreeHandle) -> _Names | None:
     """Replace the link at `names[:end]` by its target; None if it is not a link."""
     try:
         target = kernel.readlinkat(tree.fd, _joined(names[:end]))  # absolute: the handle is unused
@@ -110,7 +110,7 @@ def _resolved(names: Names, end: int, tree: TreeHandle) -> Names | None:
     return _plain(b"/".join((above, target, *names[end:])))
 
 
-def _plain(path: bytes) -> Names:
+def _plain(path: bytes) -> _Names:
     """Split a path and resolve its dot segments by text; `_leads_to` checks the result."""
     names: list[bytes] = []
     for part in path.split(b"/"):
@@ -121,11 +121,11 @@ def _plain(path: bytes) -> Names:
     return tuple(names)
 
 
-def _joined(names: Names) -> bytes:
+def _joined(names: _Names) -> bytes:
     return b"/" + b"/".join(names)
 
 
-def _leads_to(names: Names, tree: TreeHandle) -> bool:
+def _leads_to(names: _Names, tree: TreeHandle) -> bool:
     try:
         facts = kernel.stat(_joined(names))
     except OSError as error:

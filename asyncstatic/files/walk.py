@@ -74,14 +74,14 @@ class WalkResolver:
         """Apply the name policy; close `fd` if it refuses."""
         allowed = False
         try:
-            allowed = self._allowed(tuple(map(decoded, names)))
+            allowed = self._allowed(tuple(map(_decoded, names)))
         finally:
             if not allowed:
                 kernel.release(fd)
         return allowed
 
 
-def decoded(name: bytes) -> str:
+def _decoded(name: bytes) -> str:
     """Return a name on disk as text; bytes that are not UTF-8 become lone surrogates."""
     return name.decode("utf-8", "surrogateescape")
 

@@ -108,7 +108,7 @@ def _delta_seconds(digits: str) -> int | None:
     if not _IS_DELTA_SECONDS.fullmatch(digits):
         return None
     significant = digits.lstrip("0")
-    return min(int(significant or "0"), MAX_DELTA_SECONDS) if len(significant) <= 10 else 2**31
+    return min(int(significant[:11] or "0"), MAX_DELTA_SECONDS)
 
 
 def _is_token(name: str) -> bool:

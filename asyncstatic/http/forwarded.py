@@ -10,7 +10,7 @@ address that is not trusted is the client. Everything further left is the client
   identifiers (RFC 7239 §6) name no address, so the client stays the proxy that wrote them.
 * A proxy maintains one family of fields, and may pass the other on as the client sent it. Where a
   request has both, a value counts only if both families state it. If they name different clients,
-  or one names none, the client is `UNKNOWN`, and not the proxy: that may be let in where the client
+  or one names none, the client is `UNKNOWN_CLIENT`, and not the proxy: that may be let in where the client
   is not.
 """
 
@@ -42,7 +42,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+;=-]+)(?::[0-9]
 # No segment is empty: a redirect to "//host" would leave the site (RFC 3986 §4.2).
 _PREFIX = re.compile(r"((?:/[0-9A-Za-z._~%!$&'()*+;=:@-]+)*+)/?")
 #: A client that nobody can tell, in the word of RFC 7239 §6.2. It is in no network.
-UNKNOWN: Address = ("unknown", 0)
+UNKNOWN_CLIENT: Address = ("unknown", 0)
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -50,7 +50,7 @@ class Forwarded(NamedTuple):
     """A request as the client made it; None where no trusted proxy states a value.
 
     Attributes:
-        client: the address and port of the client, the port 0 if unknown; or `UNKNOWN`.
+        client: the address and port of the client, the port 0 if unknown; or `UNKNOWN_CLIENT`.
         scheme: "http" or "https".
         host: the authority, such as "example.org:8443".
         prefix: the beginning of the path that a proxy removed, percent-encoded, such as "/app".
@@ -62,7 +62,7 @@ class Forwarded(NamedTuple):
     prefix: str | None = None
 
 
-NOTHING = Forwarded()
+NOTHING_STATED = Forwarded()
 
 
 def read_forwarded(
@@ -78,10 +78,10 @@ def read_forwarded(
         trusted: the networks of the proxies.
     """
     if not trusted.contain(peer):
-        return NOTHING
+        return NOTHING_STATED
     fields = tuple([field for field in headers if field[0] in _FIELDS])
     if not fields:
-        return NOTHING
+        return NOTHING_STATED
     known = sum(len(value) for _, value in fields) <= _LONGEST_KNOWN
     return _read_known(fields, trusted) if known else _read(fields, trusted)
 
@@ -111,7 +111,7 @@ def _outermost(hops: Iterable[Forwarded | None], trusted: Networks) -> Forwarded
         hops: nearest first; None: malformed.
         trusted: the networks of the proxies.
     """
-    stated = NOTHING
+    stated = NOTHING_STATED
     for hop in hops:
         if hop is None:
             break
@@ -130,7 +130,7 @@ def _agreed(one: Forwarded, other: Forwarded) -> Forwarded:
     """Return the values that both state, and the prefix of the first."""
     hosts = [stated.client and stated.client[0] for stated in (one, other)]
     return Forwarded(
-        one.client if hosts[0] == hosts[1] else UNKNOWN,
+        one.client if hosts[0] == hosts[1] else UNKNOWN_CLIENT,
         one.scheme if one.scheme == other.scheme else None,
         one.host if one.host == other.host else None,
         one.prefix,

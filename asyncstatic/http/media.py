@@ -14,7 +14,7 @@ from typing import Final
 from asyncstatic.http.media_types import MEDIA_TYPES
 
 # RFC 9110 §8.3: a sender that does not know the type does not guess.
-UNKNOWN: Final = "application/octet-stream"
+OCTET_STREAM: Final = "application/octet-stream"
 
 _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -61,7 +61,7 @@ def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
     """
     suffixes = name.lstrip(".")[-_LONGEST_SUFFIX:].lower()
     override = _longest(suffixes, overrides) if overrides else None
-    return override or _from_table(suffixes) or _BY_NAME.get(name, UNKNOWN)
+    return override or _from_table(suffixes) or _BY_NAME.get(name, OCTET_STREAM)
 
 
 def _from_table(name: str) -> str | None:

@@ -179,11 +179,6 @@ class Representation(NamedTuple):
             sent (a sidecar without an original); the length is then unknown.
         negotiable: other codings exist, so caches must know that the answer varies.
         digest: SHA-256 of the bytes, if known.
-        original_length: of the original, in bytes, also where a sidecar was chosen; 0 if unknown.
-        made: further fields of content that this server makes for the request, such as a listing;
-            None for stored content.
-        summary: for a file that is too large to be hashed: digest of its size, modification time
-            and samples of its bytes. None where another file was seen with the same time.
         modified_ns: modification time of the original, in ns since the epoch.
         dated: the modification time tells versions apart. False once the same
             time has been seen on different bytes.
@@ -192,6 +187,11 @@ class Representation(NamedTuple):
         moved_to: the URL of this page, if the request used another one: a relative reference,
             not encoded.
         tag: the opaque-tag that the application gave it (RFC 9110 §8.8.3).
+        summary: for a file that is too large to be hashed: digest of its size, modification time
+            and samples of its bytes. None where another file was seen with the same time.
+        original_length: of the original, in bytes, also where a sidecar was chosen; 0 if unknown.
+        made: further fields of content that this server makes for the request, such as a listing;
+            None for stored content.
     """
 
     segments: tuple[str, ...]

@@ -85,7 +85,6 @@ def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
 _page = lru_cache(maxsize=256)(_make_page)
 
 
-@lru_cache(maxsize=64)
 def _content(status: int, html: bool) -> tuple[bytes, bytes]:
     title = f"{status} {PHRASES[status]}"
     if not html:

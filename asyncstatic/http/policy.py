@@ -211,7 +211,7 @@ class ResponsePolicy:
         value = overrides.media_type or ruling.media_type
         if value is None:
             name = overrides.name or (chosen.segments[-1] if chosen.segments else "")
-            value = media_type(ruling.decoded(name), self._media_types)
+            value = media_type(ruling.without_suffix(name), self._media_types)
         content_type = (b"content-type", value.encode("latin-1"))
         disposition = overrides.disposition or ruling.disposition
         coding = _codings(ruling.coding, chosen.coding)

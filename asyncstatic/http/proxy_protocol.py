@@ -31,7 +31,7 @@ _ADDRESSES = {1: 12, 2: 36, 3: 216}  # family -> bytes of both addresses, and po
 _SSL, _CLIENT_SSL = 0x20, 0x01  # PP2_TYPE_SSL, PP2_CLIENT_SSL (§2.2.6)
 
 
-class Header(NamedTuple):
+class ProxyHeader(NamedTuple):
     """A header that was read.
 
     Attributes:
@@ -56,7 +56,7 @@ class NoHeader(Enum):
     MALFORMED = "never becomes one"
 
 
-def read_header(data: bytes) -> Header | NoHeader:
+def read_header(data: bytes) -> ProxyHeader | NoHeader:
     """Read the header at the beginning of a connection.
 
     Args:
@@ -71,7 +71,7 @@ def read_header(data: bytes) -> Header | NoHeader:
     return NoHeader.MALFORMED
 
 
-def _read_v1(data: bytes) -> Header | NoHeader:
+def _read_v1(data: bytes) -> ProxyHeader | NoHeader:
     line, end, _ = data[:_LONGEST_V1].partition(b"\r\n")
     if not end:
         return NoHeader.MALFORMED if len(data) >= _LONGEST_V1 else NoHeader.INCOMPLETE
@@ -80,11 +80,11 @@ def _read_v1(data: bytes) -> Header | NoHeader:
         return NoHeader.MALFORMED
     size = len(line) + 2
     if match[1] is None:
-        return Header(size)
+        return ProxyHeader(size)
     source, destination = _address(match[1], match[2], match[4]), _address(*match.group(1, 3, 5))
     if source is None or destination is None:
         return NoHeader.MALFORMED
-    return Header(size, source, destination)
+    return ProxyHeader(size, source, destination)
 
 
 def _address(version: bytes, address: bytes, port: bytes) -> Address | None:
@@ -95,7 +95,7 @@ def _address(version: bytes, address: bytes, port: bytes) -> Address | None:
     return known, int(port)
 
 
-def _read_v2(data: bytes) -> Header | NoHeader:
+def _read_v2(data: bytes) -> ProxyHeader | NoHeader:
     if len(data) < _FIXED:
         return NoHeader.INCOMPLETE
     version, command, kind = data[12] >> 4, data[12] & 15, data[13]
@@ -107,14 +107,14 @@ def _read_v2(data: bytes) -> Header | NoHeader:
     if len(data) < size:
         return NoHeader.INCOMPLETE
     if is_local or not family:
-        return Header(size, local=is_local)
+        return ProxyHeader(size, local=is_local)
     addresses = _FIXED + _ADDRESSES[family]
     tls = _tls(data[addresses:size]) if addresses <= size else None
     if tls is None:
         return NoHeader.MALFORMED
     if kind not in (_TCP4, _TCP6):  # a Unix socket or datagrams: no address of a client
-        return Header(size, tls=tls)
-    return Header(size, *_pair(data[_FIXED:addresses]), tls)
+        return ProxyHeader(size, tls=tls)
+    return ProxyHeader(size, *_pair(data[_FIXED:addresses]), tls)
 
 
 def _pair(block: bytes) -> tuple[Address, Address]:

@@ -46,7 +46,7 @@ class Redirect(NamedTuple):
     status: int = 301
 
 
-class _Source(NamedTuple):
+class _SourcePath(NamedTuple):
     """The parts of a source: text for a name, a tuple of one for a placeholder."""
 
     parts: tuple[str | tuple[str], ...]
@@ -78,7 +78,7 @@ class _Source(NamedTuple):
         return values
 
 
-_Pattern: TypeAlias = tuple[int, _Source, Redirect]
+_Pattern: TypeAlias = tuple[int, _SourcePath, Redirect]
 
 
 class Location(NamedTuple):
@@ -254,11 +254,11 @@ def _loop_in(redirects: tuple[Redirect, ...]) -> str:
     return ""
 
 
-def _parse(source: str) -> _Source:
+def _parse(source: str) -> _SourcePath:
     splat = source.endswith("/*")
     segments, directory = _split(source.removesuffix("*") if splat else source)
     parts = [(name[1:],) if name[:1] == ":" else name for name in segments]
-    return _Source(tuple(parts), directory, splat)
+    return _SourcePath(tuple(parts), directory, splat)
 
 
 def _split(path: str) -> tuple[tuple[str, ...], bool]:

@@ -44,7 +44,7 @@ class Ruling(NamedTuple):
     cache_fields: RawFields = ()
     fields: RawFields = ()
 
-    def decoded(self, name: str) -> str:
+    def without_suffix(self, name: str) -> str:
         """Return the name of a file without the suffix of its coding."""
         return name.removesuffix(SUFFIXES.get(canonical_coding(self.coding), ""))
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from asyncstatic.http.addresses import Networks
-from asyncstatic.http.forwarded import NOTHING, read_forwarded
+from asyncstatic.http.forwarded import NOTHING_STATED, read_forwarded
 from asyncstatic.serve.scope import Receive, Scope, Send
 
 _SECURE = {"http": "https", "ws": "wss"}
@@ -39,7 +39,7 @@ def client_scope(scope: Scope, trusted: Networks) -> Scope:
         trusted: the networks of the proxies.
     """
     stated = read_forwarded(scope.get("client"), scope["headers"], trusted)
-    if stated == NOTHING:
+    if stated == NOTHING_STATED:
         return scope
     made = dict(scope)
     if stated.client is not None:

@@ -23,7 +23,7 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
-from asyncstatic.http.proxy_protocol import Header
+from asyncstatic.http.proxy_protocol import ProxyHeader
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
@@ -319,7 +319,7 @@ class _Worker:
     ) -> asyncio.Server | Listener:
         """Accept connections of one socket; with TLS by our own `Listener`."""
 
-        def make_protocol(proxied: Header | None = None) -> DirectProtocol:
+        def make_protocol(proxied: ProxyHeader | None = None) -> DirectProtocol:
             if proxied is not None:
                 return ProxiedProtocol(entry, self._loop, proxied)
             return DirectProtocol(entry, self._loop)

@@ -11,7 +11,7 @@ from typing import Any
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Roots, Settings, SettingsError
-from asyncstatic.settings.root import Path, SettingsOptions
+from asyncstatic.settings.root import SettingsOptions, StrPath
 
 _MISSING_PAGE = "404.html"
 _PACKAGE_FOLDER = "statics"  # where Starlette looks in a package when no name is given
@@ -38,7 +38,7 @@ _INSTEAD = {
 class StarletteOptions(SettingsOptions, total=False):
     """Keyword arguments of `StaticFiles`: our settings, and Starlette's names (`settings_of`)."""
 
-    directory: Path | None
+    directory: StrPath | None
     packages: Sequence[str | tuple[str, str]] | None
     html: bool
     check_dir: bool
@@ -71,7 +71,7 @@ def settings_of(root: Roots | None, options: dict[str, Any]) -> Settings:
     return Settings(roots or None, **options)
 
 
-def _roots(root: Roots | None, options: dict[str, Any]) -> list[Path]:
+def _roots(root: Roots | None, options: dict[str, Any]) -> list[StrPath]:
     """Return the named roots, then the folders of packages."""
     directory = options.pop("directory", None)
     if root is not None and directory is not None:

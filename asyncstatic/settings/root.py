@@ -16,7 +16,7 @@ from asyncstatic.settings.presets import rules_of_presets, settings_of_presets
 from asyncstatic.settings.rules import Rule, Rules, rules_of
 from asyncstatic.settings.values import SettingsError, coerce
 
-Path: TypeAlias = str | PathLike[str]
+StrPath: TypeAlias = str | PathLike[str]
 Symlinks = Literal["within_root", "deny", "follow"]
 ResolverChoice = Literal["auto", "openat2", "walk"]
 TagPolicy = Literal["auto", "content", "off"]
@@ -24,9 +24,9 @@ Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
 TrailingSlash = Literal["auto", "always", "never"]
 
 Names: TypeAlias = str | Iterable[str]
-Roots: TypeAlias = Path | list[Path] | tuple[Path, ...]
+Roots: TypeAlias = StrPath | list[StrPath] | tuple[StrPath, ...]
 #: An htpasswd file, or names with their hashes.
-Users: TypeAlias = Path | Mapping[str, str] | None
+Users: TypeAlias = StrPath | Mapping[str, str] | None
 
 
 # Keyword arguments as types: an editor completes them, mypy checks them. Each key has the name of a

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic.http.addresses import Address, Networks, canonical_ip
-from asyncstatic.http.forwarded import NOTHING, UNKNOWN, Forwarded, read_forwarded
+from asyncstatic.http.forwarded import NOTHING_STATED, UNKNOWN_CLIENT, Forwarded, read_forwarded
 
 #: The proxies of the tables: ours at 10.0.0.1, others of 10/8 and fd00::/8, and a Unix socket.
 TRUSTED = Networks(["10.0.0.0/8", "fd00::/8", "unix"])
@@ -114,18 +114,18 @@ def test_a_chain_ends_after_thirty_two_hops() -> None:
         ("for=192.0.2.7,for=10.1.1.1;proto=https;host=a.example", Forwarded(V4, "https", "a.example")),
         ("for=192.0.2.7, for=unknown, for=10.1.1.1", Forwarded(("10.1.1.1", 0))),
         # malformed: nothing from there on
-        ("for=192.0.2.7, nonsense", NOTHING),
+        ("for=192.0.2.7, nonsense", NOTHING_STATED),
         ("for=192.0.2.7;proto=https, nonsense, for=10.1.1.1;proto=http", Forwarded(("10.1.1.1", 0), "http")),
-        ("for=192.0.2.7:8123", NOTHING),
-        ("for=[2001:db8::7]", NOTHING),
-        ('for="2001:db8::7"', NOTHING),
-        ("for=192.0.2.7;for=192.0.2.8", NOTHING),
-        ("for = 192.0.2.7", NOTHING),
-        ("for=192.0.2.7 proto=https", NOTHING),
-        ('for="192.0.2.7', NOTHING),
-        ("for=", NOTHING),
-        ("for=_", NOTHING),
-        ('for="a, for=192.0.2.7;proto=https', NOTHING),
+        ("for=192.0.2.7:8123", NOTHING_STATED),
+        ("for=[2001:db8::7]", NOTHING_STATED),
+        ('for="2001:db8::7"', NOTHING_STATED),
+        ("for=192.0.2.7;for=192.0.2.8", NOTHING_STATED),
+        ("for = 192.0.2.7", NOTHING_STATED),
+        ("for=192.0.2.7 proto=https", NOTHING_STATED),
+        ('for="192.0.2.7', NOTHING_STATED),
+        ("for=", NOTHING_STATED),
+        ("for=_", NOTHING_STATED),
+        ('for="a, for=192.0.2.7;proto=https', NOTHING_STATED),
         # a value that is of no use is not stated
         ("for=192.0.2.7;proto=gopher", Forwarded(V4)),
         ('for=192.0.2.7;host="a.example/path"', Forwarded(V4)),
@@ -226,13 +226,13 @@ BOTH = [
     pytest.param("for=192.0.2.7;proto=https", V4[0], "https", V4, "https", id="agree"),
     pytest.param('for="192.0.2.7:1";proto=https', V4[0], "https", V4, "https", id="port of one"),
     pytest.param(
-        "for=203.0.113.9;proto=https", V4[0], "https", UNKNOWN, "https", id="other client"
+        "for=203.0.113.9;proto=https", V4[0], "https", UNKNOWN_CLIENT, "https", id="other client"
     ),
     pytest.param("for=192.0.2.7;proto=http", V4[0], "https", V4, None, id="other scheme"),
     pytest.param("for=192.0.2.7;proto=https", V4[0], None, V4, None, id="one is silent"),
-    pytest.param("nonsense", V4[0], "https", UNKNOWN, None, id="one is malformed"),
-    pytest.param("for=unknown", V4[0], "https", UNKNOWN, None, id="one names nobody"),
-    pytest.param("for=192.0.2.7", None, "https", UNKNOWN, None, id="one without an address"),
+    pytest.param("nonsense", V4[0], "https", UNKNOWN_CLIENT, None, id="one is malformed"),
+    pytest.param("for=unknown", V4[0], "https", UNKNOWN_CLIENT, None, id="one names nobody"),
+    pytest.param("for=192.0.2.7", None, "https", UNKNOWN_CLIENT, None, id="one without an address"),
     pytest.param("nonsense", None, "https", None, None, id="none has an address"),
 ]
 
@@ -295,7 +295,7 @@ def test_only_peers_in_a_trusted_network_are_believed(
 ) -> None:
     seen = read(*EVERYTHING, peer=peer, trusted=Networks(networks))
     believed = Forwarded(V4, "https", "evil.example", "/evil")
-    assert seen == (believed if trusted else NOTHING)
+    assert seen == (believed if trusted else NOTHING_STATED)
 
 
 def test_networks_reach_other_processes() -> None:
@@ -342,7 +342,7 @@ fields_of_a_client = st.lists(st.tuples(names, values), max_size=6)
 
 @given(fields_of_a_client)
 def test_a_client_without_a_trusted_proxy_changes_nothing(fields: list[tuple[str, str]]) -> None:
-    assert read(*fields, peer=("203.0.113.9", 1)) == NOTHING
+    assert read(*fields, peer=("203.0.113.9", 1)) == NOTHING_STATED
 
 
 @given(fields_of_a_client)
@@ -355,7 +355,7 @@ def test_a_client_cannot_choose_the_address_that_its_proxy_appends(
     passed = [(name, value) for name, value in fields if name not in own | {FOR}]
     appended = (FOR, ", ".join([*before, "198.51.100.4"]))
     seen = read(*passed, appended, (PROTO, "https"), (HOST, "a.example"), (PREFIX, "/app"))
-    assert seen.client in (("198.51.100.4", 0), UNKNOWN)
+    assert seen.client in (("198.51.100.4", 0), UNKNOWN_CLIENT)
     assert (seen.scheme, seen.host, seen.prefix)[2] == "/app"
     assert seen.scheme in ("https", None)
     assert seen.host in ("a.example", None)
@@ -367,7 +367,7 @@ def test_a_client_cannot_choose_what_its_proxy_writes_into_forwarded(
 ) -> None:
     """The proxy adds a line of Forwarded, and passes X-Forwarded-* on."""
     seen = read(*fields, ("Forwarded", "for=198.51.100.4;proto=https;host=a.example"))
-    assert seen.client in (("198.51.100.4", 0), UNKNOWN)
+    assert seen.client in (("198.51.100.4", 0), UNKNOWN_CLIENT)
     assert seen.scheme in ("https", None)
     assert seen.host in ("a.example", None)
 
@@ -377,4 +377,4 @@ def test_an_address_is_always_one_and_in_its_canonical_spelling(
     fields: list[tuple[str, str]],
 ) -> None:
     seen = read(*fields)
-    assert seen.client in (None, UNKNOWN) or canonical_ip(seen.client[0]) == seen.client[0]
+    assert seen.client in (None, UNKNOWN_CLIENT) or canonical_ip(seen.client[0]) == seen.client[0]

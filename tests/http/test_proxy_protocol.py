@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.proxy_protocol import LONGEST, Header, NoHeader, read_header
+from asyncstatic.http.proxy_protocol import LONGEST, NoHeader, ProxyHeader, read_header
 
 INCOMPLETE, MALFORMED = NoHeader.INCOMPLETE, NoHeader.MALFORMED
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
@@ -49,25 +49,25 @@ V1_ROWS = [
     (b"PROXY UNKNOWN anything at all\r\n", None, None),
 ]
 V2_ROWS = [
-    (v2(0x11, BLOCK4), Header(0, V4, V4_SERVER)),
-    (v2(0x21, BLOCK6), Header(0, V6, V6_SERVER)),
-    (v2(0x11, BLOCK4 + AUTHORITY), Header(0, V4, V4_SERVER)),
-    (v2(0x11, BLOCK4 + TLS), Header(0, V4, V4_SERVER, tls=True)),
-    (v2(0x21, BLOCK6 + AUTHORITY + TLS), Header(0, V6, V6_SERVER, tls=True)),
-    (v2(0x11, BLOCK4 + NO_TLS), Header(0, V4, V4_SERVER)),
-    (v2(0x11, BLOCK4 + tlv(0x20, b"")), Header(0, V4, V4_SERVER)),
-    (v2(0x11, BLOCK4 + tlv(0xEE, b"custom")), Header(0, V4, V4_SERVER)),
+    (v2(0x11, BLOCK4), ProxyHeader(0, V4, V4_SERVER)),
+    (v2(0x21, BLOCK6), ProxyHeader(0, V6, V6_SERVER)),
+    (v2(0x11, BLOCK4 + AUTHORITY), ProxyHeader(0, V4, V4_SERVER)),
+    (v2(0x11, BLOCK4 + TLS), ProxyHeader(0, V4, V4_SERVER, tls=True)),
+    (v2(0x21, BLOCK6 + AUTHORITY + TLS), ProxyHeader(0, V6, V6_SERVER, tls=True)),
+    (v2(0x11, BLOCK4 + NO_TLS), ProxyHeader(0, V4, V4_SERVER)),
+    (v2(0x11, BLOCK4 + tlv(0x20, b"")), ProxyHeader(0, V4, V4_SERVER)),
+    (v2(0x11, BLOCK4 + tlv(0xEE, b"custom")), ProxyHeader(0, V4, V4_SERVER)),
     # no address of a client: datagrams, Unix sockets, unspecified
-    (v2(0x12, BLOCK4), Header(0)),
-    (v2(0x31, bytes(216)), Header(0)),
-    (v2(0x31, bytes(216) + TLS), Header(0, tls=True)),
-    (v2(0x00, b""), Header(0)),
-    (v2(0x00, b"what follows is ignored"), Header(0)),
+    (v2(0x12, BLOCK4), ProxyHeader(0)),
+    (v2(0x31, bytes(216)), ProxyHeader(0)),
+    (v2(0x31, bytes(216) + TLS), ProxyHeader(0, tls=True)),
+    (v2(0x00, b""), ProxyHeader(0)),
+    (v2(0x00, b"what follows is ignored"), ProxyHeader(0)),
     # the balancer's own connection: a health check
-    (v2(0x00, b"", command=0x20), Header(0, local=True)),
-    (v2(0x11, BLOCK4 + TLS, command=0x20), Header(0, local=True)),
-    (v2(0x4F, BLOCK4, command=0x20), Header(0, local=True)),
-    (v2(0x11, BLOCK4 + tlv(0x04, bytes(LONGEST - 16 - 12 - 3))), Header(0, V4, V4_SERVER)),
+    (v2(0x00, b"", command=0x20), ProxyHeader(0, local=True)),
+    (v2(0x11, BLOCK4 + TLS, command=0x20), ProxyHeader(0, local=True)),
+    (v2(0x4F, BLOCK4, command=0x20), ProxyHeader(0, local=True)),
+    (v2(0x11, BLOCK4 + tlv(0x04, bytes(LONGEST - 16 - 12 - 3))), ProxyHeader(0, V4, V4_SERVER)),
 ]
 HEADERS = [row[0] for row in V1_ROWS] + [row[0] for row in V2_ROWS]
 BEHIND = b"GET / HTTP/1.1\r\n\r\n"
@@ -81,12 +81,14 @@ def test_a_line_of_version_1_names_the_client(
     server: tuple[str, int] | None,
     behind: bytes,
 ) -> None:
-    assert read_header(data + behind) == Header(len(data), client, server)
+    assert read_header(data + behind) == ProxyHeader(len(data), client, server)
 
 
 @pytest.mark.parametrize("behind", [b"", BEHIND], ids=["alone", "with a request"])
 @pytest.mark.parametrize(("data", "header"), V2_ROWS)
-def test_a_header_of_version_2_names_the_client(data: bytes, header: Header, behind: bytes) -> None:
+def test_a_header_of_version_2_names_the_client(
+    data: bytes, header: ProxyHeader, behind: bytes
+) -> None:
     assert read_header(data + behind) == header._replace(size=len(data))
 
 
@@ -153,5 +155,5 @@ def test_bytes_behind_a_header_do_not_change_it(data: bytes, behind: bytes) -> N
 )
 def test_any_bytes_have_one_reading_and_it_is_bounded(beginning: bytes, data: bytes) -> None:
     read = read_header(beginning + data)
-    if isinstance(read, Header):
+    if isinstance(read, ProxyHeader):
         assert 0 < read.size <= min(LONGEST, len(beginning + data))

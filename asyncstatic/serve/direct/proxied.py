@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 from asyncstatic.http.addresses import Networks
-from asyncstatic.http.proxy_protocol import Header, NoHeader, read_header
+from asyncstatic.http.proxy_protocol import NoHeader, ProxyHeader, read_header
 from asyncstatic.serve.direct.accept import Preface, ReadPreface
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
@@ -30,7 +30,7 @@ def preface_reader(trusted: Networks) -> ReadPreface:
         header = read_header(data)
         if header is NoHeader.INCOMPLETE:
             return None
-        if not isinstance(header, Header):
+        if not isinstance(header, ProxyHeader):
             raise ValueError(f"{_named(peer)} sent no PROXY header")
         return Preface(header.size, header)
 
@@ -53,7 +53,7 @@ class ProxiedProtocol(DirectProtocol):
     __slots__ = ("proxied",)
 
     def __init__(
-        self, entry: DirectEntry, loop: asyncio.AbstractEventLoop, proxied: Header
+        self, entry: DirectEntry, loop: asyncio.AbstractEventLoop, proxied: ProxyHeader
     ) -> None:
         super().__init__(entry, loop)
         self.proxied = proxied

@@ -26,7 +26,7 @@ from asyncstatic.serve.signing import SignedURLs
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
 from asyncstatic.settings.paths import is_in_package
-from asyncstatic.settings.root import Path
+from asyncstatic.settings.root import StrPath
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
 
@@ -42,7 +42,7 @@ _CHECKED_NAMES = 1000  # names come from the app's templates; the bound guards a
 class QuartOptions(MountOptions, total=False):
     """Keyword arguments of `AsyncStatic`: those of `StaticFiles`, and Quart's names."""
 
-    static_folder: Path | None
+    static_folder: StrPath | None
     static_url_path: str | None
 
 
