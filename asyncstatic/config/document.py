@@ -12,21 +12,15 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from asyncstatic.config.toml_lines import Key, lines_of
 from asyncstatic.config.variables import OTHER_VARIABLES, PATHS
-from asyncstatic.settings import (
-    FIELDS,
-    HINTS,
-    Rule,
-    SettingsError,
-    checked,
-)
+from asyncstatic.settings import FIELDS, HINTS, Rule, SettingsError, checked
 from asyncstatic.settings.paths import is_in_package, package_folder
-from asyncstatic.settings.values import printable, problem_with_prefix
+from asyncstatic.settings.values import nearest, printable, problem_with_prefix
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml
@@ -164,7 +158,7 @@ class _Reader:
             self._read_setting(place, name, value, self._document.settings)
         else:
             known = ["mounts", *SETTINGS, *OPTIONS]
-            self._report(place, f"unknown key; {nearest_key(name, known)}")
+            self._report(place, f"unknown key; {nearest(name, known)}")
 
     def _read_mounts(self, place: Key, mounts: Any) -> None:
         if not isinstance(mounts, dict):
@@ -197,7 +191,7 @@ class _Reader:
                 problem = "this is a key of the whole file: write it above the first [table]"
                 self._report((*place, name), problem)
             else:
-                self._report((*place, name), f"unknown key; {nearest_key(name, SETTINGS)}")
+                self._report((*place, name), f"unknown key; {nearest(name, SETTINGS)}")
         if "root" not in root:
             self._report(place, 'the root is missing: root = "DIRECTORY"')
         return found
@@ -236,7 +230,7 @@ class _Reader:
                 [key for key in table if key not in TABLES[name]] if isinstance(table, dict) else []
             )
             for key in unknown:
-                self._report((*its_place, key), f"unknown key; {nearest_key(key, TABLES[name])}")
+                self._report((*its_place, key), f"unknown key; {nearest(key, TABLES[name])}")
             if not unknown:
                 found += self._checked(its_place, name, [table]) or ()
         if len(self._problems) > before:
@@ -322,15 +316,6 @@ def spelled(place: Key) -> str:
             bare = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
             text += f".{printable(bare)}" if text else printable(bare)
     return text
-
-
-def nearest_key(name: str, known: Iterable[str]) -> str:
-    """Name the key that an unknown one is most like, or all of them if they are few."""
-    names = sorted(set(known))
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known are {', '.join(names)}" if len(names) < 10 else "asyncstatic config prints all"
 
 
 def _named(table: Mapping[str, Any], problem: str) -> Key:

@@ -9,8 +9,7 @@ from typing import Any
 
 from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX, is_of_service
 from asyncstatic.settings import FIELDS, HINTS, SettingsError, checked
-from asyncstatic.settings.fields import nearest
-from asyncstatic.settings.values import from_text, printable
+from asyncstatic.settings.values import from_text, nearest, printable
 
 _SWITCHES_OF_OUR_TESTS = "ASYNCSTATIC_TEST_"
 _DEFAULT_ROOTS = ("static", "public")
@@ -49,9 +48,7 @@ def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict
         SettingsError: an unknown variable, or an unusable text.
     """
     for name in _strangers(variables, others):
-        raise SettingsError(
-            f"unknown setting {PREFIX}{name}: {nearest(name.upper(), _VARIABLES, PREFIX)}"
-        )
+        raise SettingsError(f"unknown setting {PREFIX}{name}: {nearest(name, FIELDS, PREFIX)}")
     return known_options(variables)
 
 
@@ -141,6 +138,4 @@ def default_root() -> str:
 def _warning_about(name: str) -> str:
     if name == "PORT":
         return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
-    return (
-        f"{PREFIX}{name} is ignored, it is no setting: {nearest(name.upper(), _VARIABLES, PREFIX)}"
-    )
+    return f"{PREFIX}{name} is ignored, it is no setting: {nearest(name, FIELDS, PREFIX)}"

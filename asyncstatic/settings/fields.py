@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from typing import Any, get_type_hints
 
 from asyncstatic.settings.rules import rules_of
-from asyncstatic.settings.values import SettingsError, coerce, problem_with
+from asyncstatic.settings.values import SettingsError, coerce, nearest, problem_with
 
 _SECRET_OR_LONG = ("users", "redirects")  # their values are in no message
 
@@ -64,23 +63,8 @@ def refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
     """Refuse an option that has no field.
 
     Raises:
-        SettingsError: there is one; the message names the most similar field.
+        SettingsError: there is one; the message names the most similar one.
     """
     for name in options:
         if name not in known:
             raise SettingsError(f"unknown setting {name}: {nearest(name, known)}")
-
-
-def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Name the known name that an unknown one is most like, or all of them.
-
-    Args:
-        name: the unknown one.
-        known: without the prefix.
-        prefix: begins each name in the message.
-    """
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"did you mean {prefix}{close[0]}?"
-    return f"known are {', '.join(prefix + each for each in names)}"

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from asyncstatic.http.cache_control import IMMUTABLE
-from asyncstatic.settings.fields import nearest
 from asyncstatic.settings.rules import Rule
-from asyncstatic.settings.values import SettingsError
+from asyncstatic.settings.values import SettingsError, nearest
 
 
 class Preset(NamedTuple):

@@ -6,6 +6,7 @@ Every `problem_*` function returns the rest of an error message, or "" for a usa
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -297,3 +298,19 @@ def printable(text: str) -> str:
         else repr(character)[1:-1]
         for character in text
     )
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return the rest of an error message about an unknown name: the known name that it is most like.
+
+    If there is none, all known names, as far as they are few.
+
+    Args:
+        name: the unknown name, without the prefix.
+        known: the known names, in lower case.
+        prefix: of variables, which are in upper case; "" for other names.
+    """
+    names = sorted(set(known))
+    if close := difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1):
+        return f"did you mean {prefix + close[0].upper() if prefix else close[0]}?"
+    return f"known are {', '.join(names)}" if len(names) < 10 else "asyncstatic config prints all"
