@@ -299,6 +299,13 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(TREES[path]), NAMES[path]
 
 
+@pytest.mark.parametrize("room", ["cli", "config", "files", "http", "settings"])
+def test_a_room_has_a_map_of_its_modules(room: str) -> None:
+    chart = ast.get_docstring(TREES[PACKAGE / room / "__init__.py"]) or ""
+    names = {path.stem for path in in_room(room) if path.parent.name == room} - {"__init__"}
+    assert names <= set(re.findall(r"\w+", chart))
+
+
 @modules
 def test_no_module_is_too_long_to_read(path: Path) -> None:
     if NAMES[path] not in DATA:

@@ -23,19 +23,20 @@ Used by these:
 
 source           the protocol of all sources, and what they return
 cache            the store itself: entries, bound in bytes, eviction
+open_files       the entries that hold a file open, closed when idle
 dependency       stamps: what must be unchanged for a cached answer to hold
 zipped           a folder as a zip that is made while it is sent
-directory_names  the names in directories: which sidecars exist, which names are missing
+directory_names  the names in directories: they tell sidecars, and missing names
 proof            the proof that a sidecar decodes to its original
 decoding         gzip, zstd and br, decoded in bounded steps
-sidecar          the suffixes of codings
+sidecar          the names of sidecars, and of the files of pages
 digests          hashes for the entity-tag
-handle           an open file: reading, page cache, "is it unchanged?"
+handle           content in an open file: reading, page cache, "is it unchanged?"
 samples          blocks that tell a file that grew from one that was rewritten
 memfd            a copy of content in an anonymous file, for sendfile(2)
 pool             threads that wait for the disk
 rootnames        absolute links that name the root
-bounded          a bounded dict, and the modification times that were seen
+bounded          a dict that is bounded in the number of its entries
 kernel           every system call; tests inject faults here
 
 docs/design.md follows a request through this room.

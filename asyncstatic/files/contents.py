@@ -12,7 +12,6 @@ from functools import partial
 from asyncstatic.files import kernel
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.candidates import Candidates
-from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.digests import HASHED, Digests
 from asyncstatic.files.handle import Handle, open_handle, read_version
 from asyncstatic.files.pool import Pool
@@ -79,41 +78,38 @@ class Contents:
         the descriptor over.
         """
         dependencies = candidates.dependencies(chosen)
-        if (
-            chosen.identity.length <= self._settings.limits.cache_file_bytes
-            and facts.decoding is None
-        ):
-            return self._in_memory(chosen, facts, dependencies, nowait)
-        handle = self._handle(chosen, nowait)
-        identity = handle.identity
-        if facts.coding != "identity" and identity != chosen.identity:
+        is_small = chosen.identity.length <= self._settings.limits.cache_file_bytes
+        in_memory = is_small and facts.decoding is None
+        opened = (self._in_memory if in_memory else self._by_handle)(chosen, facts, nowait)
+        if opened is None:
+            return None
+        is_same = opened.representation.identity == chosen.identity
+        if facts.coding != "identity" and not is_same:
             return None  # the proof was about other bytes
-        now = chosen._replace(identity=identity)
-        facts = self._with_digest(now, facts._replace(identity=identity), nowait)
-        candidates.take(chosen)
-        dependencies = dependencies if identity == chosen.identity else ()
-        return Opened(facts, handle=handle, dependencies=dependencies)
+        opened.dependencies = dependencies if is_same else ()
+        if not in_memory:
+            candidates.take(chosen)
+        return opened
 
-    def _handle(self, chosen: File, nowait: bool) -> Handle:
-        if chosen.unpacked is not None:
-            return UnpackedHandle(chosen.fd, chosen.identity, chosen.unpacked, self._pool)
-        return open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
-
-    def _in_memory(
-        self, chosen: File, facts: Representation, dependencies: tuple[FileStamp, ...], nowait: bool
-    ) -> Opened | None:
+    def _in_memory(self, chosen: File, facts: Representation, nowait: bool) -> Opened | None:
         """Read all bytes of one version."""
         version = read_version(chosen.fd, chosen.identity, nowait=nowait)
         if version is None:
             return None
         identity, content = version
-        if facts.coding != "identity" and identity != chosen.identity:
-            return None  # the proof was about other bytes
         digest = None if self._settings.etag == "off" else hashlib.sha256(content).digest()
-        facts = facts._replace(identity=identity, digest=digest)
-        return Opened(
-            facts, content, dependencies=dependencies if identity == chosen.identity else ()
-        )
+        return Opened(facts._replace(identity=identity, digest=digest), content)
+
+    def _by_handle(self, chosen: File, facts: Representation, nowait: bool) -> Opened:
+        handle = self._handle(chosen, nowait)
+        file = chosen._replace(identity=handle.identity)
+        facts = facts._replace(identity=handle.identity)
+        return Opened(self._with_digest(file, facts, nowait), handle=handle)
+
+    def _handle(self, chosen: File, nowait: bool) -> Handle:
+        if chosen.unpacked is not None:
+            return UnpackedHandle(chosen.fd, chosen.identity, chosen.unpacked, self._pool)
+        return open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
 
     def _with_digest(self, file: File, facts: Representation, nowait: bool) -> Representation:
         """Add the digest that the entity-tag of a large file is made from, once per identity."""

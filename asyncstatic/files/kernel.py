@@ -291,35 +291,30 @@ if sys.platform == "win32":
 else:
     pwrite = os.pwrite
 
-if hasattr(os, "memfd_create"):
 
-    def anonymous_file() -> int:
-        """Return an empty anonymous file, in memory (memfd_create(2))."""
+def anonymous_file() -> int:
+    """Return an empty file without a name: in memory (memfd_create(2)), else among temporary files."""
+    if hasattr(os, "memfd_create"):
         return os.memfd_create("asyncstatic")
+    import tempfile
 
-    def memory_file(data: bytes) -> int:
-        """Return an anonymous file that holds `data`, in memory (memfd_create(2))."""
-        fd = os.memfd_create("asyncstatic")
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[_write(fd, rest) :]
-        except BaseException:
-            close(fd)
-            raise
-        return fd
-else:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
-    def anonymous_file() -> int:
-        """Return an empty file without a name, in the directory for temporary files."""
-        import tempfile
 
-        with tempfile.TemporaryFile() as file:
-            return os.dup(file.fileno())
-
-    def memory_file(data: bytes) -> int:
-        """Raise ENOSYS: this platform has no anonymous files."""
+def memory_file(data: bytes) -> int:
+    """Return a file without a name that holds `data`, in memory; ENOSYS where there is none."""
+    if not hasattr(os, "memfd_create"):
         raise fault(errno.ENOSYS)
+    fd = os.memfd_create("asyncstatic")
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[_write(fd, rest) :]
+    except BaseException:
+        close(fd)
+        raise
+    return fd
 
 
 # -- to a socket ---------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from asyncstatic.settings.root import Symlinks
 
 logger = logging.getLogger("asyncstatic")
 
-BENEATH = kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_MAGICLINKS
-NO_LINKS = BENEATH | kernel.RESOLVE_NO_SYMLINKS
+_BENEATH = kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_MAGICLINKS
+_NO_LINKS = _BENEATH | kernel.RESOLVE_NO_SYMLINKS
 _UNAVAILABLE = (errno.ENOSYS, errno.EPERM)
 
 
@@ -34,7 +34,7 @@ class Openat2Resolver:
         self.root = root
         self._symlinks = symlinks
         self._links = symlinks == "within_root"
-        self._first_attempt = 0 if symlinks == "follow" else NO_LINKS
+        self._first_attempt = 0 if symlinks == "follow" else _NO_LINKS
         self._allowed = allowed
         self._walk = WalkResolver(root, symlinks=symlinks, allowed=allowed)
         self._refused = False
@@ -71,25 +71,22 @@ class Openat2Resolver:
 
     def _open_cached_link(self, tree: TreeHandle, path: bytes) -> int:
         """Open a path that holds a link, if the name policy allows its target."""
-        resolve = BENEATH | kernel.RESOLVE_CACHED
+        resolve = _BENEATH | kernel.RESOLVE_CACHED
         try:
             fd = kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
         except OSError as error:
             if error.errno == errno.EXDEV:  # perhaps an absolute link to inside; the walk can tell
                 raise kernel.fault(errno.EAGAIN) from error
             raise
-        refused = errno.ENOENT
         try:
             names = _names_below(tree, fd)
             if names is None:
-                refused = errno.EAGAIN
-            elif self._allowed(names):
-                refused = 0
-        finally:
-            if refused:
-                kernel.release(fd)
-        if refused:
-            raise kernel.fault(refused)
+                raise kernel.fault(errno.EAGAIN)
+            if not self._allowed(names):
+                raise kernel.fault(errno.ENOENT)
+        except BaseException:
+            kernel.release(fd)
+            raise
         return fd
 
     def _is_refused(self, tree: TreeHandle) -> bool:
@@ -113,8 +110,8 @@ def refusal(tree: TreeHandle) -> str | None:
         OSError: the directory itself cannot be searched (EACCES), or a fault such as EMFILE.
     """
     try:
-        kernel.release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, NO_LINKS))
-        escaped = kernel.openat2(tree.fd, b"..", kernel.DIRECTORY_FLAGS, NO_LINKS)
+        kernel.release(kernel.openat2(tree.fd, b".", kernel.DIRECTORY_FLAGS, _NO_LINKS))
+        escaped = kernel.openat2(tree.fd, b"..", kernel.DIRECTORY_FLAGS, _NO_LINKS)
     except OSError as error:
         if error.errno == errno.EXDEV:
             return None
@@ -129,7 +126,7 @@ def _knows_cached(tree: TreeHandle) -> bool:
     """Tell whether the kernel has RESOLVE_CACHED: since Linux 5.12, an invalid argument before."""
     flags = kernel.DIRECTORY_FLAGS
     try:
-        kernel.release(kernel.openat2(tree.fd, b".", flags, NO_LINKS | kernel.RESOLVE_CACHED))
+        kernel.release(kernel.openat2(tree.fd, b".", flags, _NO_LINKS | kernel.RESOLVE_CACHED))
     except OSError as error:
         return error.errno == errno.EAGAIN
     return True

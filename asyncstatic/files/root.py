@@ -215,9 +215,13 @@ class RootHandle:
         except OSError as error:
             if cached_only:  # only a thread, which may wait, decides that the root is gone
                 raise kernel.fault(errno.EAGAIN) from error
-            self._miss(error.errno or errno.EIO)
+            if self._failed:
+                self._replace(None)
+            self._failed = error.errno or errno.EIO
         else:
-            self._adopt(found)
+            self._failed = 0
+            if self._tree is None or self._tree.identity != found.identity:
+                self._replace(found)
         # While the root is missing every call checks, so it is found as soon as it is back.
         self._next_check = self._monotonic() + (self._recheck if self._tree else 0)
         if self._closed:  # by another thread, during the check
@@ -228,16 +232,6 @@ class RootHandle:
             return kernel.open_path(self.path, directory=True)
         flags = kernel.DIRECTORY_FLAGS
         return kernel.openat2(kernel.AT_FDCWD, self._path_bytes, flags, kernel.RESOLVE_CACHED)
-
-    def _miss(self, code: int) -> None:
-        if self._failed:
-            self._replace(None)
-        self._failed = code
-
-    def _adopt(self, found: TreeHandle) -> None:
-        self._failed = 0
-        if self._tree is None or self._tree.identity != found.identity:
-            self._replace(found)
 
     def _replace(self, found: TreeHandle | None) -> None:
         if self._tree is not None and self._grace:

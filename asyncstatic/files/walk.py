@@ -60,8 +60,12 @@ class WalkResolver:
             fd = walk.run()
         finally:
             walk.close()
-        if walk.links and not self._allows(walk.names, fd):
-            raise kernel.fault(errno.ENOENT)
+        try:
+            if walk.links and not self._allowed(tuple(map(_decoded, walk.names))):
+                raise kernel.fault(errno.ENOENT)
+        except BaseException:
+            kernel.release(fd)
+            raise
         return fd
 
     def beneath(self, root: Root) -> WalkResolver:
@@ -69,16 +73,6 @@ class WalkResolver:
 
     def close(self) -> None:
         self.root.close()
-
-    def _allows(self, names: list[bytes], fd: int) -> bool:
-        """Apply the name policy; close `fd` if it refuses."""
-        allowed = False
-        try:
-            allowed = self._allowed(tuple(map(_decoded, names)))
-        finally:
-            if not allowed:
-                kernel.release(fd)
-        return allowed
 
 
 def _decoded(name: bytes) -> str:

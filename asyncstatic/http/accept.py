@@ -55,10 +55,7 @@ def coding_quality(weights: dict[str, int], coding: str) -> int:
     """
     if coding in weights:
         return weights[coding]
-    others = weights.get("*")
-    if coding == "identity":
-        return 1 if others is None else min(others, 1)
-    return others or 0
+    return min(weights.get("*", 1), 1) if coding == "identity" else weights.get("*", 0)
 
 
 def coding_tiers(weights: dict[str, int], available: Iterable[str]) -> tuple[tuple[str, ...], ...]:

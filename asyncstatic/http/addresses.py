@@ -11,8 +11,8 @@ from typing import TypeAlias
 #: An address and a port, as in ASGI; None for a Unix socket, which has neither.
 Address: TypeAlias = tuple[str, int]
 
-UNIX = "unix"
-EVERYBODY = "*"
+_UNIX = "unix"
+_EVERYBODY = "*"
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 # No zone ("%eth0"): it has a meaning on one machine only, and `ipaddress` takes any text for one.
@@ -40,7 +40,7 @@ def bucket_of(client: Address | None) -> str:
     All clients without an address count as one, too.
     """
     if client is None:
-        return UNIX
+        return _UNIX
     known = canonical_ip(client[0].partition("%")[0])
     if known is None:
         return ""
@@ -60,9 +60,9 @@ class Networks:
 
     def __init__(self, names: str | Iterable[str]) -> None:
         listed = names.replace(",", " ").split() if isinstance(names, str) else list(names)
-        self._everybody = EVERYBODY in listed
-        self._unix = UNIX in listed
-        self._networks = [_network_of(name) for name in listed if name not in (EVERYBODY, UNIX)]
+        self._everybody = _EVERYBODY in listed
+        self._unix = _UNIX in listed
+        self._networks = [_network_of(name) for name in listed if name not in (_EVERYBODY, _UNIX)]
 
     def contain(self, peer: Address | None) -> bool:
         """Tell whether a peer is within a network; None is a peer on a Unix socket."""

@@ -21,7 +21,7 @@ _ARGON2 = re.compile(
 # A salt has 128 bits, so 4 of the 132 in its 22 characters are zero; else it cannot be verified.
 _BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
-MAKE_A_HASH = "make one with: asyncstatic hash"
+_MAKE_A_HASH = "make one with: asyncstatic hash"
 
 
 class Credentials(NamedTuple):
@@ -68,7 +68,7 @@ def problem_with_user(name: object, hash_: object) -> str:
     if not isinstance(name, str) or not name or ":" in name or not name.isprintable():
         return "a name is printable and has no colon"
     if not isinstance(hash_, str) or not kind_of_hash(hash_):
-        return f"{name} has no hash of argon2 or bcrypt; {MAKE_A_HASH}"
+        return f"{name} has no hash of argon2 or bcrypt; {_MAKE_A_HASH}"
     return ""
 
 

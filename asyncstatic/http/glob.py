@@ -24,7 +24,7 @@ from enum import Enum
 from itertools import product
 
 LONGEST = 1024  # characters of a pattern
-MOST_ALTERNATIVES = 256  # paths through the braces of a pattern
+_MOST_ALTERNATIVES = 256  # paths through the braces of a pattern
 
 
 class _Wild(Enum):
@@ -148,9 +148,9 @@ def _alternatives(pattern: str) -> list[_Tokens]:
     count, parts = 1, _parts(pattern)
     for part in parts:
         count *= len(part)
-        if count > MOST_ALTERNATIVES:
+        if count > _MOST_ALTERNATIVES:
             raise ValueError(
-                f"more than {MOST_ALTERNATIVES} ways to choose in its braces: write several rules"
+                f"more than {_MOST_ALTERNATIVES} ways to choose in its braces: write several rules"
             )
     return [_merged(sum(chosen, ())) for chosen in product(*parts)]
 

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 STATUSES = (301, 302, 307, 308)
-SPLAT = "splat"
+_SPLAT = "splat"
 
 _PLACEHOLDER = re.compile(r":([A-Za-z][A-Za-z0-9_]*)")
 # scheme "://" host [":" port], then a path, query, fragment or nothing.
@@ -74,7 +74,7 @@ class _SourcePath(NamedTuple):
                 return None
         if self.splat:
             rest = "/".join(quote(name, safe="") for name in segments[count:])
-            values[SPLAT] = rest + "/" if rest and directory else rest
+            values[_SPLAT] = rest + "/" if rest and directory else rest
         return values
 
 
@@ -210,7 +210,7 @@ def _problem_with_source(source: str) -> str:
         if "*" in raw and not (raw == "*" and is_last):
             return f"source {source!r}: * is the whole last segment, as in /old/*"
         if raw[:1] == ":":
-            if not _PLACEHOLDER.fullmatch(raw) or raw[1:] == SPLAT or raw in seen:
+            if not _PLACEHOLDER.fullmatch(raw) or raw[1:] == _SPLAT or raw in seen:
                 return f"source {source!r}: name each placeholder once, such as :year"
             seen.add(raw)
     return ""
@@ -227,7 +227,7 @@ def _problem_with_target(source: str, target: str) -> str:
     if _NOT_IN_URL.search(target):
         return f"target {target!r}: percent-encode what a URL cannot hold"
     known = {name[1:] for name in source.split("/") if name[:1] == ":"}
-    known |= {SPLAT} if source.endswith("/*") else set()
+    known |= {_SPLAT} if source.endswith("/*") else set()
     for name in _PLACEHOLDER.findall(rest):
         if name not in known:
             return f"target {target!r}: {source} has no :{name}; write %3A for a plain colon"
@@ -240,7 +240,7 @@ def _loop_in(redirects: tuple[Redirect, ...]) -> str:
     for redirect in redirects:
         for sample in (_SAMPLE, f"{_SAMPLE}/{_SAMPLE}", ""):
             values = dict.fromkeys(_PLACEHOLDER.findall(redirect.target), _SAMPLE)
-            url = _fill(redirect.target, {**values, SPLAT: sample})
+            url = _fill(redirect.target, {**values, _SPLAT: sample})
             for _ in range(len(redirects) + 1):
                 path, _, _ = url.partition("#")[0].partition("?")
                 if path[:1] != "/" or path.startswith(_OUT):

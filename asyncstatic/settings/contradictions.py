@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from asyncstatic.settings.rules import sets_access
+from asyncstatic.settings.rules import first_cors_rule
 from asyncstatic.settings.values import SettingsError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def contradiction(settings: Settings) -> str:
 
 
 def _of_answers(settings: Settings) -> str:
-    if settings.cors and (rule := sets_access(rule for _, rule in settings.named_rules)):
+    if settings.cors and (rule := first_cors_rule(rule for _, rule in settings.named_rules)):
         return (
             f"cors={settings.cors!r}: not together with rule {rule.match!r}, which sets the same "
             "fields: leave one of them out"

@@ -106,8 +106,8 @@ class Rule:
         return ""
 
 
-RuleOptions: TypeAlias = Rule | Mapping[str, Any]
-Rules: TypeAlias = RuleOptions | Iterable[RuleOptions] | str
+RuleLike: TypeAlias = Rule | Mapping[str, Any]
+Rules: TypeAlias = RuleLike | Iterable[RuleLike] | str
 
 _KEYS = [of_field.name for of_field in fields(Rule)]
 
@@ -167,7 +167,7 @@ def _problem_with_field(name: Any, value: Any) -> str:
     return ""
 
 
-def sets_access(rules: Iterable[Rule]) -> Rule | None:
+def first_cors_rule(rules: Iterable[Rule]) -> Rule | None:
     """Return a rule that sets fields of the CORS protocol, if there is one."""
     for rule in rules:
         if any(name.lower().startswith("access-control-") for name in rule.headers):
