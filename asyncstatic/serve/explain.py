@@ -148,10 +148,6 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
 
     A static root that answers calls `observe` with its plan.
     """
-    path, _, query = told.target.partition("?")
-    fields = [(name.lower(), value) for name, value in told.request_fields]
-    if not any(name == "host" for name, _ in fields):
-        fields.append(("host", "localhost"))
     received = [{"type": "http.request", "body": b"", "more_body": False}]
     ended = asyncio.Event()
 
@@ -172,7 +168,17 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
         elif message["type"] == "http.response.body":
             told.length += len(message.get("body", b""))
 
-    scope = {
+    await app({**_scope_of(told), PLAN_OBSERVER: observe}, receive, send)
+    ended.set()
+
+
+def _scope_of(told: Explanation) -> Scope:
+    """Return the request as an ASGI scope."""
+    path, _, query = told.target.partition("?")
+    fields = [(name.lower(), value) for name, value in told.request_fields]
+    if not any(name == "host" for name, _ in fields):
+        fields.append(("host", "localhost"))
+    return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -185,7 +191,4 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
         "headers": [(name.encode(), value.encode()) for name, value in fields],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
-        PLAN_OBSERVER: observe,
     }
-    await app(scope, receive, send)
-    ended.set()
