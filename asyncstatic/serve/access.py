@@ -20,7 +20,6 @@ from asyncstatic.serve.users import Users
 from asyncstatic.settings import Settings, SettingsError
 
 _CLIENTS = 16_384  # whose rates are stored; about 5 MB
-_MISSING_SCOPE = "a root with access rules is asked through StaticFiles.find, with the scope"
 
 
 def access_of(settings: Settings) -> Access | None:
@@ -58,18 +57,13 @@ class Access:
         networks = self._allowed is not None or self._denied is not None
         self.private = self._users is not None or networks
 
-    async def refusal(self, request: Request, scope: Scope | None) -> ResponsePlan | None:
+    async def refusal(self, request: Request, scope: Scope) -> ResponsePlan | None:
         """Return the answer that refuses a request; None when it may go on.
 
         OPTIONS needs no credentials and takes nothing from the rate: a preflight has no credentials
         (Fetch standard), and its answer is the same for every name. The rate is about the method in
         the scope: a middleware asks on behalf of a preflight whether a GET would be answered.
-
-        Raises:
-            TypeError: the scope is missing. Nothing is served then.
         """
-        if scope is None:
-            raise TypeError(_MISSING_SCOPE)
         client = _client(scope)
         if not self._is_within(client):
             return error_page(request, self._forbidden, self._origins)

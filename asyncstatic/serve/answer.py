@@ -36,10 +36,10 @@ class Pending(NamedTuple):
 
     Attributes:
         request: the request.
-        lookup: the file to look up.
-        scope: the ASGI scope, for the hook.
+        lookup: the file to look up; None if access or the files with redirects must be checked first.
+        scope: the ASGI scope, by which access is checked; empty where no access is.
     """
 
     request: Request
-    lookup: Lookup
-    scope: Scope | None
+    lookup: Lookup | None
+    scope: Scope

@@ -1,4 +1,8 @@
-"""`StaticFiles`: a static root as an ASGI application, on any server and under any mount."""
+"""`StaticFiles`: a static root as an ASGI app, on any server and under any mount.
+
+Every entry asks it for answers: `begin` decides at once if nothing has to be waited for, and `finish`
+waits. Called as an app, it reads the request from the scope and sends the answer itself.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.access import access_of
 from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
-from asyncstatic.serve.authorization import Authorization, Authorize, ClosedSource
+from asyncstatic.serve.authorization import Authorization, Authorize
 from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifest, Manifests
 from asyncstatic.serve.offload import handed_over
@@ -49,7 +53,10 @@ from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
 
 _ROOT = Lookup((), True, ())
-_SITE_FILES = Lookup((), True, (), available=False)  # read these first
+_NO_SCOPE: Scope = {}
+_MISSING_SCOPE = (
+    "a root with authorize= or access rules is asked through StaticFiles.find, with the scope"
+)
 
 
 class StaticFiles:
@@ -82,7 +89,6 @@ class StaticFiles:
     Attributes:
         settings: the settings of the root.
         policy: decides the metadata of its answers.
-        source: finds representations; closed to callers where access must be checked first.
         cache: holds content, open files and prepared answers.
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
@@ -115,8 +121,7 @@ class StaticFiles:
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self._pages = Pages(chosen, has_readme=authorize is None) if chosen.listing else None
         self._access = access_of(chosen)
-        self._asks = authorize is not None or (self._access is not None and self._access.private)
-        self._is_closed = self._asks or self._access is not None
+        self._is_closed = authorize is not None or self._access is not None
         self.hidden: frozenset[Segments] = frozenset()
         self.needs_scope = self._is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
@@ -129,7 +134,9 @@ class StaticFiles:
     def _use(self, settings: Settings) -> None:
         """Decide by these settings from now on."""
         self.settings = settings
-        self.policy = ResponsePolicy(settings, private=self._asks)
+        access_is_private = self._access is not None and self._access.private
+        private = self._authorization is not None or access_is_private
+        self.policy = ResponsePolicy(settings, private=private)
         self._redirects = Redirects(settings.redirects) if settings.redirects else None
 
     @cached_property
@@ -146,10 +153,16 @@ class StaticFiles:
         of_site = self._site_files.add_stamps if self._site_files is not None else None
         return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self.hidden)
 
-    @cached_property
+    @property
     def source(self) -> Source:
-        """The representations; refuses to answer where access must be checked first."""
-        return ClosedSource(self._source) if self._is_closed else self._source
+        """The representations.
+
+        Raises:
+            TypeError: access must be checked first, and only `find` does.
+        """
+        if self._is_closed:
+            raise TypeError(_MISSING_SCOPE)
+        return self._source
 
     def root_with(self, segments: Segments) -> str | None:
         """Return the path of the first root that has a file, or None; may wait for the disk."""
@@ -195,7 +208,8 @@ class StaticFiles:
     @property
     def waiting_calls(self) -> int:
         """Calls to the disk that wait for a thread."""
-        return sum(tree.waiting_calls for tree in self._trees)
+        of_listings = 0 if self._pages is None else self._pages.pool.waiting
+        return of_listings + sum(tree.waiting_calls for tree in self._trees)
 
     async def can_be_opened(self) -> bool:
         """Tell whether the directories of the root can be opened now."""
@@ -204,57 +218,69 @@ class StaticFiles:
 
     def close(self) -> None:
         """Close the root handle, end the threads, and empty the cache."""
-        self.source.close()
+        self._source.close()
 
-    def begin(self, request: Request, scope: Scope | None = None) -> Answer | Pending:
+    def begin(self, request: Request, scope: Scope = _NO_SCOPE) -> Answer | Pending:
         """Decide the answer to a request, if that is possible without waiting.
 
         Args:
             request: the request.
-            scope: the ASGI scope, for the hook; required where `needs_scope` is true.
+            scope: the ASGI scope; required where `needs_scope` is true.
 
         Returns:
             The answer, which the caller closes; or a `Pending`, which `finish` completes.
+
+        Raises:
+            TypeError: access must be checked, and the scope is missing.
         """
-        if self._access is not None:
-            return Pending(request, _ROOT, scope)
-        return self._begin(request, scope)
+        if self._is_closed and not scope:
+            raise TypeError(_MISSING_SCOPE)
+        is_stale = self._site_files is not None and not self._site_files.is_fresh()
+        if is_stale or self._access is not None:
+            return Pending(request, None, scope)
+        begun = self._begin(request)
+        return Pending(request, begun, scope) if isinstance(begun, Lookup) else begun
 
-    def _begin(self, request: Request, scope: Scope | None) -> Answer | Pending:
-        """Do what `begin` does, for a client that has access."""
-        if self._site_files is not None and not self._site_files.is_fresh():
-            return Pending(request, _SITE_FILES, scope)
-        return self._decide(request, scope)
+    def _begin(self, request: Request) -> Answer | Lookup:
+        """Decide by the present redirects and rules; the lookup where that has to wait.
 
-    def _decide(self, request: Request, scope: Scope | None) -> Answer | Pending:
-        """Do what `begin` does, by the present redirects and rules."""
+        The client has access already, or the hook is asked later.
+        """
         admitted = admit(request, self.settings, self._redirects)
         if isinstance(admitted, ResponsePlan):
-            if not request.target and admitted.status == 301:  # the mount point without its slash
-                return Pending(request, _ROOT, scope)
-            return self._page(admitted)
+            is_mount_point = not request.target and admitted.status == 301  # without its slash
+            return _ROOT if is_mount_point else self._page(admitted)
         if self._authorization is not None:
-            return Pending(request, admitted, scope)
+            return admitted
         found = self._source.open_nowait(admitted)
-        return Pending(request, admitted, scope) if found is None else self._answer(request, found)
+        return admitted if found is None else self._answer(request, found)
 
     async def finish(self, pending: Pending) -> Answer:
         """Decide the answer to a request that had to wait."""
-        begun: Answer | Pending = pending
-        if self._access is not None:
-            plan = await self._access.refusal(pending.request, pending.scope)
-            refused = self._page(plan)._replace(refuses=True) if plan else None
-            begun = refused or self._begin(pending.request, pending.scope)
-        return await self._finish(begun) if isinstance(begun, Pending) else begun
-
-    async def _finish(self, pending: Pending) -> Answer:
-        """Do what `finish` does, for a client that has access."""
         request, lookup, scope = pending
-        if lookup is _SITE_FILES and self._site_files is not None:
+        if lookup is not None:
+            return await self._finish(request, lookup, scope)
+        if self._access is not None:
+            refusal = await self._access.refusal(request, scope)
+            if refusal is not None:
+                return self._page(refusal)._replace(refuses=True)
+        if self._site_files is not None and not self._site_files.is_fresh():
             await self._site_files.renew()
             self._use(self._site_files.settings)
-            answer = self._decide(request, scope)
-            return await self._finish(answer) if isinstance(answer, Pending) else answer
+        return await self._find(request, scope)
+
+    async def find(self, request: Request, scope: Scope = _NO_SCOPE) -> Answer:
+        """Decide the answer to a request: `begin`, then `finish` if necessary."""
+        begun = self.begin(request, scope)
+        return begun if isinstance(begun, Answer) else await self.finish(begun)
+
+    async def _find(self, request: Request, scope: Scope) -> Answer:
+        """Do what `_begin` does, and wait if necessary."""
+        begun = self._begin(request)
+        return await self._finish(request, begun, scope) if isinstance(begun, Lookup) else begun
+
+    async def _finish(self, request: Request, lookup: Lookup, scope: Scope) -> Answer:
+        """Decide the answer by a lookup that has to wait."""
         if not request.target:
             return await self._to_mount_point(request, scope)
         if self._authorization is None:
@@ -271,15 +297,9 @@ class StaticFiles:
         found = self._source.open_nowait(lookup) or await self._source.open(lookup)
         return self._answer(request, found)
 
-    async def find(self, request: Request, scope: Scope | None = None) -> Answer:
-        """Decide the answer to a request: `begin`, then `finish` if necessary."""
-        answer = self.begin(request, scope)
-        return await self.finish(answer) if isinstance(answer, Pending) else answer
-
-    async def _to_mount_point(self, request: Request, scope: Scope | None) -> Answer:
+    async def _to_mount_point(self, request: Request, scope: Scope) -> Answer:
         """Redirect to the mount point's slash, but only if an index is there, as for directories."""
-        begun = self._begin(request._replace(target=b"/"), scope)
-        answer = await self._finish(begun) if isinstance(begun, Pending) else begun
+        answer = await self._find(request._replace(target=b"/"), scope)
         if answer.opened is None or answer.plan.status >= 400:
             return answer
         answer.close()

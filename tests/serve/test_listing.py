@@ -587,6 +587,9 @@ async def test_a_file_does_not_wait_for_listings(
             assert (await ask(static, "/a.txt")).body == b"a.txt"
             assert (await ask(static, "/sub")).status == 301
             assert not any(listing.done() for listing in listings)
+            while static.waiting_calls < len(targets) - 2:  # two threads list
+                await asyncio.sleep(0)
+            assert static.waiting_calls == len(targets) - 2
             may_list.set()
     finally:
         may_list.set()

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asyncstatic.files.pool import Pool
 from asyncstatic.http.listing import Row, query_of
 from asyncstatic.http.model import RawFields, View
 from asyncstatic.settings import Settings, SettingsError
@@ -20,6 +21,7 @@ _HERE = Path(__file__).parent
 _OWN = "asyncstatic/listing.html"  # for {% extends %} in a user's template
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _INSTALL = "pip install asyncstatic[listing]"
+_THREADS = 2
 _MOST_TOKENS = 50_000  # of a README; each takes about 400 bytes
 _LONGEST_ATTRIBUTES = 1024 * 1024  # characters of all links in a README together
 
@@ -59,7 +61,7 @@ class Pages:
     All that it needs is read and imported at once: a sandboxed process cannot do that later.
 
     Args:
-        settings: `listing_template` and `listing_zip` are used.
+        settings: `listing_template`, `listing_zip` and `pool_timeout` are used.
         has_readme: whether a page shows the README of its directory.
 
     Raises:
@@ -68,10 +70,12 @@ class Pages:
     Attributes:
         fields: further fields of each page: its Content-Security-Policy.
         has_readme: as given.
+        pool: the threads that list directories and make zips, so that no file waits for a listing.
     """
 
     def __init__(self, settings: Settings, *, has_readme: bool = True) -> None:
         self.has_readme = has_readme
+        self.pool = Pool(_THREADS, settings.limits.pool_timeout)
         self._style = (_HERE / "listing.css").read_text("utf-8")
         self._script = (_HERE / "listing.js").read_text("utf-8")
         self._has_zip = settings.listing_zip > 0

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import read_content
-from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import DirectoryEntry, TreeReader
@@ -32,7 +31,6 @@ from asyncstatic.settings import Settings
 from asyncstatic.settings.values import printable
 
 MOST_NAMES = 100_000  # that are read of one directory; their listing takes about 40 MB
-_THREADS = 2  # that list directories and make zips
 MOST_MEMBERS = 10_000  # files and directories of an archive
 _LARGEST_README = 128 * 1024  # bytes
 _READMES = ("readme.md", "readme.markdown", "readme", "readme.txt")  # the first one is shown
@@ -81,7 +79,7 @@ class ListedSource:
         self._settings = settings
         self._pages = pages
         self._hidden = hidden
-        self._pool = Pool(_THREADS, settings.limits.pool_timeout)
+        self._pool = pages.pool
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         """Look a file up without waiting; None also where a directory may have to be listed."""
