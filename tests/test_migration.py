@@ -16,7 +16,7 @@ import werkzeug.utils
 from werkzeug.test import Client
 
 import asyncstatic
-from asyncstatic.serve.quart.options import Options, QuartNames
+from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, Options
 from tests.asgi import ask
 from tests.support.site import write_site
 
@@ -117,7 +117,7 @@ def test_the_table_names_every_parameter_and_no_other(column: str) -> None:
     told = [name for row in ROWS for name in names(row[position])]
     real = set[str]().union(*map(parameters, COLUMNS[column]))
     if column == "here":
-        real |= QuartNames.__annotations__.keys()
+        real |= FileOptions.__annotations__.keys() | DirectoryOptions.__annotations__.keys()
     assert set(told) == real
     assert len(told) == len(real), "a parameter stands in two rows"
 
@@ -131,12 +131,24 @@ def test_a_gap_in_the_table_has_its_reason(row: list[str]) -> None:
         assert len(row[3]) > 20, "a reason"
 
 
-@pytest.mark.parametrize("name", sorted(QuartNames.__annotations__))
-def test_a_name_of_quart_stands_for_one_of_flask(name: str) -> None:
+_PATHS = {"filename_or_io": "path_or_file", "file_name": "path"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(FileOptions.__annotations__ | DirectoryOptions.__annotations__)
+)
+def test_a_name_of_an_option_stands_for_one_of_flask_or_our_own(name: str) -> None:
     """So that nothing is accepted and then forgotten."""
-    flasks = {"filename_or_io": "path_or_file", "file_name": "path"}.get(name)
+    flasks = _PATHS.get(name)
     if flasks is None:
         value: Any = object()
-        options = Options().named({name: value})  # type: ignore[misc]  # each name in turn
+        options = Options.of({name: value})
         (flasks,) = [it.name for it in fields(options) if getattr(options, it.name) is value]
-    assert flasks in parameters(flask.send_file) | {"path"}
+    assert flasks in parameters(flask.send_file) | {"path", "cache_control"}
+
+
+@pytest.mark.parametrize("name", ["file_name", "path", "mimetpye"])
+async def test_a_parameter_of_another_function_is_no_option(name: str) -> None:
+    options: dict[str, Any] = {name: "x"}
+    with pytest.raises(TypeError, match=f"no such parameter: {name}"):
+        await asyncstatic.send_file(b"x", "text/plain", **options)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from os import PathLike
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict
 
 from quart import Quart, current_app
 
@@ -26,17 +26,36 @@ _SCRIPTS = ("application/javascript", "application/ecmascript")
 MaxAge = int | Callable[[str | None], int | None] | None
 
 
-class QuartNames(TypedDict, total=False):
-    """Quart's names of parameters that have other names in Flask and here."""
+class SendOptions(TypedDict, total=False):
+    """Keyword arguments of a view that sends a file; `send_file` describes them."""
 
-    filename_or_io: Sendable
-    file_name: str | PathLike[str]
+    conditional: bool
+    etag: bool | str
+    last_modified: date | float | None
+    max_age: MaxAge
+    cache_control: str | None
+    # Quart's names of parameters that have other names in Flask and here
     attachment_filename: str | None
     add_etags: bool
     cache_timeout: int | None
 
 
-_FLASK_NAMES = {
+class FileOptions(SendOptions, total=False):
+    """Further keyword arguments of `send_file`."""
+
+    filename_or_io: Sendable
+
+
+class DirectoryOptions(SendOptions, total=False):
+    """Further keyword arguments of `send_from_directory`."""
+
+    mimetype: str | None
+    as_attachment: bool
+    download_name: str | None
+    file_name: str | PathLike[str]
+
+
+FLASK_NAMES = {
     "attachment_filename": "download_name",
     "add_etags": "etag",
     "cache_timeout": "max_age",
@@ -45,7 +64,7 @@ _FLASK_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The parameters of `send_file`, which describes them."""
+    """The options of `send_file`, which describes them."""
 
     mimetype: str | None = None
     as_attachment: bool = False
@@ -56,17 +75,17 @@ class Options:
     max_age: MaxAge = None
     cache_control: str | None = None
 
-    def named(self, names: QuartNames) -> Options:
-        """Return the options with the values that were given under Quart's names.
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Read keyword arguments, under their own names or Quart's.
 
         Raises:
-            TypeError: a name is neither Quart's nor Flask's.
+            TypeError: there is no such parameter.
         """
-        known = {_FLASK_NAMES[name]: value for name, value in names.items() if name in _FLASK_NAMES}
-        unknown = names.keys() - QuartNames.__annotations__.keys()
-        if unknown:
+        named = {FLASK_NAMES.get(name, name): value for name, value in given.items()}
+        if unknown := named.keys() - cls.__annotations__.keys():
             raise TypeError(f"no such parameter: {', '.join(sorted(unknown))}")
-        return replace(self, **cast("dict[str, Any]", known))
+        return cls(**named)
 
     def facts(self, facts: Representation) -> Representation:
         """Return the facts of a representation, with the tag and time that the view knows better.

@@ -1,4 +1,4 @@
-"""`send_file` and `send_from_directory`: what a Quart view returns to send a file.
+"""`send_file` and `send_from_directory`: a Quart view returns their responses to send a file.
 
 They replace Quart's own, and accept the parameter names of Quart and of Flask. The same core decides
 the answer as for a mounted root. Quart's machinery - sessions, after_request, error handlers -
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from datetime import date
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 
@@ -23,7 +22,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.quart.answer import answer, present_scope
-from asyncstatic.serve.quart.options import MaxAge, Options, QuartNames
+from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, Options
 from asyncstatic.serve.quart.sendable import Sendable, open_bytes, open_file, open_path
 
 _MOST_ROOTS = 64
@@ -62,13 +61,7 @@ async def send_file(
     mimetype: str | None = None,
     as_attachment: bool = False,
     download_name: str | None = None,
-    *,
-    conditional: bool = True,
-    etag: bool | str = True,
-    last_modified: date | float | None = None,
-    max_age: MaxAge = None,
-    cache_control: str | None = None,
-    **quart_names: Unpack[QuartNames],
+    **options: Unpack[FileOptions],
 ) -> Response:
     """Answer with a file that the *developer* chose.
 
@@ -78,14 +71,15 @@ async def send_file(
         mimetype: the media type; from the name, if None.
         as_attachment: ask the client to save the file.
         download_name: the name to save under; the file's own, if None.
-        conditional: honour Range, If-Range and the If-* fields.
-        etag: send an entity-tag; a str: send this one, which must change with the content.
+        conditional: honour Range, If-Range and the If-* fields; True if not given.
+        etag: send an entity-tag; True if not given. A str is sent as the tag, and must change with
+            the content.
         last_modified: when the content changed, instead of the file's time; a number is in POSIX
             seconds; a time without a zone is UTC.
         max_age: seconds for which clients may use the file without revalidation; or a function of
             its name (not its path; None if it has none) that returns them.
         cache_control: the whole Cache-Control value, such as "private, no-store".
-        **quart_names: `QuartNames`.
+        **options: the last five, and Quart's names of parameters (`FileOptions`).
 
     Returns:
         A response with status 200, 206, 304, 412 or 416.
@@ -100,30 +94,19 @@ async def send_file(
 
     Danger: never pass a path that contains a part of the request. `send_from_directory` is safe.
     """
-    options = Options(
-        mimetype, as_attachment, download_name, conditional, etag, last_modified, max_age,
-        cache_control,
-    ).named(quart_names)  # fmt: skip
-    what = quart_names.get("filename_or_io", path_or_file)
+    what = options.pop("filename_or_io", path_or_file)
     if what is None:
         raise TypeError("send_file needs a path, bytes or a binary file")
-    return answer(await _opened(what, options), options)
+    named = {"mimetype": mimetype, "as_attachment": as_attachment, "download_name": download_name}
+    chosen = Options.of({**named, **options})
+    return answer(await _opened(what, chosen), chosen)
 
 
 @_for_async_views
-async def send_from_directory(  # noqa: D417 - the other parameters are described in send_file
+async def send_from_directory(
     directory: str | os.PathLike[str] | StaticFiles,
     path: str | os.PathLike[str] | None = None,
-    *,
-    mimetype: str | None = None,
-    as_attachment: bool = False,
-    download_name: str | None = None,
-    conditional: bool = True,
-    etag: bool | str = True,
-    last_modified: date | float | None = None,
-    max_age: MaxAge = None,
-    cache_control: str | None = None,
-    **quart_names: Unpack[QuartNames],
+    **options: Unpack[DirectoryOptions],
 ) -> Response:
     """Answer with a file below a directory; `path` may come from a user.
 
@@ -132,22 +115,19 @@ async def send_from_directory(  # noqa: D417 - the other parameters are describe
             ("../../ui/dist"); or a `StaticFiles`, whose settings then hold.
         path: the path below it, decoded, with "/" between names. It is not trusted: no file outside
             the directory, no hidden name and no second spelling of a name is found.
-        **quart_names: as in `send_file`, like all parameters that are not named here.
+        **options: as in `send_file`, by name.
 
     Raises:
         NotFound: there is no such file. BadRequest: no file can have this name.
         Forbidden, ServiceUnavailable, InternalServerError: as in `send_file`.
         SettingsError: the directory cannot be served.
     """
-    options = Options(
-        mimetype, as_attachment, download_name, conditional, etag, last_modified, max_age,
-        cache_control,
-    ).named(quart_names)  # fmt: skip
-    name = quart_names.get("file_name", path)
+    name = options.pop("file_name", path)
     if name is None:
         raise TypeError("send_from_directory needs a path below the directory")
+    chosen = Options.of(options)
     static = directory if isinstance(directory, StaticFiles) else await _root(directory)
-    return answer(await _found(static, os.fspath(name)), options, static)
+    return answer(await _found(static, os.fspath(name)), chosen, static)
 
 
 # -- a name that a user sent -----------------------------------------------------------------
