@@ -309,6 +309,7 @@ BAD = [
     ('dotfiles = "yes"', "1: dotfiles: true or false is needed, without quotes"),
     ("deny = [1]", "1: deny: a list of non-empty strings is needed"),
     ("cache_bytes = -1", "1: cache_bytes: a number from 0 up is needed"),
+    ('cache_bytes = "1x"', "1: cache_bytes: a number is needed, or a size such as 64KiB or 128MiB"),
     ('symlinks = "all"', "1: symlinks: choose one of within_root, deny, follow"),
     (
         '\ncors = "HTTPS://x"',
@@ -489,6 +490,13 @@ def test_a_problem_with_a_whole_root_names_the_line(place: Path, text: str, says
     with pytest.raises(SettingsError) as raised:
         read(place, text)
     assert str(raised.value).startswith(f"asyncstatic.toml:{says}")
+
+
+def test_a_problem_of_a_whole_root_names_the_variable(place: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^ASYNCSTATIC_LISTING_ZIP: listing_zip=1024: listing=True"
+    ):
+        read(place, 'root = "site"', LISTING_ZIP="1k")
 
 
 # -- which value counts ------------------------------------------------------------------------

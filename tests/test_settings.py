@@ -148,6 +148,7 @@ def test_settings_survive_a_copy_for_another_process(kind: Any) -> None:
         ("pool_threads=2.5", "--set pool_threads=2.5: a number is needed"),
         ("indx=a", "--set indx=a: unknown setting, did you mean index?"),
         ("=a", "--set =a: unknown setting, asyncstatic config prints all"),
+        ("at=/x", "--set at=/x: unknown setting, "),
         ("dotfiles", "--set dotfiles: say NAME=VALUE"),
         ("root=site", "--set root=site: name the directory as the argument, asyncstatic serve DIR"),
     ],

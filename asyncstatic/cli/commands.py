@@ -47,7 +47,7 @@ def main() -> None:
     """Serve static files, to the letter of RFC 9110."""
 
 
-@main.command()
+@main.command(short_help="Serve directories, or an ASGI app.")
 @click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
 @serve_options
 @click.pass_context
@@ -61,14 +61,20 @@ def serve(
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Serve TARGET: a directory, or an ASGI app; or several directories, each below its PREFIX.
+    r"""Serve TARGET: a directory, or an ASGI app; or several directories, each below its PREFIX.
 
-    A directory that exists counts more than an app of the same name; without TARGET it is what the
-    configuration file says, $ASYNCSTATIC_ROOT, ./static or ./public. "theme,base" is an overlay: the
-    first that has a file wins. "package:NAME/DIR" is a folder of an installed package. "site.zip" is a
-    zip archive, and "site.zip/DIR" a directory in one. An app is MODULE:APP, such as myapp:app or
-    myapp.web:site.app, or MODULE:FACTORY() for a function that returns it. Modules are looked for
-    in the working directory first.
+    \b
+    site                    a directory
+    theme,base              an overlay: the first that has a file wins
+    package:NAME/DIR        a directory of an installed package
+    site.zip, site.zip/DIR  a zip archive, or a directory in one
+    MODULE:APP              an app, such as myapp:app or myapp.web:site.app
+    MODULE:FACTORY()        the app that a function returns
+    /=site /media=~/Videos  several directories with their prefixes
+
+    Without TARGET it is $ASYNCSTATIC_ROOT, or else what the configuration file says, ./static or
+    ./public. A directory that exists counts more than an app of the same name. Modules are looked for in
+    the working directory first.
     """
     from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.options import Options
@@ -96,17 +102,17 @@ def _print_schema(context: click.Context, _option: click.Parameter, is_wanted: b
         context.exit()
 
 
-@main.command()
+@main.command(short_help="Print all settings, and where each value came from.")
 @click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
 @serve_options
-@click.option("--json", "as_json", is_flag=True, help="All values, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all values as JSON.")
 @click.option(
     "--schema",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_print_schema,
-    help="The JSON Schema of asyncstatic.toml.",
+    help="Print the JSON Schema of asyncstatic.toml.",
 )
 @click.pass_context
 def config(
@@ -139,7 +145,7 @@ def config(
         raise WrongSettingError(with_variables(context, str(error))) from None
 
 
-@main.command("hash")
+@main.command("hash", short_help="Ask for a password, and print its hash.")
 @click.argument("name", required=False)
 def make_hash(name: str | None) -> None:
     """Ask for a password, and print its hash; with NAME as a line of an htpasswd file.
@@ -182,7 +188,7 @@ def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
         webbrowser.open(urls[0])
 
 
-@main.command()
+@main.command(short_help="Tell why a URL gets its answer.")
 @click.argument("url", metavar="URL")
 @click.argument("targets", nargs=-1, metavar="[TARGET | PREFIX=ROOT ...]")
 @serve_options

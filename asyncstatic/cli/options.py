@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class WrongSettingError(click.ClickException):
-    """Said in one line, with the exit code of wrong usage."""
+    """A wrong setting, reported in one line; the exit code is that of wrong usage."""
 
     exit_code = 2
 
@@ -182,7 +182,7 @@ _LISTENING = (
     _option("--tls-bind", multiple=True, metavar="HOST:PORT",
             help="Where to listen for HTTPS, beside --bind for HTTP; repeatable."),
     _option("--redirect-https", is_flag=True,
-            help="Redirect from --bind to the first --tls-bind."),
+            help="Redirect http:// requests to the first --tls-bind."),
     _option("--socket-mode", metavar="MODE", callback=_mode,
             help="Permissions of a Unix socket, such as 660."),
     _option("--host", hidden=True),
@@ -190,53 +190,53 @@ _LISTENING = (
 )  # fmt: skip
 
 _WORKERS = (
-    _option("--workers", "-w", default=1, type=_POSITIVE, show_default=True,
+    _option("--workers", "-w", default=1, type=_POSITIVE, show_default=True, metavar="NUMBER",
             help="Worker processes."),
-    _option("--max-requests", type=_POSITIVE,
+    _option("--max-requests", type=_POSITIVE, metavar="NUMBER",
             help="Requests after which a worker is replaced."),
-    _option("--graceful-timeout", type=_SECONDS, default=30.0, show_default=True,
-            help="Seconds for downloads to finish at a shutdown."),
-    _option("--drain-seconds", type=_SECONDS, default=0.0, show_default=True,
-            help="Seconds between SIGTERM and the end of listening, in which --health says 503."),
+    _option("--graceful-timeout", type=_SECONDS, default=30.0, show_default=True, metavar="SECONDS",
+            help="Time for downloads to finish at a shutdown."),
+    _option("--drain-seconds", type=_SECONDS, default=0.0, show_default=True, metavar="SECONDS",
+            help="Time between SIGTERM and the end of listening, in which --health says 503."),
     _option("--pid", metavar="FILE", help="Write the process id to FILE."),
 )  # fmt: skip
 
 _CONNECTIONS = (
-    _option("--limit-concurrency", type=_POSITIVE,
+    _option("--limit-concurrency", type=_POSITIVE, metavar="NUMBER",
             help="Connections per worker; more are answered 503."),
-    _option("--keep-alive", type=_SECONDS, default=75.0, show_default=True,
-            help="Seconds that an idle connection is kept."),
+    _option("--keep-alive", type=_SECONDS, default=75.0, show_default=True, metavar="SECONDS",
+            help="Time for which an idle connection is kept."),
     _option("--direct/--no-direct", default=True, show_default=True,
-            help="The direct entry in front of Hypercorn."),
+            help="Answer plain requests for files in front of Hypercorn, without ASGI."),
     _option("--uvloop/--no-uvloop", "uvloop", default=None,
-            help="The event loop.  [default: uvloop where installed]"),
+            help="Use uvloop as the event loop.  [default: where it is installed]"),
 )  # fmt: skip
 
 _TLS = (
     _option("--certfile", type=_PEM, multiple=True,
             help="TLS certificate chain, PEM; repeatable, chosen by server name."),
     _option("--keyfile", type=_PEM, multiple=True,
-            help="Its private key, PEM, unless the chain's file has it; repeatable, in the same "
-            "order."),
+            help="Private key of the certificate, PEM, unless --certfile has it; repeatable, in "
+            "the same order."),
 )  # fmt: skip
 
 _PROXIES = (
     _option("--proxy-protocol", is_flag=True,
             help="Every connection begins with a PROXY header (1 or 2) of a trusted proxy."),
     _option("--trusted-proxies", default="", metavar="NET,...",
-            help="Proxies to believe about their clients (X-Forwarded-*, Forwarded): networks such as "
-            "10.0.0.0/8, addresses, or unix."),
+            help="Proxies that are believed about their clients (X-Forwarded-*, Forwarded): networks "
+            "such as 10.0.0.0/8, addresses, or unix."),
 )  # fmt: skip
 
 _LOGS = (
-    _option("--access-logfile", metavar="FILE", help="Access log; - for standard output."),
+    _option("--access-logfile", metavar="FILE", help="Write the access log to FILE; - is standard output."),
     _option("--log-format", default="combined", show_default=True,
             type=click.Choice(list(FORMATS)), help="Format of the access log."),
 )  # fmt: skip
 
 _OPERATIONS = (
     _option("--health", metavar="PATH",
-            help="Answer this path 200, or 503 if a root cannot be opened or the server stops."),
+            help="Answer 200 at this path, or 503 if a root cannot be opened or the server stops."),
     _option("--metrics", metavar="PATH|HOST:PORT",
             help="Show metrics for Prometheus at this path, or at this address (/metrics)."),
 )  # fmt: skip
@@ -244,7 +244,7 @@ _OPERATIONS = (
 #: Settings that have a flag of their own, with its help.
 SWITCHES = {
     "spa": "Single-page app: the index answers navigations to names that are missing.",
-    "listing": "List the names in directories without an index.",
+    "listing": "A directory without an index answers with a list of its files.",
 }
 
 _SITE = (
@@ -255,12 +255,12 @@ _SITE = (
 )  # fmt: skip
 
 _OTHERS = (
-    _option("--sandbox", is_flag=True, help="Give up all files but those served (Landlock)."),
-    _option("--open", "open_browser", is_flag=True, help="Open a browser."),
+    _option("--sandbox", is_flag=True, help="Linux: give up access to all files but those served (Landlock)."),
+    _option("--open", "open_browser", is_flag=True, help="Open the site in a browser."),
     _option("--reload", is_flag=True,
             help="Development: pages reload when a served file changes."),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                 help="Any setting, as ASYNCSTATIC_NAME would; repeatable."),
+                 help="Set any setting; repeatable. The command config lists them."),
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def find_document(named: str | None) -> Document | None:
         named: its name; None looks in the working directory.
 
     Returns:
-        What it says; None if there is no file, or only a ``pyproject.toml`` without our table.
+        Its content; None if there is no file, or only a ``pyproject.toml`` without our table.
 
     Raises:
         SettingsError: the file cannot be read, or is wrong: one line for each problem, with file,
@@ -351,7 +351,7 @@ def changed_options(before: Document | None, after: Document | None) -> list[str
 def merged(below: Mapping[str, Value], above: Mapping[str, Value]) -> Values:
     """Return two layers as one; lists of the site are joined, anything else is replaced.
 
-    Of rules the last one counts, of redirects the first one: that of the layer above.
+    The last rule and the first redirect count: those of the layer above.
     """
     joined = {}
     for name in OF_SITE:

@@ -68,8 +68,8 @@ def option_of_assignment(assignment: str) -> tuple[str, Any]:
         raise SettingsError(f"{label}: say NAME=VALUE")
     if name == "root":
         raise SettingsError(f"{label}: name the directory as the argument, asyncstatic serve DIR")
-    if name not in FIELDS:
-        raise SettingsError(f"{label}: unknown setting, {nearest(name, FIELDS)}")
+    if name not in FIELDS or name == "at":  # the site itself knows where its mounts are
+        raise SettingsError(f"{label}: unknown setting, {nearest(name, FIELDS.keys() - {'at'})}")
     return name, _read(label, name, text)
 
 

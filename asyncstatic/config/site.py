@@ -55,12 +55,10 @@ class Site:
         )
 
     def explained(self, prefix: str, problem: str) -> str:
-        """Return the problem of a root with the place in front that its setting came from."""
+        """Return the problem of a root with the origin of its setting in front."""
         name = re.split(r"\W", problem, maxsplit=1)[0]
         origin = self.origin(prefix, name) if name in FIELDS else "default"
-        if ":" not in origin:  # the problem names a flag or variable as it is
-            return problem
-        return f"{origin}: {problem}"
+        return problem if origin in ("default", "command line") else f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
         """Yield a line for each name in a root that another mount hides, and each idle redirect."""

@@ -41,6 +41,7 @@ _UNITS = {
     "mb": 1000**2,
     "gb": 1000**3,  # IEC 80000-13
 }
+_SIZE_IS_NEEDED = "a number is needed, or a size such as 64KiB or 128MiB"
 _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 
 # The ASCII serialization of an origin (RFC 6454 section 6.2), as browsers send it: in lower case.
@@ -107,7 +108,7 @@ def from_text(name: str, hint: Any, text: str) -> Any:
     if name in SIZES:
         size = size_of(text)
         if size is None:
-            raise ValueError("a number is needed, or a size such as 64KiB or 128MiB")
+            raise ValueError(_SIZE_IS_NEEDED)
         return size
     if hint in (int, float):
         try:
@@ -158,8 +159,9 @@ _READERS = {"spa": _shell, "error_pages": _error_pages, "redirects": redirects_o
 
 def problem_with(name: str, hint: Any, value: Any) -> str:
     """Return the reason why a setting cannot have a value, and what is needed; "" if it can."""
-    problem = _problem_with_type(hint, value)
-    if problem:
+    if name in SIZES and isinstance(value, str):
+        return _SIZE_IS_NEEDED
+    if problem := _problem_with_type(hint, value):
         return problem
     check = _CHECKS.get(name)
     return check(value) if check is not None else ""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from asyncstatic.cli.commands import serve
+from asyncstatic.cli.commands import main, serve
 from asyncstatic.cli.options import SWITCHES
 from asyncstatic.config.variables import OTHER_VARIABLES, PREFIX
 from tests.support.programs import require
@@ -435,6 +436,12 @@ def test_the_access_log_has_one_line_for_each_request(site: Path) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     assert "--bind" in run(*_SERVE, "--help", cwd=tmp_path).stdout
     assert re.search(r"\d+\.\d+", run("-m", "asyncstatic", "--version", cwd=tmp_path).stdout)
+
+
+def test_help_tells_each_command_in_a_whole_sentence() -> None:
+    commands = CliRunner().invoke(main, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    assert len(commands) == len(main.commands)
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
 
 
 # -- environment variables -------------------------------------------------------------------

@@ -42,9 +42,11 @@ def test_the_command_keeps_an_idle_connection_longer_than_balancers_do() -> None
     assert Options().keep_alive > _BALANCERS
     asked = [sys.executable, "-m", "asyncstatic", "serve", "--help"]
     said = subprocess.run(asked, env=environment(), capture_output=True, text=True, timeout=60)
-    assert re.search(rf"--keep-alive FLOAT.*?default:\s+{Options().keep_alive}", said.stdout, re.S)
     assert re.search(
-        rf"--graceful-timeout FLOAT.*?default:\s+{Options().graceful_timeout}", said.stdout, re.S
+        rf"--keep-alive SECONDS.*?default:\s+{Options().keep_alive}", said.stdout, re.S
+    )
+    assert re.search(
+        rf"--graceful-timeout SECONDS.*?default:\s+{Options().graceful_timeout}", said.stdout, re.S
     )
 
 

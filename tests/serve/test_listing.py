@@ -911,7 +911,10 @@ async def test_a_template_of_the_user_is_used_and_may_extend_ours(
         ({"listing_template": "missing.html"}, "listing_template='missing.html': there is no such"),
         ({"listing_template": "broken.html"}, "listing_template='broken.html': line 2: "),
         ({"listing": False, "listing_zip": 1}, "listing_zip=1: listing=True is needed"),
-        ({"listing_zip": "many"}, "listing_zip='many': a number from 0 up is needed"),
+        (
+            {"listing_zip": "many"},
+            "listing_zip='many': a number is needed, or a size such as 64KiB",
+        ),
         ({"listing": "yes"}, "bool is needed"),
         ({"listing_zip": 1, "authorize": lambda *_: True}, "not with authorize"),
     ],
