@@ -41,6 +41,8 @@ The modules, values first:
 `redirects`         redirects with placeholders, compiled and checked
 `navigation`        which requests the shell of a single-page app may answer
 `netlify`           ``_redirects`` and ``_headers`` as redirects and rules
+`listing`           the view of a directory that a request asks for, and the rows of its page
+`manifest`          bundlers' manifests: which names never change their content
 `validators`        entity-tag and modification date of a representation
 `preconditions`     the steps of RFC 9110 §13.2.2
 `policy`            every field that settings, hosts and views may choose, with its precedence

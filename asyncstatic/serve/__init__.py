@@ -18,7 +18,7 @@ access         networks, rates and users of a root; `users` verifies passwords
 authorization  the `authorize=` hook; `signing` makes and checks signed URLs
 explain        runs a request through an app, and tells why it gets its answer; `decisions` says it
 site_files     ``_redirects`` and ``_headers`` of a root, read again when they change
-manifest       bundlers' manifests: which names never change their content
+manifest       the manifests of a root, read again when they change
 reread         content that is read again after its file has changed: manifests, users
 starlette      Starlette's names for our settings, and its exception handlers
 quart/         `AsyncStatic`, `send_file`, `send_from_directory`

@@ -19,6 +19,7 @@ from asyncstatic.files.fallback import page_with
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
+from asyncstatic.http.manifest import Manifest
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
@@ -28,7 +29,7 @@ from asyncstatic.serve.access import access_of
 from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
 from asyncstatic.serve.authorization import Authorization, Authorize
 from asyncstatic.serve.listing import Pages
-from asyncstatic.serve.manifest import Manifest, Manifests
+from asyncstatic.serve.manifest import Manifests
 from asyncstatic.serve.offload import handed_over
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.roots import check_pages, open_root, source_of

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles
-from asyncstatic.serve.manifest import Manifest, Manifests
+from asyncstatic.http.manifest import Manifest
+from asyncstatic.serve.manifest import Manifests
 from tests.asgi import ask
 from tests.serve.inside import eventually, serving_inside
 
@@ -85,6 +86,13 @@ def test_the_stylesheets_of_imports_come_first_and_once(tmp_path: Path) -> None:
     assert manifest.modules == {"a", "b", "c"}
 
 
+def test_a_long_chain_of_imports_is_followed(tmp_path: Path) -> None:
+    count = 1200  # more than Python's limit of nested calls
+    data = {f"{n}": {"file": f"{n}.js", "imports": [f"{n + 1}"]} for n in range(count)}
+    manifest = written(tmp_path, data, build=False)
+    assert manifest.imports["0"] == tuple(f"{n}.js" for n in range(count - 1, 0, -1))
+
+
 def test_an_integrity_value_is_the_hash_of_the_file(tmp_path: Path) -> None:
     name = "app.3f2a1b9c.js"
     digest = hashlib.sha384(name.encode()).digest()
@@ -104,6 +112,9 @@ def test_an_integrity_value_of_the_bundler_is_kept(tmp_path: Path) -> None:
         pytest.param("[]", "neither", id="a list"),
         pytest.param({"a": 5}, "neither", id="a number"),
         pytest.param({"a": {"name": "x"}}, "neither", id="no file"),
+        pytest.param(
+            {"a": {"file": "b", "imports": [["c"]]}}, "neither", id="no name of an import"
+        ),
         pytest.param({"a": "https://cdn.example/x.js"}, "below the root", id="another host"),
         pytest.param({"a": ""}, "below the root", id="no name"),
         pytest.param(
