@@ -616,13 +616,15 @@ def run(*arguments: str, **variables: str) -> str:
 
 def test_each_value_is_told_with_its_origin(place: Path) -> None:
     (place / "asyncstatic.toml").write_text(f"workers = 2\nkeep_alive = 5\n{TEXT}")
-    told = json.loads(run("--json", "--log-format", "json", "--set", "cors=*", KEEP_ALIVE="9"))
+    arguments = ("--json", "--log-format", "json", "--set", "cors=*", "--socket-mode", "660")
+    told = json.loads(run(*arguments, KEEP_ALIVE="9"))
     options, mounts = told["options"], told["mounts"]
     assert told["file"] == "asyncstatic.toml"
     assert options["workers"] == {"value": 2, "origin": "asyncstatic.toml:1"}
     assert options["keep_alive"] == {"value": 9.0, "origin": "ASYNCSTATIC_KEEP_ALIVE"}
     assert options["log_format"] == {"value": "json", "origin": "--log-format"}
     assert options["sandbox"] == {"value": False, "origin": "default"}
+    assert options["socket_mode"] == {"value": "660", "origin": "--socket-mode"}
     assert options["bind"] == {"value": ["127.0.0.1:8000"], "origin": "default"}
     assert mounts["/"]["deny"] == {"value": ["top"], "origin": "asyncstatic.toml:3"}
     assert mounts["/a"]["deny"] == {"value": ["own"], "origin": "asyncstatic.toml:6"}

@@ -159,14 +159,13 @@ def make_hash(name: str | None) -> None:
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.buffer.readline().decode(errors="surrogateescape").rstrip("\r\n")
     try:
-        hashed = hash_password(password)
+        hashed = "" if (problem := problem_with_password(password)) else hash_password(password)
     except SettingsError as error:
         raise WrongSettingError(str(error)) from None
-    problem = problem_with_password(password)
-    if name is not None:
-        problem = problem or problem_with_user(name, hashed)
+    if not problem and name is not None:
+        problem = problem_with_user(name, hashed)
     if problem:
         raise WrongSettingError(problem)
     click.echo(hashed if name is None else f"{name}:{hashed}")

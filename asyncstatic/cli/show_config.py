@@ -30,6 +30,8 @@ def options_of_server(context: click.Context, addresses: Mapping[str, Any]) -> V
     found = {}
     for option in options_of(context.command):
         value, origin = context.params[option.name or ""], option.origin(context)
+        if option.key == "socket_mode" and value is not None:
+            value = f"{value:o}"  # as it is written
         if origin == _DEFAULT and addresses.get(option.key):
             value = addresses[option.key]
             found_by = {"fd:": "LISTEN_FDS", "0.0": "PORT"}
@@ -101,36 +103,18 @@ def _lines(values: Mapping[str, Value]) -> Iterator[str]:
         if origin == _DEFAULT and (value is None or value in ("", (), {})):
             yield f"# {name} is not set"
         else:
-            yield f"{name + ' = ' + _toml(_plain(name, value)):<{_WIDTH}}  # {origin}"
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Return the value of an option as it is written in a file."""
-    return f"{value:o}" if name == "socket_mode" and isinstance(value, int) else value
+            yield f"{name + ' = ' + _toml(value):<{_WIDTH}}  # {origin}"
 
 
 def _toml(value: Any) -> str:
-    """Write a value as TOML. A basic string of TOML is a string of JSON."""
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"{spelled((str(key),))} = {_toml(each)}" for key, each in value.items())
+    """Write a value as TOML. A number, a switch or a basic string of TOML is one of JSON."""
+    data = _data(value)
+    if isinstance(data, dict):
+        pairs = ", ".join(f"{spelled((key,))} = {_toml(each)}" for key, each in data.items())
         return f"{{ {pairs} }}" if pairs else "{}"
-    if is_dataclass(value) or isinstance(value, Redirect):
-        return _toml(_table(value))
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str) else f'"{value}"'
-
-
-def _table(value: Any) -> Any:
-    """Return a rule or a redirect as a table of a file; anything else that JSON has not, as text."""
-    if isinstance(value, Redirect):
-        return dict(zip(TABLES["redirects"], value, strict=True))
-    if not is_dataclass(value):
-        return str(value)
-    found = {each.name: getattr(value, each.name) for each in fields(value)}
-    return {name: given for name, given in found.items() if given is not None and given != {}}
+    if isinstance(data, list):
+        return f"[{', '.join(map(_toml, data))}]"
+    return json.dumps(data, ensure_ascii=False)
 
 
 # -- for programs ----------------------------------------------------------------------------
@@ -140,21 +124,28 @@ def as_json(options: Values, site: Site | None) -> str:
     """Return all values as JSON: for each its value and where it came from."""
     found: dict[str, Any] = {
         "file": site.document.path if site is not None and site.document is not None else None,
-        "options": {name: value._asdict() for name, value in options.items()},
+        "options": {name: _data(value._asdict()) for name, value in options.items()},
     }
     if site is not None:
         found["mounts"] = {
             prefix or "/": {
-                name: {"value": _jsonable(value), "origin": site.origin(prefix, name)}
+                name: {"value": _data(value), "origin": site.origin(prefix, name)}
                 for name, value in _values(settings).items()
             }
             for prefix, settings in site.mounts.items()
         }
-    return json.dumps(found, indent=2, ensure_ascii=False, default=_table)
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def _jsonable(value: Any) -> Any:
-    """Return a value whose redirects are tables; JSON would make them arrays."""
-    if isinstance(value, tuple) and not isinstance(value, Redirect):
-        return list(map(_jsonable, value))
-    return _table(value) if isinstance(value, Redirect) else value
+def _data(value: Any) -> Any:
+    """Return a value as TOML and JSON have it: a rule or a redirect is a table."""
+    if isinstance(value, Redirect):
+        value = dict(zip(TABLES["redirects"], value, strict=True))
+    elif is_dataclass(value):
+        found = {each.name: getattr(value, each.name) for each in fields(value)}
+        value = {name: given for name, given in found.items() if given is not None and given != {}}
+    if isinstance(value, Mapping):
+        return {str(key): _data(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_data, value))
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -74,7 +74,11 @@ def problem_with_user(name: object, hash_: object) -> str:
 
 def problem_with_password(password: str) -> str:
     """Return why a password cannot be sent (RFC 7617 §2); "" if it can."""
-    if not password or _CONTROL.search(password.encode("utf-8", "replace")):
+    try:
+        data = password.encode()
+    except UnicodeEncodeError:
+        return "the password is not UTF-8"
+    if not data or _CONTROL.search(data):
         return "the password is empty, or has a control character, which no client can send"
     return ""
 

@@ -17,6 +17,7 @@ from typing import Any
 import bcrypt
 import pytest
 from argon2 import PasswordHasher
+from click.testing import CliRunner
 from quart import Quart
 
 from asyncstatic import (
@@ -28,6 +29,7 @@ from asyncstatic import (
     StaticMiddleware,
     send_from_directory,
 )
+from asyncstatic.cli import main
 from asyncstatic.files import kernel
 from asyncstatic.http.access import Rate
 from asyncstatic.http.basic import Credentials
@@ -1126,6 +1128,11 @@ def test_the_command_makes_no_hash_of_what_no_client_can_send(given: str) -> Non
     made = command("hash", given=given)
     assert (made.returncode, made.stdout) == (2, "")
     assert "the password is empty, or has a control character" in made.stderr
+
+
+def test_the_command_makes_no_hash_of_bytes_that_are_no_text() -> None:
+    made = CliRunner().invoke(main, ["hash"], input=b"w\xf6rt\n")
+    assert (made.exit_code, made.output) == (2, "Error: the password is not UTF-8\n")
 
 
 @pytest.mark.skipif(shutil.which("htpasswd") is None, reason="Apache's htpasswd is not installed")
