@@ -26,8 +26,6 @@ from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.offload import by_name, handle_messages, takes_handles
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
 
-__all__ = ["UNFINISHED", "TransferAborted", "in_memory", "may_abort", "send_plan"]
-
 _LAST_WORD = 1.0  # seconds for the last message of an aborted transfer
 ONE_MESSAGE = 64 * 1024  # bytes of a file that leave in one message, if they are in the page cache
 # The errors that interrupt content.

@@ -25,7 +25,7 @@ import pytest
 
 from asyncstatic import SettingsError, StaticFiles
 from asyncstatic.files import unpacked
-from asyncstatic.serve.portable import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.process import sandbox
 from tests.asgi import ask
 from tests.serve.inside import eventually, serving_inside

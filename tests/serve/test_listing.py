@@ -31,8 +31,8 @@ from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.listing import _ORDINARY, human_size, natural_key, servable_in
 from asyncstatic.http.model import Absence, Lookup
 from asyncstatic.http.target import TargetPath, parse_target
+from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.listing import source
-from asyncstatic.serve.portable import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.servers import SETUPS, Server, running, serving
 from tests.support.zips import write_zip

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asyncstatic import SettingsError, StaticFiles
-from asyncstatic.serve.portable import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.raw import Answer
 from tests.support.servers import Server, running

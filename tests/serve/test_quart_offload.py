@@ -14,7 +14,7 @@ from quart import Quart, Response, session
 from quart.asgi import ASGIHTTPConnection
 
 from asyncstatic import AsyncStatic, StaticFiles, send_file, send_from_directory
-from asyncstatic.serve.portable import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.servers import Server, running
 from tests.support.site import write_site

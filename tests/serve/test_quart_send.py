@@ -19,7 +19,7 @@ from quart import Quart, Response
 
 from asyncstatic import SettingsError, StaticFiles, send_file, send_from_directory
 from asyncstatic.files import kernel
-from asyncstatic.serve.portable import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 from tests.asgi import Reply, ask
 from tests.support.site import write_site
 

@@ -22,7 +22,7 @@ from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments
 from asyncstatic.files.tree import File
 from asyncstatic.files.zip_tree import ZipTree
-from asyncstatic.serve.portable import TransferAborted
+from asyncstatic.serve.cut import TransferAborted
 from tests.asgi import ask
 from tests.serve.inside import serving_inside
 from tests.support.raw import Answer, head
