@@ -21,8 +21,9 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, logged_request, quiet
-from asyncstatic.serve.protocols import Context, Server, with_method_as_sent
+from asyncstatic.serve.protocols import Context, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
+from asyncstatic.serve.tcp_server import Server
 
 if TYPE_CHECKING:
     from asyncstatic.serve.metrics import Metrics

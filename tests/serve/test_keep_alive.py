@@ -16,7 +16,7 @@ import h2.connection
 import pytest
 
 from asyncstatic import StaticFiles
-from asyncstatic.serve import protocols
+from asyncstatic.serve import tcp_server
 from asyncstatic.serve.direct import deadline
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.process.options import Options
@@ -35,7 +35,7 @@ def brief_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a head take 0.3 s, which is 5 s in production."""
     assert deadline.HEAD_SECONDS == 5.0
     monkeypatch.setattr(deadline, "HEAD_SECONDS", _HEAD)
-    monkeypatch.setattr(protocols, "HEAD_SECONDS", _HEAD)
+    monkeypatch.setattr(tcp_server, "HEAD_SECONDS", _HEAD)
 
 
 def test_the_command_keeps_an_idle_connection_longer_than_balancers_do() -> None:
