@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,25 @@ async def test_a_name_missing_from_the_manifest_is_an_exception_in_development(
         assert str(raised.value) == MISSPELLED
         for name in ("src/main.ts", "app.css", "assets/main-BRBmoGS9.js"):
             assert "/static/" in await asyncio.to_thread(helper, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_file"),
+    [("base.css", True), ("vendor.css", True), ("gone.css", False), ("a//b", False), ("\0", False)],
+)
+async def test_a_name_is_looked_for_in_every_root_of_an_overlay(
+    tmp_path: Path, name: str, is_file: bool
+) -> None:
+    write_site(tmp_path, {"theme/m.json": b"{}", "base/base.css": b"", "more/vendor.css": b""})
+    app = Quart(__name__, static_folder=None)
+    app.testing = True
+    roots = tuple(tmp_path / each for each in ("theme", "base", "more"))
+    await asyncio.to_thread(AsyncStatic, app, roots, manifest="m.json")
+    async with app.test_request_context("/"):
+        refused = pytest.raises(LookupError, match="is not in the manifest")
+        expected: AbstractContextManager[Any] = nullcontext() if is_file else refused
+        with expected:
+            assert await asyncio.to_thread(static_url, name) == f"/static/{name}"
 
 
 @pytest.mark.parametrize("on_the_loop", [True, False])

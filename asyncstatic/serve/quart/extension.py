@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
@@ -210,9 +211,9 @@ class AsyncStatic:
 
     def _problem_with(self, filename: str) -> str:
         files = self.static.manifest.files
-        path = os.path.join(self.static.root, filename)
-        if filename in files.values() or os.path.isfile(path):
-            return ""
+        with suppress(ValueError):  # no file can have this name
+            if filename in files.values() or self.static.root_with(tuple(filename.split("/"))):
+                return ""
         close = difflib.get_close_matches(filename, files, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "fix the name, or build the site again"
         return f"static file {filename!r} is not in the manifest: {hint}"
