@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quart import Blueprint, Quart, Response, render_template_string, request, url_for
+from quart import (
+    Blueprint,
+    Quart,
+    Response,
+    current_app,
+    render_template_string,
+    request,
+    url_for,
+)
 
 from asyncstatic import (
     AsyncStatic,
@@ -232,6 +240,24 @@ async def test_send_static_file_works_without_a_static_folder(place: Path) -> No
 
     reply = await ask(app, "/")
     assert (reply.status, reply.body) == (200, b"<p>docs")
+
+
+async def test_each_app_of_one_extension_has_its_own_root(tmp_path: Path) -> None:
+    write_site(tmp_path, {"a/index.html": b"of a", "b/index.html": b"of b"})
+    static, apps = AsyncStatic(prefix=""), {}
+
+    async def page() -> Response:
+        return await current_app.send_static_file("index.html")
+
+    for name in ("a", "b"):
+        app = apps[name] = Quart(__name__, static_folder=None)
+        app.config["ASYNCSTATIC_ROOT"] = tmp_path / name
+        app.add_url_rule("/page", "page", page)
+        await asyncio.to_thread(static.init_app, app)
+    assert static.static.root == str(tmp_path / "b")
+    for name, app in apps.items():
+        for target in ("/", "/page"):
+            assert (await ask(app, target)).body == f"of {name}".encode()
 
 
 # -- manifests ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
@@ -110,12 +111,12 @@ class AsyncStatic:
         self._prefix = prefix
         self._endpoint = _DEFAULT_ENDPOINT if endpoint is None else endpoint
         self._settings: dict[str, Any] = dict(settings)
-        self._checked: set[str] = set()
+        self._checked: set[str] = set()  # names
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Quart) -> None:
-        """Put the root in front of an app.
+        """Put the root in front of an app; `static` and `prefix` are those of the last app.
 
         Raises:
             SettingsError: as the class.
@@ -123,11 +124,15 @@ class AsyncStatic:
         for other in reversed(self._others):  # what is put in front last is asked first
             other.init_app(app)
         self.static = StaticFiles(**_options(app, self._root, self._settings))
-        self.prefix = _prefix(app, self._prefix)
-        middleware = StaticMiddleware(app.asgi_app, self.static, self.prefix)
+        middleware = StaticMiddleware(app.asgi_app, self.static, _prefix(app, self._prefix))
         if not app.url_map.host_matching:  # otherwise only the route knows the host
             app.asgi_app = middleware  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
         self.prefix = middleware.prefix
+        copy(self)._register(app)  # noqa: SLF001 - our own class: each app has a root of its own
+
+    def _register(self, app: Quart) -> None:
+        """Let the app's routes, templates and hooks use this object."""
+        self._checked = set()
         self._take_route(app)
         if app.asgi_http_class is ASGIHTTPConnection:  # an app's own class may derive from ours
             app.asgi_http_class = FileConnection
