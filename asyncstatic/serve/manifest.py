@@ -66,8 +66,8 @@ class Manifests(Reread[Manifest]):
 
     def may_prove(self, segments: tuple[str, ...]) -> bool:
         """Tell whether the next manifest may name the file at this path, which none names yet."""
-        is_named_by_content = bool(segments) and is_fingerprinted(segments[-1])
-        return is_named_by_content and not self.present.proves(segments)
+        is_candidate = bool(segments) and is_fingerprinted(segments[-1])
+        return is_candidate and not self.present.proves(segments)
 
 
 class _Files(Protocol):
