@@ -40,10 +40,12 @@ from asyncstatic.serve.tls import context_of
 
 Waiter = Callable[[], Awaitable[Any]]
 Trigger = Waiter
+#: Called when a server accepts no more connections.
+Closed = Callable[[], None]
 #: Waits until a server must end, given a function that waits until it has served its `max_requests`.
-#: It is called when the server accepts connections. True: others accept them already, so no request
-#: may fail.
-Until = Callable[[Waiter], Awaitable[bool]]
+#: It is called when the server accepts connections. Returns None, or `Closed` where others accept
+#: connections already, so that no request may fail.
+Until = Callable[[Waiter], Awaitable[Closed | None]]
 
 
 async def serve_app(
@@ -89,9 +91,8 @@ async def serve_app(
 
         app = App(app).build()
 
-    async def until(worn: Waiter) -> bool:
+    async def until(worn: Waiter) -> None:
         await first(shutdown_trigger or signalled, worn)
-        return False
 
     await serve(app, config, until, chosen, sockets)
 
@@ -109,17 +110,18 @@ async def serve(
         sockets = sockets or bind(config, secure=context is not None)
         behind = worker.hypercorn(sockets)
         servers = [*showing, *await worker.listen(sockets, behind.entry, context)]
-        is_gentle = False
+        closed = None
         try:
-            is_gentle = await until(worker.context.terminate.wait)
-            if not is_gentle and not worker.context.terminate.is_set():
+            closed = await until(worker.context.terminate.wait)
+            if closed is None and not worker.context.terminate.is_set():
                 await worker.drain(behind)
         finally:
             await _stop_accepting(servers)
-            if is_gentle:
-                await behind.retire()
-            else:
+            if closed is None:
                 worker.give_up_metrics_address()
+            else:
+                closed()
+                await behind.retire()
             await behind.stop()
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from hypercorn.config import Config, Sockets
@@ -15,7 +16,7 @@ from hypercorn.config import Config, Sockets
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.hypercorn_log import prepare_logger
 from asyncstatic.serve.process.control import close_sockets, logger
-from asyncstatic.serve.server import Until, Waiter, first, serve
+from asyncstatic.serve.server import Closed, Until, Waiter, first, serve
 from asyncstatic.serve.server_options import ServerOptions
 from asyncstatic.serve.tls import Certificates, renewed
 
@@ -87,7 +88,8 @@ class SingleProcess:
         old = self._current
         self._current = await self._new()
         if old is not None:
-            self._end(old, gently=True)
+            ending = self._end(old, gently=True)
+            await first(old.has_closed.wait, partial(asyncio.wait, [ending]))
 
     async def _new(self) -> _Serving:
         serving = _Serving(self._build(), self._sockets)
@@ -98,10 +100,11 @@ class SingleProcess:
             raise
         return serving
 
-    def _end(self, serving: _Serving, *, gently: bool) -> None:
+    def _end(self, serving: _Serving, *, gently: bool) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(serving.end(gently=gently))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        return task
 
     def reopen(self) -> None:
         reopen_logs()
@@ -132,7 +135,11 @@ class SingleProcess:
 
 
 class _Serving:
-    """One site, served from its start to its end."""
+    """One site, served from its start to its end.
+
+    Attributes:
+        has_closed: set when it ends gently, and accepts no more connections.
+    """
 
     def __init__(self, site: Site, sockets: Sockets) -> None:
         self._site = site
@@ -147,6 +154,7 @@ class _Serving:
         )
         self._is_gentle = False
         self._is_ready, self._must_end = asyncio.Event(), asyncio.Event()
+        self.has_closed = asyncio.Event()
 
     async def start(self) -> None:
         """Serve; wait until connections are accepted."""
@@ -155,10 +163,10 @@ class _Serving:
         )
         await first(self._is_ready.wait, self.ended)
 
-    async def _until(self, _worn: Waiter) -> bool:
+    async def _until(self, _worn: Waiter) -> Closed | None:
         self._is_ready.set()
         await self._must_end.wait()
-        return self._is_gentle
+        return self.has_closed.set if self._is_gentle else None
 
     async def ended(self) -> None:
         """Wait until serving has ended, and raise its error if it failed."""

@@ -20,7 +20,8 @@ from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.process.worker_process import WorkerProcess
 from asyncstatic.serve.server import first
 
-# Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter.
+# Seconds after the graceful timeout until a worker is killed: for lifespan, logs, interpreter. Also
+# those in which a living worker obeys a command.
 _GRACE = 5.0
 _MOST_QUICK_DEATHS = 5  # one after another, for each worker
 _ATTEMPTS = 3  # to start a worker
@@ -94,6 +95,7 @@ class Supervisor:
         self._adopt(new)
         for worker in old:
             self._spawn(self._end(worker, "retire"))
+        await asyncio.gather(*map(_closed, old))
 
     def reopen(self) -> None:
         """Let all workers reopen their log files."""
@@ -102,14 +104,11 @@ class Supervisor:
 
     async def answers(self, seconds: float) -> bool:
         """Ask all living workers for a sign of life; tell whether each gave one in time."""
-        workers = [worker for worker in self._current if worker.exit_status is None]
+        workers = tuple(self._current)
         for worker in workers:
             worker.ping()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                for worker in workers:
-                    await worker.has_answered.wait()
-        return all(worker.has_answered.is_set() for worker in workers)
+        told = (worker.in_time(worker.has_answered, seconds) for worker in workers)
+        return all(await asyncio.gather(*told))
 
     async def failed(self) -> str:
         return await asyncio.shield(self._problem)
@@ -130,19 +129,23 @@ class Supervisor:
 
     async def _new_workers(self) -> set[WorkerProcess]:
         """Start as many workers as wanted; on failure of one, end all of them."""
-        starting = [asyncio.ensure_future(self._new_worker()) for _ in range(self._count)]
+        begun: set[WorkerProcess] = set()
+        starting = [asyncio.ensure_future(self._new_worker(begun)) for _ in range(self._count)]
         try:
             return set(await asyncio.gather(*starting))
-        except BaseException:
+        except Exception:  # not a stop, which ends all living workers itself
             for task in starting:
                 task.cancel()
-            for worker in await asyncio.gather(*starting, return_exceptions=True):
-                if isinstance(worker, WorkerProcess):  # which accepts connections already
-                    self._spawn(self._end(worker, "retire"))
+            await asyncio.gather(*starting, return_exceptions=True)
+            for worker in begun & self._living:  # it may accept connections already
+                self._spawn(self._end(worker, "retire"))
             raise
 
-    async def _new_worker(self) -> WorkerProcess:
+    async def _new_worker(self, begun: set[WorkerProcess]) -> WorkerProcess:
         """Start a worker, and wait until it is ready; if a signal ends it, start another.
+
+        Args:
+            begun: gets each process that is started.
 
         Raises:
             StartError: it ended instead, or the system cannot start a process.
@@ -150,7 +153,7 @@ class Supervisor:
         for _ in range(_ATTEMPTS):
             await asyncio.sleep(self._delay())
             try:
-                worker = await self._started()
+                worker = await self._started(begun)
             except OSError as error:  # out of memory, processes or descriptors
                 self._quick_deaths += 1
                 self._last_death = f"no process can be started: {one_line(error)}"
@@ -164,16 +167,13 @@ class Supervisor:
             logger.warning("%s", self._last_death)
         raise StartError(self._last_death)
 
-    async def _started(self) -> WorkerProcess:
+    async def _started(self, begun: set[WorkerProcess]) -> WorkerProcess:
         """Start a worker, and wait until it is ready or has ended."""
         worker = WorkerProcess(next(self._numbers))
         await worker.start(self._work)
+        begun.add(worker)
         self._living.add(worker)
-        try:
-            await first(worker.is_ready.wait, worker.ended)
-        except BaseException:
-            self._spawn(self._end(worker, "retire"))
-            raise
+        await first(worker.is_ready.wait, worker.ended)
         if worker.exit_status is not None:
             self._living.discard(worker)
         return worker
@@ -199,7 +199,7 @@ class Supervisor:
     async def _replace(self, old: WorkerProcess) -> None:
         while not self._gives_up():
             try:
-                new = await self._new_worker()
+                new = await self._new_worker(set())
             except StartError as error:
                 logger.warning("%s", error)
                 continue
@@ -248,3 +248,9 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _closed(worker: WorkerProcess) -> None:
+    """Wait until a worker that retires accepts no more connections."""
+    if not await worker.in_time(worker.has_closed, _GRACE):
+        logger.warning("%s does not answer; it may still accept connections", worker.name)

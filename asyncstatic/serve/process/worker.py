@@ -4,9 +4,9 @@ Supervisor and worker are connected by a pair of sockets. Each sends lines:
 
 ============  ====================================================================
 from worker   ``ready``, ``pong``, ``worn`` (it has served its ``max_requests``),
-              ``failed REASON``
+              ``closed`` (it retires, and accepts no more connections), ``failed REASON``
 to worker     ``ping``, ``reopen`` (the logs), ``stop``, ``retire`` (stop; others accept
-              connections already)
+              connections already); the first of these two counts
 ============  ====================================================================
 
 The end of this connection means that the other process is dead. So a worker ends with its
@@ -23,12 +23,13 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from hypercorn.utils import LifespanFailureError
 
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.process.control import one_line
-from asyncstatic.serve.server import Until, Waiter
+from asyncstatic.serve.server import Closed, Until, Waiter
 from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
 
@@ -96,7 +97,7 @@ class _Link:
         with suppress(OSError):  # it is gone, or reads nothing
             self._second.send(line.encode("utf-8", "replace") + b"\n")
 
-    async def until(self, worn: Waiter) -> bool:
+    async def until(self, worn: Waiter) -> Closed | None:
         """Tell that this worker is ready; wait until it must end. `server.Until` says more."""
         loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
@@ -106,7 +107,7 @@ class _Link:
         self._tasks += [loop.create_task(self._obey(reader)), loop.create_task(self._wear(worn))]
         self.tell("ready")
         await self._end.wait()
-        return self._is_gentle
+        return partial(self.tell, "closed") if self._is_gentle else None
 
     async def _obey(self, reader: asyncio.StreamReader) -> None:
         """Carry out what the supervisor says."""
@@ -117,7 +118,7 @@ class _Link:
                     self.tell("pong")
                 elif command == b"reopen":
                     reopen_logs()
-                else:
+                elif not self._end.is_set():
                     self._is_gentle = command == b"retire"
                     self._end.set()
         self._end.set()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from asyncstatic.serve.process.worker import FOR_THE_SUPERVISOR, Work, run_worker, streams
+from asyncstatic.serve.server import first
 
 _SETTLED_SECONDS = 1.0  # a worker that has lived so long did not die at once
 
@@ -24,6 +25,7 @@ class WorkerProcess:
         is_ready: set when it serves.
         is_worn: set when it has served its ``max_requests``.
         has_answered: set when it has answered the last `ping`.
+        has_closed: set when it retires, and accepts no more connections.
         is_killed: whether this process has ended it.
     """
 
@@ -31,7 +33,7 @@ class WorkerProcess:
         self.number = number
         self.exit_status: int | None = None
         self.is_ready, self.is_worn = asyncio.Event(), asyncio.Event()
-        self.has_answered = asyncio.Event()
+        self.has_answered, self.has_closed = asyncio.Event(), asyncio.Event()
         self.is_killed = False
         self._reason = ""
         self._ready_at = 0.0
@@ -68,6 +70,8 @@ class WorkerProcess:
                     self.is_ready.set()
                 elif word == "pong":
                     self.has_answered.set()
+                elif word == "closed":
+                    self.has_closed.set()
                 elif word == "worn":
                     self.is_worn.set()
                 elif word == "failed":
@@ -86,6 +90,14 @@ class WorkerProcess:
                 self._process.close()
             elif self.exit_status is None and self._listening.done():
                 await asyncio.sleep(0.01)
+
+    async def in_time(self, told: asyncio.Event, seconds: float) -> bool:
+        """Wait until the worker has told something, or has ended; False if that takes longer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await first(told.wait, self.ended)
+                return True
+        return False
 
     def is_settled(self) -> bool:
         """Tell whether it has been ready for a while."""

@@ -1,0 +1,211 @@
+"""Signals at inconvenient moments: while workers start, retire, drain or hang; repeated, and combined."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypercorn.config import Config, Sockets
+
+from asyncstatic import StaticFiles
+from asyncstatic.serve import server as module
+from asyncstatic.serve.process import single, supervisor
+from asyncstatic.serve.process.control import control
+from asyncstatic.serve.process.single import SingleProcess, Site
+from asyncstatic.serve.process.worker import Work
+from asyncstatic.serve.process.worker_process import WorkerProcess
+from asyncstatic.serve.server_options import ServerOptions
+from tests.serve.inside import eventually
+from tests.serve.test_workers import PAGE, is_gone, reloaded, serve, workers_of
+from tests.support.raw import HOST
+from tests.support.servers import Server, environment, running
+
+pytestmark = [
+    pytest.mark.grid,
+    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs proc(5)"),
+]
+
+_HEALTH = "/healthz"
+_LONG = "60"  # seconds; no test waits for the end of it
+#: The first worker starts at once, the others when the file "wait" is gone.
+_SLOW = """
+import os, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    try:
+        os.mkdir("first")
+    except FileExistsError:
+        while os.path.exists("wait"):
+            time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with a site, whose server starts its first worker only."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_bytes(PAGE)
+    (tmp_path / "sitecustomize.py").write_text(_SLOW)
+    (tmp_path / "wait").touch()
+    return tmp_path
+
+
+def imports_of(folder: Path) -> dict[str, str]:
+    """Return the variables with which workers start as the folder says."""
+    return {"PYTHONPATH": os.pathsep.join([str(folder), environment()["PYTHONPATH"]])}
+
+
+def statuses(server: Server, *targets: str) -> list[int]:
+    return [server.fetch(target).status for target in targets]
+
+
+# -- a stop ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_stop_while_a_worker_starts_drains_the_one_that_serves(
+    folder: Path, number: signal.Signals
+) -> None:
+    command = ["-m", "asyncstatic", "serve", "site", "--bind", f"{HOST}:{{port}}", "--workers", "2"]
+    command += ["--health", _HEALTH, "--drain-seconds", _LONG]
+    with running(command, imports_of(folder), cwd=str(folder)) as server:
+        assert eventually(lambda: len(workers_of(server)) == 2)
+        assert statuses(server, _HEALTH, "/") == [200, 200]
+        os.kill(server.pid, number)
+        assert eventually(lambda: statuses(server, _HEALTH) == [503])
+        assert eventually(lambda: len(workers_of(server)) == 1)  # nobody waits for the other
+        assert statuses(server, "/", _HEALTH, "/") == [200, 503, 200]
+        assert server.interrupt(signal.SIGTERM) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+def test_a_stop_while_the_workers_of_a_reload_start_drains_those_that_serve(folder: Path) -> None:
+    (folder / "wait").unlink()
+    options = ("--workers", "2", "--health", _HEALTH, "--drain-seconds", _LONG)
+    with serve(folder, *options, **imports_of(folder)) as server:
+        old = workers_of(server)
+        (folder / "wait").touch()
+        (folder / "first").rmdir()
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually((folder / "first").exists)
+        for pid in old:  # so only the new worker can answer
+            os.kill(pid, signal.SIGSTOP)
+        assert statuses(server, _HEALTH) == [200]
+        os.kill(server.pid, signal.SIGTERM)
+        assert eventually(lambda: statuses(server, _HEALTH) == [503])
+        assert statuses(server, "/", _HEALTH, "/") == [200, 503, 200]
+        assert server.interrupt(signal.SIGTERM) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+class Worker(WorkerProcess):
+    """A worker without a process. Only the first of each two becomes ready by itself."""
+
+    every: ClassVar[list[Worker]] = []
+    told: list[str]
+
+    async def start(self, _work: Work) -> None:
+        """Begin."""
+        self.told = []
+        self.every.append(self)
+        if self.number % 2:
+            self.is_ready.set()
+
+    async def ended(self) -> None:
+        """Wait for the end."""
+        while self.exit_status is None:
+            await asyncio.sleep(0)
+
+    def end(self, command: str) -> None:
+        """End at the first command."""
+        self.told.append(command)
+        self.exit_status = 0
+
+
+@pytest.mark.parametrize("while_", ["workers start", "workers of a reload start"])
+async def test_a_stop_tells_no_worker_that_others_serve(
+    monkeypatch: pytest.MonkeyPatch, while_: str
+) -> None:
+    monkeypatch.setattr(supervisor, "WorkerProcess", Worker)
+    workers: list[Worker] = []
+    monkeypatch.setattr(Worker, "every", workers)
+    stop = asyncio.Event()
+    service = supervisor.Supervisor(lambda _: None, 2, 1.0, Sockets([], [], []))
+    running = asyncio.create_task(control(service, stop.wait))
+    expected = 2
+    if while_ == "workers of a reload start":
+        while len(workers) < expected:
+            await asyncio.sleep(0)
+        workers[1].is_ready.set()
+        while service.status != "2 workers":
+            await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        expected = 4
+    while len(workers) < expected:
+        await asyncio.sleep(0)
+    stop.set()
+    assert await running == 0
+    assert [worker.told for worker in workers] == [["stop"]] * expected
+
+
+# -- a reload ----------------------------------------------------------------------------------
+
+
+def test_a_reload_is_reported_when_the_old_workers_accept_no_more(folder: Path) -> None:
+    (folder / "wait").unlink()
+    with serve(folder, "--workers", "2", "--access-logfile", "log", **imports_of(folder)) as server:
+        old = workers_of(server)
+        for pid in old:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGHUP)
+        assert server.fetch("/").content == PAGE  # by a new one
+        (folder / "log").rename(folder / "log.1")
+        os.kill(server.pid, signal.SIGUSR1)
+        assert eventually((folder / "log").exists)  # it has told that it is ready before
+        assert not reloaded(server, 1) or "does not answer" in server.log
+        for pid in old:
+            os.kill(pid, signal.SIGCONT)
+        assert eventually(lambda: reloaded(server, 1))
+        assert eventually(lambda: all(map(is_gone, old)))
+
+
+async def test_one_process_reports_a_reload_when_its_old_site_accepts_no_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    stop_accepting = module._stop_accepting
+
+    async def noted(servers: Any) -> None:
+        await stop_accepting(servers)
+        closed.append(len(servers))
+
+    monkeypatch.setattr(module, "_stop_accepting", noted)
+    monkeypatch.setattr(single, "tune_garbage_collection", lambda: None)  # it is for a process
+    sites = iter([await asyncio.to_thread(site_of, folder) for _ in range(2)])
+    with socket.create_server((HOST, 0)) as listener:
+        service = SingleProcess(lambda: next(sites), Sockets([], [listener], []))
+        await service.start()
+        assert closed == []
+        await service.reload()
+        assert closed == [1]
+        await service.stop()
+
+
+def site_of(folder: Path) -> Site:
+    config = Config()
+    config.errorlog = None
+    static = StaticFiles(folder / "site")
+    return Site(static, config, ServerOptions(), None, lambda: None, static.close)
+
+
+@pytest.mark.slow
+def test_an_old_worker_that_hangs_is_named_and_does_not_stop_a_reload(folder: Path) -> None:
+    (folder / "wait").unlink()
+    with serve(folder, "--max-requests", "1000", **imports_of(folder)) as server:
+        (old,) = workers_of(server)
+        os.kill(old, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: reloaded(server, 1), 30)
+        assert f"worker 1 (process {old}) does not answer; it may still accept" in server.log
