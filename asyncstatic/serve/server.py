@@ -330,6 +330,9 @@ class _Worker:
         balancers = self._options.trusted if self._options.proxy_protocol else None
         if context is not None or balancers is not None:
             read = None if balancers is None else preface_reader(balancers)
+            sock.listen(
+                self._config.backlog
+            )  # Hypercorn only binds; `create_server` listens itself
             try:
                 listener = Listener(
                     sock, entry, make_protocol, context=context, seconds=seconds, read_preface=read
