@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from hypercorn.config import Config
@@ -163,19 +164,21 @@ def _context(config: Config, pair: Pair) -> ssl.SSLContext:
     return context
 
 
-def ignore_unreadable_names() -> None:
+def _ignore_unreadable_names() -> None:
     """Let no client write to the error log by a server name (SNI) that is not ASCII.
 
     The ssl module refuses the connection, and reports an exception that nobody can catch: five lines, with
-    the name, of up to 64 KiB. Call it once, in a process that is the server's own.
+    the name, of up to 64 KiB. This holds until the process ends: it may serve several sites at a time.
     """
     report = sys.unraisablehook
+    if not (isinstance(report, partial) and report.func is _report_others):
+        sys.unraisablehook = partial(_report_others, report)
 
-    def hook(found: Any) -> None:
-        if found.exc_type is not UnicodeDecodeError or not isinstance(found.object, bytes):
-            report(found)
 
-    sys.unraisablehook = hook
+def _report_others(report: Callable[[Any], Any], found: Any) -> None:
+    """Report what nobody can catch, except a server name."""
+    if found.exc_type is not UnicodeDecodeError or not isinstance(found.object, bytes):
+        report(found)
 
 
 @asynccontextmanager
@@ -188,6 +191,8 @@ async def context_of(
         CertificateError: the certificate cannot be used; the message is one line.
         ssl.SSLError: the given context is for clients.
     """
+    if given is not None or config.ssl_enabled:
+        _ignore_unreadable_names()
     if given is not None:
         given.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
         yield given

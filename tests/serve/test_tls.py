@@ -143,14 +143,38 @@ def hello(name: bytes) -> bytes:
     return sent.read().replace(placeholder, name)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+_PROGRAM = """
+import asyncio, ssl, sys
+from hypercorn.config import Config
+from asyncstatic import StaticFiles, serve_app
+
+_, folder, bind, _, chain, _, key, *own = sys.argv
+config, context = Config(), None
+config.bind, config.certfile, config.keyfile = [bind], chain, key
+if own:
+    context = config.create_ssl_context()
+    context.sni_callback = lambda *_: None
+asyncio.run(serve_app(StaticFiles(folder), config, ssl_context=context))
+"""
+_SERVE = ("-m", "asyncstatic", "serve", "{site}", "--bind", f"{HOST}:{{port}}")
+_SERVE_APP = ("-c", _PROGRAM, "{site}", f"{HOST}:{{port}}")
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        pytest.param(_SERVE, (), id="serve"),
+        pytest.param(_SERVE, ("--workers", "2"), id="serve, workers"),
+        pytest.param(_SERVE_APP, (), id="serve_app"),
+        pytest.param(_SERVE_APP, ("own",), id="serve_app, a context with a callback"),
+    ],
+)
 def test_no_server_name_writes_to_the_error_log(
-    site: Path, made: dict[str, tuple[str, str]], workers: str
+    site: Path, made: dict[str, tuple[str, str]], command: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
     chain, key = made["first"]
-    command = ["-m", "asyncstatic", "serve", str(site), "--bind", f"{HOST}:{{port}}"]
-    options = ["--certfile", chain, "--keyfile", key, "--workers", workers]
-    with running([*command, *options], {}) as server:
+    arguments = [part.replace("{site}", str(site)) for part in command]
+    with running([*arguments, "--certfile", chain, "--keyfile", key, *options], {}) as server:
         before = server.log
         for name in (b"first\nexample", b"xn--\xff", b"\xc3\xa9" * 30, b"a\0b" * 20):
             with server.connect() as client:

@@ -37,7 +37,6 @@ from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import Exposition
-from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import printable
 
@@ -112,7 +111,6 @@ def _serve(
 
     async def main() -> int:
         if is_single:
-            ignore_unreadable_names()
             service = SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
             return await control(service, during=announced)
 

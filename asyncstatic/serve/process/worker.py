@@ -30,7 +30,6 @@ from hypercorn.utils import LifespanFailureError
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.process.control import one_line
 from asyncstatic.serve.server import Closed, Until, Waiter
-from asyncstatic.serve.tls import ignore_unreadable_names
 from asyncstatic.settings import SettingsError
 
 Work = Callable[[Until], None]
@@ -57,7 +56,6 @@ def run_worker(work: Work, channel: socket.socket, supervisor: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_SUPERVISOR)  # they are ignored
     _end_with(supervisor)
     channel.set_inheritable(False)
-    ignore_unreadable_names()
     link = _Link(channel)
     try:
         work(link.until)
