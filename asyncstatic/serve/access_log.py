@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -157,26 +157,30 @@ def client_of(peer: Any) -> str:
 class LogFile(logging.FileHandler):
     """Appends to a file, and opens a new one when the file was renamed or removed (logrotate).
 
-    Where no new file can be opened, as in a sandbox, the log stays in the old one.
+    Where no new file can be opened, as in a sandbox, the log stays in the old one, and one line says so.
 
     Args:
         path: the path of the file.
 
     Raises:
         OSError: the file cannot be opened.
+
+    Attributes:
+        problem: the reason, as it was said, why no new file could be opened; "" after one was.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="ascii", errors="backslashreplace")
         self.setFormatter(logging.Formatter("%(message)s"))
         self._has_failed = False
+        self.problem = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = self.stream
-        if stream is not None and not self._is_at_its_path(stream.fileno()):
-            with suppress(OSError):
-                self.stream = self._open()
-                stream.close()
+        if self.stream is not None and not self._is_at_its_path(self.stream.fileno()):
+            problem = _reopen(self)
+            if problem and not self.problem:
+                _errors.warning("%s", problem)
+            self.problem = problem
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -193,15 +197,31 @@ class LogFile(logging.FileHandler):
 
 
 def reopen_logs() -> None:
-    """Open the files of Hypercorn's logs anew, after they were renamed (logrotate, SIGUSR1)."""
+    """Open the files of Hypercorn's logs anew, after they were renamed (logrotate, SIGUSR1).
+
+    One line says why a file cannot be opened: its log stays in the old one.
+    """
     for name in ("hypercorn.access", "hypercorn.error"):
         for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.acquire()
-                try:
-                    with suppress(OSError):  # as in a sandbox: the log stays in the old file
-                        old, handler.stream = handler.stream, handler._open()  # noqa: SLF001
-                        if old is not None:
-                            old.close()
-                finally:
-                    handler.release()
+            if not isinstance(handler, logging.FileHandler):
+                continue
+            if problem := _reopen(handler):
+                _errors.warning("%s", problem)
+            if isinstance(handler, LogFile):
+                handler.problem = problem
+
+
+def _reopen(handler: logging.FileHandler) -> str:
+    """Open the file of a log anew; return why that failed, or ""."""
+    try:
+        new = handler._open()  # noqa: SLF001 - its subclasses may override it
+    except OSError as error:
+        return (
+            f"log {handler.baseFilename}: not opened anew, the old file goes on: {error.strerror}"
+        )
+    with handler.lock or nullcontext():
+        old, handler.stream = handler.stream, new
+    if old is not None:
+        with suppress(OSError):  # lines that a full disk did not take
+            old.close()
+    return ""

@@ -216,13 +216,23 @@ def test_a_renamed_file_is_followed_by_a_new_one(tmp_path: Path) -> None:
     assert path.read_text() == "three\n"
 
 
-def test_no_line_is_lost_when_no_new_file_can_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
-    handler = LogFile(str(tmp_path / "logs" / "log"))
-    (tmp_path / "logs").rename(tmp_path / "moved")
-    log_to(handler, "one")
+def test_no_line_is_lost_when_no_new_file_can_be_opened_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, said = tmp_path / "logs" / "log", "not opened anew, the old file goes on: No such file"
+    path.parent.mkdir()
+    handler = LogFile(str(path))
+    for count in (1, 2):
+        path.parent.rename(tmp_path / f"moved{count}")
+        log_to(handler, "one")
+        log_to(handler, "two")
+        assert caplog.text.count(f"log {path}: {said}") == len(caplog.records) == count
+        path.parent.mkdir()
+        log_to(handler, "three")
     handler.close()
-    assert (tmp_path / "moved" / "log").read_text() == "one\n"
+    assert (tmp_path / "moved1" / "log").read_text() == "one\ntwo\n"
+    assert (tmp_path / "moved2" / "log").read_text() == "three\none\ntwo\n"
+    assert path.read_text() == "three\n"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")

@@ -209,3 +209,28 @@ def test_an_old_worker_that_hangs_is_named_and_does_not_stop_a_reload(folder: Pa
         os.kill(server.pid, signal.SIGHUP)
         assert eventually(lambda: reloaded(server, 1), 30)
         assert f"worker 1 (process {old}) does not answer; it may still accept" in server.log
+
+
+# -- the logs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("problem", ["Is a directory", "No such file or directory"])
+def test_usr1_says_why_a_log_is_not_opened_anew_and_loses_no_line(
+    folder: Path, workers: int, problem: str
+) -> None:
+    (folder / "wait").unlink()
+    (folder / "logs").mkdir()
+    log = folder / "logs" / "log"
+    options = ("--workers", str(workers), "--access-logfile", "logs/log")
+    with serve(folder, *options, **imports_of(folder)) as server:
+        assert eventually(lambda: "HEAD / " in log.read_text())  # of `running`
+        (folder / "logs").rename(folder / "moved")
+        if problem == "Is a directory":
+            log.mkdir(parents=True)
+        os.kill(server.pid, signal.SIGUSR1)
+        line = f"log {log}: not opened anew, the old file goes on: {problem}\n"
+        assert eventually(lambda: server.log.count(line) == workers), server.log  # from each
+        server.fetch("/one")
+        assert eventually(lambda: "/one" in (folder / "moved" / "log").read_text())
+        assert server.log.count(line) == workers
