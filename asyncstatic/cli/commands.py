@@ -271,7 +271,7 @@ def _folders(sources: Sources, site: Site) -> Folders:
 
     create = partial(create_app, exclusive=True)
     described = "" if site.document is None else printable(site.document.path)
-    return Folders(create, site.mounts, read, site.explained, described)
+    return Folders(create, site.mounts, read, site.explained, described, sources.files(os.environ))
 
 
 def _warn_of_roots(document: Document | None, app: str) -> None:

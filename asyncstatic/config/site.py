@@ -14,7 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from asyncstatic.config.document import OF_SITE, Document, Value, Values, find_document, merged
+from asyncstatic.config.document import (
+    NAMES,
+    OF_SITE,
+    Document,
+    Value,
+    Values,
+    find_document,
+    merged,
+)
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
@@ -104,13 +112,21 @@ class Sources:
     assignments: Mapping[str, Value] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
 
+    def files(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the paths where the configuration file is looked for."""
+        named = self._named(environ)
+        return NAMES if named is None else (named,)
+
+    def _named(self, environ: Mapping[str, str]) -> str | None:
+        return self.config or environ.get(_CONFIG) or None
+
     def read(self, environ: Mapping[str, str]) -> Site:
         """Read the site.
 
         Raises:
             SettingsError: something is wrong; one line for each problem.
         """
-        document = find_document(self.config or environ.get(_CONFIG) or None)
+        document = find_document(self._named(environ))
         variables = {
             name: Value(value, f"{PREFIX}{name.upper()}")
             for name, value in known_options(environ).items()

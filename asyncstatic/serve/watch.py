@@ -1,16 +1,18 @@
-"""Notice changes below a directory, also when the directory itself is replaced."""
+"""Notice changes below a directory, also when the directory itself is replaced, and those of files."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from typing import Any
 
+from asyncstatic.files.handle import identity_of
 from asyncstatic.files.source import logger
 from asyncstatic.files.zip_tree import archive_of
+from asyncstatic.http.model import Identity
 from asyncstatic.settings import SettingsError
 
 _CHECK = 250  # ms between two checks of where the path leads
@@ -99,6 +101,31 @@ class Watch:
         if str(error) != self._failure:
             self._failure = str(error)
             logger.warning("--reload cannot watch %s: %s", self._path, error)
+
+
+async def watch_files(paths: Sequence[str], changed: Callable[[], None]) -> None:
+    """Call a function after each change of some files, which may be missing for a while.
+
+    Their identities are compared four times a second. A change counts when they have stayed the same
+    since: an editor may still be writing.
+    """
+    known = now = await asyncio.to_thread(_identities, paths)
+    while True:
+        await asyncio.sleep(_CHECK / 1000)
+        before, now = now, await asyncio.to_thread(_identities, paths)
+        if known != now == before:
+            known = now
+            changed()
+
+
+def _identities(paths: Sequence[str]) -> list[Identity | None]:
+    found: list[Identity | None] = []
+    for path in paths:
+        try:
+            found.append(identity_of(os.stat(path)))
+        except OSError:
+            found.append(None)
+    return found
 
 
 def _is_complete(directory: _Directory, changed: list[str]) -> bool:

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -386,6 +386,42 @@ def test_hup_reads_the_file_again_and_a_wrong_one_changes_nothing(
         assert age(server, "/a.txt") == "max-age=1"
         clients.more(20)
         assert clients.failures == []
+
+
+def edit(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def replace(file: Path, text: str) -> None:
+    new = file.with_name("new")
+    new.write_text(text)
+    new.replace(file)
+
+
+@pytest.mark.parametrize(
+    ("write", "options"),
+    [
+        (edit, ()),
+        (replace, ()),
+        pytest.param(edit, ("--max-requests", "1000"), marks=pytest.mark.slow),
+    ],
+)
+def test_reload_reads_the_file_again_when_it_changes(
+    place: Path, write: Callable[[Path, str], None], options: tuple[str, ...]
+) -> None:
+    file = place / "asyncstatic.toml"
+    with ready(place, "--reload", *options) as server:
+        version = content(server, "/.asyncstatic/version")
+        write(file, TOML.replace('"/app"', '"/new"'))
+        assert eventually(lambda: "] reloaded" in server.log, 30)
+        assert content(server, "/new/")[0] == 200
+        assert content(server, "/.asyncstatic/version") != version  # so that documents reload
+        write(file, "wrong")
+        assert eventually(lambda: "not reloaded, the old settings stay: async" in server.log, 30)
+        file.unlink()
+        write_site(place, {"static/only.txt": b"default root"})
+        write(file, 'root = "static"')
+        assert eventually(lambda: content(server, "/only.txt") == (200, b"default root"), 30)
 
 
 WRONG = [

@@ -17,10 +17,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from hypercorn.config import Sockets
 
@@ -31,6 +31,8 @@ logger = logging.getLogger("asyncstatic.supervisor")
 _FAILED = 1  # exit status
 _TERMINATING = ("SIGINT", "SIGTERM", "SIGBREAK")
 _BY_SIGNAL = 128  # and the number of the signal, as shells say
+
+Watching = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
 
 class StartError(Exception):
@@ -73,6 +75,7 @@ async def control(
     service: Service,
     until: Trigger | None = None,
     during: AbstractContextManager[None] | None = None,
+    watch: Watching | None = None,
 ) -> int:
     """Run a service until a signal ends it.
 
@@ -81,6 +84,7 @@ async def control(
         until: returns when the service must stop; SIGINT and SIGTERM say that if None.
         during: entered when signals are handled, and left when the service has ended. So whoever
             is told the process id can send signals.
+        watch: runs while the service does, and calls its argument when a reload is due.
 
     Returns:
         The exit status: 0 after a graceful stop, 1 when the service cannot go on, 128 and the
@@ -89,13 +93,14 @@ async def control(
     Raises:
         StartError: the service cannot start.
     """
-    return await _Control(service, Notifier()).run(until, during or nullcontext())
+    return await _Control(service, Notifier(), watch).run(until, during or nullcontext())
 
 
 class _Control:
-    def __init__(self, service: Service, notifier: Notifier) -> None:
+    def __init__(self, service: Service, notifier: Notifier, watch: Watching | None) -> None:
         self._service = service
         self._notifier = notifier
+        self._watch = watch
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._status = 0
@@ -117,7 +122,10 @@ class _Control:
     async def _serve(self) -> None:
         await self._service.start()
         self._notifier.ready(self._service.status)
-        tasks = [asyncio.ensure_future(work()) for work in (self._reload_on_request, self._watch)]
+        works = [self._reload_on_request(), self._show_life()]
+        if self._watch is not None:
+            works.append(self._watch(self._reload.set))
+        tasks = [asyncio.ensure_future(work) for work in works]
         try:
             logger.error("%s", await self._service.failed())
             self._status = _FAILED
@@ -141,7 +149,7 @@ class _Control:
             logger.warning("%s", status)
             self._notifier.ready(status)
 
-    async def _watch(self) -> None:
+    async def _show_life(self) -> None:
         """Tell the service manager that the service answers, as long as it does."""
         seconds = self._notifier.watchdog_seconds
         while seconds is not None:

@@ -37,6 +37,7 @@ from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.reload import Reloading
 from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import Exposition
+from asyncstatic.serve.watch import watch_files
 from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import printable
 
@@ -108,11 +109,14 @@ def _serve(
     log_to_stderr()
     is_one = options.workers == 1 and options.max_requests is None and not options.sandbox
     is_single = is_one and isinstance(target, Folders)
+    watch = None
+    if options.reload and isinstance(target, Folders):
+        watch = partial(watch_files, target.configured)
 
     async def main() -> int:
         if is_single:
             service = SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
-            return await control(service, during=announced)
+            return await control(service, during=announced, watch=watch)
 
         def work(target: Target) -> Work:
             return partial(_work, target.for_worker(), options, exposition, sockets)
@@ -124,7 +128,7 @@ def _serve(
             work(target), options.workers, patience, every, lambda: work(target.renewed())
         )
         try:
-            return await control(supervisor, during=announced)
+            return await control(supervisor, during=announced, watch=watch)
         except StartError as error:
             logger.error("%s: %s", printable(target.name), error)
             return 1

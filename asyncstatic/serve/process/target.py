@@ -53,6 +53,7 @@ class Folders:
         read: reads the configuration again; None if there is nothing to read.
         explained: puts in front of a problem of the root with a prefix where its setting is from.
         described: the configuration file, for people; "" without one.
+        configured: files that `read` reads if they are there.
     """
 
     create: Callable[[Mapping[str, Settings]], Any]
@@ -60,6 +61,7 @@ class Folders:
     read: Callable[[], Folders] | None = None
     explained: Callable[[str, str], str] | None = None
     described: str = ""
+    configured: tuple[str, ...] = ()
 
     @property
     def roots(self) -> list[str]:
