@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from asyncstatic.serve.process.control import control
 from asyncstatic.serve.process.single import SingleProcess, Site
 from asyncstatic.serve.process.worker import Work
 from asyncstatic.serve.process.worker_process import WorkerProcess
+from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import ServerOptions
 from tests.serve.inside import eventually
 from tests.serve.test_workers import PAGE, is_gone, reloaded, serve, workers_of
@@ -105,10 +107,11 @@ class Worker(WorkerProcess):
 
     every: ClassVar[list[Worker]] = []
     told: list[str]
+    work: Work
 
-    async def start(self, _work: Work) -> None:
+    async def start(self, work: Work) -> None:
         """Begin."""
-        self.told = []
+        self.told, self.work, self._pid = [], work, self.number
         self.every.append(self)
         if self.number % 2:
             self.is_ready.set()
@@ -124,27 +127,33 @@ class Worker(WorkerProcess):
         self.exit_status = 0
 
 
-@pytest.mark.parametrize("while_", ["workers start", "workers of a reload start"])
-async def test_a_stop_tells_no_worker_that_others_serve(
-    monkeypatch: pytest.MonkeyPatch, while_: str
-) -> None:
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
+    """The workers that a supervisor starts, without processes."""
+    found: list[Worker] = []
     monkeypatch.setattr(supervisor, "WorkerProcess", Worker)
-    workers: list[Worker] = []
-    monkeypatch.setattr(Worker, "every", workers)
+    monkeypatch.setattr(Worker, "every", found)
+    return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("while_", ["workers start", "workers of a reload start"])
+async def test_a_stop_tells_no_worker_that_others_serve(workers: list[Worker], while_: str) -> None:
     stop = asyncio.Event()
     service = supervisor.Supervisor(lambda _: None, 2, 1.0, Sockets([], [], []))
     running = asyncio.create_task(control(service, stop.wait))
     expected = 2
     if while_ == "workers of a reload start":
-        while len(workers) < expected:
-            await asyncio.sleep(0)
+        await until(lambda: len(workers) == 2)
         workers[1].is_ready.set()
-        while service.status != "2 workers":
-            await asyncio.sleep(0)
+        await until(lambda: service.status == "2 workers")
         os.kill(os.getpid(), signal.SIGHUP)
         expected = 4
-    while len(workers) < expected:
-        await asyncio.sleep(0)
+    await until(lambda: len(workers) == expected)
     stop.set()
     assert await running == 0
     assert [worker.told for worker in workers] == [["stop"]] * expected
@@ -198,6 +207,26 @@ def site_of(folder: Path) -> Site:
     config.errorlog = None
     static = StaticFiles(folder / "site")
     return Site(static, config, ServerOptions(), None, lambda: None, static.close)
+
+
+async def test_a_worker_that_dies_during_a_reload_is_replaced_with_the_settings_that_are_served(
+    workers: list[Worker],
+) -> None:
+    def served(_: Until) -> None: ...
+    def wanted(_: Until) -> None: ...
+
+    service = supervisor.Supervisor(served, 2, 1.0, Sockets([], [], []), lambda: wanted)
+    starting = asyncio.create_task(service.start())
+    await until(lambda: len(workers) == 2)
+    workers[1].is_ready.set()
+    await starting
+    reloading = asyncio.create_task(service.reload())
+    await until(lambda: len(workers) == 4)
+    workers[0].exit_status = -signal.SIGKILL
+    await until(lambda: len(workers) == 5)
+    assert [worker.work for worker in workers] == [served, served, wanted, wanted, served]
+    reloading.cancel()
+    await service.stop()
 
 
 @pytest.mark.slow

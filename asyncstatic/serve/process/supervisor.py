@@ -63,7 +63,8 @@ class Supervisor:
     @property
     def status(self) -> str:
         """The state of the service, for people."""
-        return f"{len(self._current)} workers"
+        count = len(self._current)
+        return "1 worker" if count == 1 else f"{count} workers"
 
     async def start(self) -> None:
         """Start all workers, and wait until they are ready.
@@ -71,7 +72,7 @@ class Supervisor:
         Raises:
             StartError: a worker ended instead.
         """
-        self._adopt(await self._new_workers())
+        self._adopt(await self._new_workers(self._work))
 
     async def reload(self) -> None:
         """Start new workers; when all are ready, let the old ones finish.
@@ -84,14 +85,9 @@ class Supervisor:
             StartError: a new worker ended.
         """
         self._quick_deaths = 0  # the operator may have corrected the cause
-        before = self._work
-        try:
-            self._work = self._renewed()
-            new, old = await self._new_workers(), self._current
-        except BaseException:
-            self._work = before
-            raise
-        self._current = set()
+        work = self._renewed()
+        new, old = await self._new_workers(work), self._current
+        self._work, self._current = work, set()
         self._adopt(new)
         for worker in old:
             self._spawn(self._end(worker, "retire"))
@@ -127,10 +123,12 @@ class Supervisor:
 
     # -- workers ---------------------------------------------------------------------------
 
-    async def _new_workers(self) -> set[WorkerProcess]:
+    async def _new_workers(self, work: Work) -> set[WorkerProcess]:
         """Start as many workers as wanted; on failure of one, end all of them."""
         begun: set[WorkerProcess] = set()
-        starting = [asyncio.ensure_future(self._new_worker(begun)) for _ in range(self._count)]
+        starting = [
+            asyncio.ensure_future(self._new_worker(work, begun)) for _ in range(self._count)
+        ]
         try:
             return set(await asyncio.gather(*starting))
         except Exception:  # not a stop, which ends all living workers itself
@@ -141,10 +139,11 @@ class Supervisor:
                 self._spawn(self._end(worker, "retire"))
             raise
 
-    async def _new_worker(self, begun: set[WorkerProcess]) -> WorkerProcess:
+    async def _new_worker(self, work: Work, begun: set[WorkerProcess]) -> WorkerProcess:
         """Start a worker, and wait until it is ready; if a signal ends it, start another.
 
         Args:
+            work: serves in it.
             begun: gets each process that is started.
 
         Raises:
@@ -153,7 +152,7 @@ class Supervisor:
         for _ in range(_ATTEMPTS):
             await asyncio.sleep(self._delay())
             try:
-                worker = await self._started(begun)
+                worker = await self._started(work, begun)
             except OSError as error:  # out of memory, processes or descriptors
                 self._quick_deaths += 1
                 self._last_death = f"no process can be started: {one_line(error)}"
@@ -167,10 +166,10 @@ class Supervisor:
             logger.warning("%s", self._last_death)
         raise StartError(self._last_death)
 
-    async def _started(self, begun: set[WorkerProcess]) -> WorkerProcess:
+    async def _started(self, work: Work, begun: set[WorkerProcess]) -> WorkerProcess:
         """Start a worker, and wait until it is ready or has ended."""
         worker = WorkerProcess(next(self._numbers))
-        await worker.start(self._work)
+        await worker.start(work)
         begun.add(worker)
         self._living.add(worker)
         await first(worker.is_ready.wait, worker.ended)
@@ -199,7 +198,7 @@ class Supervisor:
     async def _replace(self, old: WorkerProcess) -> None:
         while not self._gives_up():
             try:
-                new = await self._new_worker(set())
+                new = await self._new_worker(self._work, set())
             except StartError as error:
                 logger.warning("%s", error)
                 continue
