@@ -113,7 +113,7 @@ async def serve(
         closed = None
         try:
             closed = await until(worker.context.terminate.wait)
-            if closed is None and not worker.context.terminate.is_set():
+            if closed is None:
                 await worker.drain(behind)
         finally:
             await _stop_accepting(servers)

@@ -197,6 +197,16 @@ def test_each_answer_while_it_drains_is_the_last_of_its_connection(
             assert connection.ended()
 
 
+@ENTRIES
+def test_a_server_that_has_served_its_requests_drains_too(site: Path, direct: bool) -> None:
+    """So does a worker that is stopped while it waits for its successor."""
+    with serving_inside(
+        StaticFiles(site), direct=direct, health=_PATH, drain_seconds=2.0, max_requests=1
+    ) as server:
+        assert eventually(lambda: over_http_1(server, _PATH).status == 503)
+        assert over_http_1(server, "/css/app.css").status == 200
+
+
 def test_without_a_drain_the_server_ends_at_once(site: Path) -> None:
     with (
         serving_inside(StaticFiles(site), health=_PATH, graceful_timeout=_LONG) as server,
