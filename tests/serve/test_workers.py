@@ -769,6 +769,16 @@ def test_an_unlocked_process_id_file_is_replaced(tmp_path: Path, before: str) ->
         assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
 
 
+def test_no_link_beside_the_process_id_file_is_followed(tmp_path: Path) -> None:
+    """In a directory where others write, such as /tmp."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / f"pid.{os.getpid()}").symlink_to("mine")
+    with pid_file(str(tmp_path / "pid")):
+        assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
+        assert not (tmp_path / "pid").is_symlink()
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 def test_a_file_that_a_dead_server_left_is_replaced(folder: Path) -> None:
     (folder / "pid").write_text(f"{os.getpid()}\n")  # alive, but no server
     with serve(folder, "--pid", "pid") as server:
@@ -874,8 +884,8 @@ def test_a_socket_in_the_abstract_name_space_is_told_too() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}")
         sock.settimeout(10)
-        Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready("two\nlines")
-        assert sock.recv(100) == b"READY=1\nSTATUS=two lines"
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready("two\nlines, \udcff")
+        assert sock.recv(100) == rb"READY=1\nSTATUS=two lines, \udcff".replace(rb"\n", b"\n", 1)
 
 
 # -- serve_app -------------------------------------------------------------------------------

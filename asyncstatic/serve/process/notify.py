@@ -46,7 +46,8 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if not self._address or not hasattr(socket, "AF_UNIX"):
             return
-        message = "\n".join(line.replace("\n", " ") for line in lines).encode()
+        text = "\n".join(line.replace("\n", " ") for line in lines)
+        message = text.encode(errors="backslashreplace")  # a path may have bytes that are no UTF-8
         # A manager that is gone, or reads nothing, does not stop a server.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(_PATIENCE)

@@ -62,7 +62,9 @@ def _refuse_if_in_use(path: str) -> None:
 def _written(path: str) -> int:
     """Write the file under another name, rename it, and return a descriptor that holds the lock."""
     temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with suppress(FileNotFoundError):  # a killed server of that number left it, or it is a trap
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         _lock(descriptor)
         os.write(descriptor, b"%d\n" % os.getpid())
