@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 from asyncstatic.http.addresses import canonical_ip
 
@@ -154,7 +154,35 @@ def client_of(peer: Any) -> str:
 # -- the file ----------------------------------------------------------------------------------
 
 
-class LogFile(logging.FileHandler):
+class _Handler(logging.Handler):
+    """Writes lines as they are, and reports once that lines are lost; requests are still answered.
+
+    Attributes:
+        label: names the log.
+    """
+
+    label: str
+    _has_failed = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not self._has_failed:
+            self._has_failed = True
+            _errors.error("access log %s: %r; lines are lost", self.label, sys.exc_info()[1])
+
+
+class LogStream(_Handler, logging.StreamHandler[TextIO]):
+    """Appends to standard output."""
+
+    label = "-"
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+
+class LogFile(_Handler, logging.FileHandler):
     """Appends to a file, and opens a new one when the file was renamed or removed (logrotate).
 
     Where no new file can be opened, as in a sandbox, the log stays in the old one, and one line says so.
@@ -171,8 +199,7 @@ class LogFile(logging.FileHandler):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="ascii", errors="backslashreplace")
-        self.setFormatter(logging.Formatter("%(message)s"))
-        self._has_failed = False
+        self.label = self.baseFilename
         self.problem = ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -182,12 +209,6 @@ class LogFile(logging.FileHandler):
                 _errors.warning("%s", problem)
             self.problem = problem
         super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Report once that lines are lost; requests are still answered."""
-        if not self._has_failed:
-            self._has_failed = True
-            _errors.error("access log %s: %r; lines are lost", self.baseFilename, sys.exc_info()[1])
 
     def _is_at_its_path(self, fd: int) -> bool:
         try:

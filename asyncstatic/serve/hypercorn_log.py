@@ -28,6 +28,7 @@ from asyncstatic.serve.access_log import (
     SERVER_CLOSED,
     LogFile,
     LoggedRequest,
+    LogStream,
     escape,
 )
 from asyncstatic.serve.proxies import same_kind, with_host
@@ -149,13 +150,10 @@ def prepare_logger(logger: logging.Logger, config: Config) -> None:
     if not isinstance(config.accesslog, str) or config.logconfig or config.logconfig_dict:
         return
     logger.setLevel(logging.INFO)  # errors have their own level
-    if config.accesslog == "-":
-        logger.handlers[0].setFormatter(logging.Formatter("%(message)s"))
-        return
-    file = LogFile(config.accesslog)
+    ours = LogStream() if config.accesslog == "-" else LogFile(config.accesslog)
     for handler in logger.handlers:
         handler.close()
-    logger.handlers = [file]
+    logger.handlers = [ours]
 
 
 # -- the requests of Hypercorn's connections -----------------------------------------------------

@@ -7,12 +7,14 @@ import logging
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypercorn.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from asyncstatic.serve.access_log import (
     escape,
     first_line,
 )
+from asyncstatic.serve.hypercorn_log import prepare_logger
 from tests.serve.inside import eventually
 from tests.support.programs import require
 from tests.support.raw import HOST, Connection, EndedError, head
@@ -236,12 +239,20 @@ def test_no_line_is_lost_when_no_new_file_can_be_opened_and_that_is_said_once(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
-def test_a_full_disk_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    handler = LogFile("/dev/full")
-    for line in ("one", "two"):
-        log_to(handler, line)
-    with suppress(OSError):
-        handler.close()
+@pytest.mark.parametrize("log", ["/dev/full", "-"])
+def test_a_full_disk_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, log: str
+) -> None:
+    config = Config()
+    config.accesslog = log
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        logger = config.log.access_logger
+        assert logger is not None
+        prepare_logger(logger, config)
+        for line in ("one", "two"):
+            logger.info(line)
+        logger.handlers.pop().close()
     assert len(caplog.records) == 1
     assert "No space left" in caplog.text
 
