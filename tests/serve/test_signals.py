@@ -202,9 +202,34 @@ async def test_one_process_reports_a_reload_when_its_old_site_accepts_no_more(
         await service.stop()
 
 
+async def fails_to_stop(scope: Any, receive: Any, send: Any) -> None:
+    while scope["type"] == "lifespan":
+        event = (await receive())["type"]
+        end = "failed" if event == "lifespan.shutdown" else "complete"
+        await send({"type": f"{event}.{end}"})
+
+
+async def test_an_old_site_that_fails_to_end_does_not_end_the_new_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single, "tune_garbage_collection", lambda: None)
+    new = await asyncio.to_thread(site_of, folder)
+    sites = iter([new._replace(app=fails_to_stop), new])
+    with socket.create_server((HOST, 0)) as listener:
+        service = SingleProcess(lambda: next(sites), Sockets([], [listener], []))
+        await service.start()
+        failing = asyncio.create_task(service.failed())
+        await service.reload()
+        await asyncio.wait(service._ending)
+        await asyncio.sleep(0)
+        assert not failing.done()
+        failing.cancel()
+        await service.stop()
+
+
 def site_of(folder: Path) -> Site:
     config = Config()
-    config.errorlog = None
+    config.errorlog, config.graceful_timeout = None, 0.1
     static = StaticFiles(folder / "site")
     return Site(static, config, ServerOptions(), None, lambda: None, static.close)
 

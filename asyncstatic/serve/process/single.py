@@ -116,7 +116,7 @@ class SingleProcess:
     async def failed(self) -> str:
         """Wait until serving has ended with an error, and raise that."""
         while self._current is not None:
-            await self._current.ended()
+            await self._current.failed()
         return "the service has ended"
 
     async def stop(self) -> None:
@@ -172,6 +172,10 @@ class _Serving:
         """Wait until serving has ended, and raise its error if it failed."""
         await asyncio.wait([self._task])
         self._task.result()
+
+    async def failed(self) -> None:
+        """Wait until serving has ended with an error, and raise that, or until it is told to end."""
+        await first(self.ended, self._must_end.wait)
 
     async def end(self, *, gently: bool) -> None:
         """Finish responses, and give up what the site holds."""
