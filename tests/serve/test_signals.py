@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -192,13 +194,31 @@ async def test_one_process_reports_a_reload_when_its_old_site_accepts_no_more(
 
     monkeypatch.setattr(module, "_stop_accepting", noted)
     monkeypatch.setattr(single, "tune_garbage_collection", lambda: None)  # it is for a process
-    sites = iter([await asyncio.to_thread(site_of, folder) for _ in range(2)])
     with socket.create_server((HOST, 0)) as listener:
-        service = SingleProcess(lambda: next(sites), Sockets([], [listener], []))
+        service = SingleProcess(partial(site_of, folder), Sockets([], [listener], []))
         await service.start()
         assert closed == []
         await service.reload()
         assert closed == [1]
+        await service.stop()
+
+
+async def test_the_loop_runs_while_a_new_site_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single, "tune_garbage_collection", lambda: None)
+    answered = threading.Event()
+
+    def build() -> Site:
+        assert answered.wait(10)
+        return site_of(folder)
+
+    with socket.create_server((HOST, 0)) as listener:
+        service = SingleProcess(build, Sockets([], [listener], []))
+        starting = asyncio.create_task(service.start())
+        await asyncio.sleep(0)
+        answered.set()  # as a request that comes meanwhile
+        await starting
         await service.stop()
 
 

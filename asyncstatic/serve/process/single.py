@@ -63,7 +63,7 @@ class SingleProcess:
     """Serves in this process; `control.Service` says how it is used.
 
     Args:
-        build: reads the settings and makes the app; called again for each reload.
+        build: reads the settings and makes the app; called in a thread, again for each reload.
         sockets: listen; they are closed when the service ends.
     """
 
@@ -92,7 +92,8 @@ class SingleProcess:
             await first(old.has_closed.wait, partial(asyncio.wait, [ending]))
 
     async def _new(self) -> _Serving:
-        serving = _Serving(self._build(), self._sockets)
+        site = await asyncio.to_thread(self._build)  # the old one answers meanwhile
+        serving = _Serving(site, self._sockets)
         try:
             await serving.start()
         except BaseException:  # also a stop: it may accept connections already

@@ -36,7 +36,8 @@ class Supervisor:
         workers: the number of processes.
         graceful_timeout: seconds that a worker may take to finish its responses.
         sockets: listen; this process closes them when the service ends.
-        renewed: returns the work of the workers that a reload starts, or raises SettingsError.
+        renewed: returns the work of the workers that a reload starts, or raises SettingsError; called in
+            a thread.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Supervisor:
             StartError: a new worker ended.
         """
         self._quick_deaths = 0  # the operator may have corrected the cause
-        work = self._renewed()
+        work = await asyncio.to_thread(self._renewed)
         new, old = await self._new_workers(work), self._current
         self._work, self._current = work, set()
         self._adopt(new)
