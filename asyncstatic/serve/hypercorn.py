@@ -21,6 +21,7 @@ from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, logged_request, quiet
+from asyncstatic.serve.portable import connection_lost
 from asyncstatic.serve.protocols import Context, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 from asyncstatic.serve.tcp_server import Server
@@ -34,7 +35,7 @@ _LAST_SECONDS = 1.0
 _RETIREMENT_SECONDS = 2.0
 _STEPS = 20
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event]
 Continuation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
@@ -140,8 +141,11 @@ class Hypercorn:
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""
-        reader = asyncio.StreamReader(loop=self._loop)
-        protocol = _HandedOver(self.entry, transport, reader, self._continuation(transport))
+        reader, lost = asyncio.StreamReader(loop=self._loop), asyncio.Event()
+        if not transport.can_write_eof():  # TLS, whose end is always that of both sides
+            lost.set()
+        goes_on = self._continuation(transport, lost)
+        protocol = _HandedOver(self.entry, transport, reader, goes_on, lost)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()  # before the reader is fed, because that may pause it again
@@ -150,13 +154,18 @@ class Hypercorn:
         if eof:
             reader.feed_eof()
 
-    def _continuation(self, transport: asyncio.Transport) -> Continuation:
+    def _continuation(self, transport: asyncio.Transport, lost: asyncio.Event) -> Continuation:
         """Return the function that asyncio calls with the streams of a connection."""
-        return partial(self._serve, Peer.of(transport))
+        return partial(self._serve, Peer.of(transport), lost)
 
     async def _serve(
-        self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        peer: Peer,
+        lost: asyncio.Event,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
+        connection_lost.set(lost)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this callback in a task
         self._tasks.add(task)
@@ -245,23 +254,25 @@ class PlainHypercorn(Hypercorn):
         try:
             streams = await accepted.ended
             if streams is not None:
-                await TCPServer(
-                    self._app, self._loop, self._config, self._context, self._state, *streams
-                )
+                reader, writer, lost = streams
+                connection_lost.set(lost)
+                shared = self._app, self._loop, self._config, self._context, self._state
+                await TCPServer(*shared, reader, writer)
         except asyncio.CancelledError:  # by Hypercorn's graceful timeout
             accepted.abort()  # and not raised, because asyncio's streams would log it
 
-    def _continuation(self, transport: asyncio.Transport) -> Continuation:
+    def _continuation(self, transport: asyncio.Transport, lost: asyncio.Event) -> Continuation:
         """Go on in the task that waits for the end of the connection."""
         accepted = cast("_AcceptedByHypercorn", transport.get_protocol())
-        return lambda *streams: accepted.end(streams)
+        return lambda reader, writer: accepted.end((reader, writer, lost))
 
 
 class _AcceptedByHypercorn(DirectProtocol):
     """A connection that Hypercorn has accepted.
 
     Attributes:
-        ended: the streams of a connection that was handed over; None for one that has ended.
+        ended: the streams of a connection that was handed over, and the event of its loss; None
+            for one that has ended.
     """
 
     __slots__ = ("ended",)
@@ -293,16 +304,19 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         transport: asyncio.Transport,
         reader: asyncio.StreamReader,
         serve: Continuation,
+        lost: asyncio.Event,
     ) -> None:
         super().__init__(reader, serve, loop=asyncio.get_running_loop())
         self._entry = entry
         self.transport = transport
+        self._lost = lost
         self._taken = (0, 0)
         self._since = asyncio.get_running_loop().time()
         entry.registry.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._entry.registry.leave(self)
+        self._lost.set()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:

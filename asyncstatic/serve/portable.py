@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
+from contextvars import ContextVar
 
 from asyncstatic.files.decoding import DecodingError
 from asyncstatic.files.handle import Handle
@@ -30,6 +31,11 @@ _LAST_WORD = 1.0  # seconds for the last message of an aborted transfer
 ONE_MESSAGE = 64 * 1024  # bytes of a file that leave in one message, if they are in the page cache
 # The errors that interrupt content.
 UNFINISHED = (OSError, PoolBusyError, DecodingError, TimeoutError, TransferAborted)
+
+#: Is set when the connection of a request is lost, where the host tells. A client that has only
+#: ended its own side waits for its answer (RFC 9112 §9.6), and servers report it by the same
+#: ``http.disconnect`` as one that has left.
+connection_lost: ContextVar[asyncio.Event] = ContextVar("connection_lost")
 
 
 class _ClientGoneError(Exception):
@@ -72,7 +78,7 @@ async def send_plan(
         await send({"type": "http.response.body", "body": whole or b"", "more_body": False})
         return
     sender = _Sender(send, send_timeout)
-    watcher = asyncio.ensure_future(_until_disconnect(receive, sender))
+    watcher = asyncio.ensure_future(_until_disconnect(scope, receive, sender))
     try:
         await sender.send(start)
         if takes_handles(extensions, plan):
@@ -152,9 +158,12 @@ def may_abort(scope: Scope) -> bool:
     return version < "2"
 
 
-async def _until_disconnect(receive: Receive, sender: _Sender) -> None:
+async def _until_disconnect(scope: Scope, receive: Receive, sender: _Sender) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    lost = connection_lost.get(None)
+    if lost is not None and may_abort(scope):
+        await lost.wait()
     sender.client_has_gone()
 
 

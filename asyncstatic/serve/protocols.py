@@ -32,6 +32,7 @@ from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
+from asyncstatic.serve.portable import connection_lost
 
 
 class Context(WorkerContext):
@@ -86,6 +87,8 @@ class Http1(H11Protocol):
     async def handle(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
             self.log_incomplete_head(400)
+            if self._requests is not None and connection_lost.get().is_set():
+                self._requests.end(STREAM_ID, by_us=self.context.terminated.is_set())
         await super().handle(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -105,11 +108,6 @@ class Http1(H11Protocol):
         is_idle = self.connection.their_state is h11.IDLE
         return is_idle and bool(self.connection.trailing_data[0].strip(b"\r\n"))
 
-    async def _close_stream(self) -> None:
-        if self._requests is not None:
-            self._requests.end(STREAM_ID, by_us=self.context.terminated.is_set())
-        await super()._close_stream()
-
     def log_incomplete_head(self, status: int) -> None:
         """Log a head that will not become complete, if some of it was received."""
         if self._requests is not None and self.connection.their_state is h11.IDLE:
@@ -118,9 +116,9 @@ class Http1(H11Protocol):
                 self._requests.refuse(first_line(data), status)
 
     def end_log(self) -> None:
-        """Log the requests that the end of the connection interrupts."""
-        if self._requests is not None:
-            self._requests.end_all()
+        """Log the request that the end of the connection interrupts."""
+        if self._requests is not None:  # Hypercorn drops the stream when the client ends its side
+            self._requests.end(STREAM_ID, by_us=self.stream is not None)
 
 
 class _Connection(h11.Connection):

@@ -34,6 +34,7 @@ class Server(TCPServer):
     def __init__(self, *arguments: Any, peer: Peer) -> None:
         super().__init__(*arguments)
         self._peer = peer
+        self._is_read = False  # whether all that the client sends was read
 
     @property
     def protocol(self) -> ProtocolWrapper:
@@ -65,13 +66,12 @@ class Server(TCPServer):
         Hypercorn by itself would keep the connection until it has been idle for long enough.
         """
         await super()._read_data()
+        self._is_read = True
         await self.idle_task.stop()
 
     async def protocol_send(self, event: Event) -> None:
-        """Send; close after the last answer to a client that has ended its side."""
-        if isinstance(event, Updated) and event.idle and self.reader.at_eof():
-            await self._close()
-        else:
+        """Send; after the last answer to a client that has ended its side, `run` closes."""
+        if not (self._is_read and isinstance(event, Updated)):
             await super().protocol_send(event)
 
     async def run(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -203,6 +204,28 @@ def test_a_download_that_the_client_gives_up_has_one_line(
     assert line["status"] == 200
     assert 0 < line["bytes_sent"] < LARGE
     assert line["entry"] == served.entry
+
+
+def test_a_download_whose_client_has_ended_its_side_is_logged_when_it_ends(
+    served: Served, mark: str
+) -> None:
+    with served.server.connect() as connection:
+        connection.send(head(f"{served.prefix}/large.bin?{mark}", "Content-Length: 0"))
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.read().complete
+    line = served.line(mark)
+    assert (line["status"], line["bytes_sent"]) == (200, LARGE)
+
+
+def test_a_view_that_its_client_gives_up_has_one_line(served: Served, mark: str) -> None:
+    """At the end of the client's side, Quart cancels it."""
+    if not served.prefix:
+        pytest.skip("no app")
+    with served.server.connect() as connection:
+        connection.send(head(f"/slow?{mark}"))
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.ended()
+    assert served.line(mark)["status"] == 499
 
 
 def test_a_download_that_we_cut_has_one_line(served: Served, root: Path, mark: str) -> None:
