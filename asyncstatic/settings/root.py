@@ -196,7 +196,7 @@ class Settings:
     dotfiles: bool = False
     deny: tuple[str, ...] = ()
     hide_forbidden: bool = False
-    max_target: int = 4096
+    max_target: int = 8192
     cache_control: str = "no-cache"
     immutable: tuple[str, ...] = ()
     media_types: Mapping[str, str] = field(default_factory=dict)

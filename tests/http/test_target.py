@@ -69,7 +69,10 @@ ACCEPTED = [
     pytest.param(b"/%2ewell-known/x", (".well-known", "x"), False, id="well-known, dot escaped"),
     pytest.param(b"/" + b"a" * 255, ("a" * 255,), False, id="longest name"),
     pytest.param(b"/" + b"%C3%A9" * 127, ("é" * 127,), False, id="254 bytes of UTF-8"),
-    pytest.param(b"/a" * 2048, ("a",) * 2048, False, id="4096 bytes in 2048 segments"),
+    pytest.param(b"/a" * 4096, ("a",) * 4096, False, id="8192 bytes in 4096 segments"),
+    pytest.param(
+        b"/" + b"a/" * 3993, ("a",) * 3993, True, id="in a request line of 8000 (RFC 9112 §3)"
+    ),
     pytest.param(b"/con", ("con",), False, id="a device elsewhere is a file here"),
 ]
 
@@ -172,9 +175,9 @@ REFUSED = [
     pytest.param(b"/a/.", 308, id="dot last"),
     pytest.param(b"/a/./", 308, id="dot last with a slash"),
     # order: what is worse is told first
-    pytest.param(b"/" + b"a" * 4096, 414, id="one byte too long"),
-    pytest.param(b"/%zz" + b"a" * 4096, 414, id="too long is told before malformed"),
-    pytest.param(b"\x00" * 5000, 414, id="too long is told before NUL"),
+    pytest.param(b"/" + b"a" * 8192, 414, id="one byte too long"),
+    pytest.param(b"/%zz" + b"a" * 8192, 414, id="too long is told before malformed"),
+    pytest.param(b"\x00" * 9000, 414, id="too long is told before NUL"),
     pytest.param(b"//..", 400, id="dot-dot is told before an empty segment"),
     pytest.param(b"/.git/..", 400, id="dot-dot is told before a dotfile"),
     pytest.param(b"/./..", 400, id="dot-dot is told before a dot"),

@@ -158,8 +158,8 @@ TABLE: dict[str, bytes] = {
     "file with slash": started(b"GET /css/app.css/ HTTP/1.1"),
     "missing": started(b"GET /missing HTTP/1.1"),
     "missing, html wanted": request(b"Accept: text/html", start=b"GET /missing HTTP/1.1"),
-    "target of 4096 bytes": started(b"GET /" + b"a" * 4095 + b" HTTP/1.1"),
-    "target of 4097 bytes": started(b"GET /" + b"a" * 4096 + b" HTTP/1.1"),
+    "target of 8192 bytes": started(b"GET /" + b"a" * 8191 + b" HTTP/1.1"),
+    "target of 8193 bytes": started(b"GET /" + b"a" * 8192 + b" HTTP/1.1"),
     # -- versions (RFC 9112 §2.3)
     "version 1.0": b"GET /css/app.css HTTP/1.0\r\n\r\n",
     "version 1.0 with host": started(b"GET /css/app.css HTTP/1.0"),

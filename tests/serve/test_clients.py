@@ -244,6 +244,16 @@ def test_after_its_answer_the_connection_of_a_half_closed_client_ends(
     assert connection.ended()
 
 
+@pytest.mark.parametrize(("length", "status"), [(7987, 404), (8192, 404), (8193, 414)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_target_is_as_long_as_may_be(
+    server: Server, length: int, status: int, method: str
+) -> None:
+    """A request line of 8000 octets, and more, is read (RFC 9112 §3)."""
+    target = ("/" + "a/" * length)[:length]
+    assert server.fetch(target, method=method).status == status
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
 def test_a_client_that_uploads_can_read_the_405(server: Server, method: str, size: int) -> None:

@@ -81,6 +81,8 @@ def test_answers_are_those_of_http_1(
         ("/a%2fb", 400),
         ("/%00", 400),
         ("/docs", 301),
+        ("/" + "a/" * 4095 + "a", 404),
+        ("/" + "a/" * 4096, 414),
     ],
 )
 def test_refusals_are_those_of_http_1(connection: Connection2, target: str, status: int) -> None:

@@ -161,7 +161,7 @@ OWN_PAGES = [
     ("HEAD", "/%00", (), 400),
     ("POST", "/other.txt", (), 405),
     ("GET", "/other.txt", ('If-Match: "x"',), 412),
-    ("GET", "/" + "x" * 5000, (), 414),
+    ("GET", "/" + "x" * 9000, (), 414),
     ("GET", "/other.txt", ("Range: bytes=99-",), 416),
     ("GET", "/missing", (), 404),
     ("HEAD", "/missing", (), 404),

@@ -162,7 +162,7 @@ def _under(prefix: str, names: tuple[bytes, ...]) -> Iterator[bytes]:
 
 def _long() -> Iterator[bytes]:
     for unit in (b"a", b"/", b"%61", b"../", b"/.", b"%2e%2e/", b"%c3%a9", b"a/", b"%"):
-        for data in (255, 256, 4095, 4096, 4097, 9000):
+        for data in (255, 256, 4095, 4096, 4097, 8192, 8193, 9000):
             yield (b"/" + unit * data)[:data]
 
 
