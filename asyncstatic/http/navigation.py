@@ -39,9 +39,15 @@ def is_navigation(request: Request, segments: tuple[str, ...], settings: Setting
 
 
 def _asks_for_document(fields: Fields) -> bool:
+    shown = is_shown(fields)
+    return prefers_html(fields.accept) if shown is None else shown
+
+
+def is_shown(fields: Fields) -> bool | None:
+    """Tell whether a browser will show the answer as a document; None if it does not say."""
     destination = fields.sec_fetch_dest
     if destination is None:
-        return prefers_html(fields.accept)
+        return None
     is_passed_on = destination == "empty" and fields.sec_fetch_mode == "navigate"
     return destination in _DOCUMENTS or is_passed_on
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from asyncstatic.http.model import Fields
+from asyncstatic.http.navigation import is_shown
 from asyncstatic.serve.scope import Message, Receive, Scope, Send
 from asyncstatic.serve.watch import Watch
 
@@ -48,7 +50,6 @@ _JAVASCRIPT = """(() => {
 })();
 """.replace("VERSION", VERSION).encode()
 
-_DOCUMENTS = frozenset({b"document", b"iframe", b"frame"})
 # Request fields that ask for other content than the whole, uncoded file.
 _PARTIAL = frozenset(
     {
@@ -169,16 +170,15 @@ class _Page:
 def _asks_for_document(scope: Scope) -> bool:
     """Tell whether the browser would show the response as a document.
 
-    Sec-Fetch-Dest tells (Fetch Metadata, W3C). Browsers omit it where the origin is not
-    trustworthy, such as http://192.168.1.2. There fetch() and <img> send a Referer, and an Accept
-    without text/html; curl sends no Referer.
+    Browsers do not say it where the origin is not trustworthy, such as http://192.168.1.2. There
+    fetch() and <img> send a Referer, and an Accept without text/html; curl sends no Referer.
     """
     if scope["method"] not in ("GET", "HEAD"):
         return False
+    shown = is_shown(Fields.read(scope["headers"]))
+    if shown is not None:
+        return shown
     fields = dict(scope["headers"])
-    destination = fields.get(b"sec-fetch-dest")
-    if destination is not None:
-        return destination in _DOCUMENTS
     return b"referer" not in fields or b"text/html" in fields.get(b"accept", b"text/html")
 
 
@@ -188,7 +188,9 @@ def _takes_script(start: Message) -> bool:
         return False
     fields = dict(start["headers"])
     content_type = fields.get(b"content-type", b"").lower()
-    return content_type.startswith(b"text/html") and b"content-encoding" not in fields
+    is_saved = fields.get(b"content-disposition", b"").lower().startswith(b"attachment")
+    is_coded = b"content-encoding" in fields
+    return content_type.startswith(b"text/html") and not is_coded and not is_saved
 
 
 async def _send_revalidated(send: Send, message: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in {
         "index.html": PAGE,
         "large.html": PAGE + b"<p>more</p>" * 20_000,
+        "saved.html": PAGE,
         "docs/index.html": PAGE,
         "page.xhtml": PAGE,
         "notes.txt": b"text",
@@ -47,7 +49,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[Server]:
     command = ["-m", "asyncstatic", "serve", str(root), "--bind", f"{HOST}:{{port}}", "--reload"]
-    with running(command, {}) as server:
+    saved = {"match": "/saved.html", "headers": {"Content-Disposition": "attachment"}}
+    with running(command, {"ASYNCSTATIC_RULES": json.dumps([saved])}) as server:
         yield server
 
 
@@ -68,6 +71,16 @@ def script_of(answer: Answer) -> bytes:
         pytest.param("/", ("Sec-Fetch-Dest: document",), True, id="a document"),
         pytest.param("/", ("Sec-Fetch-Dest: iframe",), True, id="an iframe"),
         pytest.param("/", ("Sec-Fetch-Dest: empty",), False, id="fetch()"),
+        pytest.param(
+            "/", ("Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: cors"), False, id="fetch() of a script"
+        ),
+        pytest.param(
+            "/",
+            ("Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: navigate"),
+            True,
+            id="a navigation that a service worker passes on",
+        ),
+        pytest.param("/saved.html", ("Sec-Fetch-Dest: document",), False, id="a download"),
         pytest.param("/", ("Sec-Fetch-Dest: script",), False, id="another destination"),
         pytest.param("/", ("Referer: http://10.1.1.1/", NAVIGATES), True, id="a link, no TLS"),
         pytest.param("/", ("Referer: http://10.1.1.1/", "Accept: */*"), False, id="fetch, no TLS"),
