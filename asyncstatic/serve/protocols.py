@@ -1,7 +1,8 @@
 """Hypercorn's protocols for HTTP/1.1 and HTTP/2, with a few corrections.
 
 Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
-case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. Over HTTP/2 some
+case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. A line end behind the
+last request of a connection cuts the response to it. Over HTTP/2 some
 requests end the whole connection with all its streams: those without a path or with bytes outside ASCII, and
 content that arrives after the response is complete, as of an upload that was refused.
 
@@ -31,6 +32,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
+from asyncstatic.serve.direct.head import without_empty_lines
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 from asyncstatic.serve.portable import connection_lost
 
@@ -122,13 +124,23 @@ class Http1(H11Protocol):
 
 
 class _Connection(h11.Connection):
-    """Refuses versions that h11 takes for its own, and keeps the bytes of a head that is refused."""
+    """Refuses versions that h11 takes for its own, and keeps the bytes of a head that is refused.
+
+    Bytes behind the last request of a connection are dropped, and so are empty lines in front of a
+    request line. At both h11 ends the connection, in the midst of a response.
+    """
 
     _refused = b""
     _is_taken = False
 
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
     def next_event(self) -> Any:
-        data = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        if self.their_state is h11.MUST_CLOSE:
+            return h11.NEED_DATA
+        data = self._head() if self.their_state is h11.IDLE else b""
         try:
             event = super().next_event()
             if isinstance(event, h11.Request):
@@ -137,6 +149,13 @@ class _Connection(h11.Connection):
             self._refused = data
             raise
         return event
+
+    def _head(self) -> bytes:
+        """Return the begun head, after its empty lines are dropped (RFC 9112 §2.2)."""
+        data = self.trailing_data[0]
+        begun = without_empty_lines(data)
+        self._receive_buffer.maybe_extract_at_most(len(data) - len(begun))
+        return begun
 
     def take_unread(self) -> bytes | None:
         """Return the head that was refused or is incomplete; None from the second call on."""

@@ -215,6 +215,16 @@ TABLE: dict[str, bytes] = {
     + b"abc"
     + _LAST,
     "behind close": _LAST + _SMUGGLED,
+    "line feed behind close": _LAST + b"\n",
+    "line feed behind version 1.0": b"GET /css/app.css HTTP/1.0\r\n\r\n\n",
+    "request behind version 1.0": b"GET /css/app.css HTTP/1.0\r\n\r\n" + _SMUGGLED,
+    "line ends behind an upload": request(b"Content-Length: 3", start=b"POST / HTTP/1.1")
+    + b"abc\r\n"
+    + _LAST,
+    "line ends behind an upload, close": request(
+        b"Content-Length: 3", b"Connection: close", start=b"POST / HTTP/1.1"
+    )
+    + b"abc\r\n",
     "cut off in the line": b"GET /css/ap",
     "cut off in the fields": b"GET /css/app.css HTTP/1.1\r\nHo",
     "cut off before the end": _PLAIN[:-1],

@@ -12,12 +12,13 @@ import pytest
 
 from tests.support.programs import require
 from tests.support.raw import HOST, Connection, head
-from tests.support.servers import Server
+from tests.support.servers import Server, serving
 from tests.support.site import SMALL_SITE
 
 BIG = SMALL_SITE["big.bin"]
 PIXELS = SMALL_SITE["pixels.png"]
 STYLE = SMALL_SITE["css/app.css"]
+_HUGE = 8 << 20  # bytes: more than the system takes for a client that does not read
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
@@ -242,6 +243,22 @@ def test_after_its_answer_the_connection_of_a_half_closed_client_ends(
     connection.socket.shutdown(1)
     assert connection.read().content == STYLE
     assert connection.ended()
+
+
+@pytest.mark.parametrize("setup", ["serve", "serve-no-direct"])
+def test_bytes_behind_the_last_request_do_not_cut_its_answer(setup: str, tmp_path: Path) -> None:
+    """The line end of ``echo -e 'GET / HTTP/1.0\\r\\n\\r\\n' | nc``; h11 ends the connection."""
+    with (tmp_path / "huge.bin").open("xb") as huge:
+        huge.truncate(_HUGE)
+    requests = head("/huge.bin", version="1.0"), head("/huge.bin", "Connection: close")
+    with serving(setup, tmp_path) as server:
+        for request in requests:
+            with server.connect(receive_buffer=65_536) as connection:
+                connection.send(request)
+                connection.receive(1000)
+                connection.send(b"\n")
+                assert len(connection.read().content) == _HUGE
+                assert connection.ended()
 
 
 @pytest.mark.parametrize(("length", "status"), [(7987, 404), (8192, 404), (8193, 414)])
