@@ -126,6 +126,18 @@ def test_a_client_that_pipelines_beyond_the_last_request_gets_all_answers_before
         assert connection.ended()
 
 
+@pytest.mark.parametrize("target", ["/css/app.css", "/big.bin"], ids=["small", "large"])
+def test_a_client_that_sends_more_behind_its_last_request_gets_the_whole_answer(
+    inside: Inside, target: str
+) -> None:
+    """More than is read at once: unread bytes would reset the connection (RFC 9112 §9.6)."""
+    with inside.connect(receive_buffer=4096) as connection:
+        connection.send(head(target, "Connection: close") + b"x" * 300_000)
+        assert connection.read().complete
+        assert connection.rest == b""
+        assert connection.socket.recv(1) == b""  # no reset
+
+
 # -- ends ------------------------------------------------------------------------------------
 
 

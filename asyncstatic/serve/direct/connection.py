@@ -362,7 +362,8 @@ class DirectProtocol(asyncio.Protocol):
             self._observation.finish()
         if self._closes:
             unasked = self._requests >= self._entry.keep_alive_requests  # more requests may come
-            end = self._linger if unasked and self.transport.can_write_eof() else self._close
+            lingers = unasked or has_received(self.transport)
+            end = self._linger if lingers and self.transport.can_write_eof() else self._close
             end()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
