@@ -1,10 +1,9 @@
 """Hypercorn's protocols for HTTP/1.1 and HTTP/2, with a few corrections.
 
 Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
-case-sensitive (RFC 9110 §9.1). It answers HTTP/9.9 as HTTP/1.1, and HTTP/1.2 without Host. A line end behind the
-last request of a connection cuts the response to it. Over HTTP/2 some
-requests end the whole connection with all its streams: those without a path or with bytes outside ASCII, and
-content that arrives after the response is complete, as of an upload that was refused.
+case-sensitive (RFC 9110 §9.1). Over HTTP/2 some requests end the whole connection with all its streams: those
+without a path or with bytes outside ASCII, and content that arrives after the response is complete, as of an
+upload that was refused. The corrections of h11, which Hypercorn reads HTTP/1 with, are in `h11_connection`.
 
 Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but Chromium
 still sends it with every request: the tree would grow with each.
@@ -32,7 +31,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
-from asyncstatic.serve.direct.head import without_empty_lines
+from asyncstatic.serve.h11_connection import Connection
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 from asyncstatic.serve.portable import connection_lost
 
@@ -71,7 +70,7 @@ class Http1(H11Protocol):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
-        self.connection = _Connection(
+        self.connection = Connection(
             h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
 
@@ -123,64 +122,8 @@ class Http1(H11Protocol):
             self._requests.end(STREAM_ID, by_us=self.stream is not None)
 
 
-class _Connection(h11.Connection):
-    """Refuses versions that h11 takes for its own, and keeps the bytes of a head that is refused.
-
-    Bytes behind the last request of a connection are dropped, and so are empty lines in front of a
-    request line. At both h11 ends the connection, in the midst of a response.
-    """
-
-    _refused = b""
-    _is_taken = False
-
-    def receive_data(self, data: bytes) -> None:
-        if self.their_state is not h11.MUST_CLOSE:
-            super().receive_data(data)
-
-    def next_event(self) -> Any:
-        if self.their_state is h11.MUST_CLOSE:
-            return h11.NEED_DATA
-        data = self._head() if self.their_state is h11.IDLE else b""
-        try:
-            event = super().next_event()
-            if isinstance(event, h11.Request):
-                _check_version(event)
-        except h11.RemoteProtocolError:
-            self._refused = data
-            raise
-        return event
-
-    def _head(self) -> bytes:
-        """Return the begun head, after its empty lines are dropped (RFC 9112 §2.2)."""
-        data = self.trailing_data[0]
-        begun = without_empty_lines(data)
-        self._receive_buffer.maybe_extract_at_most(len(data) - len(begun))
-        return begun
-
-    def take_unread(self) -> bytes | None:
-        """Return the head that was refused or is incomplete; None from the second call on."""
-        if self._is_taken:
-            return None
-        self._is_taken = True
-        return self._refused or self.trailing_data[0]
-
-
-def _check_version(request: h11.Request) -> None:
-    """Refuse another major version, and a later minor one without Host (RFC 9110 §2.5, §15.6.6).
-
-    Raises:
-        h11.RemoteProtocolError: with the status of the answer.
-    """
-    version = request.http_version
-    is_preface = (request.method, request.target, version) == (b"PRI", b"*", b"2.0")
-    if version[:2] != b"1." and not is_preface:
-        raise h11.RemoteProtocolError("another major version", error_status_hint=505)
-    if version > b"1.1" and not is_preface and b"host" not in dict(request.headers):
-        raise h11.RemoteProtocolError("no Host", error_status_hint=400)
-
-
 def _unread(connection: object) -> bytes | None:
-    return connection.take_unread() if isinstance(connection, _Connection) else None
+    return connection.take_unread() if isinstance(connection, Connection) else None
 
 
 async def _sent(
