@@ -5,6 +5,9 @@ case-sensitive (RFC 9110 §9.1). Over HTTP/2 some requests end the whole connect
 without a path or with bytes outside ASCII, and content that arrives after the response is complete, as of an
 upload that was refused. The corrections of h11, which Hypercorn reads HTTP/1 with, are in `h11_connection`.
 
+An idle connection has a deadline. Hypercorn forgets it after a request that it refuses itself, after a stream
+that its client resets, and after the preface of HTTP/2.
+
 Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but Chromium
 still sends it with every request: the tree would grow with each.
 """
@@ -27,7 +30,7 @@ from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
 from hypercorn.typing import AppWrapper, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
@@ -83,7 +86,12 @@ class Http1(H11Protocol):
             self._requests.begin(STREAM_ID, line, headers, is_websocket=upgrades)
         await super()._create_stream(request)
 
-    # -- the access log --------------------------------------------------------------------
+    async def _check_protocol(self, event: h11.Request) -> None:
+        try:
+            await super()._check_protocol(event)
+        except H2ProtocolAssumedError:
+            await self.send(Updated(idle=True))  # the preface of HTTP/2 is no request
+            raise
 
     async def handle(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
@@ -91,6 +99,10 @@ class Http1(H11Protocol):
             if self._requests is not None and connection_lost.get().is_set():
                 self._requests.end(STREAM_ID, by_us=self.context.terminated.is_set())
         await super().handle(event)
+        if self.stream is not None and self.stream.closed:  # Hypercorn has refused the request
+            await self._maybe_recycle()
+
+    # -- the access log --------------------------------------------------------------------
 
     async def stream_send(self, event: StreamEvent) -> None:
         if _retires(self.context):
@@ -197,6 +209,14 @@ class Http2(H2Protocol):
             else:
                 await super()._handle_events([event])
         await self._flush()
+        if any(isinstance(event, RequestReceived | StreamReset) for event in events):
+            await self._update()
+
+    async def _update(self) -> None:
+        """Close streams that Hypercorn has refused, and begin the time of an idle connection."""
+        for stream_id in [number for number, stream in self.streams.items() if stream.closed]:
+            await self._close_stream(stream_id)
+        await self.send(Updated(idle=self.idle))
 
     def _is_void(self, request: RequestReceived, reset: set[int]) -> bool:
         """Tell whether a request gets no answer.

@@ -21,6 +21,7 @@ from asyncstatic.serve.direct import deadline
 from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.process.options import Options
 from tests.serve.inside import serving_inside
+from tests.support.http2 import Connection2
 from tests.support.raw import HOST, Connection, head
 from tests.support.servers import environment
 
@@ -197,3 +198,63 @@ def _ended(secure: ssl.SSLSocket) -> bool:
     while secure.recv(65_536):
         pass
     return True
+
+
+# -- requests after which Hypercorn forgets the deadline -------------------------------------------
+
+_WEBSOCKET = (
+    *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+_HELLO_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+
+
+@_ENTRIES
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(head("/", "Host: other", "Content-Length: 0"), id="of another server"),
+        pytest.param(head("/", *_WEBSOCKET[:2]), id="no WebSocket after all"),
+        pytest.param(head("/", *_WEBSOCKET) + b"x", id="WebSocket, and too early a frame"),
+        pytest.param(_HELLO_2, id="HTTP/2, and no request"),
+    ],
+)
+def test_a_connection_does_not_outlive_its_last_request(
+    site: Path, direct: bool, data: bytes
+) -> None:
+    with (
+        serving_inside(
+            StaticFiles(site), direct=direct, keep_alive_timeout=_HEAD, server_names=["localhost"]
+        ) as server,
+        server.connect() as connection,
+    ):
+        connection.send(data)
+        connection.take(1 << 20)  # until it ends
+
+
+@pytest.mark.parametrize(
+    ("authority", "path", "is_reset"),
+    [
+        pytest.param("other", "/", False, id="of another server"),
+        pytest.param("localhost", "/\xe9", False, id="refused"),
+        pytest.param("localhost", "/big.bin", True, id="reset"),
+    ],
+)
+def test_an_http_2_connection_does_not_outlive_its_last_request(
+    site: Path, authority: str, path: str, is_reset: bool
+) -> None:
+    with (
+        serving_inside(
+            StaticFiles(site), keep_alive_timeout=_HEAD, server_names=["localhost"]
+        ) as server,
+        Connection2(server.port) as connection,
+    ):
+        client = connection.h2
+        named = {":method": "GET", ":scheme": "http", ":authority": authority, ":path": path}
+        client.send_headers(1, [(name, value.encode()) for name, value in named.items()], True)
+        connection.flush()
+        if is_reset:
+            connection.until_content(1)
+            connection.reset(1)
+        while connection.socket.recv(65_536):
+            pass
