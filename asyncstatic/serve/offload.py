@@ -10,8 +10,7 @@ The first two are detected in each request's ``scope["extensions"]``, never by s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
 from asyncstatic.files.handle import Handle
@@ -19,7 +18,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import SUFFIXES, ByteRange, Decoded, Representation, ResponsePlan
 from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER, ResponsePolicy
 from asyncstatic.serve.cut import TransferAborted
-from asyncstatic.serve.scope import Message
+from asyncstatic.serve.scope import Message, Scope, offers
 from asyncstatic.settings import Settings
 
 # Bytes per message. Each message must be sent within the send timeout.
@@ -29,9 +28,13 @@ _WINDOW = 1024 * 1024
 # -- zerocopysend: from our handle ---------------------------------------------------------------
 
 
-def takes_handles(extensions: Mapping[str, Any], plan: ResponsePlan) -> bool:
-    """Tell whether the server can send this plan from an open file."""
-    return "http.response.zerocopysend" in extensions and plan.length is not None
+def takes_handles(scope: Scope, plan: ResponsePlan) -> bool:
+    """Tell whether the server can send this plan from an open file.
+
+    Not below a framework that names itself in the scope (Starlette, FastAPI, Litestar): its
+    middleware (BaseHTTPMiddleware, GZipMiddleware) fails at this message, or drops it.
+    """
+    return offers(scope, "zerocopysend") and "app" not in scope and plan.length is not None
 
 
 async def handle_messages(plan: ResponsePlan, handle: Handle) -> AsyncIterator[Message]:
@@ -78,18 +81,18 @@ async def _refuse_changed(handle: Handle) -> None:
 # -- pathsend: by name ---------------------------------------------------------------------------
 
 
-def by_name(
-    extensions: Mapping[str, Any], plan: ResponsePlan, opened: Opened, root: str | None
-) -> str | None:
+def by_name(scope: Scope, plan: ResponsePlan, opened: Opened, root: str | None) -> str | None:
     """Return the path of the file, if the plan is its whole content and the server may open it.
 
+    Not below Litestar, whose compression drops this message. Starlette's middleware passes it on.
+
     Args:
-        extensions: of the request.
+        scope: of the request.
         plan: the response.
         opened: the representation.
         root: the path of the root; None if the root may change.
     """
-    if root is None or "http.response.pathsend" not in extensions:
+    if root is None or not offers(scope, "pathsend") or "litestar_app" in scope:
         return None
     facts = opened.representation
     if facts.identity.part is not None or plan.content != (ByteRange(0, facts.length - 1),):

@@ -25,7 +25,7 @@ from asyncstatic.http.model import ByteRange, Decoded, ResponsePlan
 from asyncstatic.serve.chunks import Chunks
 from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.offload import by_name, handle_messages, takes_handles
-from asyncstatic.serve.scope import Message, Receive, Scope, Send
+from asyncstatic.serve.scope import Message, Receive, Scope, Send, offers
 
 _LAST_WORD = 1.0  # seconds for the last message of an aborted transfer
 ONE_MESSAGE = 64 * 1024  # bytes of a file that leave in one message, if they are in the page cache
@@ -70,8 +70,7 @@ async def send_plan(
         "status": plan.status,
         "headers": list(plan.fields),
     }
-    extensions = scope.get("extensions") or {}
-    await _send_hints(plan, extensions, send)
+    await _send_hints(plan, scope, send)
     whole = in_memory(plan, opened)
     if whole is not None or opened is None or opened.handle is None:
         await send(start)
@@ -81,10 +80,10 @@ async def send_plan(
     watcher = asyncio.ensure_future(_until_disconnect(scope, receive, sender))
     try:
         await sender.send(start)
-        if takes_handles(extensions, plan):
+        if takes_handles(scope, plan):
             async for message in handle_messages(plan, opened.handle):
                 await sender.send(message)
-        elif (path := by_name(extensions, plan, opened, unchanging_root)) is not None:
+        elif (path := by_name(scope, plan, opened, unchanging_root)) is not None:
             await send({"type": "http.response.pathsend", "path": path})
         else:
             await sender.send_content(plan, opened.handle)
@@ -98,9 +97,9 @@ async def send_plan(
             await watcher
 
 
-async def _send_hints(plan: ResponsePlan, extensions: Message, send: Send) -> None:
+async def _send_hints(plan: ResponsePlan, scope: Scope, send: Send) -> None:
     """Send the links of a page in advance (103, RFC 8297), where the server can."""
-    if "http.response.early_hint" in extensions:
+    if offers(scope, "early_hint"):
         links = [value for name, value in plan.fields if name == b"link"]
         if links:
             await send({"type": "http.response.early_hint", "links": links})

@@ -57,6 +57,11 @@ def read_request(scope: Scope) -> Request:
     return _rewritten(request, path, root, above)
 
 
+def offers(scope: Scope, extension: str) -> bool:
+    """Tell whether the server takes messages of an ASGI extension: ``pathsend`` and the like."""
+    return f"http.response.{extension}" in (scope.get("extensions") or {})
+
+
 def below_root(request: Request, root: str, above: str) -> Request:
     """Cut the mount point off a request's target.
 

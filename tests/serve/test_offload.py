@@ -272,6 +272,58 @@ async def test_a_tree_that_may_change_is_never_sent_by_name(root: Path) -> None:
     assert reply.body == BIG
 
 
+# -- frameworks, whose middleware does not know every message -------------------------------------
+
+
+def starlette(static: StaticFiles, middleware: str, **options: Any) -> Any:
+    module, _, name = middleware.rpartition(".")
+    applications = pytest.importorskip("starlette.applications")
+    routing = pytest.importorskip("starlette.routing")
+    app = applications.Starlette(routes=[routing.Mount("/static", static)])
+    app.add_middleware(getattr(pytest.importorskip(module), name), **options)
+    return app
+
+
+async def changes_nothing(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+def with_base_middleware(static: StaticFiles) -> Any:
+    name = "starlette.middleware.base.BaseHTTPMiddleware"
+    return starlette(static, name, dispatch=changes_nothing)
+
+
+def with_gzip(static: StaticFiles) -> Any:
+    return starlette(static, "starlette.middleware.gzip.GZipMiddleware")
+
+
+def litestar_with_gzip(static: StaticFiles) -> Any:
+    litestar = pytest.importorskip("litestar")
+    compression = pytest.importorskip("litestar.config.compression").CompressionConfig("gzip")
+
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await static(scope, receive, send)
+
+    handler = litestar.asgi("/static", is_mount=True, copy_scope=True)(mounted)
+    return litestar.Litestar([handler], compression_config=compression)
+
+
+@pytest.mark.parametrize("framework", [with_base_middleware, with_gzip, litestar_with_gzip])
+@pytest.mark.parametrize("unchanging", [True, False])
+async def test_a_middleware_that_knows_body_messages_only_loses_no_content(
+    root: Path, framework: Any, unchanging: bool
+) -> None:
+    app = framework(await served(root, unchanging=unchanging))
+    reply = await ask(app, "/static/big.bin", {"accept-encoding": "gzip"}, **ZERO_COPY)
+    content = reply.body
+    for message in reply.messages:
+        if message["type"] == "http.response.pathsend":
+            content = await asyncio.to_thread(Path(message["path"]).read_bytes)
+    if "content-encoding" in reply.headers:
+        content = gzip.decompress(content)
+    assert (reply.status, content) == (200, BIG)
+
+
 # -- real servers that offer them ----------------------------------------------------------------
 
 SERVERS = {
