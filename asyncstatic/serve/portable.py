@@ -158,8 +158,16 @@ def may_abort(scope: Scope) -> bool:
 
 
 async def _until_disconnect(scope: Scope, receive: Receive, sender: _Sender) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Wait until the client has gone.
+
+    A middleware that has read the request's content may repeat it at each call, without waiting: it
+    never tells of a disconnect, and would hold the event loop.
+    """
+    ended = False
+    while (message := await receive())["type"] != "http.disconnect":
+        if ended:
+            return
+        ended = not message.get("more_body", False)
     lost = connection_lost.get(None)
     if lost is not None and may_abort(scope):
         await lost.wait()

@@ -171,6 +171,27 @@ async def test_a_handler_may_read_the_content_of_the_request(root: Path) -> None
     assert reply.status == 299
 
 
+@pytest.fixture
+def large(tmp_path: Path) -> StaticFiles:
+    return StaticFiles(write_site(tmp_path / "site", {"large.bin": b"L" * 1_000_000}))
+
+
+async def test_a_middleware_may_repeat_the_content_of_the_request(large: StaticFiles) -> None:
+    """The usual way to read it there: `receive` returns it at each call, and never waits."""
+    calls = 0
+
+    async def repeat() -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        assert calls < 1000
+        return {"type": "http.request", "body": b""}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await large(scope, repeat, send)
+
+    assert len((await ask(app, "/large.bin")).body) == 1_000_000
+
+
 async def test_what_the_middleware_passes_on_gets_the_apps_handler(root: Path) -> None:
     app: Any = Starlette(exception_handlers={404: handler})
     static = await built("ours", root)
