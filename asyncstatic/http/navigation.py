@@ -53,5 +53,5 @@ def is_shown(fields: Fields) -> bool | None:
 
 
 def _is_like_file(target: bytes) -> bool:
-    """Tell whether the last segment has a suffix, or the path an empty segment (`scope`)."""
-    return b"." in unquote_to_bytes(target.rpartition(b"/")[2]) or b"//" in target
+    """Tell whether the last name has a suffix, or the path an empty segment (`scope`)."""
+    return b"." in unquote_to_bytes(target).rpartition(b"/")[2] or b"//" in target

@@ -45,7 +45,7 @@ from asyncstatic.http.policy import NO_OVERRIDES, Overrides, ResponsePolicy
 from asyncstatic.http.preconditions import PreconditionResult, evaluate, range_applies
 from asyncstatic.http.ranges import select_ranges
 from asyncstatic.http.redirects import Location, Redirects
-from asyncstatic.http.target import is_host, is_target_text, parse_target
+from asyncstatic.http.target import is_host, is_target_text, may_be_route, parse_target
 from asyncstatic.http.validators import NO_VALIDATORS, YOUNG_NS, validators_of
 from asyncstatic.settings import Settings
 
@@ -62,7 +62,7 @@ def admit(
     """Decide what to look for, or answer at once.
 
     Outcomes: a `Lookup` for GET and HEAD of a well-formed target; it is not `available` where the
-    target names nothing public. Otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point
+    target names nothing public, or only a router in the browser can tell what it names. Otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point
     without its slash), 414, 400, 308 (a dot segment), or a redirect of the root.
     """
     if request.method not in ("GET", "HEAD"):
@@ -72,8 +72,11 @@ def admit(
     if not request.target and request.mount:  # the mount point without its slash
         return _to_directory(_mount_name(request), request, settings.cors)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
+    navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)
     if isinstance(parsed, Refusal) and parsed.status != 404:
-        return _refuse(parsed, request, settings)
+        is_route = navigation and parsed.status == 400 and may_be_route(request.target)
+        if not is_route:
+            return _refuse(parsed, request, settings)
     if redirects is not None and (parsed.segments or parsed.directory):
         found = redirects.find(parsed.segments, parsed.directory)
         if found is not None:
@@ -81,7 +84,6 @@ def admit(
     available = not isinstance(parsed, Refusal)
     accepted = request.fields.accept_encoding
     codings = _acceptable(accepted) if settings.precompressed and accepted else _IDENTITY_ONLY
-    navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)
     view = view_of(request) if settings.listing else None
     return Lookup(parsed.segments, parsed.directory, codings, available, navigation, view)
 

@@ -37,6 +37,7 @@ _HOST = re.compile(
 _ABSOLUTE_FORM = re.compile(rf"https?://{_HOST.pattern}(?=[/?]|$)".encode(), re.I)
 _CACHED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
+_ENCODED_SLASH = re.compile(b"%2f", re.I)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEVER_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _DEVICE = re.compile(
@@ -106,6 +107,15 @@ def parse_target(
         return names
     directory = names[-1] == ""
     return _public(tuple(names[:-1] if directory else names), directory, settings)
+
+
+def may_be_route(target: bytes) -> bool:
+    """Tell whether a target that names no file is well-formed but for encoded slashes.
+
+    Routers in the browser put a value that contains slashes into one segment: ``/packages/a%2Fb``.
+    """
+    separated = _ENCODED_SLASH.sub(b"/", target)
+    return separated != target and not isinstance(_decode(separated, decoded=False), Refusal)
 
 
 def _is_plain(target: bytes) -> bool:

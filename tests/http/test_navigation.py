@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncstatic.http.model import Absence, Lookup, Representation, Request
+from asyncstatic.http.model import Absence, Lookup, Representation, Request, ResponsePlan
 from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.settings import Settings
@@ -17,8 +17,7 @@ SHELL = stored(b"<p>shell" * 10, "index.html")
 
 def navigates(request: Request, **settings: object) -> bool:
     admitted = admit(request, Settings("x", **{"spa": True, **settings}))  # type: ignore[arg-type]  # rows of a table
-    assert isinstance(admitted, Lookup)
-    return admitted.navigation
+    return isinstance(admitted, Lookup) and admitted.navigation
 
 
 @pytest.mark.parametrize(
@@ -68,6 +67,10 @@ def test_the_request_says_whether_it_is_a_navigation(
         pytest.param(b"/v1.2/users", True, id="a dot before the last segment"),
         pytest.param(b"/m%C3%BCnchen", True, id="not ASCII"),
         pytest.param(b"/" + b"x" * 300, True, id="longer than a file name"),
+        pytest.param(b"/packages/%40scope%2fname", True, id="a slash in a parameter"),
+        pytest.param(b"/view/https%3A%2F%2Fa.example%2Fb", True, id="a URL as a parameter"),
+        pytest.param(b"/points/10.75.35.6%2Fdevice", True, id="a dot before an encoded slash"),
+        pytest.param(b"/files/docs%2Fapp.js", False, id="a suffix behind an encoded slash"),
         pytest.param(b"/assets/app-3f9c2a.js", False, id="an asset"),
         pytest.param(b"/app%2Ejs", False, id="an encoded dot"),
         pytest.param(b"/.env", False, id="a hidden name"),
@@ -77,6 +80,32 @@ def test_the_request_says_whether_it_is_a_navigation(
 )
 def test_a_path_like_that_of_a_file_is_none(target: bytes, expected: bool) -> None:
     assert navigates(ask(target, **PAGE), immutable=("hashed/*",)) is expected
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(b"/a%2F..%2Fb", id="two dots beside an encoded slash"),
+        pytest.param(b"/..%2Fb", id="two dots before an encoded slash"),
+        pytest.param(b"/a%2F%00", id="NUL"),
+        pytest.param(b"/a%2Fb%0A", id="a line end"),
+        pytest.param(b"/a%2Fb%5Cc", id="a backslash"),
+        pytest.param(b"/a%2Fb%", id="a malformed escape"),
+        pytest.param(b"/a%2F%E2%82", id="no UTF-8"),
+        pytest.param(b"/a%00b", id="no encoded slash"),
+    ],
+)
+def test_a_malformed_path_is_refused_also_for_a_navigation(target: bytes) -> None:
+    plan = admit(ask(target, **PAGE), Settings("x", spa=True))
+    assert isinstance(plan, ResponsePlan)
+    assert plan.status == 400
+
+
+@pytest.mark.parametrize("request_", [ask(b"/a%2Fb", accept="*/*"), ask(b"/a%2Fb.js", **PAGE)])
+def test_an_encoded_slash_is_malformed_where_the_shell_is_not_asked_for(request_: Request) -> None:
+    plan = admit(request_, Settings("x", spa=True))
+    assert isinstance(plan, ResponsePlan)
+    assert plan.status == 400
 
 
 @pytest.mark.parametrize("fallback", [0, 200], ids=["its own name", "another name"])

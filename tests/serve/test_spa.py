@@ -69,6 +69,9 @@ def fields(reply: Reply) -> dict[str, str]:
         pytest.param("/docs", PAGE, 301, None, id="a directory without its slash"),
         pytest.param("/a.txt", PAGE, 200, b"a", id="a file"),
         pytest.param("/", {}, 200, SHELL, id="the shell's own URL"),
+        pytest.param("/packages/a%2Fb", PAGE, 200, SHELL, id="a slash in a parameter"),
+        pytest.param("/packages/a%2Fb", SCRIPT, 400, None, id="a script with an encoded slash"),
+        pytest.param("/assets%2Fapp-3f9c2a71.js", PAGE, 400, None, id="an asset, encoded"),
         pytest.param("/%00", PAGE, 400, None, id="malformed"),
     ],
 )
@@ -141,6 +144,7 @@ async def test_a_refused_request_never_gets_the_shell(site: Path) -> None:
     assert (await ask(static, "/closed", PAGE)).status == 404
     assert (await ask(static, "/open", PAGE)).body == SHELL
     assert (await ask(static, "/" + "x" * 300, PAGE)).status == 404
+    assert (await ask(static, "/closed%2Fopen", PAGE)).status == 404
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,7 @@ async def test_the_app_answers_before_the_shell(site: Path) -> None:
     for target, headers, status, content in (
         ("/login", PAGE, 200, b"the app's own page"),
         ("/users/7", PAGE, 200, SHELL),
+        ("/packages/a%2Fb", PAGE, 200, SHELL),
         ("/users/7", SCRIPT, 404, b"the app's own 404"),
         ("/old.js", PAGE, 404, b"the app's own 404"),
         ("/a.txt", PAGE, 200, b"a"),
@@ -295,7 +300,18 @@ def pair(site: Path) -> Iterator[tuple[Inside, Inside]]:
 
 
 def test_both_entries_answer_navigations_alike(pair: tuple[Inside, Inside]) -> None:
-    targets = ("/", "/users/7", "/users/7/?x", "/a.txt", "/old.js", "/.env", "/docs", "/docs/x")
+    targets = (
+        "/",
+        "/users/7",
+        "/users/7/?x",
+        "/a.txt",
+        "/old.js",
+        "/.env",
+        "/docs",
+        "/docs/x",
+        "/a%2Fb",
+        "/a%2F..",
+    )
     lines = (
         (),
         ("Accept: */*",),
