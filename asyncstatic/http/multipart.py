@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from asyncstatic.http.model import ByteRange, RawFields, ResponsePlan
+
+_OF_PARTS: Final = (b"content-type", b"content-encoding")
 
 
 def multipart_byteranges(
@@ -15,15 +19,16 @@ def multipart_byteranges(
     Args:
         ranges: the parts, in the order to send them.
         length: length of the whole representation, in bytes.
-        fields: of the whole response; its Content-Type moves into the parts.
+        fields: of the whole response. Content-Type and Content-Encoding describe the
+            representation, so they move into the parts: the multipart itself is not coded (§8.4).
         boundary: at most 70 token characters, unpredictable for the author of the file.
     """
     content: list[bytes | ByteRange] = []
-    media = b"".join(value for name, value in fields if name == b"content-type")
+    described = b"".join(b"%b: %b\r\n" % field for field in fields if field[0] in _OF_PARTS)
     for part in ranges:
         content.append(
-            b"\r\n--%b\r\ncontent-type: %b\r\ncontent-range: bytes %d-%d/%d\r\n\r\n"
-            % (boundary.encode("ascii"), media, part.first, part.last, length)
+            b"\r\n--%b\r\n%bcontent-range: bytes %d-%d/%d\r\n\r\n"
+            % (boundary.encode("ascii"), described, part.first, part.last, length)
         )
         content.append(part)
     content.append(b"\r\n--%b--\r\n" % boundary.encode("ascii"))
@@ -32,5 +37,5 @@ def multipart_byteranges(
         (b"content-length", b"%d" % total),
         (b"content-type", b"multipart/byteranges; boundary=" + boundary.encode("ascii")),
     )
-    rest = tuple(field for field in fields if field[0] != b"content-type")
+    rest = tuple(field for field in fields if field[0] not in _OF_PARTS)
     return ResponsePlan(206, (*framing, *rest), tuple(content))

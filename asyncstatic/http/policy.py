@@ -224,6 +224,10 @@ class ResponsePolicy:
             *ruling.content_fields,
         )
 
+    def is_coded(self, chosen: Representation) -> bool:
+        """Tell whether the content has a coding: that of a rule, or of the sidecar."""
+        return _codings(self.ruling(chosen).coding, chosen.coding) != ""
+
     def ruling(self, chosen: Representation) -> Ruling:
         """Return what the rules say about a file."""
         return self.rulebook.about(chosen.segments)

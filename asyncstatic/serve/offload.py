@@ -122,8 +122,7 @@ def handed_over(
     if opened is None or opened.handle is None or plan.status not in (200, 206):
         return plan
     facts = opened.representation
-    is_coded = any(name == b"content-encoding" for name, _ in plan.fields)
-    if is_coded or any(isinstance(part, Decoded) for part in plan.content):
+    if policy.is_coded(facts) or any(isinstance(part, Decoded) for part in plan.content):
         return plan
     if facts.identity.part is not None:
         return plan

@@ -10,7 +10,8 @@ from asyncstatic.http.model import ByteRange
 from asyncstatic.http.multipart import multipart_byteranges
 from tests.support.core import content_of, fields_of, parts_of
 
-FIELDS = ((b"content-type", b"image/png"), (b"etag", b'"v1"'), (b"content-encoding", b"br"))
+FIELDS = ((b"content-type", b"image/png"), (b"etag", b'"v1"'), (b"vary", b"Accept-Encoding"))
+CODED = (*FIELDS, (b"content-encoding", b"br"))
 BYTES = bytes(range(256))
 TWO = (ByteRange(0, 0), ByteRange(255, 255))
 
@@ -25,14 +26,16 @@ def test_the_wire_format_is_that_of_the_rfc() -> None:
     )
 
 
-def test_the_media_type_moves_into_the_parts() -> None:
-    plan = multipart_byteranges(TWO, 256, FIELDS, "frontier")
+def test_media_type_and_coding_move_into_the_parts() -> None:
+    """Clients decode a coded message before they read its parts, and a multipart is not coded."""
+    plan = multipart_byteranges(TWO, 256, CODED, "frontier")
+    assert content_of(plan, BYTES).count(b"\r\ncontent-encoding: br\r\n") == len(TWO)
     assert plan.status == 206
     assert fields_of(plan) == {
         "content-length": str(len(content_of(plan, BYTES))),
         "content-type": "multipart/byteranges; boundary=frontier",
         "etag": '"v1"',
-        "content-encoding": "br",
+        "vary": "Accept-Encoding",
     }
 
 

@@ -114,6 +114,12 @@ async def test_the_server_in_front_is_told_who_may_read_the_file(root: Path) -> 
     [
         pytest.param("/small.txt", {}, 200, id="in memory"),
         pytest.param("/text.txt", {"accept-encoding": "gzip"}, 200, id="precompressed"),
+        pytest.param(
+            "/text.txt",
+            {"accept-encoding": "gzip", "range": "bytes=0-9,99-99"},
+            206,
+            id="several ranges of it",
+        ),
         pytest.param("/missing", {}, 404, id="missing"),
         pytest.param("/big.bin", {"if-none-match": "*"}, 304, id="not modified"),
         pytest.param("/big.bin", {"range": "bytes=9999999-"}, 416, id="no such range"),
