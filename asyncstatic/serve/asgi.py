@@ -30,7 +30,7 @@ from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
 from asyncstatic.serve.authorization import Authorization, Authorize
 from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifests
-from asyncstatic.serve.offload import handed_over
+from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.roots import check_pages, open_root, source_of
 from asyncstatic.serve.scope import (
@@ -322,13 +322,14 @@ class StaticFiles:
                 self._manifests.begin_check()  # in a thread; later answers see its outcome
             if self._may_change(request, segments):
                 found = replace(found, entry=None)  # so it is not prepared
-            plan = self._plan(request, found)
+            location = location_in_front(found, self.settings, self._tree.path, self.policy)
+            if location is None:
+                return Answer(self._plan(request, found), found)
+            plan = self._plan(without_tag_of_front(request), found)
+            return Answer(handed_over(plan, location, self.settings, self.policy), found)
         except BaseException:
             found.close()
             raise
-        if self.settings.offload != "off":
-            plan = handed_over(plan, found, self.settings, self._tree.path, self.policy)
-        return Answer(plan, found)
 
     def _may_change(self, request: Request, segments: tuple[str, ...]) -> bool:
         """Tell whether the next manifest may change the answer with a file."""

@@ -15,7 +15,13 @@ from urllib.parse import quote
 
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened
-from asyncstatic.http.model import SUFFIXES, ByteRange, Decoded, Representation, ResponsePlan
+from asyncstatic.http.model import (
+    SUFFIXES,
+    ByteRange,
+    Representation,
+    Request,
+    ResponsePlan,
+)
 from asyncstatic.http.policy import KEPT_BY_FRONT_SERVER, ResponsePolicy
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.scope import Message, Scope, offers
@@ -103,31 +109,50 @@ def by_name(scope: Scope, plan: ResponsePlan, opened: Opened, root: str | None) 
 # -- X-Accel-Redirect, X-Sendfile: the server in front -------------------------------------------
 
 
-def handed_over(
-    plan: ResponsePlan, opened: Opened | None, settings: Settings, root: str, policy: ResponsePolicy
-) -> ResponsePlan:
-    """Return the plan that makes the server in front send a file, if it can.
+def location_in_front(
+    opened: Opened, settings: Settings, root: str, policy: ResponsePolicy
+) -> bytes | None:
+    """Return the name by which the server in front sends a file; None if we send it ourselves.
 
-    That server answers ranges and conditions itself, with its own validators, and drops our
-    Content-Encoding. So it gets only whole, uncoded files. We send the others: content in memory,
-    precompressed files, parts of files, errors, a 304, and names that servers read differently.
+    That server sends whole, uncoded files. We send the others: content in memory, precompressed
+    files, members of archives, and names that servers read differently.
 
     Args:
-        plan: our own answer.
         opened: the representation.
         settings: `offload` and `offload_prefix` are used.
         root: the path of the root.
+        policy: of the root.
+    """
+    facts = opened.representation
+    if settings.offload == "off" or opened.handle is None or policy.is_coded(facts):
+        return None
+    if facts.decoding is not None or facts.identity.part is not None:
+        return None
+    return _location(facts, settings, root)
+
+
+def without_tag_of_front(request: Request) -> Request:
+    """Return a request for a file that the server in front sends: it evaluates If-Match.
+
+    The client has the entity-tag of that server, which is never ours.
+    """
+    return request._replace(fields=request.fields._replace(if_match=None))
+
+
+def handed_over(
+    plan: ResponsePlan, location: bytes, settings: Settings, policy: ResponsePolicy
+) -> ResponsePlan:
+    """Return the plan that makes the server in front send a file.
+
+    It answers ranges and conditions itself, with its own validators. An error and a 304 stay ours.
+
+    Args:
+        plan: our own answer.
+        location: the name of the file, from `location_in_front`.
+        settings: `offload` is used.
         policy: of the root; the fields that its rules name are kept.
     """
-    if opened is None or opened.handle is None or plan.status not in (200, 206):
-        return plan
-    facts = opened.representation
-    if policy.is_coded(facts) or any(isinstance(part, Decoded) for part in plan.content):
-        return plan
-    if facts.identity.part is not None:
-        return plan
-    location = _location(facts, settings, root)
-    if location is None:
+    if plan.status not in (200, 206):
         return plan
     kept = KEPT_BY_FRONT_SERVER | policy.rulebook.names
     fields = [field for field in plan.fields if field[0] in kept]

@@ -218,6 +218,14 @@ def test_the_server_revalidates_with_its_own_tag(port: int) -> None:
     assert fetch(port, "/open/big.bin", f"If-None-Match: {tag}").status == 304
 
 
+def test_the_server_resumes_by_its_own_tag(port: int) -> None:
+    """The client was told that tag, and never ours."""
+    tag = fetch(port, "/open/big.bin").field("etag")
+    for condition in (f"If-Match: {tag}", f"If-Range: {tag}"):
+        part = fetch(port, "/open/big.bin", "Range: bytes=5-99", condition)
+        assert (part.status, part.content) == (206, BIG[5:100]), condition
+
+
 def test_head_is_get_without_content(port: int) -> None:
     head = fetch(port, "/open/big.bin", method="HEAD")
     assert (head.status, head.content) == (200, b"")

@@ -12,7 +12,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Fields, Request, ResponsePlan
 from asyncstatic.http.respond import respond
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.offload import handed_over
+from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
 from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.quart.body import PlanBody
 from asyncstatic.serve.quart.options import Options, default_policy
@@ -45,7 +45,11 @@ def present_scope() -> Scope:
 
 def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> ResponsePlan:
     facts = opened.representation
-    asked = _request(options)
+    asked, location = _request(options), None
+    if static is not None:
+        location = location_in_front(opened, static.settings, static.root, static.policy)
+    if location is not None:
+        asked = without_tag_of_front(asked)
     boundary = secrets.token_hex(16) if asked.fields.range else ""
     plan = respond(
         asked,
@@ -59,9 +63,9 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
             ranges=_is_conditional(options),
         ),
     )
-    if static is not None and static.settings.offload != "off":
-        plan = handed_over(plan, opened, static.settings, static.root, static.policy)
-    return plan
+    if static is None or location is None:
+        return plan
+    return handed_over(plan, location, static.settings, static.policy)
 
 
 def _request(options: Options) -> Request:
