@@ -37,7 +37,7 @@ class Candidates:
     """
 
     def __init__(self, directory: FileStamp, name: str, files: list[File]) -> None:
-        self._path = f"{directory.path}/{name}"
+        self._path = f"{directory.path}/{kernel.for_os(name)}"
         self._dependencies = {directory.path: directory}
         self._is_certain = True
         self.files = files

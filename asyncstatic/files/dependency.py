@@ -61,7 +61,7 @@ class DirectoryStamps:
 
     def path_of(self, directory: tuple[str, ...]) -> str:
         """Return the path of a directory below the tree."""
-        return "/".join((self._path, *directory))
+        return f"{self._path}/{kernel.for_os('/'.join(directory))}" if directory else self._path
 
     def of(self, directory: tuple[str, ...]) -> FileStamp:
         """Return the present stamp of a directory below the tree.

@@ -187,7 +187,7 @@ class DirectoryTree:
         self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
     ) -> DirectoryEntry | None:
         """Return an entry; None for a device, a file that has vanished, or a link that leads nowhere."""
-        name = found.name
+        name = kernel.from_os(found.name)
         if found.is_symlink():
             target = self.entry((*directory, name))
             return target._replace(is_link=True) if target else None

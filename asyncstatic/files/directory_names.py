@@ -146,7 +146,8 @@ class DirectoryNames:
                 if identity_of(kernel.fstat(fd)) != identity:
                     return None
                 with kernel.scandir_fd(fd) as entries:
-                    found = frozenset(entry.name for entry in islice(entries, _LARGEST + 1))
+                    listed = islice(entries, _LARGEST + 1)
+                    found = frozenset(kernel.from_os(entry.name) for entry in listed)
                 if len(found) <= _LARGEST:
                     names, complete = found, not _ignores_case(fd, found)
             finally:

@@ -143,4 +143,4 @@ def _names_below(tree: TreeHandle, fd: int) -> Segments | None:
     below = root if root.endswith("/") else root + "/"
     if not path.startswith(below) or path.endswith(" (deleted)"):
         return None
-    return tuple(path.removeprefix(below).split("/"))
+    return tuple(kernel.from_os(path.removeprefix(below)).split("/"))

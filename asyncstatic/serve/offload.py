@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
+from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import (
@@ -103,7 +104,8 @@ def by_name(scope: Scope, plan: ResponsePlan, opened: Opened, root: str | None) 
     facts = opened.representation
     if facts.identity.part is not None or plan.content != (ByteRange(0, facts.length - 1),):
         return None
-    return "/".join((root, *facts.segments)) + SUFFIXES.get(facts.coding, "")
+    below = kernel.for_os("/".join(facts.segments))
+    return f"{root}/{below}{SUFFIXES.get(facts.coding, '')}"
 
 
 # -- X-Accel-Redirect, X-Sendfile: the server in front -------------------------------------------
