@@ -77,6 +77,7 @@ def serve(
     the working directory first.
     """
     from asyncstatic.serve.process.addresses import addresses
+    from asyncstatic.serve.process.control import one_line
     from asyncstatic.serve.process.options import Options
     from asyncstatic.serve.process.run import run
 
@@ -91,7 +92,7 @@ def serve(
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:
-        raise click.ClickException(with_variables(context, str(error))) from None
+        raise click.ClickException(with_variables(context, one_line(error))) from None
 
 
 def _print_schema(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:

@@ -139,7 +139,8 @@ class RootHandle:
         grace: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = os.path.join(os.getcwd(), path)
+        # An absolute path needs no working directory, which may have been removed.
+        self.path = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
         self._path_bytes = os.fsencode(self.path)
         self._recheck = recheck
         self._grace = grace

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,17 @@ def test_a_root_closed_during_its_check_stays_closed(
     for _ in range(2):
         with pytest.raises(OSError, match="Bad file descriptor"):
             root.tree()
+
+
+def test_an_absolute_root_needs_no_working_directory(
+    releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = releases / "removed"
+    removed.mkdir()
+    monkeypatch.chdir(removed)
+    removed.rmdir()
+    with closing(RootHandle(str(releases / "current"))) as root:
+        assert root.path == str(releases / "current")
 
 
 def test_a_relative_root_does_not_move_with_the_working_directory(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.support.raw import HOST
-from tests.support.servers import running
+from tests.support.servers import environment, running
 
 _SERVE = ("-m", "asyncstatic", "serve")
 _BIND = ("--bind", f"{HOST}:{{port}}")
@@ -41,3 +44,66 @@ def test_names_are_utf_8_in_every_locale(tmp_path: Path, resolver: str) -> None:
             assert server.fetch(f"{at}denied.txt").status == 404
         listed = json.loads(server.fetch(at, "Accept: application/json").content)
         assert {entry["name"] for entry in listed["entries"]} == {*_NAMES, "link.txt"}
+
+
+# -- the working directory -------------------------------------------------------------------
+
+#: Starts the command after the working directory has become useless.
+_AFTER = "import os, runpy; os.{}; runpy.run_module('asyncstatic', run_name='__main__')"
+_REMOVED, _FORBIDDEN = "rmdir(os.getcwd())", "chmod('.', 0)"
+
+
+def ended(tmp_path: Path, change: str, *arguments: str) -> str:
+    """Return what the command says, that must end by itself."""
+    useless = tmp_path / "useless"
+    useless.mkdir()
+    try:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _AFTER.format(change),
+                "serve",
+                *arguments,
+                "--bind",
+                f"{HOST}:0",
+            ],
+            cwd=useless,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        if useless.exists():
+            useless.chmod(0o700)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("site",), id="a relative root"),
+        pytest.param(("myapp:app",), id="an app"),
+        pytest.param(("{root}", "--workers", "2"), id="workers"),
+    ],
+)
+def test_a_working_directory_that_is_needed_and_was_removed_is_named(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    said = ended(tmp_path, _REMOVED, *(text.format(root=tmp_path) for text in arguments))
+    assert "the working directory was removed" in said
+
+
+@pytest.mark.parametrize("arguments", [("myapp:app",), ("{root}", "--workers", "2")])
+def test_a_working_directory_that_no_worker_may_enter_is_named(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    probe = tmp_path / "probe"
+    probe.mkdir(0)
+    if os.access(probe, os.X_OK):
+        pytest.skip("root may enter every directory")
+    said = ended(tmp_path, _FORBIDDEN, *(text.format(root=tmp_path) for text in arguments))
+    assert "the working directory may not be entered; start in another, such as /" in said

@@ -234,6 +234,8 @@ def one_line(error: Exception) -> str:
     """Return the message of an error in one line; its type if it has none."""
     if isinstance(error, FileNotFoundError) and error.filename is None:  # getcwd(3)
         return "the working directory was removed"
+    if isinstance(error, PermissionError) and error.filename == os.curdir:
+        return "the working directory may not be entered; start in another, such as /"
     return " ".join(str(error).split()) or type(error).__name__
 
 

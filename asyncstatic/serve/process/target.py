@@ -211,6 +211,7 @@ def _examine(name: str, direct: bool) -> Facts:
 
 def _examine_elsewhere(name: str, direct: bool) -> Facts:
     """Load an app in a process that ends afterwards, also if this one is killed meanwhile."""
+    os.stat(os.curdir)  # the new process enters it (multiprocessing.spawn)
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(theirs, name, direct))

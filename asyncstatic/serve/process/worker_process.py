@@ -45,6 +45,7 @@ class WorkerProcess:
         Raises:
             OSError: the system cannot.
         """
+        os.stat(os.curdir)  # the new process enters it (multiprocessing.spawn)
         ours, theirs = socket.socketpair()
         with theirs:
             reader, self._writer = await streams(ours)
