@@ -73,10 +73,20 @@ class Selection:
             OSError: there is no such file, or the disk failed.
         """
         try:
-            original = self.tree.open_file(lookup.segments)
+            return self._file(lookup)
         except IsADirectoryError:
             return self._index(lookup)
-        except (FileNotFoundError, NotADirectoryError):
+        except PermissionError:
+            index = self._index(lookup)  # of a directory that may be searched, but not read
+            if index is Absence.MISSING:
+                raise
+            return index
+
+    def _file(self, lookup: Lookup) -> Opened | Absence:
+        """Select and open a file by its own name, or a sidecar; IsADirectoryError for a directory."""
+        try:
+            original = self.tree.open_file(lookup.segments)
+        except FileNotFoundError:
             if lookup.directory or not self._settings.precompressed:
                 raise
             return self._without_original(lookup)
@@ -94,8 +104,8 @@ class Selection:
                 continue
             below = Lookup(segments, directory=False, codings=lookup.codings)
             try:
-                found = self.find(below)
-            except (FileNotFoundError, NotADirectoryError):
+                found = self._file(below)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 found = Absence.MISSING
             if isinstance(found, Opened) and not lookup.directory:
                 found.close()

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup, Representation
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import Settings
+from tests.files.conftest import without_privileges
 from tests.support.trees import directory_source
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
@@ -266,6 +268,41 @@ async def test_a_file_that_nobody_may_read_is_forbidden(tmp_path: Path, opened_o
     os.chmod(tmp_path / "docs/index.html", 0o200)
     assert await opened_on(tmp_path).open(lookup("secret")) is Absence.FORBIDDEN
     assert await opened_on(tmp_path).open(lookup("docs/")) is Absence.FORBIDDEN
+
+
+SEARCHED = {
+    "/": b"<p>home",
+    "docs/": b"<p>docs",
+    "docs": DirectoryRedirect("docs"),
+    "second/": b"<p>second choice",
+    "none/": Absence.FORBIDDEN,
+    "none": Absence.FORBIDDEN,
+    "none/missing": Absence.MISSING,
+    "secret": Absence.FORBIDDEN,
+    "secret/": Absence.FORBIDDEN,
+    "packed/": Absence.FORBIDDEN,
+    "packed": Absence.FORBIDDEN,
+}
+
+
+async def test_the_index_of_a_directory_that_may_only_be_searched_is_found(opened_on: Open) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = build(Path(directory), {**SITE, "secret": b"secret"})
+        searched = [root, root / "docs", root / "second", root / "none"]
+        (root / "secret").chmod(0)
+        (root / "packed").chmod(0o444)  # may not even be searched
+        for folder in searched:
+            folder.chmod(0o711 if os.geteuid() == 0 else 0o311)
+        with without_privileges():
+            source = opened_on(root)
+            found = {path: await source.open(lookup(path)) for path in SEARCHED}
+        for folder in (*searched, root / "packed"):
+            folder.chmod(0o755)
+        seen = {
+            path: await bytes_of(each) if isinstance(each, Opened) else each
+            for path, each in found.items()
+        }
+        assert seen == SEARCHED
 
 
 async def test_a_sidecar_that_nobody_may_read_is_not_there(tmp_path: Path, opened_on: Open) -> None:
