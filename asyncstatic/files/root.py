@@ -40,6 +40,17 @@ def relative_path(segments: Segments) -> bytes:
     return data
 
 
+def absolute(path: str) -> str:
+    """Bind a relative path to the working directory; an absolute one does not need that.
+
+    Unlike `os.path.abspath` it keeps ``..``: behind a symbolic link, that leads to another directory.
+
+    Raises:
+        OSError: the working directory was removed.
+    """
+    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+
+
 class TreeHandle:
     """The directory handle of one tree; it closes when its last user drops it.
 
@@ -139,8 +150,7 @@ class RootHandle:
         grace: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        # An absolute path needs no working directory, which may have been removed.
-        self.path = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+        self.path = absolute(path)
         self._path_bytes = os.fsencode(self.path)
         self._recheck = recheck
         self._grace = grace

@@ -15,7 +15,7 @@ from threading import Lock
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
 from asyncstatic.files.handle import identity_of, read_content
-from asyncstatic.files.root import Segments
+from asyncstatic.files.root import Segments, absolute
 from asyncstatic.files.source import Found, Opened, logger
 from asyncstatic.files.tree import DirectoryEntry, File
 from asyncstatic.files.unpacked import DamagedError
@@ -247,9 +247,11 @@ class ZipTree:
 
 def archive_of(root: str) -> tuple[str, Segments] | None:
     """Return the file that a path names or goes through, and the rest; None for any other path."""
-    path = os.path.abspath(root)
-    below: Segments = ()
+    path, below = absolute(root), ""
     while not os.path.exists(path):
         path, name = os.path.split(path)
-        below = (name, *below)
-    return (path, below) if os.path.isfile(path) else None
+        below = os.path.join(name, below)
+    names = os.path.normpath(below).split(os.sep)
+    if os.pardir in names or not os.path.isfile(path):
+        return None
+    return path, tuple(name for name in names if name != os.curdir)

@@ -20,6 +20,7 @@ from typing import TypeAlias
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.pool import PoolBusyError
+from asyncstatic.files.root import absolute
 from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
 from asyncstatic.serve.reread import Identities, Reread
@@ -59,7 +60,7 @@ class Users(Reread["Table"]):
         if not isinstance(named, str):
             super().__init__(tuple, lambda: Table(named), "", recheck=inf)
             return
-        path = os.path.abspath(named)
+        path = absolute(named)
         refuse_below(path, roots)
         super().__init__(
             lambda: _identity(path),

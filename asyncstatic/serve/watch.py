@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from asyncstatic.files.handle import identity_of
+from asyncstatic.files.root import absolute
 from asyncstatic.files.source import logger
 from asyncstatic.files.zip_tree import archive_of
 from asyncstatic.http.model import Identity
@@ -43,7 +44,7 @@ class Watch:
                 "--reload needs watchfiles: pip install 'asyncstatic[reload]'"
             ) from None
         archive = archive_of(path)
-        self._path = archive[0] if archive else os.path.abspath(path)
+        self._path = archive[0] if archive else absolute(path)
         self._changed = changed
         self._stop = asyncio.Event()
         self._failure = ""

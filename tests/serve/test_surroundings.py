@@ -1,7 +1,9 @@
-"""A server in unusual surroundings: a locale without UTF-8, no working directory, one that is forbidden."""
+"""Unusual surroundings: a locale without UTF-8, a useless working directory, ``..`` behind a link."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -9,10 +11,16 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import bcrypt
 import pytest
+from quart import Quart, Response
 
+from asyncstatic import AsyncStatic, SettingsError, StaticFiles, send_file, send_from_directory
+from tests.asgi import ask
 from tests.support.raw import HOST
 from tests.support.servers import environment, running
+from tests.support.site import write_site
+from tests.support.zips import write_zip
 
 _SERVE = ("-m", "asyncstatic", "serve")
 _BIND = ("--bind", f"{HOST}:{{port}}")
@@ -107,3 +115,66 @@ def test_a_working_directory_that_no_worker_may_enter_is_named(
         pytest.skip("root may enter every directory")
     said = ended(tmp_path, _FORBIDDEN, *(text.format(root=tmp_path) for text in arguments))
     assert "the working directory may not be entered; start in another, such as /" in said
+
+
+# -- ".." behind a symbolic link ---------------------------------------------------------------
+
+
+@pytest.fixture
+def behind_link(tmp_path: Path) -> str:
+    """``here/link`` leads to ``there/folder``, so ``here/link/..`` is ``there``, and not ``here``."""
+    for name in ("here", "there"):
+        place = tmp_path / name
+        write_site(place, {"site/a.txt": name.encode(), "listing.html": name.encode()})
+        write_zip(place / "site.zip", {"a.txt": name.encode(), "docs/a.txt": name.encode()})
+        password = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+        (place / "users").write_text(f"{name}:{password}\n")
+    (tmp_path / "there" / "folder").mkdir()
+    (tmp_path / "here" / "link").symlink_to("../there/folder")
+    return str(tmp_path / "here" / "link" / "..")
+
+
+@pytest.mark.parametrize(
+    "root", ["site", "site/.", "site.zip", "site.zip/", "site.zip/docs/../docs"]
+)
+async def test_dot_dot_of_a_root_is_resolved_by_the_system(behind_link: str, root: str) -> None:
+    static = await asyncio.to_thread(StaticFiles, f"{behind_link}/{root}")
+    assert (await ask(static, "/a.txt")).body == b"there"
+
+
+@pytest.mark.parametrize("root", ["site.zip/..", "site.zip/../site.zip", "site.zip/docs/../../x"])
+def test_dot_dot_does_not_lead_out_of_an_archive(behind_link: str, root: str) -> None:
+    with pytest.raises(SettingsError, match="is not a directory"):
+        StaticFiles(f"{behind_link}/{root}")
+
+
+async def test_dot_dot_of_other_files_is_resolved_by_the_system(behind_link: str) -> None:
+    static = await asyncio.to_thread(
+        StaticFiles,
+        f"{behind_link}/site",
+        users=f"{behind_link}/users",
+        listing=True,
+        listing_template=f"{behind_link}/listing.html",
+    )
+    answers = []
+    for name in ("here", "there"):
+        credentials = base64.b64encode(f"{name}:secret".encode()).decode()
+        answers.append(await ask(static, "/", {"authorization": f"Basic {credentials}"}))
+    assert [answer.status for answer in answers] == [401, 200]
+    assert answers[1].body == b"there"
+
+
+async def test_dot_dot_of_views_is_resolved_by_the_system(behind_link: str) -> None:
+    app = Quart("app", root_path=behind_link, static_folder=None)
+    await asyncio.to_thread(AsyncStatic, app, "site")
+
+    @app.get("/<path:name>")
+    async def below(name: str) -> Response:
+        return await send_from_directory("site", name)
+
+    @app.get("/file")
+    async def file() -> Response:
+        return await send_file("site/a.txt")
+
+    for target in ("/static/a.txt", "/a.txt", "/file"):
+        assert (await ask(app, target)).body == b"there"

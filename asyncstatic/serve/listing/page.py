@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyncstatic.files.pool import Pool
+from asyncstatic.files.root import absolute
 from asyncstatic.http.listing import Row, query_of
 from asyncstatic.http.model import RawFields, View
 from asyncstatic.settings import Settings, SettingsError
@@ -203,7 +204,7 @@ def _template(path: str) -> Any:
     from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, TemplateError
 
     own = DictLoader({_OWN: (_HERE / "listing.html").read_text("utf-8")})
-    folder, name = os.path.split(os.path.abspath(path)) if path else ("", _OWN)
+    folder, name = os.path.split(absolute(path)) if path else ("", _OWN)
     loader = ChoiceLoader([own, FileSystemLoader(folder)]) if path else own
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     problem: object

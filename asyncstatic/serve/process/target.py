@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from asyncstatic.files.root import absolute
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.users import refuse_below
@@ -77,7 +78,7 @@ class Folders:
     def _users(self) -> list[str]:
         """Return the paths of the files of users."""
         named = (settings.users for settings in self.mounts.values())
-        return [os.path.abspath(users) for users in named if isinstance(users, str)]
+        return [absolute(users) for users in named if isinstance(users, str)]
 
     @property
     def name(self) -> str:
@@ -103,7 +104,7 @@ class Folders:
             if not settings.listing and not has_index:
                 hint = hint or f"{printable(static.root)} has no index: --listing shows its files"
             static.close()
-            root = ",".join((static.root, *map(os.path.abspath, settings.more_roots)))
+            root = ",".join((static.root, *map(absolute, settings.more_roots)))
             names.append(f"{prefix or '/'}={root}" if len(self.mounts) > 1 or prefix else root)
             resolvers.append(static.resolver_name)
         source = f"{self.described}, " if self.described else ""

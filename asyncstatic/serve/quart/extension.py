@@ -341,7 +341,7 @@ def _in_app(app: Quart, root: Any) -> Any:
     """Return the path of a root, which is relative to the app's; "" if none is named."""
     if not root or is_in_package(root):
         return root
-    return os.path.normpath(os.path.join(app.root_path, root))
+    return os.path.join(app.root_path, root)
 
 
 def _prefix(app: Quart, prefix: str | None) -> str:

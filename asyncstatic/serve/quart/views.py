@@ -203,4 +203,4 @@ def _name_of(file: Any) -> str:
 
 def _configured(path: str | os.PathLike[str]) -> str:
     """Make a path that the developer wrote absolute, relative to the app's `root_path`."""
-    return os.path.normpath(os.path.join(current_app.root_path, os.fspath(path)))
+    return os.path.join(current_app.root_path, path)
