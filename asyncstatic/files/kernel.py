@@ -267,7 +267,8 @@ def pread_into_nowait(fd: int, view: memoryview, offset: int) -> int | None:
 
 
 if sys.platform == "linux":
-    _WOULD_WAIT = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+    # EPERM: a seccomp filter older than preadv2(2). Whether the file may be read, `pread` will tell.
+    _WOULD_WAIT = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM)
 
     def preadv_nowait(fd: int, view: memoryview, offset: int) -> int:
         """Fill a buffer from the page cache; EAGAIN when the first byte is not there."""

@@ -221,6 +221,7 @@ Answer = int | bytes  # an errno to raise, or the bytes that arrive
         pytest.param([b"ab", errno.EAGAIN], None, id="half-cached"),
         pytest.param([errno.EOPNOTSUPP], None, id="file-system-cannot"),
         pytest.param([errno.ENOSYS], None, id="kernel-cannot"),
+        pytest.param([errno.EPERM], None, id="seccomp-forbids"),
         pytest.param([b""], None, id="zero-before-the-end"),
         pytest.param([b"ab", b""], None, id="zero-after-some"),
     ],
