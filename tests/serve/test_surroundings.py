@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ import pytest
 from quart import Quart, Response
 
 from asyncstatic import AsyncStatic, SettingsError, StaticFiles, send_file, send_from_directory
+from asyncstatic.serve.process.shared_metrics import shared_metrics
 from tests.asgi import ask
 from tests.support.raw import HOST
 from tests.support.servers import environment, running
@@ -115,6 +117,15 @@ def test_a_working_directory_that_no_worker_may_enter_is_named(
         pytest.skip("root may enter every directory")
     said = ended(tmp_path, _FORBIDDEN, *(text.format(root=tmp_path) for text in arguments))
     assert "the working directory may not be entered; start in another, such as /" in said
+
+
+def test_metrics_without_a_directory_for_temporary_files_say_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(SettingsError, match=r"^--metrics .* set TMPDIR .* such as /dev/shm$"):
+        shared_metrics("/metrics").__enter__()
 
 
 # -- ".." behind a symbolic link ---------------------------------------------------------------

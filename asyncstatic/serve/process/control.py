@@ -13,6 +13,7 @@ A terminal that is closed sends HUP too. Then a server that was started in it st
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -232,7 +233,8 @@ def _has_terminal() -> bool:
 
 def one_line(error: Exception) -> str:
     """Return the message of an error in one line; its type if it has none."""
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # getcwd(3)
+    of_getcwd = (None, os.strerror(errno.ENOENT))  # it names no file
+    if isinstance(error, FileNotFoundError) and (error.filename, error.strerror) == of_getcwd:
         return "the working directory was removed"
     if isinstance(error, PermissionError) and error.filename == os.curdir:
         return "the working directory may not be entered; start in another, such as /"

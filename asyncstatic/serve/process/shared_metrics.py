@@ -57,12 +57,13 @@ def shared_metrics(where: str | None) -> Iterator[Exposition | None]:
 
     Raises:
         OSError: the server cannot listen on the address.
+        SettingsError: no directory can be made.
     """
     if where is None:
         yield None
         return
     with ExitStack() as stack:
-        directory = mkdtemp(prefix="asyncstatic-")
+        directory = _directory()
         # In a sandbox nothing can be removed.
         stack.callback(rmtree, directory, ignore_errors=True)
         if where.startswith("/"):
@@ -70,3 +71,13 @@ def shared_metrics(where: str | None) -> Iterator[Exposition | None]:
             return
         there = stack.enter_context(listening((checked_bind(where),), option="--metrics"))
         yield Exposition(directory, None, tuple(there.sockets.insecure_sockets))
+
+
+def _directory() -> str:
+    try:
+        return mkdtemp(prefix="asyncstatic-")
+    except OSError as error:
+        raise SettingsError(
+            f"--metrics needs a directory for temporary files ({error.strerror}); set TMPDIR to one "
+            "that can be written, such as /dev/shm"
+        ) from None
