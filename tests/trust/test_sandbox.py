@@ -64,6 +64,9 @@ ATTEMPTS = [
     pytest.param("open(key).read()", "done", id="read what was named"),
     pytest.param("open(log, 'a').write('line')", "done", id="write the log"),
     pytest.param("import xml.dom.minidom, quart, h2.connection", "done", id="import a module"),
+    pytest.param("import asyncstatic.config.schema", "done", id="import a module of our own"),
+    pytest.param("import vendored", "done", id="import from PYTHONPATH"),
+    pytest.param("os.listdir('.')", "EACCES", id="list the working directory"),
 ]
 # What only newer versions of the interface forbid (landlock(7), VERSIONS).
 SINCE = {"os.truncate": 3, "socket.": 4, "os.kill": 6}
@@ -78,6 +81,9 @@ def inside(tmp_path: Path, attempts: list[str], root: Path | None = None) -> lis
         (root / "out").symlink_to("/etc/passwd")
     for name in ("secret", "key"):
         (tmp_path / name).write_text(name)
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "vendored.py").touch()
+    imports = os.pathsep.join((environment()["PYTHONPATH"], str(tmp_path / "vendor")))
     paths = (root, *(tmp_path / name for name in ("secret", "key", "log")))
     arguments = json.dumps([*map(str, paths), os.getpid(), attempts])
     child = subprocess.run(
@@ -85,7 +91,7 @@ def inside(tmp_path: Path, attempts: list[str], root: Path | None = None) -> lis
         capture_output=True,
         text=True,
         timeout=60,
-        env=environment(),
+        env=environment(PYTHONPATH=imports),
     )
     assert child.returncode == 0, child.stderr
     found: list[list[str]] = json.loads(child.stdout)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sysconfig
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -142,9 +142,15 @@ def _swappable(root: str) -> str:
 
 def _import_directories() -> Iterator[str]:
     """Yield the directories of modules; not the working directory, which any user may own."""
-    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return filter(os.path.isdir, sorted(paths | _library_directories()))
+    paths = {path for path in sys.path if not _is_working_directory(path)}
+    own: Iterable[str] = sys.modules["asyncstatic"].__path__
+    return filter(os.path.isdir, sorted({*paths, *own, *_library_directories()}))
+
+
+def _is_working_directory(path: str) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(path or os.curdir, os.curdir)
+    return False
 
 
 def _library_directories() -> set[str]:
