@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ import bcrypt
 import pytest
 from quart import Quart, Response
 
+import asyncstatic
 from asyncstatic import AsyncStatic, SettingsError, StaticFiles, send_file, send_from_directory
 from asyncstatic.serve.process.shared_metrics import shared_metrics
 from tests.asgi import ask
@@ -126,6 +128,36 @@ def test_metrics_without_a_directory_for_temporary_files_say_what_to_set(
     monkeypatch.setattr(tempfile, "tempdir", None)
     with pytest.raises(SettingsError, match=r"^--metrics .* set TMPDIR .* such as /dev/shm$"):
         shared_metrics("/metrics").__enter__()
+
+
+# -- a package in an archive -----------------------------------------------------------------
+
+_LISTED = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+import asyncstatic
+from tests.asgi import ask
+assert asyncstatic.__file__.startswith(sys.argv[1])
+static = asyncstatic.StaticFiles(sys.argv[2], listing=True)
+print(asyncio.run(ask(static, "/")).status)
+"""
+
+
+def test_a_package_that_is_imported_from_an_archive_lists_directories(tmp_path: Path) -> None:
+    application = tmp_path / "application.pyz"  # as by zipapp
+    package = Path(asyncstatic.__file__).parent
+    with zipfile.ZipFile(application, "w") as archive:
+        for path in package.rglob("*.*"):
+            archive.write(path, path.relative_to(package.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", _LISTED, str(application), str(tmp_path)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("200\n", "")
 
 
 # -- ".." behind a symbolic link ---------------------------------------------------------------

@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 from asyncstatic.files.pool import Pool
@@ -18,7 +18,7 @@ from asyncstatic.http.model import RawFields, View
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.settings.values import printable
 
-_HERE = Path(__file__).parent
+_HERE = files(__package__)  # also in a zip archive
 _OWN = "asyncstatic/listing.html"  # for {% extends %} in a user's template
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _INSTALL = "pip install asyncstatic[listing]"
