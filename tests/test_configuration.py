@@ -188,6 +188,19 @@ def test_a_folder_of_a_package_is_a_root(place: Path, monkeypatch: pytest.Monkey
     assert Settings("package:some_pkg/static") == mounts[""]
 
 
+def test_a_package_in_one_that_cannot_be_imported_is_one_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_site(place, {"broken/__init__.py": b"1 / 0", "broken/inner/__init__.py": b""})
+    monkeypatch.syspath_prepend(place)
+    with pytest.raises(SettingsError) as refused:
+        Settings("package:broken.inner/static")
+    assert str(refused.value) == (
+        "root package:broken.inner/static: broken.inner: a package around it cannot be imported: "
+        "ZeroDivisionError: division by zero"
+    )
+
+
 def test_an_archive_and_a_directory_in_it_are_roots(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from asyncstatic.settings.values import SettingsError
+from asyncstatic.settings.values import SettingsError, printable
 
 _PACKAGE = "package:"
 
@@ -42,13 +42,17 @@ def package_folder(root: str) -> str:
     it, except of the packages around it.
 
     Raises:
-        SettingsError: there is no such package.
+        SettingsError: there is no such package, or one around it cannot be imported.
     """
     name, _, folder = root.removeprefix(_PACKAGE).partition("/")
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
         spec = None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        problem = f"{name}: a package around it cannot be imported: {printable(reason)}"
+        raise SettingsError(f"root {root}: {problem}") from None
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError(f"root {root}: {name} is not an installed package")
     paths = [os.path.join(place, folder) for place in spec.submodule_search_locations]
