@@ -6,6 +6,7 @@ Each root has its own pool: a stalled disk uses up its own threads, and no other
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -23,7 +24,7 @@ class PoolBusyError(Exception):
 
 
 class Pool:
-    """Threads for blocking calls.
+    """Threads for blocking calls. A process that was forked begins with new ones.
 
     Args:
         threads: the largest number of threads; each is started when it is needed.
@@ -31,10 +32,14 @@ class Pool:
     """
 
     def __init__(self, threads: int, timeout: float) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="asyncstatic-disk")
         self._threads = threads
-        self._places = threads * (1 + QUEUE_PER_THREAD)
         self._timeout = timeout
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="asyncstatic-disk")
+        self._places = self._threads * (1 + QUEUE_PER_THREAD)
 
     @property
     def waiting(self) -> int:
@@ -57,6 +62,8 @@ class Pool:
             PoolBusyError: no place in the queue, no answer within the timeout, or the pool was
                 closed before the call began. Then nothing refers to the arguments any more.
         """
+        if self._process != os.getpid():
+            self._begin()
         if self._places <= 0:
             raise PoolBusyError
         self._places -= 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
 from asyncstatic.files.pool import QUEUE_PER_THREAD, Pool, PoolBusyError
+from tests.support.servers import environment
 
 PATIENCE = 10.0  # seconds; for what is expected, at once
 
@@ -254,3 +257,28 @@ async def test_a_call_that_waits_is_answered_when_the_pool_is_closed(
 async def until(call: asyncio.Future[bytes]) -> BaseException | None:
     await asyncio.wait([call])
     return None if call.cancelled() else call.exception()
+
+
+FORKED = """
+import asyncio, os
+from asyncstatic.files.pool import Pool
+
+pool = Pool(threads=1, timeout=10)
+asyncio.run(pool.run(int))
+child = os.fork()
+print(asyncio.run(pool.run(os.getpid)) == os.getpid(), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_process_that_was_forked_has_threads_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr
