@@ -226,11 +226,14 @@ def test_nginx_serves_through_its_file(site: Path, tmp_path: Path) -> None:
     arguments = ["-m", "asyncstatic", "serve", str(site), *options_in("nginx.conf")]
     arguments = [part.replace("/run/asyncstatic/site.sock", str(socket)) for part in arguments]
     arguments += ["--bind", f"{HOST}:{{port}}", "--access-logfile", str(log)]
+    arguments += ["--set", "redirects=/old /new"]
     with (
         running(arguments, {}) as server,
         in_front(port, tmp_path, nginx, "-p", tmp_path, "-e", tmp_path / "e", "-c", configuration),
     ):
         assert fetch(port, "/big.bin", "X-Forwarded-For: 6.6.6.6").content == FILES["big.bin"]
+        moved = fetch(port, "/old", "X-Forwarded-Prefix: /chosen-by-the-client")
+        assert moved.field("location") == "/new"
         server.interrupt()
     assert [line.split()[0] for line in log.read_text().splitlines() if "big.bin" in line] == [HOST]
 
