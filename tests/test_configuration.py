@@ -330,6 +330,7 @@ BAD = [
     ),
     ("pool_timeout = 1979-05-27", "1: pool_timeout: a number from 0 up is needed"),
     ("a b = 1", "1: not TOML: Expected '=' after a key in a key/value pair at column 3"),
+    ("root = site", "1: not TOML: Invalid value at column 8; put text in quotes"),
     ("\na = [1", "2: not TOML: Unclosed array at the end"),
     ('root = "site"\nroot = "x"', "2: not TOML: Cannot overwrite a value at the end"),
 ]

@@ -41,7 +41,21 @@ def _hint_at_bind(host: str | None, port: str | None) -> None:
     raise WrongSettingError(f"no {named} here: say --bind {host or '127.0.0.1'}:{port or 8000}")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands. A mistake on the command line is one line, as every mistake in a setting is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            used = error.ctx or ctx
+            message = f"{error.format_message()} Try {used.command_path} --help"
+            raise WrongSettingError(message) from None
+        except KeyboardInterrupt:  # before the server obeys signals
+            sys.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="asyncstatic")
 def main() -> None:
     """Serve static files, to the letter of RFC 9110."""

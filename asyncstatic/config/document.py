@@ -7,7 +7,6 @@ reads the file, and `settings.checked` converts and checks each value as it does
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -20,7 +19,12 @@ from asyncstatic.config.toml_lines import Key, lines_of
 from asyncstatic.config.variables import OTHER_VARIABLES, PATHS
 from asyncstatic.settings import FIELDS, HINTS, Rule, SettingsError, checked
 from asyncstatic.settings.paths import is_in_package, package_folder
-from asyncstatic.settings.values import nearest, printable, problem_with_prefix
+from asyncstatic.settings.values import (
+    nearest,
+    printable,
+    problem_with_missing,
+    problem_with_prefix,
+)
 
 NAMES = ("asyncstatic.toml", "pyproject.toml")
 _TABLE = ("tool", "asyncstatic")  # of pyproject.toml
@@ -120,7 +124,8 @@ def _syntax_problem(path: str, text: str, message: str) -> str:
     reason, line, column = match.groups() if match else (message, None, None)
     where = f"{line}" if line else str(text.count("\n") + 1)
     at = f" at column {column}" if column else " at the end"
-    return f"{printable(path)}:{where}: not TOML: {reason}{at}"
+    step = "; put text in quotes" if reason == "Invalid value" else ""
+    return f"{printable(path)}:{where}: not TOML: {reason}{at}{step}"
 
 
 class _Reader:
@@ -265,9 +270,7 @@ class _Reader:
             self._report(place, str(error).removeprefix("root "))
             return root
         if _is_missing(path):
-            close = difflib.get_close_matches(os.path.basename(path), _neighbours(path), n=1)
-            step = f"did you mean {close[0]}?" if close else "create it or name another"
-            self._report(place, f"{printable(root)} does not exist; {step}")
+            self._report(place, f"{printable(root)} {problem_with_missing(path)}")
         return path
 
     def _paths(self, name: str, value: Any) -> Any:
@@ -332,13 +335,6 @@ def _is_missing(path: str) -> bool:
     while there and "\0" not in there and not os.path.exists(there):
         there = os.path.dirname(there)
     return there != path and not os.path.isfile(there)
-
-
-def _neighbours(path: str) -> list[str]:
-    try:
-        return os.listdir(os.path.dirname(path) or ".")
-    except (OSError, ValueError):
-        return []
 
 
 def changed_options(before: Document | None, after: Document | None) -> list[str]:

@@ -131,7 +131,7 @@ def default_root() -> str:
             return name
     raise SettingsError(
         "no directory to serve: neither ./static nor ./public is here; "
-        "set ASYNCSTATIC_ROOT=DIR or create one of them"
+        "say asyncstatic serve DIR, set ASYNCSTATIC_ROOT=DIR, or create one of them"
     )
 
 

@@ -17,7 +17,8 @@ from asyncstatic.http.model import RawFields, Request, ResponsePlan
 from asyncstatic.http.pages import error_page
 from asyncstatic.serve.scope import Scope
 from asyncstatic.serve.users import Users
-from asyncstatic.settings import Settings, SettingsError
+from asyncstatic.settings import Settings
+from asyncstatic.values import MissingPackageError
 
 _CLIENTS = 16_384  # whose rates are stored; about 5 MB
 
@@ -110,7 +111,7 @@ class RateLimit:
         rate: requests in a time, and how many may come at once.
 
     Raises:
-        SettingsError: the package is not installed.
+        MissingPackageError: the package is not installed.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -120,7 +121,7 @@ class RateLimit:
             from throttled import MemoryStore, RateLimiterType, Throttled
             from throttled.rate_limiter import per_duration
         except ImportError:
-            raise SettingsError("rate_limit needs: pip install asyncstatic[rate]") from None
+            raise MissingPackageError("rate_limit", "throttled-py", "rate") from None
         quota = per_duration(timedelta(seconds=rate.seconds), rate.count, burst=rate.burst)
         store = MemoryStore(options={"MAX_SIZE": _CLIENTS})
         self._limiter: Any = Throttled(using=RateLimiterType.GCRA.value, quota=quota, store=store)

@@ -21,7 +21,7 @@ from asyncstatic.http.model import Absence
 from asyncstatic.http.target import is_public, is_public_behind_link
 from asyncstatic.serve.listing import ListedSource, Pages
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.settings.values import printable
+from asyncstatic.settings.values import printable, problem_with_missing
 
 
 def open_tree(settings: Settings, allowed: Callable[[Segments], bool]) -> TreeReader:
@@ -51,7 +51,7 @@ def open_root(settings: Settings) -> TreeSource:
     except SettingsError:
         raise
     except FileNotFoundError:
-        problem = "does not exist; create it or name another"
+        problem = problem_with_missing(settings.root)
     except NotADirectoryError:
         problem = "is not a directory; name the directory that holds the files"
     except NotAnArchiveError:

@@ -2,7 +2,7 @@
 
 The signature covers the root's name (`salt`), the path below the root and the time of expiry. So no
 part can be changed, and a signature is not valid for another file or another root. Signing uses
-itsdangerous (HMAC, constant-time comparison): ``pip install asyncstatic[sign]``.
+itsdangerous (HMAC, constant-time comparison): ``pip install 'asyncstatic[sign]'``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote
 
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import SettingsError
+from asyncstatic.values import MissingPackageError
 
 if TYPE_CHECKING:
     from itsdangerous import Signer
@@ -93,7 +94,7 @@ def _signer(key: Keys, salt: str) -> Signer:
     try:
         from itsdangerous import Signer
     except ImportError:
-        raise SettingsError("signed URLs need: pip install asyncstatic[sign]") from None
+        raise MissingPackageError("a signed URL", "itsdangerous", "sign") from None
     single = [key] if isinstance(key, str | bytes) else key
     keys = [one.encode() if isinstance(one, str) else one for one in single]
     if not keys or any(len(one) < _LEAST_KEY for one in keys):

@@ -25,7 +25,7 @@ from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
 from asyncstatic.serve.reread import Identities, Reread
 from asyncstatic.settings import SettingsError
-from asyncstatic.settings.values import printable
+from asyncstatic.settings.values import MissingPackageError, printable
 
 #: Verifies a password by a hash.
 Verifier: TypeAlias = Callable[[str, bytes], bool]
@@ -35,7 +35,6 @@ _MOST_WAITING = 32  # verifications of one root, the running ones included
 _MOST_VERIFIED = 1024  # verified credentials
 _RECHECK = 1.0  # seconds between two checks of the file
 _LONGEST_BCRYPT = 72  # bytes of a password
-_INSTALL = "pip install asyncstatic[auth]"
 
 
 class Users(Reread["Table"]):
@@ -140,12 +139,12 @@ def hash_password(password: str) -> str:
     """Return a new argon2id hash, with the parameters that its package recommends (RFC 9106).
 
     Raises:
-        SettingsError: the package is not installed.
+        MissingPackageError: the package is not installed.
     """
     try:
         from argon2 import PasswordHasher
     except ImportError:
-        raise SettingsError(f"a hash needs: {_INSTALL}") from None
+        raise MissingPackageError("a hash", "argon2-cffi", "auth") from None
     return PasswordHasher().hash(password)
 
 
@@ -160,7 +159,7 @@ def _verifiers(hashes: Iterable[str]) -> dict[str, Verifier]:
     try:
         return {kind: _MAKERS[kind]() for kind in set(map(kind_of_hash, hashes))}
     except ImportError as error:
-        raise SettingsError(f"users need {error.name}: {_INSTALL}") from None
+        raise MissingPackageError("users", str(error.name), "auth") from None
 
 
 def _argon2() -> Verifier:

@@ -14,7 +14,7 @@ from asyncstatic.files.root import absolute
 from asyncstatic.files.source import logger
 from asyncstatic.files.zip_tree import archive_of
 from asyncstatic.http.model import Identity
-from asyncstatic.settings import SettingsError
+from asyncstatic.settings.values import MissingPackageError
 
 _CHECK = 250  # ms between two checks of where the path leads
 _DEBOUNCE = 100  # ms in which changes count as one burst
@@ -33,16 +33,14 @@ class Watch:
         changed: called on the event loop, after each burst of changes.
 
     Raises:
-        SettingsError: watchfiles is not installed.
+        MissingPackageError: watchfiles is not installed.
     """
 
     def __init__(self, path: str, changed: Callable[[], None]) -> None:
         try:
             from watchfiles import DefaultFilter, awatch
         except ImportError:
-            raise SettingsError(
-                "--reload needs watchfiles: pip install 'asyncstatic[reload]'"
-            ) from None
+            raise MissingPackageError("--reload", "watchfiles", "reload") from None
         archive = archive_of(path)
         self._path = archive[0] if archive else absolute(path)
         self._changed = changed

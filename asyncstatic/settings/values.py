@@ -56,6 +56,31 @@ class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says what and how to mend it."""
 
 
+class MissingPackageError(SettingsError):
+    """A package is not installed.
+
+    Args:
+        needing: the setting or option that needs it.
+        package: its name.
+        extra: our extra that installs it.
+    """
+
+    def __init__(self, needing: str, package: str, extra: str) -> None:
+        super().__init__(f"{needing} needs {package}: pip install 'asyncstatic[{extra}]'")
+
+
+def problem_with_missing(path: str) -> str:
+    """Return the rest of an error message for a path where nothing is: the next step is a guess."""
+    path = path.rstrip("/")
+    try:
+        neighbours = os.listdir(os.path.dirname(path) or ".")
+    except (OSError, ValueError):
+        neighbours = []
+    close = difflib.get_close_matches(os.path.basename(path), neighbours, n=1)
+    step = f"did you mean {printable(close[0])}?" if close else "create it or name another"
+    return f"does not exist; {step}"
+
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 

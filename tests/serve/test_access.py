@@ -1086,7 +1086,7 @@ def test_a_missing_package_is_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch, package: str, settings: Any, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SettingsError, match=rf"pip install asyncstatic\[{extra}\]"):
+    with pytest.raises(SettingsError, match=rf"pip install 'asyncstatic\[{extra}\]'"):
         StaticFiles(root, **settings)
 
 

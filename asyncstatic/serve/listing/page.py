@@ -16,12 +16,11 @@ from asyncstatic.files.root import absolute
 from asyncstatic.http.listing import Row, query_of
 from asyncstatic.http.model import RawFields, View
 from asyncstatic.settings import Settings, SettingsError
-from asyncstatic.settings.values import printable
+from asyncstatic.settings.values import MissingPackageError, printable
 
 _HERE = files(__package__)  # also in a zip archive
 _OWN = "asyncstatic/listing.html"  # for {% extends %} in a user's template
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
-_INSTALL = "pip install asyncstatic[listing]"
 _THREADS = 2
 _MOST_TOKENS = 50_000  # of a README; each takes about 400 bytes
 _LONGEST_ATTRIBUTES = 1024 * 1024  # characters of all links in a README together
@@ -196,7 +195,7 @@ def _require(package: str, setting: str) -> None:
     try:
         __import__(package)
     except ImportError:
-        raise SettingsError(f"{setting} needs {package}: {_INSTALL}") from None
+        raise MissingPackageError(setting, package, "listing") from None
 
 
 def _template(path: str) -> Any:

@@ -17,6 +17,7 @@ from asyncstatic.serve.process.shared_metrics import check_own_paths
 from asyncstatic.serve.server_options import Exposition, ServerOptions
 from asyncstatic.serve.tls import Certificates, certificates
 from asyncstatic.settings import SettingsError
+from asyncstatic.values import MissingPackageError
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _check_together(options: Options) -> None:
     if options.reload and options.workers > 1:
         raise SettingsError("--reload is for development: leave --workers out")
     if options.reload and find_spec("watchfiles") is None:
-        raise SettingsError("--reload needs watchfiles: pip install 'asyncstatic[reload]'")
+        raise MissingPackageError("--reload", "watchfiles", "reload")
     every = (*options.bind, *options.tls_bind)
     if twice := [bind for bind in every if bind.startswith("fd://") and every.count(bind) > 1]:
         raise SettingsError(f"{twice[0]} is named twice; leave one of them out")

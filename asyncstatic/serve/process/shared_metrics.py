@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from asyncstatic.serve.process.bind import checked_bind, listening
 from asyncstatic.serve.server_options import Exposition
 from asyncstatic.settings import SettingsError
-from asyncstatic.settings.values import printable
+from asyncstatic.settings.values import MissingPackageError, printable
 
 # In these characters a path has one spelling (RFC 3986 §2.3).
 _OWN_PATH = re.compile(r"/[A-Za-z0-9._~/-]+")
@@ -35,7 +35,7 @@ def check_own_paths(health: str | None, metrics: str | None) -> None:
     if metrics == health:
         raise SettingsError(f"--health and --metrics are both {health}: name two paths")
     if find_spec("prometheus_client") is None:
-        raise SettingsError("--metrics needs prometheus-client: pip install 'asyncstatic[metrics]'")
+        raise MissingPackageError("--metrics", "prometheus-client", "metrics")
     if find_spec("fcntl") is None:
         raise SettingsError("--metrics needs a POSIX system: leave it out")
 
