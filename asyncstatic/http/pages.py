@@ -90,7 +90,9 @@ def _content(status: int, html: bool) -> tuple[bytes, bytes]:
     if not html:
         return b"text/plain; charset=utf-8", f"{title}\n{_WORDS[status]}\n".encode()
     text = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{title}</title>\n'
         f"<h1>{title}</h1>\n<p>{_WORDS[status]}</p>\n</html>\n"
     )
     return b"text/html; charset=utf-8", text.encode()

@@ -249,6 +249,12 @@ def test_refusals_are_html_for_browsers_and_text_for_others(
     assert str(status).encode() in content
 
 
+def test_a_page_of_ours_has_the_width_and_the_colours_of_the_device() -> None:
+    content = content_of(_refused(404, "text/html"))
+    assert b'<meta name="viewport" content="width=device-width">' in content
+    assert b'<meta name="color-scheme" content="light dark">' in content
+
+
 def _refused(status: int, accept: str | None) -> ResponsePlan:
     requests: dict[int, tuple[Request, Found]] = {
         400: (ask(b"/%", accept=accept), FILE),
