@@ -62,6 +62,25 @@ def test_the_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert callable(names["app"])
 
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()):
-        assert (README.parent / link).exists(), link
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that a page's headings have in links, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_named_in_the_readme() -> None:
+    for page in PAGES[1:]:
+        assert f"](docs/{page.name}" in README.read_text(), page.name
