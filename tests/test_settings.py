@@ -174,7 +174,9 @@ def test_for_an_unknown_limit_only_limits_are_proposed() -> None:
 
 WRONG: list[Any] = [
     pytest.param({"idnex": "x"}, "did you mean index?", id="a typo"),
-    pytest.param({"frobnicate": 1}, "asyncstatic config prints all", id="no such setting"),
+    pytest.param(
+        {"frobnicate": 1}, "frobnicate: asyncstatic config prints all", id="no such setting"
+    ),
     pytest.param({"symlinks": "maybe"}, "choose one of within_root, deny, follow", id="choice"),
     pytest.param({"etag": None}, "choose one of auto, content, off", id="None for a choice"),
     pytest.param({"resolver": "realpath"}, "choose one of auto, openat2, walk", id="resolver"),
@@ -387,7 +389,9 @@ def test_a_wrong_variable_is_one_line_that_helps(variables: dict[str, str], help
 UNKNOWN_VARIABLES: list[Any] = [
     pytest.param("DOTFILE", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="typo"),
     pytest.param("INDEXX", "a", "did you mean ASYNCSTATIC_INDEX?", id="another typo"),
-    pytest.param("FROBNICATE", "1", "asyncstatic config prints all", id="nothing like it"),
+    pytest.param(
+        "FROBNICATE", "1", "is no setting: asyncstatic config prints all", id="nothing like it"
+    ),
     pytest.param("dotfiles", "1", "did you mean ASYNCSTATIC_DOTFILES?", id="lower case"),
     pytest.param("PORT", "8000", "say --bind HOST:PORT", id="a port, by a user"),
 ]

@@ -48,9 +48,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            used = error.ctx or ctx
-            message = f"{error.format_message()} Try {used.command_path} --help"
-            raise WrongSettingError(message) from None
+            problem = error.format_message()
+            end = "" if problem.endswith((".", "?", ")")) else "."
+            step = f"Try {(error.ctx or ctx).command_path} --help"
+            raise WrongSettingError(f"{problem}{end} {step}") from None
         except KeyboardInterrupt:  # before the server obeys signals
             sys.exit(130)
 
