@@ -249,7 +249,7 @@ def explain(
 
 def _target(context: click.Context, sources: Sources) -> Target:
     """Tell what to serve, and check the roots."""
-    from asyncstatic.serve.process.target import App, hint_at_app, is_app
+    from asyncstatic.serve.process.target import App, hint_at_target, is_app
 
     warn_of_unknown(os.environ)
     name = sources.roots[0] if len(sources.roots) == 1 else ""
@@ -264,7 +264,7 @@ def _target(context: click.Context, sources: Sources) -> Target:
     site = sources.read(os.environ)
     for settings in site.mounts.values():
         for root in (settings.root, *settings.more_roots):
-            if not os.path.isdir(root) and (hint := hint_at_app(root)):
+            if not os.path.isdir(root) and (hint := hint_at_target(root)):
                 raise SettingsError(f"root {printable(root)}: is not a directory{hint}")
             _warn_of_home(root)
     return _folders(sources, site)

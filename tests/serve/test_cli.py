@@ -64,6 +64,7 @@ def folder(tmp_path: Path) -> Path:
     ("arguments", "variables", "says"),
     [
         pytest.param(["missing"], {}, "missing: does not exist; create it", id="missing root"),
+        pytest.param(["8000"], {}, "to choose a port say --bind 8000$", id="a port as root"),
         pytest.param(["sit/"], {}, "root sit/: does not exist; did you mean site", id="near root"),
         pytest.param(
             ["file"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.serve.process.target import App, _load, hint_at_app, is_app
+from asyncstatic.serve.process.target import App, _load, hint_at_target, is_app
 from asyncstatic.settings import SettingsError
 from tests.support.programs import require
 from tests.support.raw import HOST
@@ -149,7 +149,7 @@ def test_a_target_is_an_app_if_it_is_written_as_one_and_is_no_directory(
 def test_a_file_of_python_is_taken_for_an_app_that_is_written_in_another_way(
     here: Path, text: str, hint: str
 ) -> None:
-    assert hint_at_app(text) == hint
+    assert hint_at_target(text) == hint
 
 
 @pytest.mark.parametrize(

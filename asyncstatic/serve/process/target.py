@@ -191,8 +191,10 @@ def is_app(text: str) -> bool:
     return _APP.fullmatch(text) is not None and not os.path.isdir(text)
 
 
-def hint_at_app(text: str) -> str:
-    """Return how to name the app that a user may mean by a target that is no directory, or ""."""
+def hint_at_target(text: str) -> str:
+    """Return how to say what a user may mean by a target that is no directory, or ""."""
+    if text.isascii() and text.isdecimal():
+        return f"; to choose a port say --bind {text}"
     path, _, rest = text.partition(":")
     module = path.removesuffix(".py").replace(os.sep, ".")
     if os.path.isfile(module.replace(".", os.sep) + ".py"):
@@ -264,7 +266,7 @@ def _import(name: str, module: str) -> ModuleType:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             step = f"; start in the directory that has it, {printable(directory)} has not"
             raise SettingsError(
-                f"{name}: there is no module {error.name}{hint_at_app(name) or step}"
+                f"{name}: there is no module {error.name}{hint_at_target(name) or step}"
             ) from None
         raise _failed(name, "the import", error) from None
     except Exception as error:
