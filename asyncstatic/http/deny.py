@@ -54,6 +54,20 @@ def is_denied(patterns: tuple[str, ...], segments: tuple[str, ...]) -> bool:
     return names != segments and _matches(patterns, segments, _without_codings(segments[-1]))
 
 
+def may_be_below(segments: tuple[str, ...], directory: tuple[str, ...]) -> bool:
+    """Tell whether some file system opens a path as one of a directory, or below it.
+
+    Args:
+        segments: the names of the path, from the root on.
+        directory: those of the directory.
+    """
+    names = tuple(map(_folded, segments[: len(directory)]))
+    return len(names) == len(directory) and all(
+        name == _folded(wanted) or _SHORT_NAME.fullmatch(name)
+        for name, wanted in zip(names, directory, strict=True)
+    )
+
+
 def _matches(patterns: tuple[str, ...], names: tuple[str, ...], forms: list[str]) -> bool:
     """Compare names as spelled; `forms` are the last name with and without its codings."""
     whole, single = _compiled(patterns)

@@ -19,6 +19,7 @@ from asyncstatic.files.fallback import page_with
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
+from asyncstatic.http.deny import may_be_below
 from asyncstatic.http.manifest import Manifest
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
@@ -93,7 +94,9 @@ class StaticFiles:
         cache: holds content, open files and prepared answers.
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
-        hidden: directories that mounts in front answer for, as known at the first request.
+        is_closed: whether the access of a client is checked before anything is told.
+        hidden: names below the root that mounts in front answer for, as known at the first request.
+        closed: those of them whose mounts are closed.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -122,9 +125,10 @@ class StaticFiles:
         self._authorization = Authorization(authorize, chosen) if authorize is not None else None
         self._pages = Pages(chosen, has_readme=authorize is None) if chosen.listing else None
         self._access = access_of(chosen)
-        self._is_closed = authorize is not None or self._access is not None
+        self.is_closed = authorize is not None or self._access is not None
         self.hidden: frozenset[Segments] = frozenset()
-        self.needs_scope = self._is_closed or chosen.offload != "off"
+        self.closed: frozenset[Segments] = frozenset()
+        self.needs_scope = self.is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
         self._trees = [first, *map(open_root, others)]
@@ -152,7 +156,7 @@ class StaticFiles:
     @cached_property
     def _source(self) -> Source:
         of_site = self._site_files.add_stamps if self._site_files is not None else None
-        return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self.hidden)
+        return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self._hides)
 
     @property
     def source(self) -> Source:
@@ -161,7 +165,7 @@ class StaticFiles:
         Raises:
             TypeError: access must be checked first, and only `find` does.
         """
-        if self._is_closed:
+        if self.is_closed:
             raise TypeError(_MISSING_SCOPE)
         return self._source
 
@@ -234,7 +238,7 @@ class StaticFiles:
         Raises:
             TypeError: access must be checked, and the scope is missing.
         """
-        if self._is_closed and not scope:
+        if self.is_closed and not scope:
             raise TypeError(_MISSING_SCOPE)
         is_stale = self._site_files is not None and not self._site_files.is_fresh()
         if is_stale or self._access is not None:
@@ -251,10 +255,26 @@ class StaticFiles:
         if isinstance(admitted, ResponsePlan):
             is_mount_point = not request.target and admitted.status == 301  # without its slash
             return _ROOT if is_mount_point else self._page(admitted)
+        if self.closed and self._opens_closed(admitted.segments):
+            admitted = admitted._replace(segments=(), directory=False, available=False)
         if self._authorization is not None:
             return admitted
         found = self._source.open_nowait(admitted)
         return admitted if found is None else self._answer(request, found)
+
+    def _opens_closed(self, segments: Segments) -> bool:
+        """Tell whether a path may open what a closed mount serves, under another spelling.
+
+        Under the same spelling that mount was asked: it has let the client in, and lacks the name.
+        """
+        return any(
+            segments[: len(names)] != names and may_be_below(segments, names)
+            for names in self.closed
+        )
+
+    def _hides(self, segments: Segments) -> bool:
+        """Tell whether a mount in front answers for a name below the root."""
+        return segments in self.hidden or self._opens_closed(segments)
 
     async def finish(self, pending: Pending) -> Answer:
         """Decide the answer to a request that had to wait."""

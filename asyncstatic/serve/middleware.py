@@ -127,12 +127,13 @@ class StaticMiddleware:
         self._hide(app)
 
     def _hide(self, behind: Any) -> None:
-        """Tell the roots behind which of their directories this one answers for."""
+        """Tell the roots behind which of their names this one answers for."""
         is_middleware = isinstance(behind, StaticMiddleware)
         static, prefix = (behind.static, behind.prefix) if is_middleware else (behind, "")
         if isinstance(static, StaticFiles) and self.prefix.startswith(f"{prefix}/"):
-            names = self.prefix.removeprefix(f"{prefix}/").split("/")
-            static.hidden |= {tuple(names)}
+            names = tuple(self.prefix.removeprefix(f"{prefix}/").split("/"))
+            static.hidden |= {names}
+            static.closed |= {names} if self.static.is_closed else set()
         if is_middleware:
             self._hide(behind.app)
 

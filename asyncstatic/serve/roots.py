@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files.cache import Cache
@@ -98,7 +98,7 @@ def source_of(
     cache: Cache,
     add_stamps: Callable[[Stamps], Stamps] | None = None,
     pages: Pages | None = None,
-    hidden: Collection[Segments] = (),
+    hides: Callable[[Segments], bool] = lambda _segments: False,
 ) -> Source:
     """Stack the sources of a root: cache before disk, the first tree on top, listings behind.
 
@@ -108,7 +108,7 @@ def source_of(
         cache: holds what they find.
         add_stamps: adds the stamps that every answer of the root depends on.
         pages: renders listings; None for none.
-        hidden: directories that no zip has.
+        hides: tells of a name below the root that no zip has it.
     """
     layers: list[Source] = [
         CachedSource(tree, cache, add_stamps=add_stamps) if settings.limits.cache_bytes else tree
@@ -116,7 +116,7 @@ def source_of(
     ]
     source = layers[0] if len(layers) == 1 else Overlay(layers)
     if pages is not None:
-        source = ListedSource(source, trees, settings, pages, hidden)
+        source = ListedSource(source, trees, settings, pages, hides)
     if settings.shell or settings.pages:
         allowed = partial(is_public, settings=settings)
         statuses = _statuses(settings)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.deny import is_denied
+from asyncstatic.http.deny import is_denied, may_be_below
 
 KEY = "private/key.txt"
 #: pattern, path, is it denied?
@@ -115,3 +115,22 @@ def test_other_spellings_of_a_denied_name_are_denied(pattern: str, name: str, co
         assert is_denied((pattern,), (name.swapcase(),))
         for form in ("NFC", "NFD"):
             assert is_denied((pattern,), (unicodedata.normalize(form, name),))
+
+
+@pytest.mark.parametrize(
+    ("path", "may"),
+    [
+        ("a/private", True),
+        ("a/private/key.txt", True),
+        ("A/Private/key.txt", True),
+        ("a/pr\u0131vate", True),
+        ("a/private. /key.txt", True),
+        ("a/PRIVAT~1/key.txt", True),
+        ("a", False),
+        ("private", False),
+        ("a/private2/key.txt", False),
+        ("b/a/private", False),
+    ],
+)
+def test_a_path_may_be_below_a_directory_under_every_spelling_of_it(path: str, may: bool) -> None:
+    assert may_be_below(tuple(path.split("/")), ("a", "private")) is may

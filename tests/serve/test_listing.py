@@ -797,6 +797,14 @@ async def test_a_zip_has_nothing_of_a_folder_that_a_mount_in_front_answers_for(
     assert (await ask(app, "/a/closed/?zip")).status == 403
 
 
+async def test_a_zip_has_no_file_that_a_mount_in_front_answers_for(root: Path) -> None:
+    fill(root, "a/open", "a/closed")
+    opened = {"root": root, "listing": True, "listing_zip": "1MiB"}
+    mounts: dict[str, Any] = {"/a/closed": root / "a", "": opened}
+    app = await asyncio.to_thread(lambda: StaticMiddleware(hello, mounts))
+    assert (await unzipped(app, "/a/?zip")).keys() == {"open"}
+
+
 @pytest.mark.parametrize(
     ("settings", "status"),
     [({}, 404), ({"listing_zip": 999}, 403), ({"listing_zip": 1000}, 200)],

@@ -384,3 +384,40 @@ async def test_a_file_system_that_ignores_case_does_not_open_what_is_denied(
         assert (await ask(everything, target)).status == 200, "the stand-in ignores case"
         assert (await ask(guarded, target)).body == PAGE
     assert (await ask(guarded, "/APP.JS")).status == 200
+
+
+async def unreachable(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the roots answer")
+
+
+@pytest.mark.usefixtures("ignoring_case")
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_a_closed_mount_is_not_opened_by_another_spelling_of_its_prefix(
+    site: Path, exclusive: bool
+) -> None:
+    """Where both serve the same files: the root around it does not take them for its own."""
+    common = {"cache_bytes": 0, "not_found": "**/404.html", "listing": True, "listing_zip": "1MB"}
+    closed = {**common, "root": site / "private", "deny_from": "*"}
+    mounts = {"/private": closed, "": {**common, "root": site}}
+
+    app = await asyncio.to_thread(
+        lambda: StaticMiddleware(unreachable, mounts, passes_on=lambda: False, exclusive=exclusive)
+    )
+    around = await serve(site, deny=(), cache_bytes=0)
+    missing = told(await ask(app, "/missing"))
+    for spelled in ("Private", "PRIVATE", "%50rivate"):
+        assert (await ask(around, f"/{spelled}/key.txt")).status == 200, "the stand-in ignores case"
+        for rest in ("", "/", "/key.txt", "/KEY.txt", "/a/b", "/missing", "/?zip"):
+            assert told(await ask(app, f"/{spelled}{rest}")) == missing, spelled + rest
+    assert (await ask(app, "/private/key.txt")).status == 403
+    assert (await ask(app, "/APP.JS")).status == 200
+
+
+async def test_a_zip_has_nothing_of_a_closed_mount_under_another_spelling(tmp_path: Path) -> None:
+    write_site(tmp_path, {"Private/key": SECRET, "a": b"a"})
+    opened = {"root": tmp_path, "listing": True, "listing_zip": "1MB"}
+    closed = {"root": tmp_path / "Private", "rate_limit": "1/h"}
+    mounts = {"/private": closed, "": opened}
+    app = await asyncio.to_thread(lambda: StaticMiddleware(unreachable, mounts))
+    body = (await ask(app, "/?zip")).body
+    assert b"Private" not in body

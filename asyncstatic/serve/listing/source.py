@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ class ListedSource:
         trees: the trees of the root; the first that has a name counts.
         settings: of the root.
         pages: makes the pages.
-        hidden: directories that no zip has, because other mounts answer for them.
+        hides: tells of a name that no zip has it, because another mount answers for it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ListedSource:
         trees: list[TreeSource],
         settings: Settings,
         pages: Pages,
-        hidden: Collection[Segments] = (),
+        hides: Callable[[Segments], bool],
     ) -> None:
         self._source = source
         self._first = trees[0]
@@ -78,7 +78,7 @@ class ListedSource:
         self._trees = [tree.waiting() for tree in self._nowait]
         self._settings = settings
         self._pages = pages
-        self._hidden = hidden
+        self._hides = hides
         self._pool = pages.pool
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
@@ -215,7 +215,7 @@ class ListedSource:
                 continue
             for name, (entry, tree) in sorted((entries or {}).items()):
                 segments = (*directory, name)
-                if entry.is_directory and (entry.is_link or segments in self._hidden):
+                if (entry.is_directory and entry.is_link) or self._hides(segments):
                     continue
                 if entry.is_directory:
                     pending.append(segments)
