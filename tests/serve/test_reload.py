@@ -153,6 +153,34 @@ def test_the_script_is_a_file_that_a_content_security_policy_allows(server: Serv
     assert answer.field("cache-control") == "no-store"
 
 
+OWN = "default-src 'self'; script-src 'sha256-YQ=='; connect-src 'self'"
+
+
+def test_a_page_that_names_its_scripts_by_hash_names_the_script_too(tmp_path: Path) -> None:
+    """Such as a listing. Other policies stay as they are."""
+    build(tmp_path / "dist")
+    (tmp_path / "dist" / "folder").mkdir()
+    rules = [
+        {"match": "/index.html", "headers": {"Content-Security-Policy": OWN}},
+        {"match": "/404.html", "headers": {"Content-Security-Policy": "script-src 'self'"}},
+    ]
+    (tmp_path / "dist" / "404.html").write_bytes(PAGE)
+    command = ["-m", "asyncstatic", "serve", str(tmp_path / "dist"), "--listing", "--reload"]
+    variables = {"ASYNCSTATIC_RULES": json.dumps(rules), "ASYNCSTATIC_NOT_FOUND": "404.html"}
+    with running([*command, "--bind", f"{HOST}:{{port}}"], variables) as server:
+        for target in ("/", "/folder/"):
+            answer = server.fetch(target, NAVIGATES)
+            nonce = re.findall(
+                rb'<script [^>]+ nonce="([^"]+)" async></script>\n\Z', answer.content
+            )
+            policy = answer.field("content-security-policy") or ""
+            assert re.search(rf"script-src 'sha256-[^;]+' 'nonce-{nonce[0].decode()}';", policy)
+            assert answer.field("content-length") == str(len(answer.content))
+        missing = server.fetch("/missing", NAVIGATES)
+        assert missing.field("content-security-policy") == "script-src 'self'"
+        assert script_of(missing)
+
+
 def test_a_document_names_the_version_it_was_made_from(server: Server, root: Path) -> None:
     first = server.fetch(VERSION).content
     assert b"?" + first + b'"' in script_of(server.fetch("/"))
