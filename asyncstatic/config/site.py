@@ -199,7 +199,9 @@ def below_mount(redirect: Redirect, prefix: str) -> Redirect:
         rest = target[len(path) :]
         # `Location` resolves "/..", which leads out of the mount.
         target = (_without(path, depth) if is_below(path, prefix) else "/.." * depth + path) + rest
-    return Redirect(_without(redirect.source, depth), target, redirect.status)
+    is_mount_point = redirect.source.count("/") == depth
+    source = "" if is_mount_point else _without(redirect.source, depth)
+    return Redirect(source, target, redirect.status)
 
 
 def _without(path: str, depth: int) -> str:

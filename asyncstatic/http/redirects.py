@@ -35,7 +35,8 @@ class Redirect(NamedTuple):
     """A redirect of a root.
 
     Attributes:
-        source: a path, such as "/old/*" or "/blog/:year/:slug"; percent-encoded or not.
+        source: a path, such as "/old/*" or "/blog/:year/:slug"; percent-encoded or not. "" is the
+            mount point without its slash.
         target: a path below the root, such as "/new/:splat", or an absolute URL. Without a query of
             its own it gets that of the request, else both.
         status: 301 or 308 for good, 302 or 307 for now; 307 and 308 keep the method.
@@ -196,7 +197,7 @@ def problem_with_redirect(redirect: object) -> str:
 
 
 def _problem_with_source(source: str) -> str:
-    if source[:1] != "/":
+    if source and source[:1] != "/":
         return f"source {source!r}: a path from the root is needed, such as /old/*"
     if "?" in source or "#" in source:
         return f"source {source!r}: only paths are compared, leave out the query"
@@ -262,6 +263,8 @@ def _parse(source: str) -> _SourcePath:
 
 
 def _split(path: str) -> tuple[tuple[str, ...], bool]:
+    if not path:
+        return (), False
     names = [unquote(name) for name in path[1:].split("/")]
     directory = names[-1] == ""
     return tuple(names[:-1] if directory else names), directory

@@ -70,6 +70,9 @@ def admit(
     if request.fields.host and not is_host(request.fields.host):
         return error_page(request, 400, settings.cors)
     if not request.target and request.mount:  # the mount point without its slash
+        moved = redirects.find((), directory=False) if redirects is not None else None
+        if moved is not None:
+            return _redirect(moved, request, settings)
         return _to_directory(_mount_name(request), request, settings.cors)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)

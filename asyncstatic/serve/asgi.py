@@ -142,7 +142,9 @@ class StaticFiles:
         access_is_private = self._access is not None and self._access.private
         private = self._authorization is not None or access_is_private
         self.policy = ResponsePolicy(settings, private=private)
-        self._redirects = Redirects(settings.redirects) if settings.redirects else None
+        redirects = Redirects(settings.redirects)
+        self._redirects = redirects if settings.redirects else None
+        self._moves_mount_point = redirects.find((), directory=False) is not None
 
     @cached_property
     def cache(self) -> Cache:
@@ -253,8 +255,10 @@ class StaticFiles:
         """
         admitted = admit(request, self.settings, self._redirects)
         if isinstance(admitted, ResponsePlan):
-            is_mount_point = not request.target and admitted.status == 301  # without its slash
-            return _ROOT if is_mount_point else self._page(admitted)
+            # The mount point without its slash is redirected to it, where no redirect is for it.
+            is_mount_point = not request.target and admitted.status == 301
+            to_slash = is_mount_point and not self._moves_mount_point
+            return _ROOT if to_slash else self._page(admitted)
         if self.closed and self._opens_closed(admitted.segments):
             admitted = admitted._replace(segments=(), directory=False, available=False)
         if self._authorization is not None:

@@ -86,6 +86,20 @@ def test_the_query_is_kept(target: str, query: bytes, location: str) -> None:
     assert redirected(ask(b"/a", query=query), Redirect("/a", target)) == (301, location)
 
 
+URL = "https://b.example/"
+
+
+@pytest.mark.parametrize(
+    ("source", "location"),
+    [("", URL), ("/", "./app/"), ("/*", URL), ("/:name", "./app/")],
+)
+def test_the_mount_point_without_its_slash_has_an_empty_path(source: str, location: str) -> None:
+    request = ask(b"", mount=b"/app")
+    assert redirected(request, Redirect(source, URL)) == (301, location)
+    if not source:
+        assert redirected(ask(b"/", mount=b"/app"), Redirect(source, URL)) is None
+
+
 def test_a_target_is_below_the_mount_point_of_the_root() -> None:
     request = ask(b"/a", mount=b"/app")
     assert redirected(request, Redirect("/a", "/b")) == (301, "/app/b")

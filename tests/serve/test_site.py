@@ -145,6 +145,27 @@ def test_redirects_of_the_site_lead_out_of_mounts(place: Path, name: str) -> Non
         assert told == rows
 
 
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    ("source", "target", "at_point", "at_slash"),
+    [
+        ("/app", "/t/", "/t/", None),
+        ("/app", "/app/", "/app/", None),
+        ("/app", "/app/b", "/app/b", None),
+        ("/app/", "/app/b", "/app/b", "/app/b"),  # where the slash would lead
+        ("/app/*", "/t/:splat", "/t/", "/t/"),
+    ],
+)
+def test_a_redirect_from_a_mount_point_is_not_one_from_its_slash(
+    place: Path, name: str, source: str, target: str, at_point: str, at_slash: str | None
+) -> None:
+    text = f'\n[[redirects]]\nfrom = "{source}"\nto = "{target}"\n'
+    (place / "asyncstatic.toml").write_text(TOML + text)
+    with served(place, *SERVERS[name]) as server:
+        assert server.fetch("/app").field("location") == at_point
+        assert server.fetch("/app/").field("location") == at_slash
+
+
 def test_a_switch_holds_for_all_roots_of_the_line(place: Path) -> None:
     with served(place, *_SERVE, "/=site", "/app=dist", "--spa", *_BIND) as server:
         for path, shell in {"/deep/link": b"site", "/app/deep/link": b"dist"}.items():
