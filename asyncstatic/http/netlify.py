@@ -169,11 +169,17 @@ def _with_field(rule: Rule, line: str, number: int) -> Rule:
 
 def _glob(path: str, at: str) -> str:
     """Return the glob of the paths of a pattern, without a slash at its end."""
-    names = []
-    for name in path.removesuffix("/").split("/")[1:]:
-        is_placeholder = _PLACEHOLDER.fullmatch(name) is not None
-        names.append("*" if is_placeholder else _escaped(unquote(name)).replace("*", "**"))
+    names = [_glob_of_name(name) for name in path.removesuffix("/").split("/")[1:]]
+    if path.endswith("/*"):
+        names[-1] = "**"
     return "/".join((_escaped(at), *names))
+
+
+def _glob_of_name(name: str) -> str:
+    if name == "*":  # at least one name; "**/" may stand for nothing in a glob
+        return "*/**"
+    is_placeholder = _PLACEHOLDER.fullmatch(name) is not None
+    return "*" if is_placeholder else _escaped(unquote(name)).replace("*", "**")
 
 
 def _escaped(text: str) -> str:

@@ -94,6 +94,12 @@ def fields_about(text: str, path: str, at: str = "") -> dict[str, str]:
         pytest.param("/*.jpg", ["a.jpg", "x/b.jpg"], ["a.png"], id="a suffix anywhere"),
         pytest.param("/u/:id/p", ["u/7/p", "u/7/p.html"], ["u/7/8/p"], id="a placeholder"),
         pytest.param("/a%20[b]", ["a [b]"], ["a b"], id="characters of globs"),
+        pytest.param("/a/*/x", ["a/b/x", "a/b/c/x.html"], ["a/x", "a/xx"], id="names between"),
+        pytest.param("/*/*/x", ["a/b/x", "a/b/c/x"], ["x", "a/x"], id="names twice"),
+        pytest.param(
+            "/a/*/", ["a/b/index.html", "a/b/c/index.html"], ["a/index.html"], id="an end"
+        ),
+        pytest.param("/a*/x", ["a/x", "ab/c/x"], ["x", "b/a/x"], id="the rest of a name"),
     ],
 )
 def test_a_path_is_that_of_the_files_behind_it(
