@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from itertools import islice
 
 from asyncstatic.files import kernel
@@ -16,7 +17,7 @@ from asyncstatic.files.dependency import DirectoryStamps, FileStamp
 from asyncstatic.files.directory_names import DirectoryNames
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.resolver import Resolver, choose_resolver
-from asyncstatic.files.root import OneTree, Root, Segments
+from asyncstatic.files.root import RootHandle, Segments, TreeHandle
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
 from asyncstatic.files.tree import DirectoryEntry, File
@@ -59,7 +60,7 @@ def open_directory(
     return DirectoryTree(resolver, stamps, clean_urls=settings.clean_urls)
 
 
-def _path_of(root: Root) -> str:
+def _path_of(root: RootHandle) -> str:
     """Return the absolute path of a root.
 
     It has no dot segments, unless it leads elsewhere without them: ".." behind a link may.
@@ -79,8 +80,8 @@ class DirectoryTree:
         resolver: opens names below the root.
         stamps: examines directories by their paths.
         nowait: whether this reader never waits for a disk.
-        follows_path: whether the path of the root leads to this tree. It leads elsewhere once a
-            deploy has replaced the tree: then directories are examined by their handles.
+        tree: the tree before a deploy; None for the tree that the root leads to now. No path leads
+            to an earlier tree, so its directories are examined by their handles.
         clean_urls: whether ``about.html`` is found under the name ``about`` as well.
     """
 
@@ -90,7 +91,7 @@ class DirectoryTree:
         stamps: DirectoryStamps,
         *,
         nowait: bool = True,
-        follows_path: bool = True,
+        tree: TreeHandle | None = None,
         clean_urls: bool = False,
     ) -> None:
         self.nowait = nowait
@@ -100,8 +101,9 @@ class DirectoryTree:
         self._resolver = resolver
         self._stamps = stamps
         suffixes = (*SUFFIXES.values(), *(CLEAN_SUFFIXES if clean_urls else ()))
-        self._names = DirectoryNames(resolver, stamps if follows_path else None, suffixes)
-        self._follows_path = follows_path
+        opens = partial(resolver.open, tree=tree)
+        self._names = DirectoryNames(opens, None if tree else stamps, suffixes)
+        self._tree = tree
 
     def waiting(self) -> DirectoryTree:
         reader = copy(self)
@@ -113,6 +115,8 @@ class DirectoryTree:
 
         The root's handle is renewed a few times a second; a deploy may delete the old tree at once.
         """
+        if self._tree is not None:
+            return select(lookup)
         if self._names.tell_missing(lookup.segments):
             return Absence.MISSING
         root = self._resolver.root
@@ -127,11 +131,10 @@ class DirectoryTree:
         return found
 
     def previous(self) -> DirectoryTree | None:
-        tree = self._resolver.root.previous()
+        tree = self._resolver.root.previous() if self._tree is None else None
         if tree is None:
             return None
-        resolver = self._resolver.beneath(OneTree(tree, self.path))
-        return DirectoryTree(resolver, self._stamps, nowait=False, follows_path=False)
+        return DirectoryTree(self._resolver, self._stamps, nowait=False, tree=tree)
 
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
         """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
@@ -143,7 +146,7 @@ class DirectoryTree:
 
     def _open(self, segments: Segments) -> tuple[int, os.stat_result]:
         """Open a regular file or a directory; ENOENT for other kinds."""
-        fd = self._resolver.open(segments, cached_only=self.nowait)
+        fd = self._resolver.open(segments, cached_only=self.nowait, tree=self._tree)
         try:
             status = kernel.fstat(fd)
             if stat.S_ISDIR(status.st_mode):
@@ -159,12 +162,12 @@ class DirectoryTree:
         return fd, status
 
     def stamp(self, directory: Segments) -> FileStamp:
-        if self._follows_path:
+        if self._tree is None:
             try:
                 return self._stamps.of(directory)
             except FileNotFoundError:  # for instance between the two renames of a deploy
                 pass
-        fd = self._resolver.open(directory, cached_only=self.nowait)
+        fd = self._resolver.open(directory, cached_only=self.nowait, tree=self._tree)
         try:
             return FileStamp(self.path_of(directory), identity_of(kernel.fstat(fd)))
         finally:
@@ -175,7 +178,7 @@ class DirectoryTree:
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
         """Return the files and directories in a directory, `limit` at most."""
-        fd = self._resolver.open(directory)
+        fd = self._resolver.open(directory, tree=self._tree)
         try:
             with kernel.scandir_fd(fd) as found:
                 each = (self._entry(fd, directory, entry, sized) for entry in found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from threading import Lock
@@ -19,7 +19,6 @@ from typing import NamedTuple
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchanged
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.resolver import Resolver
 from asyncstatic.files.root import Segments
 from asyncstatic.http.model import SUFFIXES, Identity
 
@@ -52,7 +51,7 @@ class DirectoryNames:
     threads at once.
 
     Args:
-        resolver: opens the directories.
+        open_directory: opens a directory of the tree, and may wait for the disk.
         stamps: examines directories by their paths; None for a tree whose path leads elsewhere:
             there no name can be proven missing.
         suffixes: a name is not missing where one with such a suffix is there.
@@ -60,12 +59,12 @@ class DirectoryNames:
 
     def __init__(
         self,
-        resolver: Resolver,
+        open_directory: Callable[[Segments], int],
         stamps: DirectoryStamps | None = None,
         suffixes: Sequence[str] = tuple(SUFFIXES.values()),
     ) -> None:
         self._suffixes = suffixes
-        self._resolver = resolver
+        self._open_directory = open_directory
         self._stamps = stamps
         self._known: dict[Segments, KnownNames] = {}
         self._size = 0
@@ -141,7 +140,7 @@ class DirectoryNames:
         """Read a directory; None when its identity has changed meanwhile."""
         names, complete = None, False
         with suppress(PermissionError, NotADirectoryError):  # it may be searched only, or is a file
-            fd = self._resolver.open(directory)
+            fd = self._open_directory(directory)
             try:
                 if identity_of(kernel.fstat(fd)) != identity:
                     return None

@@ -12,7 +12,7 @@ import errno
 import logging
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, TreeHandle, relative_path
+from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle, relative_path
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.settings.root import Symlinks
 
@@ -30,7 +30,7 @@ class Openat2Resolver:
     over for good, and one warning is logged.
     """
 
-    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._links = symlinks == "within_root"
@@ -45,11 +45,13 @@ class Openat2Resolver:
         """The method in use: "openat2", or "walk" once the kernel has refused the call."""
         return "walk" if self._refused else "openat2"
 
-    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+    def open(
+        self, segments: Segments, *, cached_only: bool = False, tree: TreeHandle | None = None
+    ) -> int:
         if self._refused or (cached_only and not self._knows_cached):
-            return self._walk.open(segments, cached_only=cached_only)
+            return self._walk.open(segments, cached_only=cached_only, tree=tree)
         path = relative_path(segments)
-        tree = self.root.tree(cached_only=cached_only)
+        tree = tree or self.root.tree(cached_only=cached_only)
         resolve = self._first_attempt | (kernel.RESOLVE_CACHED if cached_only else 0)
         try:
             return kernel.openat2(tree.fd, path, kernel.OPEN_FLAGS, resolve)
@@ -59,12 +61,7 @@ class Openat2Resolver:
                     return self._open_cached_link(tree, path)
             elif error.errno not in _UNAVAILABLE or not self._is_refused(tree):
                 raise
-        return self._walk.open(segments, cached_only=cached_only)
-
-    def beneath(self, root: Root) -> Openat2Resolver | WalkResolver:
-        if self._refused:
-            return self._walk.beneath(root)
-        return Openat2Resolver(root, symlinks=self._symlinks, allowed=self._allowed)
+        return self._walk.open(segments, cached_only=cached_only, tree=tree)
 
     def close(self) -> None:
         self.root.close()

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.openat2 import Openat2Resolver, refusal
-from asyncstatic.files.root import Allowed, Root, RootHandle, Segments
+from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.files.windows import FinalPathResolver
 from asyncstatic.settings.root import ResolverChoice, Symlinks
@@ -30,16 +30,15 @@ class Resolver(Protocol):
         root: the root that it opens below.
     """
 
-    root: Root
+    root: RootHandle
 
     @property
     def name(self) -> str:
         """The method in use: "openat2" or "walk"."""
 
-    def beneath(self, root: Root) -> Resolver:
-        """Return a resolver for another root, with the same rules."""
-
-    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+    def open(
+        self, segments: Segments, *, cached_only: bool = False, tree: TreeHandle | None = None
+    ) -> int:
         """Open `segments` below the root for reading, whatever kind of file it is.
 
         The caller owns the descriptor and must call fstat: it may be a directory, a FIFO or a
@@ -48,6 +47,7 @@ class Resolver(Protocol):
         Args:
             segments: plain names; empty for the root itself.
             cached_only: do not wait for the disk; for use on an event loop.
+            tree: opens in this tree; None for the one that the root leads to now.
 
         Raises:
             BlockingIOError: with `cached_only`, the lookup would have to wait. Without it, renames

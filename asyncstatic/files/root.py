@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from asyncstatic.files import kernel
 
@@ -71,56 +70,6 @@ class TreeHandle:
         kernel.release(self.fd)
 
 
-class Root(Protocol):
-    """The root that a resolver opens below: `RootHandle`, or one tree of it.
-
-    Attributes:
-        path: the absolute path by which links may name the root; "" if there is none.
-    """
-
-    path: str
-
-    def tree(self, *, cached_only: bool = False) -> TreeHandle:
-        """Return the present tree."""
-
-    def previous(self) -> TreeHandle | None:
-        """Return the tree before it, while its grace lasts."""
-
-    def leads_to(self, tree: TreeHandle) -> bool:
-        """Tell whether the root still leads to a tree."""
-
-    def renew(self, *, cached_only: bool = False) -> None:
-        """Check now where the root leads."""
-
-    def close(self) -> None:
-        """Close the tree."""
-
-
-class OneTree:
-    """A root that stays at one tree, wherever its path leads."""
-
-    def __init__(self, tree: TreeHandle, path: str = "") -> None:
-        self.path = path
-        self._tree = tree
-
-    def tree(self, *, cached_only: bool = False) -> TreeHandle:
-        """Return the tree."""
-        return self._tree
-
-    def previous(self) -> None:
-        """Return None: this root has no other tree."""
-
-    def leads_to(self, tree: TreeHandle) -> bool:
-        """Tell whether it is the same tree."""
-        return tree is self._tree
-
-    def renew(self, *, cached_only: bool = False) -> None:
-        """Do nothing: the tree never changes."""
-
-    def close(self) -> None:
-        """Do nothing: the handle closes with the tree's last user."""
-
-
 class RootHandle:
     """The root's directory handle, renewed when its path leads to another directory.
 
@@ -140,6 +89,9 @@ class RootHandle:
 
     Raises:
         OSError: the path is missing, is not a directory, or cannot be reached.
+
+    Attributes:
+        path: the absolute path, by which links may name the root.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Root, TreeHandle
+from asyncstatic.files.root import TreeHandle
 
 _Names = tuple[bytes, ...]
 
@@ -34,21 +34,21 @@ _NO_SUCH_NAME = frozenset(
 )
 
 
-def below_root(target: bytes, root: Root, tree: TreeHandle) -> list[bytes] | None:
+def below_root(target: bytes, root: str, tree: TreeHandle) -> list[bytes] | None:
     """Return the names that follow the root's name in an absolute link; None if it leads outside.
 
     Makes system calls that may wait for the disk.
 
     Args:
         target: the text of the link.
-        root: gives the configured path.
+        root: the configured path of the root.
         tree: the directory that the lookup began with.
 
     Raises:
         OSError: a name of the root cannot be examined, so the link cannot be judged.
     """
     parts = [part for part in target.split(b"/") if part]
-    for name in _names_of(root.path, tree):
+    for name in _names_of(root, tree):
         rest = _without_prefix(parts, name)
         if rest is not None:
             return rest
@@ -72,9 +72,8 @@ def _names_of(path: str, tree: TreeHandle) -> Iterator[_Names]:
     link that names the root means that release.
     """
     configured = _plain(os.fsencode(path))
-    if path:
-        yield configured
-        yield from _spellings(configured, tree)
+    yield configured
+    yield from _spellings(configured, tree)
     try:
         real = _plain(os.fsencode(kernel.fd_path(tree.fd)))
     except OSError as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, relative_path
+from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle, relative_path
 from asyncstatic.files.rootnames import below_root
 from asyncstatic.settings.root import Symlinks
 
@@ -36,12 +36,14 @@ class WalkResolver:
 
     name = "walk"
 
-    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
 
-    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+    def open(
+        self, segments: Segments, *, cached_only: bool = False, tree: TreeHandle | None = None
+    ) -> int:
         """Return a descriptor for `segments`; see `Resolver.open`.
 
         With `cached_only` it always raises BlockingIOError: openat(2) cannot promise not to wait
@@ -50,11 +52,11 @@ class WalkResolver:
         if cached_only:
             raise kernel.fault(errno.EAGAIN)
         path = relative_path(segments)
-        tree = self.root.tree()
+        tree = tree or self.root.tree()
         if self._symlinks == "follow":
             return kernel.openat(tree.fd, path, kernel.OPEN_FLAGS)
         follow = self._symlinks == "within_root"
-        below = partial(below_root, root=self.root, tree=tree)
+        below = partial(below_root, root=self.root.path, tree=tree)
         walk = _Walk(tree.fd, path, below, follow=follow)
         try:
             fd = walk.run()
@@ -67,9 +69,6 @@ class WalkResolver:
             kernel.release(fd)
             raise
         return fd
-
-    def beneath(self, root: Root) -> WalkResolver:
-        return WalkResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
         self.root.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from asyncstatic.files import kernel
-from asyncstatic.files.root import Allowed, Root, Segments, relative_path
+from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle, relative_path
 from asyncstatic.settings.root import Symlinks
 
 
@@ -24,16 +24,18 @@ class FinalPathResolver:
 
     name = "walk"
 
-    def __init__(self, root: Root, *, symlinks: Symlinks, allowed: Allowed) -> None:
+    def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
         self._symlinks = symlinks
         self._allowed = allowed
 
-    def open(self, segments: Segments, *, cached_only: bool = False) -> int:
+    def open(
+        self, segments: Segments, *, cached_only: bool = False, tree: TreeHandle | None = None
+    ) -> int:
         if cached_only:
             raise kernel.fault(errno.EAGAIN)
         relative_path(segments)
-        tree = self.root.tree()
+        tree = tree or self.root.tree()
         # The extended path (\\?\) of an open directory: no device names, no "..", no rewriting.
         root = kernel.fd_path(tree.fd).rstrip("\\")
         fd = kernel.open_path("\\".join((root, *segments)))
@@ -43,9 +45,6 @@ class FinalPathResolver:
             kernel.release(fd)
             raise
         return fd
-
-    def beneath(self, root: Root) -> FinalPathResolver:
-        return FinalPathResolver(root, symlinks=self._symlinks, allowed=self._allowed)
 
     def close(self) -> None:
         self.root.close()
