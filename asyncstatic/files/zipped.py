@@ -17,7 +17,7 @@ from asyncstatic.files.source import is_forbidden, is_missing
 from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.http.model import SECOND, Identity
 
-_STEP = 256 * 1024  # bytes of a piece, and of a read
+_STEP = 256 * 1024  # bytes of a chunk, and of a read
 _LEVEL = 1  # of zlib: a server's processor is worth more than the last tenth of a size
 #: The identity of content that is made for a request.
 NO_FILE = Identity(0, 0, 0, 0, 0)
@@ -65,10 +65,10 @@ class ZippedFolder(Handle):
         """Do nothing: there is no stored content."""
 
     async def is_unchanged(self) -> bool:
-        """Return True: `pieces` raises if a file changes while it is read."""
+        """Return True: `chunks` raises if a file changes while it is read."""
         return True
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the archive.
 
         Raises:
@@ -76,8 +76,8 @@ class ZippedFolder(Handle):
         """
         zipped = zip_of(self._members)
         try:
-            while piece := await self._pool.run(next, zipped, b""):
-                yield piece
+            while chunk := await self._pool.run(next, zipped, b""):
+                yield chunk
         finally:
             with suppress(ValueError):  # a thread still runs it: it ends with its last reference
                 zipped.close()

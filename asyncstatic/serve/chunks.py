@@ -101,9 +101,9 @@ class Chunks:
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         if isinstance(self._handle, ZippedFolder):
-            async with aclosing(self._handle.pieces()) as made:
-                async for piece in made:
-                    yield piece
+            async with aclosing(self._handle.chunks()) as made:
+                async for chunk in made:
+                    yield chunk
             return
         decoding = decoder(part.coding)
         everything = ByteRange(0, self._handle.identity.length - 1)
