@@ -30,6 +30,11 @@ def what_is_right(app: Any, quart: Quart) -> None:
     AsyncStatic(quart, "site", prefix="/static", manifest=".vite/manifest.json", limits=limits)
     AsyncStatic(quart, {"/static": "site", "/media": Path("media")}, send_timeout=10)
     AsyncStatic(quart, static_folder="site", static_url_path="/static")
+    theme: list[Path] = [Path("theme"), Path("base")]
+    AsyncStatic(quart, theme)
+    StaticFiles(theme)
+    StaticMiddleware(app, {"/": theme})
+    create_app(theme)
     assert_type(create_app("site", dotfiles=True), Quart)
     create_app(root="site", resolver="walk")
     assert_type(Settings().limits.pool_timeout, float)

@@ -11,6 +11,7 @@ from typing import Any
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import Roots, Settings, SettingsError
+from asyncstatic.settings.paths import paths_of
 from asyncstatic.settings.root import SettingsOptions, StrPath
 
 _MISSING_PAGE = "404.html"
@@ -76,8 +77,7 @@ def _roots(root: Roots | None, options: dict[str, Any]) -> list[StrPath]:
     directory = options.pop("directory", None)
     if root is not None and directory is not None:
         raise SettingsError("directory= is Starlette's name of the root: leave one of them out")
-    root = directory if root is None else root
-    named = list(root) if isinstance(root, list | tuple) else [] if root is None else [root]
+    named = paths_of(directory if root is None else root)
     return [*named, *map(_folder_of, options.pop("packages", None) or ())]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,7 +20,8 @@ def paths_of(roots: Any) -> list[Any]:
     """
     if roots is None:
         return []
-    return list(map(_path, roots if isinstance(roots, list | tuple) else [roots]))
+    several = isinstance(roots, Sequence) and not isinstance(roots, str | bytes)
+    return list(map(_path, roots if several else [roots]))
 
 
 def _path(root: Any) -> Any:

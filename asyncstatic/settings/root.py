@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
@@ -24,7 +24,7 @@ Offload = Literal["off", "x-accel-redirect", "x-sendfile"]
 TrailingSlash = Literal["auto", "always", "never"]
 
 Names: TypeAlias = str | Iterable[str]
-Roots: TypeAlias = StrPath | list[StrPath] | tuple[StrPath, ...]
+Roots: TypeAlias = StrPath | Sequence[StrPath]
 #: An htpasswd file, or names with their hashes.
 Users: TypeAlias = StrPath | Mapping[str, str] | None
 

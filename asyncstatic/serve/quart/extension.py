@@ -27,7 +27,7 @@ from asyncstatic.serve.quart.views import send_from_directory
 from asyncstatic.serve.signing import SignedURLs
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
-from asyncstatic.settings.paths import is_in_package
+from asyncstatic.settings.paths import paths_of
 from asyncstatic.settings.root import StrPath
 
 __all__ = ["AsyncStatic", "static_tag", "static_url"]
@@ -332,16 +332,13 @@ def _options(app: Quart, root: Any, settings: dict[str, Any]) -> dict[str, Any]:
     if age is not None:
         options.setdefault("cache_control", f"public, max-age={max(0, int(age))}")
     if root is not None:
-        several = root if isinstance(root, list | tuple) else [root]
-        options["root"] = [_in_app(app, each) for each in several]
+        options["root"] = [_in_app(app, each) for each in paths_of(root)]
     return options
 
 
 def _in_app(app: Quart, root: Any) -> Any:
     """Return the path of a root, which is relative to the app's; "" if none is named."""
-    if not root or is_in_package(root):
-        return root
-    return os.path.join(app.root_path, root)
+    return os.path.join(app.root_path, root) if root else root
 
 
 def _prefix(app: Quart, prefix: str | None) -> str:
