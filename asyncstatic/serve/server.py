@@ -330,9 +330,8 @@ class _Worker:
         balancers = self._options.trusted if self._options.proxy_protocol else None
         if context is not None or balancers is not None:
             read = None if balancers is None else preface_reader(balancers)
-            sock.listen(
-                self._config.backlog
-            )  # Hypercorn only binds; `create_server` listens itself
+            # Hypercorn only binds, and `create_server` listens itself.
+            sock.listen(self._config.backlog)
             try:
                 listener = Listener(
                     sock, entry, make_protocol, context=context, seconds=seconds, read_preface=read

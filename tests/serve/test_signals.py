@@ -125,6 +125,7 @@ class Worker(WorkerProcess):
 
     def end(self, command: str) -> None:
         """End at the first command."""
+        self.is_ending = True
         self.told.append(command)
         self.exit_status = 0
 
@@ -271,6 +272,18 @@ async def test_a_worker_that_dies_during_a_reload_is_replaced_with_the_settings_
     await until(lambda: len(workers) == 5)
     assert [worker.work for worker in workers] == [served, served, wanted, wanted, served]
     reloading.cancel()
+    await service.stop()
+
+
+async def test_no_successor_of_a_dead_worker_serves_the_old_settings_after_a_reload(
+    workers: list[Worker],
+) -> None:
+    service = supervisor.Supervisor(lambda _: None, 1, 1.0, Sockets([], [], []))
+    await service.start()
+    workers[0].exit_status = -signal.SIGKILL
+    await until(lambda: len(workers) == 2)  # the successor starts
+    await service.reload()
+    assert [worker.told for worker in workers] == [[], ["retire"], []]
     await service.stop()
 
 

@@ -53,7 +53,7 @@ class Supervisor:
         self._count = workers
         self._patience = graceful_timeout + _GRACE
         self._sockets = sockets
-        self._current: set[WorkerProcess] = set()
+        self._current: dict[WorkerProcess, asyncio.Task[None]] = {}  # and what replaces each
         self._living: set[WorkerProcess] = set()  # also those that start, and those that finish
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,9 +87,13 @@ class Supervisor:
         """
         self._quick_deaths = 0  # the operator may have corrected the cause
         work = await asyncio.to_thread(self._renewed)
-        new, old = await self._new_workers(work), self._current
-        self._work, self._current = work, set()
+        new = await self._new_workers(work)
+        for watching in self._current.values():
+            watching.cancel()
+        self._work, self._current = work, {}
         self._adopt(new)
+        # Also successors of dead workers that are starting: they would serve the old settings.
+        old = [worker for worker in self._living - new if not worker.is_ending]
         for worker in old:
             self._spawn(self._end(worker, "retire"))
         await asyncio.gather(*map(_closed, old))
@@ -179,18 +183,14 @@ class Supervisor:
         return worker
 
     def _adopt(self, workers: set[WorkerProcess]) -> None:
-        self._current |= workers
         for worker in workers:
-            self._spawn(self._watch(worker))
+            self._current[worker] = self._spawn(self._watch(worker))
 
     async def _watch(self, worker: WorkerProcess) -> None:
         """Wait until a worker must be replaced, and replace it."""
         await first(worker.ended, worker.is_worn.wait)
         if worker.exit_status is not None:
             self._living.discard(worker)
-        if worker not in self._current:
-            return
-        if worker.exit_status is not None:
             self._quick_deaths = 0 if worker.is_settled() else self._quick_deaths + 1
             self._last_death = worker.death()
             logger.warning("%s; it is replaced", self._last_death)
@@ -203,11 +203,8 @@ class Supervisor:
             except StartError as error:
                 logger.warning("%s", error)
                 continue
-            if old in self._current:
-                self._current.remove(old)
-                self._adopt({new})
-            else:  # a reload has replaced all meanwhile
-                self._spawn(self._end(new, "retire"))
+            del self._current[old]
+            self._adopt({new})
             if old.exit_status is None:
                 self._spawn(self._end(old, "retire"))
             return
@@ -244,10 +241,11 @@ class Supervisor:
             logger.warning("%s", worker.death())
         self._living.discard(worker)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _closed(worker: WorkerProcess) -> None:

@@ -26,6 +26,7 @@ class WorkerProcess:
         is_worn: set when it has served its ``max_requests``.
         has_answered: set when it has answered the last `ping`.
         has_closed: set when it retires, and accepts no more connections.
+        is_ending: whether it was told to end.
         is_killed: whether this process has ended it.
     """
 
@@ -34,7 +35,7 @@ class WorkerProcess:
         self.exit_status: int | None = None
         self.is_ready, self.is_worn = asyncio.Event(), asyncio.Event()
         self.has_answered, self.has_closed = asyncio.Event(), asyncio.Event()
-        self.is_killed = False
+        self.is_ending = self.is_killed = False
         self._reason = ""
         self._ready_at = 0.0
         self._oom_kills = oom_kills()
@@ -117,6 +118,7 @@ class WorkerProcess:
 
     def end(self, command: str) -> None:
         """Let it finish, by "stop" or "retire"; "stop" ends it at once before it is ready."""
+        self.is_ending = True
         if command == "retire" or self.is_ready.is_set():
             self.tell(command)
         elif self.exit_status is None:
