@@ -23,7 +23,8 @@ _LEVEL = 1  # of zlib: a server's processor is worth more than the last tenth of
 NO_FILE = Identity(0, 0, 0, 0, 0)
 _MODE = 0o100644  # of a regular file that all may read
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = 315_619_200, 4_354_732_800  # seconds: the years that a zip can tell, 1980 to 2107
+# Seconds that a zip can tell: from 1980 in its own form, to 2038 in the extended timestamp of 32 bits.
+_FIRST, _LAST = 315_619_200, 2_147_483_647
 
 
 class ZippedFile(NamedTuple):

@@ -805,6 +805,14 @@ async def test_a_zip_has_no_file_that_a_mount_in_front_answers_for(root: Path) -
     assert (await unzipped(app, "/a/?zip")).keys() == {"open"}
 
 
+@pytest.mark.parametrize("seconds", [-(2**33), -1, 0, 2**31 - 1, 2**31, 2**32, 2**33])
+async def test_a_zip_has_files_of_every_time(root: Path, seconds: int) -> None:
+    fill(root, "a", "b")
+    os.utime(root / "a", (seconds, seconds))
+    static = await serve(root, listing_zip="1MiB")
+    assert (await unzipped(static, "/?zip")).keys() == {"a", "b"}
+
+
 @pytest.mark.parametrize(
     ("settings", "status"),
     [({}, 404), ({"listing_zip": 999}, 403), ({"listing_zip": 1000}, 200)],
