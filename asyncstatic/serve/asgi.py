@@ -207,7 +207,7 @@ class StaticFiles:
                 await refuse_startup(problem, receive, send)
             else:
                 await begin_direct(self)
-                await answer_lifespan(receive, send, self.close)
+                await answer_lifespan(receive, send)
         elif scope["type"] == "websocket":
             # Closed before it is accepted: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})

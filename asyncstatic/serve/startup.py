@@ -48,14 +48,13 @@ async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": problem})
 
 
-async def answer_lifespan(receive: Any, send: Any, close: Any) -> None:
-    """Answer the lifespan protocol; `close` is called at the shutdown."""
+async def answer_lifespan(receive: Any, send: Any) -> None:
+    """Answer the lifespan protocol. Nothing is closed: a test client may start the app again."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            close()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import bcrypt
@@ -128,6 +129,32 @@ def test_metrics_without_a_directory_for_temporary_files_say_what_to_set(
     monkeypatch.setattr(tempfile, "tempdir", None)
     with pytest.raises(SettingsError, match=r"^--metrics .* set TMPDIR .* such as /dev/shm$"):
         shared_metrics("/metrics").__enter__()
+
+
+# -- a lifespan that is run again ------------------------------------------------------------
+
+
+async def run_lifespan(app: Any) -> list[str]:
+    """Start and stop an app, as a test client does around each test; return its answers."""
+    events = iter(["lifespan.startup", "lifespan.shutdown"])
+    answers: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": next(events)}
+
+    async def send(message: Any) -> None:
+        answers.append(message["type"])
+
+    await app({"type": "lifespan"}, receive, send)
+    return answers
+
+
+async def test_a_root_answers_after_its_lifespan_has_ended(site: Path) -> None:
+    static = await asyncio.to_thread(StaticFiles, site)
+    for _ in range(2):
+        ended = await run_lifespan(static)
+        assert ended == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert (await ask(static, "/")).status == 200
 
 
 # -- a package in an archive -----------------------------------------------------------------
