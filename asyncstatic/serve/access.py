@@ -18,7 +18,7 @@ from asyncstatic.http.pages import error_page
 from asyncstatic.serve.scope import Scope
 from asyncstatic.serve.users import Users
 from asyncstatic.settings import Settings
-from asyncstatic.values import MissingPackageError
+from asyncstatic.settings.values import MissingPackageError
 
 _CLIENTS = 16_384  # whose rates are stored; about 5 MB
 

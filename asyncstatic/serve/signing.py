@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote
 
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import MissingPackageError
+from asyncstatic.settings.values import MissingPackageError
 
 if TYPE_CHECKING:
     from itsdangerous import Signer

@@ -17,7 +17,7 @@ from asyncstatic.serve.process.shared_metrics import check_own_paths
 from asyncstatic.serve.server_options import Exposition, ServerOptions
 from asyncstatic.serve.tls import Certificates, certificates
 from asyncstatic.settings import SettingsError
-from asyncstatic.values import MissingPackageError
+from asyncstatic.settings.values import MissingPackageError
 
 
 @dataclass(frozen=True)
