@@ -36,6 +36,7 @@ samples          blocks that tell a file that grew from one that was rewritten
 memfd            a copy of content in an anonymous file, for sendfile(2)
 pool             threads that wait for the disk
 rootnames        absolute links that name the root
+spelling         names as the os module spells them
 bounded          a dict that is bounded in the number of its entries
 kernel           every system call; tests inject faults here
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, lasting
 from asyncstatic.files.handle import identity_of
+from asyncstatic.files.spelling import for_os
 from asyncstatic.files.tree import File
 from asyncstatic.http.model import SUFFIXES, Identity
 
@@ -37,7 +38,7 @@ class Candidates:
     """
 
     def __init__(self, directory: FileStamp, name: str, files: list[File]) -> None:
-        self._path = f"{directory.path}/{kernel.for_os(name)}"
+        self._path = f"{directory.path}/{for_os(name)}"
         self._dependencies = {directory.path: directory}
         self._is_certain = True
         self.files = files

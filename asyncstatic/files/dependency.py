@@ -9,6 +9,7 @@ from typing import NamedTuple
 from asyncstatic.files import kernel
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.handle import identity_of
+from asyncstatic.files.spelling import for_os
 from asyncstatic.http.model import Identity
 
 _DIRECTORIES = 1024  # stamps that are held
@@ -61,7 +62,7 @@ class DirectoryStamps:
 
     def path_of(self, directory: tuple[str, ...]) -> str:
         """Return the path of a directory below the tree."""
-        return f"{self._path}/{kernel.for_os('/'.join(directory))}" if directory else self._path
+        return f"{self._path}/{for_os('/'.join(directory))}" if directory else self._path
 
     def of(self, directory: tuple[str, ...]) -> FileStamp:
         """Return the present stamp of a directory below the tree.

@@ -20,6 +20,7 @@ from asyncstatic.files.resolver import Resolver, choose_resolver
 from asyncstatic.files.root import RootHandle, Segments, TreeHandle
 from asyncstatic.files.sidecar import CLEAN_SUFFIXES
 from asyncstatic.files.source import Found, is_forbidden, is_missing
+from asyncstatic.files.spelling import from_os
 from asyncstatic.files.tree import DirectoryEntry, File
 from asyncstatic.http.model import SUFFIXES, Absence, Identity, Lookup
 from asyncstatic.settings import Settings
@@ -190,7 +191,7 @@ class DirectoryTree:
         self, fd: int, directory: Segments, found: os.DirEntry[str], sized: bool
     ) -> DirectoryEntry | None:
         """Return an entry; None for a device, a file that has vanished, or a link that leads nowhere."""
-        name = kernel.from_os(found.name)
+        name = from_os(found.name)
         if found.is_symlink():
             target = self.entry((*directory, name))
             return target._replace(is_link=True) if target else None

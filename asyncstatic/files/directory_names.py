@@ -20,6 +20,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchanged
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments
+from asyncstatic.files.spelling import from_os
 from asyncstatic.http.model import SUFFIXES, Identity
 
 _LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
@@ -146,7 +147,7 @@ class DirectoryNames:
                     return None
                 with kernel.scandir_fd(fd) as entries:
                     listed = islice(entries, _LARGEST + 1)
-                    found = frozenset(kernel.from_os(entry.name) for entry in listed)
+                    found = frozenset(from_os(entry.name) for entry in listed)
                 if len(found) <= _LARGEST:
                     names, complete = found, not _ignores_case(fd, found)
             finally:

@@ -13,6 +13,7 @@ import logging
 
 from asyncstatic.files import kernel
 from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle, relative_path
+from asyncstatic.files.spelling import from_os
 from asyncstatic.files.walk import WalkResolver
 from asyncstatic.settings.root import Symlinks
 
@@ -140,4 +141,4 @@ def _names_below(tree: TreeHandle, fd: int) -> Segments | None:
     below = root if root.endswith("/") else root + "/"
     if not path.startswith(below) or path.endswith(" (deleted)"):
         return None
-    return tuple(kernel.from_os(path.removeprefix(below)).split("/"))
+    return tuple(from_os(path.removeprefix(below)).split("/"))

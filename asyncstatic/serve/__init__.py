@@ -13,7 +13,7 @@ cut            reports a transfer that cannot be finished
 
 Around that path:
 
-middleware     static roots in front of an app
+middleware     static roots in front of an app; `in_front` the mounts in front of a root
 access         networks, rates and users of a root; `users` verifies passwords
 authorization  the `authorize=` hook; `signing` makes and checks signed URLs
 explain        runs a request through an app, and tells why it gets its answer; `decisions` says it

@@ -19,7 +19,6 @@ from asyncstatic.files.fallback import page_with
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
-from asyncstatic.http.deny import may_be_below
 from asyncstatic.http.manifest import Manifest
 from asyncstatic.http.model import Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
@@ -29,6 +28,7 @@ from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.access import access_of
 from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
 from asyncstatic.serve.authorization import Authorization, Authorize
+from asyncstatic.serve.in_front import MountsInFront
 from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifests
 from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
@@ -56,9 +56,7 @@ from asyncstatic.settings.contradictions import refuse_options
 
 _ROOT = Lookup((), True, ())
 _NO_SCOPE: Scope = {}
-_MISSING_SCOPE = (
-    "a root with authorize= or access rules is asked through StaticFiles.find, with the scope"
-)
+_MISSING_SCOPE = "authorize= and access rules need the scope: ask StaticFiles.find(request, scope)"
 
 
 class StaticFiles:
@@ -71,9 +69,8 @@ class StaticFiles:
     Args:
         root: the directory; a relative one is bound to the present working directory. It may
             be a symbolic link that a deploy replaces while this runs. A zip archive, or a directory
-            in one, is served without unpacking it. Several are an overlay: the
-            first that has a file wins. Or a `Settings` object, beside which no other setting may
-            be given.
+            in one, is served without unpacking it. Several are an overlay: the first that has a
+            file wins. Or a `Settings` object, beside which no other setting may be given.
         authorize: a hook that is called before the disk is asked, with the scope and the path
             below the root - decoded, canonical, beginning with "/". It may be async; otherwise it
             must not block. It returns True, False for 403 (404 with `hide_forbidden`), or the
@@ -95,8 +92,7 @@ class StaticFiles:
         needs_scope: whether an answer depends on more than the request's own bytes, so that only
             an entry with the ASGI scope can answer.
         is_closed: whether the access of a client is checked before anything is told.
-        hidden: names below the root that mounts in front answer for, as known at the first request.
-        closed: those of them whose mounts are closed.
+        in_front: mounts that answer for names below the root.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -126,8 +122,7 @@ class StaticFiles:
         self._pages = Pages(chosen, has_readme=authorize is None) if chosen.listing else None
         self._access = access_of(chosen)
         self.is_closed = authorize is not None or self._access is not None
-        self.hidden: frozenset[Segments] = frozenset()
-        self.closed: frozenset[Segments] = frozenset()
+        self.in_front = MountsInFront()
         self.needs_scope = self.is_closed or chosen.offload != "off"
         self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
@@ -158,7 +153,8 @@ class StaticFiles:
     @cached_property
     def _source(self) -> Source:
         of_site = self._site_files.add_stamps if self._site_files is not None else None
-        return source_of(self._trees, self.settings, self.cache, of_site, self._pages, self._hides)
+        hides = self.in_front.answer_for
+        return source_of(self._trees, self.settings, self.cache, of_site, self._pages, hides)
 
     @property
     def source(self) -> Source:
@@ -259,26 +255,12 @@ class StaticFiles:
             is_mount_point = not request.target and admitted.status == 301
             to_slash = is_mount_point and not self._moves_mount_point
             return _ROOT if to_slash else self._page(admitted)
-        if self.closed and self._opens_closed(admitted.segments):
+        if self.in_front.has_closed and self.in_front.may_be_closed(admitted.segments):
             admitted = admitted._replace(segments=(), directory=False, available=False)
         if self._authorization is not None:
             return admitted
         found = self._source.open_nowait(admitted)
         return admitted if found is None else self._answer(request, found)
-
-    def _opens_closed(self, segments: Segments) -> bool:
-        """Tell whether a path may open what a closed mount serves, under another spelling.
-
-        Under the same spelling that mount was asked: it has let the client in, and lacks the name.
-        """
-        return any(
-            segments[: len(names)] != names and may_be_below(segments, names)
-            for names in self.closed
-        )
-
-    def _hides(self, segments: Segments) -> bool:
-        """Tell whether a mount in front answers for a name below the root."""
-        return segments in self.hidden or self._opens_closed(segments)
 
     async def finish(self, pending: Pending) -> Answer:
         """Decide the answer to a request that had to wait."""

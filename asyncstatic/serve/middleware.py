@@ -132,8 +132,7 @@ class StaticMiddleware:
         static, prefix = (behind.static, behind.prefix) if is_middleware else (behind, "")
         if isinstance(static, StaticFiles) and self.prefix.startswith(f"{prefix}/"):
             names = tuple(self.prefix.removeprefix(f"{prefix}/").split("/"))
-            static.hidden |= {names}
-            static.closed |= {names} if self.static.is_closed else set()
+            static.in_front.add(names, closed=self.static.is_closed)
         if is_middleware:
             self._hide(behind.app)
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
-from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle
 from asyncstatic.files.source import Opened
+from asyncstatic.files.spelling import for_os
 from asyncstatic.http.model import (
     SUFFIXES,
     ByteRange,
@@ -104,7 +104,7 @@ def by_name(scope: Scope, plan: ResponsePlan, opened: Opened, root: str | None) 
     facts = opened.representation
     if facts.identity.part is not None or plan.content != (ByteRange(0, facts.length - 1),):
         return None
-    below = kernel.for_os("/".join(facts.segments))
+    below = for_os("/".join(facts.segments))
     return f"{root}/{below}{SUFFIXES.get(facts.coding, '')}"
 
 
