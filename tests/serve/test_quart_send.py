@@ -172,6 +172,18 @@ async def test_the_files_own_name_says_whether_it_is_immutable(
     assert ("immutable" in cache_control) is immutable
 
 
+async def test_a_view_reads_all_lines_of_accept_encoding(app: Quart, tmp_path: Path) -> None:
+    table = b"1,2,3\n" * 100
+    root = write_site(tmp_path, {"table.csv": table, "table.csv.gz": gzip.compress(table)})
+
+    @app.route("/table")
+    async def view() -> Response:
+        return await send_from_directory(root, "table.csv")
+
+    lines = {"Accept-Encoding": "identity;q=0.5", "accept-encoding": "gzip"}  # two lines
+    assert (await ask(app, "/table", lines)).headers["content-encoding"] == "gzip"
+
+
 async def test_error_handlers_of_the_app_see_what_is_not_there(app: Quart) -> None:
     @app.errorhandler(404)
     async def own_page(error: object) -> tuple[str, int]:

@@ -135,7 +135,8 @@ async def send_from_directory(
 
 async def _found(static: StaticFiles, name: str) -> Opened:
     """Open a file below a root, or raise an exception for Quart's error handlers."""
-    accepts = Fields(accept_encoding=request.headers.get("Accept-Encoding"))
+    sent = Fields.read(request.scope["headers"])  # a field may stand on several lines
+    accepts = Fields(accept_encoding=sent.accept_encoding)
     target = "/" + name
     asked = Request("GET", target.encode("utf-8", "surrogatepass"), fields=accepts, decoded=True)
     plan, opened, _ = await static.find(asked, present_scope())
