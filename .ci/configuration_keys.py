@@ -9,8 +9,8 @@ from typing import Any
 
 from asyncstatic.cli.commands import config
 from asyncstatic.cli.options import options_of
+from asyncstatic.cli.schema import schema
 from asyncstatic.config.document import SETTINGS
-from asyncstatic.config.schema import schema
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 _MARKS = re.compile(r"(<!-- keys:begin -->\n).*?(<!-- keys:end -->)", re.DOTALL)

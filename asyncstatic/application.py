@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Message = MutableMapping[str, Any]
 
+_IGNORED = (
+    "ignored here, because only asyncstatic serve reads it: %s; use the options of this server"
+)
+
 
 class Application:
     """An ASGI app that is built when it is needed.
@@ -104,11 +108,7 @@ def _warn_of_options() -> None:
 
     names = [PREFIX + name for name in sorted(OTHER_VARIABLES - OF_APPS)]
     if ignored := ", ".join(name for name in names if name in os.environ):
-        logging.getLogger("asyncstatic").warning(
-            "ignored here, because only asyncstatic serve reads it: %s; "
-            "use the options of this server",
-            ignored,
-        )
+        logging.getLogger("asyncstatic").warning(_IGNORED, ignored)
 
 
 def create_app(
@@ -176,10 +176,7 @@ def _mounts_of_environment() -> Mapping[str, Settings]:
     site = Sources().read(os.environ)
     warnings = list(site.warnings())
     if site.document is not None and (names := sorted({*site.document.options} - {"direct"})):
-        warnings.append(
-            f"{site.document.path}: ignored here, because only asyncstatic serve reads it: "
-            f"{', '.join(names)}; use the options of this server"
-        )
+        warnings.append(f"{site.document.path}: {_IGNORED % ', '.join(names)}")
     for warning in warnings:
         logging.getLogger("asyncstatic").warning("%s", warning)
     return site.mounts

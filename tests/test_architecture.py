@@ -1,4 +1,4 @@
-"""The three rooms: who may import whom, how large things may be, and what importing costs."""
+"""The rooms: who may import whom, how large things may be, and what importing costs."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ IMPURE = {
 #: Room -> what of the package it may import. Down or to the left, never back.
 MAY_IMPORT = {
     "http": ("asyncstatic.http", "asyncstatic.settings"),
+    # `Settings.from_environment` alone needs the room above it.
+    "settings": ("asyncstatic.settings", "asyncstatic.http", "asyncstatic.config.environment"),
+    "config": ("asyncstatic.config", "asyncstatic.settings", "asyncstatic.http"),
     "files": ("asyncstatic.files", "asyncstatic.http.model", "asyncstatic.settings"),
     "serve": (
         *("asyncstatic.serve", "asyncstatic.http", "asyncstatic.files"),

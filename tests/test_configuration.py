@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from asyncstatic import Settings, SettingsError, StaticFiles
 from asyncstatic.cli.commands import config, main
 from asyncstatic.cli.options import options_of
+from asyncstatic.cli.schema import documentation, schema
 from asyncstatic.cli.show_config import _toml
 from asyncstatic.config.document import OPTIONS, SETTINGS, find_document
-from asyncstatic.config.schema import documentation, schema
 from asyncstatic.config.site import Sources
 from asyncstatic.http.redirects import Redirect
 from asyncstatic.settings import FIELDS, Rule

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from asyncstatic import Rule, Settings, SettingsError
 from asyncstatic.cli import main
-from asyncstatic.config.schema import schema
+from asyncstatic.cli.schema import schema
 from asyncstatic.config.site import Sources
 from asyncstatic.http.policy import ResponsePolicy
 from asyncstatic.http.respond import respond

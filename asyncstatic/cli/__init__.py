@@ -4,6 +4,7 @@
 commands     ``serve``, ``config``, ``explain``, ``hash``
 options      the options of ``serve``: for each, a flag and a variable
 show_config  the output of ``asyncstatic config``
+schema       a JSON Schema of the configuration file, for editors
 ===========  =================================================================
 """
 

@@ -111,7 +111,7 @@ def serve(
 
 
 def _print_schema(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
-    from asyncstatic.config.schema import schema
+    from asyncstatic.cli.schema import schema
 
     if is_wanted:
         click.echo(json.dumps(schema(options_of(context.command)), indent=2))

@@ -7,6 +7,5 @@ document        ``asyncstatic.toml``: reads it, and finds its mistakes
 toml_lines      the line of each key in TOML
 environment     ``ASYNCSTATIC_*`` variables; `variables` has their names
 site            mounts, and which value counts: flag, variable, file or default
-schema          a JSON Schema, for editors
 ==============  =================================================================
 """

@@ -141,11 +141,6 @@ class Cache:
             value, entry.value = entry.value, None
         _close(value)
 
-    def clear(self) -> None:
-        """Drop all entries."""
-        for entry in self.entries():
-            self.evict(entry)
-
     def evict_all(self, owner: Hashable) -> None:
         """Drop the entries of one owner. Any thread may call this."""
         for entry in self.entries():

@@ -33,7 +33,6 @@ class Openat2Resolver:
 
     def __init__(self, root: RootHandle, *, symlinks: Symlinks, allowed: Allowed) -> None:
         self.root = root
-        self._symlinks = symlinks
         self._links = symlinks == "within_root"
         self._first_attempt = 0 if symlinks == "follow" else _NO_LINKS
         self._allowed = allowed
