@@ -103,7 +103,7 @@ class DirectoryTree:
         self._stamps = stamps
         suffixes = (*SUFFIXES.values(), *(CLEAN_SUFFIXES if clean_urls else ()))
         opens = partial(resolver.open, tree=tree)
-        self._names = DirectoryNames(opens, None if tree else stamps, suffixes)
+        self._names = DirectoryNames(opens, stamps, suffixes)
         self._tree = tree
 
     def waiting(self) -> DirectoryTree:

@@ -21,7 +21,7 @@ from asyncstatic.files.dependency import DirectoryStamps, FileStamp, are_unchang
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments
 from asyncstatic.files.spelling import from_os
-from asyncstatic.http.model import SUFFIXES, Identity
+from asyncstatic.http.model import Identity
 
 _LARGEST = 50_000  # names in one directory; reading them takes about 25 ms, in the pool
 _MOST = 200_000  # names in all directories; each takes about 110 bytes
@@ -53,16 +53,16 @@ class DirectoryNames:
 
     Args:
         open_directory: opens a directory of the tree, and may wait for the disk.
-        stamps: examines directories by their paths; None for a tree whose path leads elsewhere:
-            there no name can be proven missing.
+        stamps: examines directories by their paths. Where these lead to another tree, names must
+            not be proven missing.
         suffixes: a name is not missing where one with such a suffix is there.
     """
 
     def __init__(
         self,
         open_directory: Callable[[Segments], int],
-        stamps: DirectoryStamps | None = None,
-        suffixes: Sequence[str] = tuple(SUFFIXES.values()),
+        stamps: DirectoryStamps,
+        suffixes: Sequence[str],
     ) -> None:
         self._suffixes = suffixes
         self._open_directory = open_directory
@@ -77,8 +77,6 @@ class DirectoryNames:
         Each directory is proven unchanged by stat(2); no other system call is made, and none for a
         name that is there.
         """
-        if self._stamps is None:
-            return False
         way = []
         for depth, name in enumerate(segments):
             known = self._known.get(segments[:depth])
@@ -97,8 +95,6 @@ class DirectoryNames:
         Raises:
             BlockingIOError: with `nowait`, a directory has to be read.
         """
-        if self._stamps is None:
-            return
         try:
             for depth, name in enumerate(segments):
                 directory = segments[:depth]
@@ -152,7 +148,7 @@ class DirectoryNames:
                     names, complete = found, not _ignores_case(fd, found)
             finally:
                 kernel.release(fd)
-        stamp = FileStamp(self._stamps.path_of(directory) if self._stamps else "", identity)
+        stamp = FileStamp(self._stamps.path_of(directory), identity)
         return KnownNames(stamp, names, complete, time.monotonic())
 
     def _hold(self, directory: Segments, known: KnownNames) -> None:

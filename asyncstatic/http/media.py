@@ -8,15 +8,12 @@ unpacked content under the packed name.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from asyncstatic.http.media_types import MEDIA_TYPES
 
 # RFC 9110 §8.3: a sender that does not know the type does not guess.
 OCTET_STREAM: Final = "application/octet-stream"
-
-_NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
 # Longer suffixes are not looked up, so a name of 2,000 dots costs no more than others.
 _LONGEST_SUFFIX: Final = 64
@@ -46,7 +43,7 @@ _BY_NAME: Final = {
 }
 
 
-def media_type(name: str, overrides: Mapping[str, str] = _NO_OVERRIDES) -> str:
+def media_type(name: str, overrides: Mapping[str, str] | None = None) -> str:
     """Return the Content-Type value of a file.
 
     Args:
