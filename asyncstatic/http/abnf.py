@@ -1,4 +1,4 @@
-r"""Grammar shared by all field values (RFC 9110 §5.6).
+r"""Grammar shared by all field values (RFC 9110 §5.6), and a cache of their meanings.
 
 Values are ``str`` decoded as latin-1: one character per byte, so obs-text is \x80-\xff. Every
 quantifier is possessive (``*+``): the engine never retries consumed text, so each parser takes
@@ -6,6 +6,11 @@ time linear in the length of a hostile value.
 """
 
 import re
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
+
+Meaning = TypeVar("Meaning")
 
 # OWS = *( SP / HTAB )                                                                      §5.6.3
 OWS = r"[ \t]*+"
@@ -30,3 +35,17 @@ def members(value: str) -> list[str]:
 def unquote(value: str) -> str:
     """Return the text of a token or a quoted-string."""
     return _QUOTED_PAIR.sub(r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def cached(read: Callable[[str], Meaning]) -> Callable[[str], Meaning]:
+    """Cache a pure function of a field value: browsers send the same few values.
+
+    A long value is read each time, since a client could fill the memory with such values.
+    """
+    cached_read = lru_cache(maxsize=256)(read)
+
+    @wraps(read)
+    def read_value(value: str) -> Meaning:
+        return (cached_read if len(value) <= 256 else read)(value)
+
+    return read_value

@@ -11,10 +11,9 @@ cannot decode.
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
-from asyncstatic.http.abnf import OWS, QUOTED_STRING, TOKEN, members, unquote
+from asyncstatic.http.abnf import OWS, QUOTED_STRING, TOKEN, cached, members, unquote
 
 _QVALUE = r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
 _CODING = re.compile(
@@ -29,8 +28,6 @@ _MEDIA_RANGE = re.compile(
 
 # A recipient SHOULD consider them equivalent (§8.4.1.1, §8.4.1.3).
 _ALIASES: Final = {"x-gzip": "gzip", "x-compress": "compress"}
-
-_CACHED_CHARACTERS: Final = 256  # of an Accept value
 
 
 def coding_weights(accept_encoding: str) -> dict[str, int]:
@@ -91,14 +88,14 @@ def _thousandths(qvalue: str | None) -> int:
     return int(whole + fraction.ljust(3, "0"))
 
 
-def media_ranges(accept: str | None) -> dict[str, int]:
+def media_ranges(accept: str) -> dict[str, int]:
     """Parse an Accept field: media ranges in lower case with their weights (§12.5.1).
 
     A media range with parameters of its own asks for a variant this server does not have and is
     ignored, except for ``charset``: error pages are UTF-8 whatever the client lists.
     """
     ranges = {}
-    for member in members(accept or ""):
+    for member in members(accept):
         if match := _MEDIA_RANGE.fullmatch(member):
             parameters = _PARAMETERS.findall(match[2])
             named = {name.lower(): unquote(text) for name, text in parameters}
@@ -125,18 +122,13 @@ def media_quality(ranges: dict[str, int], media_type: str) -> int:
     return next((ranges[candidate] for candidate in candidates if candidate in ranges), 0)
 
 
-def prefers_html(accept: str | None) -> bool:
+@cached
+def prefers_html(accept: str) -> bool:
     """Tell whether to answer in HTML rather than in plain text.
 
     Browsers name ``text/html``. ``*/*`` comes from a program or a terminal (curl, fetch()): those
     get plain text.
     """
-    is_long = accept is not None and len(accept) > _CACHED_CHARACTERS
-    return (_compare_html.__wrapped__ if is_long else _compare_html)(accept)
-
-
-@lru_cache(maxsize=256)
-def _compare_html(accept: str | None) -> bool:
     ranges = media_ranges(accept)
     html, plain = media_quality(ranges, "text/html"), media_quality(ranges, "text/plain")
     return html > plain or (html == plain > 0 and "text/html" in ranges)

@@ -40,7 +40,7 @@ def is_navigation(request: Request, segments: tuple[str, ...], settings: Setting
 
 def _asks_for_document(fields: Fields) -> bool:
     shown = is_shown(fields)
-    return prefers_html(fields.accept) if shown is None else shown
+    return prefers_html(fields.accept or "") if shown is None else shown
 
 
 def is_shown(fields: Fields) -> bool | None:

@@ -64,7 +64,7 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         fields: further fields of the response.
     """
     is_long = fields and sum(len(value) for _, value in fields) > _CACHED_BYTES
-    return (_make_page if is_long else _page)(status, prefers_html(accept), fields)
+    return (_make_page if is_long else _page)(status, prefers_html(accept or ""), fields)
 
 
 def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:

@@ -12,10 +12,10 @@ the fields.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from asyncstatic.http import cors
+from asyncstatic.http.abnf import cached
 from asyncstatic.http.accept import coding_tiers, coding_weights
 from asyncstatic.http.describe import (
     error_fields,
@@ -50,7 +50,6 @@ from asyncstatic.http.validators import NO_VALIDATORS, YOUNG_NS, validators_of
 from asyncstatic.settings import Settings
 
 CODINGS = tuple(SUFFIXES)
-_CACHED_CHARACTERS = 256  # of an Accept-Encoding value
 _IDENTITY_ONLY = (("identity",),)
 RETRY = (b"retry-after", b"1")
 ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
@@ -137,13 +136,9 @@ def is_lasting(request: Request, chosen: Representation, now_ns: int) -> bool:
     return not by_short_year and (fields.if_range or '"').endswith('"')
 
 
+@cached
 def _acceptable(value: str) -> tuple[tuple[str, ...], ...]:
-    """Return the codings a client accepts; cached, because browsers send the same few values."""
-    return (_tiers if len(value) <= _CACHED_CHARACTERS else _tiers.__wrapped__)(value)
-
-
-@lru_cache(maxsize=256)
-def _tiers(value: str) -> tuple[tuple[str, ...], ...]:
+    """Return the codings that a client accepts."""
     return coding_tiers(coding_weights(value), CODINGS)
 
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from asyncstatic.http.abnf import cached
 from asyncstatic.http.deny import IGNORABLE, is_denied
 from asyncstatic.http.model import Refusal
 from asyncstatic.settings import Settings
@@ -35,7 +36,6 @@ _HOST = re.compile(
     re.ASCII,
 )
 _ABSOLUTE_FORM = re.compile(rf"https?://{_HOST.pattern}(?=[/?]|$)".encode(), re.I)
-_CACHED_CHARACTERS = 256  # of a Host; a name has 253 at most (RFC 1035 §2.3.4)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]|[\\#]")
 _ENCODED_SLASH = re.compile(b"%2f", re.I)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -72,13 +72,9 @@ def origin_form(target: bytes) -> bytes | None:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
+@cached
 def is_host(value: str) -> bool:
     """Tell whether a Host field value is valid; if not, the answer is 400 (RFC 9112 §3.2)."""
-    return (_is_host if len(value) <= _CACHED_CHARACTERS else _is_host.__wrapped__)(value)
-
-
-@lru_cache(maxsize=256)
-def _is_host(value: str) -> bool:
     return _HOST.fullmatch(value) is not None
 
 

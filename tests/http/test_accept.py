@@ -155,7 +155,6 @@ CHROMIUM = (
 )
 
 MEDIA = [
-    pytest.param(None, 1000, 1000, False, id="absent"),
     pytest.param("", 1000, 1000, False, id="empty"),
     pytest.param("???", 1000, 1000, False, id="nothing usable"),
     pytest.param("*/*", 1000, 1000, False, id="curl, fetch()"),
@@ -188,7 +187,7 @@ MEDIA = [
 
 @pytest.mark.parametrize(("accept", "html", "plain", "prefers"), MEDIA)
 def test_the_most_specific_media_range_decides(
-    accept: str | None, html: int, plain: int, prefers: bool
+    accept: str, html: int, plain: int, prefers: bool
 ) -> None:
     assert media_quality(media_ranges(accept), "text/html") == html
     assert media_quality(media_ranges(accept), "text/plain") == plain
