@@ -156,7 +156,7 @@ def _kinds(option: ServerOption) -> tuple[tuple[type, ...], str]:
 
 
 class _Duration(click.FloatRange):
-    """Seconds, 0 or more. No comparison excludes NaN."""
+    """Seconds, 0 or more. NaN would pass the comparisons of a range."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

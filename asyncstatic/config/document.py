@@ -330,7 +330,7 @@ def _named(table: Mapping[str, Any], problem: str) -> Key:
 
 
 def _is_missing(path: str) -> bool:
-    """Tell whether nothing is there; a path in an archive is for whoever opens that."""
+    """Tell whether nothing is at a path; where a file is on the way, it may be an archive."""
     there = path
     while there and "\0" not in there and not os.path.exists(there):
         there = os.path.dirname(there)

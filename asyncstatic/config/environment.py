@@ -74,7 +74,7 @@ def option_of_assignment(assignment: str) -> tuple[str, Any]:
 
 
 def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[str]:
-    """Names, without the prefix, that are meant for us and are no settings."""
+    """Yield the names, without the prefix, of variables with our prefix that are not known."""
     for variable, value in variables.items():
         name = variable.removeprefix(PREFIX)
         known = name in others or name in _VARIABLES

@@ -151,7 +151,7 @@ class Sources:
     def _mounts(
         self, document: Document | None, root: Value, common: Values
     ) -> Mapping[str, Values]:
-        """Return the values of each root alone: from the line, a variable, or the file."""
+        """Return the values of each root alone: from the command line, a variable, or the file."""
         if self.roots:
             named = mounts_of_arguments(self.roots)
             return {
@@ -220,7 +220,7 @@ def _below_root(path: str, settings: Settings) -> list[str]:
 
 
 def _refuse_system_root(root: str) -> None:
-    """Refuse what nobody means to publish."""
+    """Refuse a directory of the system, which nobody means to publish."""
     real = os.path.realpath(root)
     if real == os.path.sep or (_is_in(real, *_NEVER_SERVED) and not _is_in(real, _SHARED_MEMORY)):
         raise SettingsError(

@@ -43,7 +43,7 @@ _SERVICE_VARIABLE = re.compile(
 
 
 def is_of_service(name: str, value: Any) -> bool:
-    """Tell whether Kubernetes or Docker has set a variable, and no user.
+    """Tell whether Kubernetes or Docker, and not a user, has set a variable.
 
     Args:
         name: the variable, without the prefix of the package.

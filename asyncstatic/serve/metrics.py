@@ -137,7 +137,7 @@ class Metrics:
             self._sampling = asyncio.get_running_loop().create_task(self._sample_on())
 
     def leave(self, registry: Registry) -> None:
-        """Sample a server no more, because it ends.
+        """Do not sample a server any more, because it ends.
 
         Requests are counted all the same: a connection that was accepted at the last moment is
         answered after the shutdown.

@@ -54,7 +54,7 @@ def is_shell(answer: Answer) -> bool:
 
 
 def always() -> bool:
-    """Return True: there is an app behind the root."""
+    """Return True, where an app behind the root may always have the answer."""
     return True
 
 

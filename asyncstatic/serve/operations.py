@@ -63,11 +63,11 @@ class Operations:
             self.metrics.watch(self._health.roots, entry.registry)
 
     def drain(self) -> None:
-        """Say that the server ends."""
+        """Answer 503 from now on, because the server is about to end."""
         self._health.draining = True
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Watch the server no more, because it has ended."""
         if self.metrics is not None and self._entry is not None:
             self.metrics.leave(self._entry.registry)
 

@@ -25,6 +25,7 @@ class Page(NamedTuple):
     media_type: bytes = PLAIN_TEXT
 
 
+#: Makes the answer of a path.
 View = Callable[[], Awaitable[Page]]
 
 

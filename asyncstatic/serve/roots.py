@@ -1,4 +1,4 @@
-"""Roots: open the trees of a root, and stack its sources."""
+"""Open the directories or archives of a root, and stack the sources that find its files."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Table:
         self._running: dict[bytes, Future[bool]] = {}
 
     def names_users(self) -> bool:
-        """Tell whether there is one."""
+        """Tell whether there is a user."""
         return bool(self._hashes)
 
     async def accepts(self, given: Credentials) -> bool:

@@ -1,4 +1,7 @@
-"""Checks of the settings that name a page, such as `index` and `not_found`. Pure functions."""
+"""Checks of the settings that name a page, such as `index` and `not_found`. Pure functions.
+
+Each returns the rest of an error message, or "" for a usable value; its docstring says which are usable.
+"""
 
 from __future__ import annotations
 

@@ -94,16 +94,16 @@ class Pages:
         _require("jinja2", "listing")
         _markdown("")
         self._template = _template(settings.listing_template)
-        self.html(Listing((), View(), [], 0, 1, is_cut=False, readme=None))
+        self.as_html(Listing((), View(), [], 0, 1, is_cut=False, readme=None))
 
     def render(self, listing: Listing) -> tuple[str, bytes, RawFields]:
         """Return name, content and further fields of the page, in the form of the view."""
         if listing.view.form == "json":
-            return "index.json", self.json(listing), ()
-        return "index.html", self.html(listing), self.fields
+            return "index.json", self.as_json(listing), ()
+        return "index.html", self.as_html(listing), self.fields
 
-    def html(self, listing: Listing) -> bytes:
-        """Return the page."""
+    def as_html(self, listing: Listing) -> bytes:
+        """Return the page as HTML."""
         text: str = self._template.render(
             listing=listing,
             title=listing.segments[-1] if listing.segments else "Files",
@@ -118,8 +118,8 @@ class Pages:
         )
         return text.encode("utf-8")
 
-    def json(self, listing: Listing) -> bytes:
-        """Return the same as JSON; docs/listing.md describes it."""
+    def as_json(self, listing: Listing) -> bytes:
+        """Return the page as JSON; docs/listing.md describes it."""
         view = listing.view
         shape = {
             "path": "/" + "".join(f"{name}/" for name in listing.segments),
@@ -167,7 +167,7 @@ def _count(rows: list[Row]) -> str:
 
 
 def _columns(view: View) -> list[Link]:
-    """Return the heads of the columns: each sorts by it, and by a second click the other way."""
+    """Return the links of the column heads; a second click sorts the other way."""
     links = []
     for name in ("name", "size", "modified"):
         is_used = view.sort == name
@@ -286,7 +286,7 @@ def _length_of_attributes(tokens: list[Any]) -> int:
 
 
 def _image(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> Any:
-    """Show an image of this site. The page may load no other: of that, show the text."""
+    """Show an image of this site, and the text of any other, which the page may not load."""
     token = tokens[index]
     text: str = renderer.renderInlineAsText(token.children, options, env)
     if _ELSEWHERE.match(token.attrs.get("src", "")):

@@ -113,7 +113,7 @@ class ListedSource:
         return self._archive(lookup) if view.form == "zip" else self._listing(lookup, view)
 
     def _in_trees(self, lookup: Lookup, select: Callable[[TreeReader], bool]) -> bool:
-        """Ask each tree, as it is now; tell whether one has the directory."""
+        """Call `select` with each tree as it is now; tell whether one has the directory."""
 
         def selected(tree: TreeReader, _lookup: Lookup) -> Found:
             try:

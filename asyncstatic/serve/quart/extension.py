@@ -299,7 +299,7 @@ def _extension(endpoint: str) -> AsyncStatic:
 
 
 def _one_of(ours: Any, name: str, quarts: Any) -> Any:
-    """Return what was named by our name or by Quart's."""
+    """Return an argument that has a name of ours and one of Quart's."""
     if ours is not None and quarts is not None:
         raise SettingsError(f"{name}= says the same in Quart's words: leave one of them out")
     return quarts if ours is None else ours
@@ -310,7 +310,7 @@ def _endpoint_of(prefix: str) -> str:
 
 
 def _named(root: QuartRoot, settings: Any) -> tuple[Roots | Settings | None, Any]:
-    """Return a root without its keyword arguments, and these with those for all roots."""
+    """Split the root of a mapping into the root and its keyword arguments with those for all roots."""
     if not isinstance(root, Mapping):
         return root, settings
     options = {**settings, **root}
@@ -318,7 +318,7 @@ def _named(root: QuartRoot, settings: Any) -> tuple[Roots | Settings | None, Any
 
 
 def _options(app: Quart, root: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """All settings: keywords, then the app's config, then what the app says of static files."""
+    """Return all settings: keywords, then the app's config, then the app's own ones for files."""
     if isinstance(root, Settings):
         refuse_options(settings, "Settings")
         first, *more = (_in_app(app, each) for each in (root.root, *root.more_roots))
