@@ -236,13 +236,10 @@ class AsyncStatic:
 
     def _attributes(self, name: str, file: str, others: dict[str, str | bool]) -> Markup:
         """Render attributes; the integrity value is that of exactly this file."""
-        all_: dict[str, str | bool] = {name: self._url(file)}
-        integrity = self.static.manifest.integrity.get(file)
-        if integrity:
-            all_["integrity"] = integrity
-        return Markup("").join(map(_attribute, all_, all_.values())) + Markup("").join(
-            map(_attribute, others, others.values())
-        )
+        own: dict[str, str | bool] = {name: self._url(file)}
+        if integrity := self.static.manifest.integrity.get(file):
+            own["integrity"] = integrity
+        return Markup("").join(_attribute(*each) for each in {**own, **others}.items())
 
     def _take_route(self, app: Quart) -> None:
         """Give `url_for` an endpoint, whose view answers through this root."""

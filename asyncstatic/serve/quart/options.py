@@ -55,7 +55,7 @@ class DirectoryOptions(SendOptions, total=False):
     file_name: str | PathLike[str]
 
 
-FLASK_NAMES = {
+_FLASK_NAMES = {
     "attachment_filename": "download_name",
     "add_etags": "etag",
     "cache_timeout": "max_age",
@@ -82,7 +82,7 @@ class Options:
         Raises:
             TypeError: there is no such parameter.
         """
-        named = {FLASK_NAMES.get(name, name): value for name, value in given.items()}
+        named = {_FLASK_NAMES.get(name, name): value for name, value in given.items()}
         if unknown := named.keys() - cls.__annotations__.keys():
             raise TypeError(f"no such parameter: {', '.join(sorted(unknown))}")
         return cls(**named)
