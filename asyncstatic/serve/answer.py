@@ -10,6 +10,9 @@ from asyncstatic.serve.scope import Scope
 
 #: The key of a scope under which a server may leave a function that is called with each plan.
 PLAN_OBSERVER = "asyncstatic.plan_observer"
+#: The key of a scope under which `explain` leaves a function that is called with each root that was
+#: asked, the request, the scope and the answer.
+ANSWER_OBSERVER = "asyncstatic.answer_observer"
 
 
 class Answer(NamedTuple):

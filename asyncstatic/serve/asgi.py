@@ -26,7 +26,7 @@ from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePoli
 from asyncstatic.http.redirects import Redirects
 from asyncstatic.http.respond import admit, respond
 from asyncstatic.serve.access import access_of
-from asyncstatic.serve.answer import PLAN_OBSERVER, Answer, Pending
+from asyncstatic.serve.answer import ANSWER_OBSERVER, PLAN_OBSERVER, Answer, Pending
 from asyncstatic.serve.authorization import Authorization, Authorize
 from asyncstatic.serve.in_front import MountsInFront
 from asyncstatic.serve.listing import Pages
@@ -279,7 +279,10 @@ class StaticFiles:
     async def find(self, request: Request, scope: Scope = _NO_SCOPE) -> Answer:
         """Decide the answer to a request: `begin`, then `finish` if necessary."""
         begun = self.begin(request, scope)
-        return begun if isinstance(begun, Answer) else await self.finish(begun)
+        answer = begun if isinstance(begun, Answer) else await self.finish(begun)
+        if (observe := scope.get(ANSWER_OBSERVER)) is not None:
+            observe(self, request, scope, answer)
+        return answer
 
     async def _find(self, request: Request, scope: Scope) -> Answer:
         """Do what `_begin` does, and wait if necessary."""

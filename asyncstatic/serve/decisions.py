@@ -13,7 +13,6 @@ from asyncstatic.http.model import SUFFIXES, Lookup, Representation, Request, Re
 from asyncstatic.http.respond import admit
 from asyncstatic.http.status import PHRASES
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.settings import Rule, Settings
 
 _MANY = 3  # fields; more are counted, not named
@@ -46,7 +45,8 @@ class Decided(NamedTuple):
     """The answer of a root.
 
     Attributes:
-        mount: the root and its prefix.
+        static: the root.
+        prefix: the path that it is mounted at.
         request: the request, as the root sees it.
         plan: the answer.
         facts: the file that the root found; None without one.
@@ -54,7 +54,8 @@ class Decided(NamedTuple):
         refuses: the client has no access.
     """
 
-    mount: Mount
+    static: StaticFiles
+    prefix: str
     request: Request
     plan: ResponsePlan
     facts: Representation | None
@@ -69,7 +70,7 @@ class Decided(NamedTuple):
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that hold for the answer."""
-        policy = self.mount.static.policy
+        policy = self.static.policy
         ruling = policy.rulebook.of_pages if self.sent is None else policy.ruling(self.sent)
         return ruling.rules
 
@@ -81,9 +82,9 @@ def steps_of(decided: Decided, *, with_rules: bool) -> Iterator[Step]:
         decided: its answer.
         with_rules: tell the rules that hold for the answer; they do not matter if it is not sent.
     """
-    mount, request, plan, facts, root, refuses = decided
-    settings = mount.static.settings
-    yield Step("mount", f"{mount.prefix or '/'} is served from {root}")
+    static, prefix, request, plan, facts, root, refuses = decided
+    settings = static.settings
+    yield Step("mount", f"{prefix or '/'} is served from {root}")
     if refuses:  # whatever the name is
         yield Step("access", _ACCESS[plan.status])
         return
@@ -192,7 +193,7 @@ def _named(names: list[str]) -> str:
 
 def with_origins(fields: list[Field], decided: Decided) -> Iterator[Field]:
     """Add to each field of an answer the rule or setting that it comes from."""
-    static = decided.mount.static
+    static = decided.static
     for name, value, _ in fields:
         origin = ""
         rule = next((each for each in reversed(decided.rules) if _sets(each, name, value)), None)

@@ -1,25 +1,25 @@
 """Explain an answer: run a request through an app, and tell which decisions led to the answer.
 
 The request takes the way of every request: through the app, its mounts and `StaticFiles.find`,
-whose results are recorded. So an explanation is always about the answer that a client gets.
+which reports its results. So an explanation is always about the answer that a client gets.
 `decisions` puts it into words.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from asyncstatic.http.model import Representation, Request, ResponsePlan
+from asyncstatic.http.model import Request, ResponsePlan
 from asyncstatic.http.status import PHRASES
 from asyncstatic.http.target import is_target_text, origin_form
-from asyncstatic.serve.answer import PLAN_OBSERVER, Answer
+from asyncstatic.serve.answer import ANSWER_OBSERVER, PLAN_OBSERVER, Answer
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.decisions import Decided, Field, Step, steps_of, with_origins
-from asyncstatic.serve.direct.mounts import Mount, find_mounts
+from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import printable
@@ -79,17 +79,25 @@ async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> 
     """Send a request to an app, in this process, and explain the answer.
 
     Args:
-        app: an ASGI app; its static roots are found as the direct entry finds them.
+        app: an ASGI app, with static roots in front of it or mounted in it.
         method: of the request.
         target: path and query, percent-encoded as a client sends it.
         headers: fields of the request.
     """
-    decided: list[Decided] = []
-    for mount in list(find_mounts(app)):
-        _record(mount, decided)
     told = Explanation(method, target, headers)
+    fronts = {mount.static for mount in find_mounts(app)}
+    asked: list[tuple[StaticFiles, Request, Scope, Answer]] = []
     plans: list[ResponsePlan] = []
-    await _answer(app, told, plans.append)
+    observers = {
+        ANSWER_OBSERVER: lambda *about: asked.append(about),
+        PLAN_OBSERVER: plans.append,
+    }
+    await _send(app, told, observers)
+    decided = [
+        await asyncio.to_thread(_decided, *each)
+        for each in asked
+        if each[0] in fronts or each[3].plan in plans  # a view may ask other roots
+    ]
     for each in decided:
         is_answer = each is decided[-1] and bool(plans)
         told.steps.extend(steps_of(each, with_rules=is_answer))
@@ -123,31 +131,17 @@ def request_of(method: str, url: str, headers: Sequence[str]) -> tuple[str, str,
     return method, target.decode("ascii"), fields
 
 
-def _record(mount: Mount, decided: list[Decided]) -> None:
-    """Let a root record each result of its `find`."""
-    find: Callable[..., Any] = mount.static.find
-
-    async def recorded(request: Request, scope: Scope | None = None) -> Answer:
-        answer: Answer = await find(request, scope)
-        facts = None if answer.opened is None else answer.opened.representation
-        root = await asyncio.to_thread(_root_of, mount.static, facts)
-        decided.append(Decided(mount, request, answer.plan, facts, root, answer.refuses))
-        return answer
-
-    mount.static.find = recorded  # type: ignore[method-assign] # this object serves nobody else
-
-
-def _root_of(static: StaticFiles, facts: Representation | None) -> str:
-    """Name the root that has a file; all roots of an overlay, where there is none."""
+def _decided(static: StaticFiles, request: Request, scope: Scope, answer: Answer) -> Decided:
+    """Return the answer of a root with the directory that has the file; may wait for the disk."""
+    facts = None if answer.opened is None else answer.opened.representation
     found = None if facts is None else static.root_with(facts.segments)
-    return found or ", ".join((static.root, *static.settings.more_roots))
+    root = found or ", ".join((static.root, *static.settings.more_roots))
+    prefix = scope.get("root_path", "")
+    return Decided(static, prefix, request, answer.plan, facts, root, answer.refuses)
 
 
-async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan], None]) -> None:
-    """Send the request, without content, and read status, fields and length of the answer.
-
-    A static root that answers calls `observe` with its plan.
-    """
+async def _send(app: Any, told: Explanation, observers: Mapping[str, Any]) -> None:
+    """Send the request, without content, and read status, fields and length of the answer."""
     received = [{"type": "http.request", "body": b"", "more_body": False}]
     ended = asyncio.Event()
 
@@ -168,7 +162,7 @@ async def _answer(app: Any, told: Explanation, observe: Callable[[ResponsePlan],
         elif message["type"] == "http.response.body":
             told.length += len(message.get("body", b""))
 
-    await app({**_scope_of(told), PLAN_OBSERVER: observe}, receive, send)
+    await app({**_scope_of(told), **observers}, receive, send)
     ended.set()
 
 

@@ -13,9 +13,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from quart import request
+from quart import Response, request
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from asyncstatic import Redirect, Rule, Settings, create_app
+from asyncstatic import Redirect, Rule, Settings, StaticFiles, create_app, send_from_directory
 from asyncstatic.cli import main
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.explain import explain
@@ -184,6 +186,34 @@ async def test_an_app_behind_the_roots_is_named(site: Path) -> None:
     for target in ("/view", "/app/nope"):
         told = await explain(app, "GET", target)
         assert told.steps[-1] == ("app", "the app behind the static roots answers")
+
+
+@pytest.mark.parametrize(
+    ("target", "steps"),
+    [
+        ("/static/docs/", ["/static is served", "docs/index.html"]),
+        ("/static/nope", ["/static is served", "nope: there is no such file"]),
+        ("/nope", ["the app behind"]),
+    ],
+)
+async def test_a_root_that_a_framework_mounts_is_told(
+    site: Path, target: str, steps: list[str]
+) -> None:
+    static = await asyncio.to_thread(StaticFiles, site / "site")
+    told = await explain(Starlette(routes=[Mount("/static", static)]), "GET", target)
+    assert [step.text for step in told.steps if not step.text.startswith(tuple(steps))] == []
+    assert len(told.steps) >= len(steps)
+
+
+async def test_a_root_that_a_view_asks_is_not_told_as_a_mount(site: Path) -> None:
+    async def view() -> Response:
+        return await send_from_directory(site / "app", "app.js")
+
+    app = await asyncio.to_thread(create_app, {"/site": Settings(site / "site")})
+    app.add_url_rule("/view", "view", view)
+    told = await explain(app, "GET", "/view")
+    assert told.status == 200
+    assert told.steps == [("app", "the app behind the static roots answers")]
 
 
 async def test_an_app_that_reads_the_content_of_a_request_gets_its_end(site: Path) -> None:
