@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -612,6 +613,29 @@ def test_a_certificate_that_nobody_renews_is_named_once(
 
 
 # -- the command -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_reload_names_a_certificate_that_is_expired_or_broken(
+    site: Path, tmp_path: Path, workers: str
+) -> None:
+    chain, key = make_certificate(tmp_path)
+    command = ["-m", "asyncstatic", "serve", str(site), "--bind", f"{HOST}:{{port}}"]
+    options = ["--certfile", chain, "--keyfile", key, "--workers", workers]
+    with running([*command, *options], {}) as server:
+        openssl("x509", "-in", chain, "-signkey", key, "-days", "-1", "-out", f"{chain}.new")
+        os.replace(f"{chain}.new", chain)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: "] reloaded" in server.log, 30)
+        assert re.search(
+            f"^certificate {chain} expired on .*; clients refuse it$", server.log, re.M
+        )
+        Path(key).write_text("no key")
+        os.kill(server.pid, signal.SIGHUP)
+        says = (
+            f"] not reloaded, the old settings stay: --certfile {chain}, --keyfile {key}: there is"
+        )
+        assert eventually(lambda: says in server.log, 30), server.log
 
 
 def test_the_command_serves_several_certificates(

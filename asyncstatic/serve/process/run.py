@@ -113,9 +113,19 @@ def _serve(
     if options.reload and isinstance(target, Folders):
         watch = partial(watch_files, target.configured)
 
+    def renewed() -> Target:
+        """Check everything again, before anything ends."""
+        options.check()
+        options.warn()
+        return target.renewed()
+
     async def main() -> int:
         if is_single:
-            service = SingleProcess(lambda: _site(target.renewed(), options, exposition), sockets)
+            service = SingleProcess(
+                lambda: _site(target, options, exposition),
+                sockets,
+                lambda: _site(renewed(), options, exposition),
+            )
             return await control(service, during=announced, watch=watch)
 
         def work(target: Target) -> Work:
@@ -125,7 +135,7 @@ def _serve(
         every = Sockets(sockets.secure_sockets, [*sockets.insecure_sockets, *metrics], [])
         patience = options.drain_seconds + options.graceful_timeout
         supervisor = Supervisor(
-            work(target), options.workers, patience, every, lambda: work(target.renewed())
+            work(target), options.workers, patience, every, lambda: work(renewed())
         )
         try:
             return await control(supervisor, during=announced, watch=watch)
@@ -168,8 +178,7 @@ def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
 
 
 def _site(target: Target, options: Options, exposition: Exposition | None) -> Site:
-    """Read settings, certificates and roots; called again for each reload."""
-    options.check()
+    """Read certificates and roots; called again for each reload."""
     app = target.build()
     reloading = Reloading(app, target.roots) if options.reload else None
 

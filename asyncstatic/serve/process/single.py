@@ -63,21 +63,28 @@ class SingleProcess:
     """Serves in this process; `control.Service` says how it is used.
 
     Args:
-        build: reads the settings and makes the app; called in a thread, again for each reload.
+        build: makes the app; called in a thread.
         sockets: listen; they are closed when the service ends.
+        renewed: reads the settings again for a reload, and makes the app; called in a thread.
     """
 
     status = "1 process"
 
-    def __init__(self, build: Callable[[], Site], sockets: Sockets) -> None:
+    def __init__(
+        self,
+        build: Callable[[], Site],
+        sockets: Sockets,
+        renewed: Callable[[], Site] | None = None,
+    ) -> None:
         self._build = build
+        self._renewed = renewed or build
         self._sockets = sockets
         self._current: _Serving | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begin to serve; errors of `build` and of the app are raised as they are."""
-        self._current = await self._new()
+        self._current = await self._new(self._build)
         tune_garbage_collection()
 
     async def reload(self) -> None:
@@ -86,13 +93,13 @@ class SingleProcess:
         If the new one cannot be served, the error is raised as it is, and the old one goes on.
         """
         old = self._current
-        self._current = await self._new()
+        self._current = await self._new(self._renewed)
         if old is not None:
             ending = self._end(old, gently=True)
             await first(old.has_closed.wait, partial(asyncio.wait, [ending]))
 
-    async def _new(self) -> _Serving:
-        site = await asyncio.to_thread(self._build)  # the old one answers meanwhile
+    async def _new(self, build: Callable[[], Site]) -> _Serving:
+        site = await asyncio.to_thread(build)  # the old one answers meanwhile
         serving = _Serving(site, self._sockets)
         try:
             await serving.start()
