@@ -186,6 +186,12 @@ class Http2(H2Protocol):
         with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
             self.connection.send_headers(request.stream_id, fields, end_stream=True)
 
+    async def handle(self, event: ConnectionEvent) -> None:
+        await super().handle(event)
+        if isinstance(event, Closed):  # nobody sends any more, and apps would wait for it
+            for buffer in tuple(self.stream_buffers.values()):
+                await buffer.close()
+
     def has_begun_head(self) -> bool:
         """Tell whether no stream is open and a frame, or a block of header fields, is incomplete."""
         frames: Any = self.connection.incoming_buffer

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
@@ -71,7 +71,9 @@ class Server(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Send; after the last answer to a client that has ended its side, `run` closes."""
-        if not (self._is_read and isinstance(event, Updated)):
+        if isinstance(event, RawData) and self.writer.is_closing():
+            await self.protocol.handle(Closed())  # asyncio would log each write
+        elif not (self._is_read and isinstance(event, Updated)):
             await super().protocol_send(event)
 
     async def run(self) -> None:

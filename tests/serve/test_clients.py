@@ -212,6 +212,9 @@ def test_only_versions_of_http_1_are_served(
             [head("/css/app.css", "Content-Length: 0"), head("/missing"), head("/big.bin")],
             id="several, handed over",
         ),
+        pytest.param(
+            [head("/big.bin"), head("/css/app.css", "Content-Length: 0")], id="the last handed over"
+        ),
     ],
 )
 def test_a_client_that_shut_its_sending_half_gets_all_answers_whole(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,23 @@ def test_concurrent_streams_do_not_mix(connection: Connection2) -> None:
     streams = [connection.request(f"/{name}") for name in names]
     for name, stream in zip(names, streams, strict=True):
         assert connection.read(stream).content == SMALL_SITE[name]
+
+
+@pytest.mark.parametrize("name", ["css/app.css", "big.bin"])
+def test_the_connection_of_a_client_that_has_ended_its_side_ends(
+    server: Server, setup: str, name: str
+) -> None:
+    """Otherwise it would stay in the process for ever, and its socket too."""
+    if setup.startswith("hypercorn"):
+        pytest.skip("Hypercorn's own task waits without end")
+    before = server.open_handles()
+    for _ in range(5):
+        with Connection2(server.port) as connection:
+            connection.request(f"/{name}")
+            connection.socket.shutdown(socket.SHUT_WR)
+            while connection.socket.recv(1 << 18):
+                pass
+    assert server.settled_handles(before, seconds=5) <= before
 
 
 def test_a_window_of_one_byte_gets_the_whole_file(server: Server) -> None:

@@ -390,7 +390,7 @@ class DirectProtocol(asyncio.Protocol):
         closing = self._entry.registry.closing
         if not closing:
             self._proceed(self._buffer)
-        if (self._eof or closing) and self._answering is None:
+        if (self._eof or closing) and self._answering is None and transport.get_protocol() is self:
             self._close()
 
     def _give_up(self, error: Exception) -> None:
