@@ -72,8 +72,17 @@ ATTEMPTS = [
 SINCE = {"os.truncate": 3, "socket.": 4, "os.kill": 6}
 
 
-def inside(tmp_path: Path, attempts: list[str], root: Path | None = None) -> list[list[str]]:
-    """Try all in one restricted process: on its main thread, and on a thread started later."""
+def inside(
+    tmp_path: Path, attempts: list[str], root: Path | None = None, script: Path | None = None
+) -> list[list[str]]:
+    """Try all in one restricted process: on its main thread, and on a thread started later.
+
+    Args:
+        tmp_path: an empty directory.
+        attempts: lines of Python.
+        root: served; a new one if None.
+        script: where the code is written, to be run from there.
+    """
     if root is None:
         root = tmp_path / "root"
         root.mkdir()
@@ -81,13 +90,17 @@ def inside(tmp_path: Path, attempts: list[str], root: Path | None = None) -> lis
         (root / "out").symlink_to("/etc/passwd")
     for name in ("secret", "key"):
         (tmp_path / name).write_text(name)
+    program = ["-c", INSIDE]
+    if script is not None:
+        script.write_text(INSIDE)
+        program = [str(script)]
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / "vendored.py").touch()
     imports = os.pathsep.join((environment()["PYTHONPATH"], str(tmp_path / "vendor")))
     paths = (root, *(tmp_path / name for name in ("secret", "key", "log")))
     arguments = json.dumps([*map(str, paths), os.getpid(), attempts])
     child = subprocess.run(
-        [sys.executable, "-c", INSIDE, arguments],
+        [sys.executable, *program, arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -105,6 +118,13 @@ def test_a_restricted_process_reads_its_roots_and_does_nothing_else(
     if any(code.startswith(call) and sandbox.version() < since for call, since in SINCE.items()):
         pytest.skip("this kernel's Landlock does not know that right yet")
     assert inside(tmp_path, [code]) == [[expected, expected]]
+
+
+def test_what_is_beside_the_script_is_not_readable(tmp_path: Path) -> None:
+    """Python puts the directory of a script on its path by itself."""
+    attempts = ["open(secret)", "import asyncstatic.config.schema"]
+    found = inside(tmp_path, attempts, script=tmp_path / "script.py")
+    assert [on_main for on_main, _ in found] == ["EACCES", "done"]
 
 
 def test_a_swapped_release_is_readable_and_what_is_beside_the_releases_is_not(

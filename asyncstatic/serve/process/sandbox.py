@@ -141,15 +141,17 @@ def _swappable(root: str) -> str:
 
 
 def _import_directories() -> Iterator[str]:
-    """Yield the directories of modules; not the working directory, which any user may own."""
-    paths = {path for path in sys.path if not _is_working_directory(path)}
+    """Yield the directories of modules; not those of the user and of the script that is run."""
+    paths = {path for path in sys.path if not _is_beside_script(path)}
     own: Iterable[str] = sys.modules["asyncstatic"].__path__
     return filter(os.path.isdir, sorted({*paths, *own, *_library_directories()}))
 
 
-def _is_working_directory(path: str) -> bool:
+def _is_beside_script(path: str) -> bool:
+    """Tell whether Python added a directory to the path by itself: any file may be in it."""
+    added = (os.curdir, os.path.dirname(sys.argv[0]) or os.curdir)
     with suppress(OSError):
-        return os.path.samefile(path or os.curdir, os.curdir)
+        return any(os.path.samefile(path or os.curdir, each) for each in added)
     return False
 
 
