@@ -375,28 +375,23 @@ class StaticFiles:
             raise RuntimeError(problem)
         if is_ambiguous(scope["headers"]):  # nothing is opened, and no content is read
             refused = self._page(page_for(request, 400, ((b"connection", b"close"),)))
-            await self.carry_out(refused.plan, None, scope, receive, send)
+            await self.carry_out(refused, scope, receive, send)
             return
-        plan, opened, _ = await self.find(request, scope)
-        if opened is None:
-            raise_for_handler(plan, scope)
+        answer = await self.find(request, scope)
+        if answer.opened is None:
+            raise_for_handler(answer.plan, scope)
         try:
             if has_content(scope["headers"]):
                 await drain(receive)
-            await self.carry_out(plan, opened, scope, receive, send)
+            await self.carry_out(answer, scope, receive, send)
         finally:
-            if opened is not None:
-                opened.close()
+            answer.close()
 
     def carry_out(
-        self,
-        plan: ResponsePlan,
-        opened: Opened | None,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, answer: Answer, scope: Scope, receive: Receive, send: Send
     ) -> Coroutine[Any, Any, None]:
         """Send what `find` decided; see `send_plan`."""
+        plan, opened, _ = answer
         if (observe := scope.get(PLAN_OBSERVER)) is not None:
             observe(plan)
         timeout = self.settings.limits.send_timeout

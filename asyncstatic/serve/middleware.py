@@ -170,14 +170,13 @@ class StaticMiddleware:
         try:
             if is_shell(answer) and not for_app and await self._app_answers(scope, receive, send):
                 return True
-            plan, opened, refuses = answer
-            if not refuses and (for_app or plan.status in _PASSED_ON):
+            if not answer.refuses and (for_app or answer.plan.status in _PASSED_ON):
                 return False
             if preflight:
-                plan = (await self.static.find(request, mounted)).plan
+                answer = answer._replace(plan=(await self.static.find(request, mounted)).plan)
             if has_content(scope["headers"]) and not is_shell(answer):  # there the app had it
                 await drain(receive)
-            await self.static.carry_out(plan, opened, mounted, receive, send)
+            await self.static.carry_out(answer, mounted, receive, send)
         finally:
             answer.close()
         return True
