@@ -173,7 +173,8 @@ def make_hash(name: str | None) -> None:
     from asyncstatic.serve.users import hash_password
 
     if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        # Standard output may be the htpasswd file, and click 8.1 writes a prompt there without `err`.
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         password = sys.stdin.buffer.readline().decode(errors="surrogateescape").rstrip("\r\n")
     try:

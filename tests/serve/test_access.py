@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bcrypt
@@ -29,7 +30,7 @@ from asyncstatic import (
     StaticMiddleware,
     send_from_directory,
 )
-from asyncstatic.cli import main
+from asyncstatic.cli.commands import main
 from asyncstatic.files import kernel
 from asyncstatic.http.access import Rate
 from asyncstatic.http.basic import Credentials
@@ -1121,6 +1122,21 @@ def test_the_command_makes_a_hash_that_opens_the_root(root: Path, tmp_path: Path
     assert reply.status == 200
     bare = command("hash", given="wört\n")
     assert bare.stdout.startswith("$argon2id$")
+
+
+def test_the_prompt_for_a_password_is_no_part_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is the htpasswd file: ``asyncstatic hash anna >> htpasswd``."""
+    prompts: list[dict[str, Any]] = []
+
+    def prompt(_text: str, **options: Any) -> str:
+        prompts.append(options)
+        return "secret"
+
+    monkeypatch.setattr("click.prompt", prompt)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(SystemExit):
+        main(["hash", "anna"])
+    assert [options["err"] for options in prompts] == [True]
 
 
 @pytest.mark.parametrize("given", ["\n", "", "a\tb\n"])
