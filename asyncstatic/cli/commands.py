@@ -252,6 +252,10 @@ def _target(context: click.Context, sources: Sources) -> Target:
     """Tell what to serve, and check the roots."""
     from asyncstatic.serve.process.target import App, hint_at_target, is_app
 
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise SettingsError("the working directory was removed: change to another one") from None
     warn_of_unknown(os.environ)
     name = sources.roots[0] if len(sources.roots) == 1 else ""
     if is_app(name):

@@ -323,6 +323,15 @@ def test_a_wrong_option_is_one_line_that_names_the_help(folder: Path, option: st
     assert re.fullmatch("Error: .* Try .* serve --help\n", done.stderr)
 
 
+def test_a_working_directory_that_was_removed_is_one_line(folder: Path) -> None:
+    code = "import os, runpy, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['serve', '{}']; {}"
+    (folder / "gone").mkdir()
+    started = "runpy.run_module('asyncstatic', run_name='__main__', alter_sys=True)"
+    done = run("-c", code.format(folder / "site", started), cwd=folder / "gone")
+    assert done.returncode == 2
+    assert done.stderr == "Error: the working directory was removed: change to another one\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
