@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.serve.inside import eventually
+from asyncstatic.serve.scope import Receive, Scope, Send
+from tests.serve.inside import LOOPS, eventually, serving_inside
 from tests.support.raw import HOST, Connection, EndedError, head
 from tests.support.servers import Server, running
 
@@ -148,6 +150,32 @@ def test_a_refused_client_that_goes_on_sending_is_dropped(server: Server) -> Non
         with refused:
             assert eventually(lambda: _is_gone(refused))
         assert first.get("/css/app.css").status == 200
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_app_that_goes_on_without_its_client_fills_no_log(
+    loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio logs each write to a connection that is lost."""
+    ended = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        for _ in range(20):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        ended.set()
+
+    with serving_inside(app, loop=loop) as server:
+        client = server.connect()
+        client.send(_REQUEST)
+        assert client.take(1)
+        client.reset()
+        assert ended.wait(10)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def _is_gone(client: Connection) -> bool:
