@@ -22,6 +22,7 @@ from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments
 from asyncstatic.files.tree import File
 from asyncstatic.files.zip_tree import ZipTree
+from asyncstatic.http import respond, validators
 from asyncstatic.serve.cut import TransferAborted
 from tests.asgi import ask
 from tests.serve.inside import serving_inside
@@ -60,8 +61,13 @@ def let_settle(*paths: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A zip and a directory with the same files and the same time."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zip and a directory with the same files and the same time.
+
+    No file is young: a tag would be weak until two seconds have passed, between two requests.
+    """
+    for module in (respond, validators):
+        monkeypatch.setattr(module, "YOUNG_NS", 0)
     write_site(tmp_path / "site", SITE)
     write_zip(tmp_path / "site.zip", SITE)
     moment = 1_700_000_000_123_456_789
