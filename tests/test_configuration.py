@@ -602,6 +602,37 @@ def test_a_name_that_a_mount_hides_is_told(place: Path) -> None:
     assert list(Sources().read({}).warnings()) == ["site/a is not served: the mount /a hides it"]
 
 
+@pytest.mark.parametrize(
+    ("around", "closed", "open_at"),
+    [
+        ('"/" = "site"', '"/m" = { root = "site/a", users = "u" }', "/a"),
+        ('"/" = "site"', '"/m" = { root = "site/a", allow_from = "10.0.0.0/8" }', "/a"),
+        (
+            '"/x" = ["dist", "site"]',
+            '"/m" = { root = ["alone", "site/a"], deny_from = "::1" }',
+            "/x/a",
+        ),
+        ('"/" = "site"', '"/m" = { root = "site", users = "u" }', "/"),
+        ('"/" = "site"', '"/a" = { root = "site/a", users = "u" }', None),
+        ('"/" = "site"', '"/m" = { root = "dist", users = "u" }', None),
+        ('"/" = "site"', '"/m" = { root = "site/a", rate_limit = "1/s" }', None),
+        ('"/" = { root = "site", deny = "a" }', '"/m" = { root = "site/a", users = "u" }', None),
+        ('"/" = { root = "site", users = "u" }', '"/m" = { root = "site/a", users = "u" }', None),
+        ('"/" = "site"\n"/a" = "dist"', '"/m" = { root = "site/a", users = "u" }', None),
+    ],
+)
+def test_a_closed_root_that_is_open_elsewhere_is_told(
+    place: Path, around: str, closed: str, open_at: str | None
+) -> None:
+    (place / "site" / "a").mkdir()
+    (place / "alone").mkdir()
+    (place / "asyncstatic.toml").write_text(f"[mounts]\n{around}\n{closed}")
+    told = [line for line in Sources().read({}).warnings() if "is not served" not in line]
+    prefix = closed[1:].partition('"')[0]
+    says = f" is open at {open_at}, and closed at {prefix}: move it, or name it in deny"
+    assert [line[line.index(" is open") :] for line in told] == ([says] if open_at else [])
+
+
 def test_a_redirect_without_effect_is_told(place: Path) -> None:
     text = """
     redirects = [["/b/*", "/x"], ["/c", "/x"]]

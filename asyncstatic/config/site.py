@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import permutations, product
 from urllib.parse import unquote
 
 from asyncstatic.config.document import (
@@ -26,6 +27,7 @@ from asyncstatic.config.document import (
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
 from asyncstatic.http.redirects import Redirect
+from asyncstatic.http.target import is_public
 from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.settings.values import printable, problem_with_prefix
 
@@ -69,17 +71,31 @@ class Site:
         return problem if origin in ("default", "command line") else f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a line for each name in a root that another mount hides, and each idle redirect."""
+        """Yield a line for each name that a mount hides, idle redirect, and root that is open elsewhere."""
         yield from self._idle_redirects()
+        yield from self._open_elsewhere()
         for prefix in self.mounts:
             for outer, settings in self.mounts.items():
                 below = prefix.removeprefix(f"{outer}/")
                 if below == prefix or not prefix:
                     continue
-                for root in (settings.root, *settings.more_roots):
+                for root in _roots_of(settings):
                     path = os.path.join(root, below.lstrip("/"))
                     if os.path.lexists(path):
                         yield f"{printable(path)} is not served: the mount {prefix} hides it"
+
+    def _open_elsewhere(self) -> Iterator[str]:
+        """Yield a line for each root of a closed mount that an open one serves at another path."""
+        for (prefix, inner), (outer, around) in permutations(self.mounts.items(), 2):
+            if not _is_private(inner) or _is_private(around):
+                continue
+            for root, outer_root in product(_roots_of(inner), _roots_of(around)):
+                names = _names_below(root, outer_root)
+                path = "/".join((outer, *(names or ())))
+                is_open = names is not None and is_public(names, around)
+                if is_open and self.answers(outer, path):
+                    open_at = f"open at {printable(path) or '/'}, and closed at {prefix or '/'}"
+                    yield f"{printable(root)} is {open_at}: move it, or name it in deny"
 
     def _idle_redirects(self) -> Iterator[str]:
         """Yield a line for each redirect whose path no mount that has it answers."""
@@ -175,7 +191,7 @@ def _settings(site: Site, prefix: str) -> Settings:
         options["redirects"] = [below_mount(each, prefix) for each in answered]
     try:
         settings = Settings(**options)
-        for root in (settings.root, *settings.more_roots):
+        for root in _roots_of(settings):
             _refuse_system_root(root)
     except SettingsError as error:
         raise SettingsError(site.explained(prefix, str(error))) from None
@@ -211,12 +227,27 @@ def _without(path: str, depth: int) -> str:
 
 def _below_root(path: str, settings: Settings) -> list[str]:
     """Return a pattern for a configuration file that is below a root: it is never served."""
-    found = []
-    for root in map(os.path.realpath, (settings.root, *settings.more_roots)):
-        below = os.path.relpath(os.path.realpath(path), root)
-        if below.partition(os.sep)[0] != os.pardir:
-            found.append(glob.escape(below.replace(os.sep, "/")))
-    return found
+    below = (_names_below(path, root) for root in _roots_of(settings))
+    return [glob.escape("/".join(names)) for names in below if names is not None]
+
+
+def _names_below(path: str, root: str) -> tuple[str, ...] | None:
+    """Return the names of a path from a root on, links resolved; None if it is not below."""
+    try:
+        below = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    except ValueError:  # on another drive of Windows
+        return None
+    names = () if below == os.curdir else tuple(below.split(os.sep))
+    return None if names[:1] == (os.pardir,) else names
+
+
+def _roots_of(settings: Settings) -> tuple[str, ...]:
+    return settings.root, *settings.more_roots
+
+
+def _is_private(settings: Settings) -> bool:
+    """Tell whether some clients only may read."""
+    return bool(settings.users is not None or settings.allow_from or settings.deny_from)
 
 
 def _refuse_system_root(root: str) -> None:
