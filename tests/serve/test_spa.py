@@ -228,6 +228,19 @@ async def test_the_nearest_page_is_sent(site: Path, target: str, content: bytes)
         assert (reply.status, reply.body) == (404, content)
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_who_is_refused_by_the_hook_sees_no_page_of_a_directory(
+    tmp_path: Path, status: int
+) -> None:
+    """It would tell what is below a directory that the hook protects."""
+    write_site(tmp_path, {"e.html": b"the root's", "closed/e.html": b"SECRET", "closed/a": b"a"})
+    pages = {status: "**/e.html"}
+    static = await serve(tmp_path, spa=False, error_pages=pages, authorize=lambda *_: status)
+    for target in ("/closed/a", "/closed/", "/closed/e.html", "/closed/missing", "/.env"):
+        reply = await ask(static, target)
+        assert (reply.status, reply.body) == (status, b"the root's")
+
+
 async def test_a_page_by_its_status_counts_more_than_that_of_a_preset(site: Path) -> None:
     static = await serve(site, spa=False, preset="docs", error_pages={404: "a.txt"})
     assert (await ask(static, "/docs/nothing")).body == b"a"
