@@ -124,6 +124,10 @@ class Lookup(NamedTuple):
     navigation: bool = False
     view: View | None = None
 
+    def nowhere(self) -> Lookup:
+        """Return the lookup of a path that no file can have: this one may not be looked up."""
+        return self._replace(segments=(), directory=False, available=False)
+
 
 SECOND = 1_000_000_000  # ns
 # A write may follow within one tick of the file system's clock and leave the same times.

@@ -256,7 +256,7 @@ class StaticFiles:
             to_slash = is_mount_point and not self._moves_mount_point
             return _ROOT if to_slash else self._page(admitted)
         if self.in_front.has_closed and self.in_front.may_be_closed(admitted.segments):
-            admitted = _nowhere(admitted)
+            admitted = admitted.nowhere()
         if self._authorization is not None:
             return admitted
         found = self._source.open_nowait(admitted)
@@ -300,7 +300,7 @@ class StaticFiles:
         if lookup.available or lookup.segments:
             refusal = await self._authorization.refusal(request, lookup, scope)
             if refusal is not None:  # no page of a directory that the hook may have to protect
-                lookup = _nowhere(lookup)
+                lookup = lookup.nowhere()
             if isinstance(refusal, ResponsePlan):
                 page = await page_with(refusal.status, lookup, self._source)
                 return self._page(refusal) if page is None else self._answer(request, page)
@@ -397,8 +397,3 @@ class StaticFiles:
             observe(plan)
         timeout = self.settings.limits.send_timeout
         return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
-
-
-def _nowhere(lookup: Lookup) -> Lookup:
-    """Return the lookup of a path that no file can have, in place of one that may not be looked up."""
-    return lookup._replace(segments=(), directory=False, available=False)

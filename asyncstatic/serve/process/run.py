@@ -19,7 +19,7 @@ from hypercorn.config import Sockets
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.operations import open_metrics
 from asyncstatic.serve.process.bind import Place, keep_standard_streams, listening
-from asyncstatic.serve.process.control import StartError, control, log_to_stderr, logger
+from asyncstatic.serve.process.control import Service, StartError, control, log_to_stderr, logger
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import restrict
@@ -121,24 +121,14 @@ def _serve(
 
     async def main() -> int:
         if is_single:
-            service = SingleProcess(
-                lambda: _site(target, options, exposition),
-                sockets,
-                lambda: _site(renewed(), options, exposition),
+            current = partial(_site, target, options, exposition)
+            service: Service = SingleProcess(
+                current, sockets, lambda: _site(renewed(), options, exposition)
             )
-            return await control(service, during=announced, watch=watch)
-
-        def work(target: Target) -> Work:
-            return partial(_work, target.for_worker(), options, exposition, sockets)
-
-        metrics = [] if exposition is None else exposition.sockets
-        every = Sockets(sockets.secure_sockets, [*sockets.insecure_sockets, *metrics], [])
-        patience = options.drain_seconds + options.graceful_timeout
-        supervisor = Supervisor(
-            work(target), options.workers, patience, every, lambda: work(renewed())
-        )
+        else:
+            service = _supervisor(target, renewed, options, exposition, sockets)
         try:
-            return await control(supervisor, during=announced, watch=watch)
+            return await control(service, during=announced, watch=watch)
         except StartError as error:
             logger.error("%s: %s", printable(target.name), error)
             return 1
@@ -146,6 +136,24 @@ def _serve(
     factory = _loop_factory(options.uvloop) if is_single else None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main())
+
+
+def _supervisor(
+    target: Target,
+    renewed: Callable[[], Target],
+    options: Options,
+    exposition: Exposition | None,
+    sockets: Sockets,
+) -> Supervisor:
+    """Return the service that serves a target in workers."""
+
+    def work(target: Target) -> Work:
+        return partial(_work, target.for_worker(), options, exposition, sockets)
+
+    metrics = [] if exposition is None else exposition.sockets
+    every = Sockets(sockets.secure_sockets, [*sockets.insecure_sockets, *metrics], [])
+    patience = options.drain_seconds + options.graceful_timeout
+    return Supervisor(work(target), options.workers, patience, every, lambda: work(renewed()))
 
 
 def _refuse_for_app(target: App, options: Options) -> None:
