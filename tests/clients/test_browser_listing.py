@@ -184,6 +184,23 @@ def test_a_keyboard_is_enough(page: Browser) -> None:
     assert path(page) == "/deep er/"
 
 
+def test_the_arrows_scroll_the_page_where_there_is_no_name_to_move_to(page: Browser) -> None:
+    page.evaluate(
+        "addEventListener('keydown', e => { document.title = String(e.defaultPrevented); })"
+    )
+    last = "document.querySelector('#entries tbody tr:last-child a')"
+    for element, prevented in ((last, "false"), ("document.querySelector('.prose a')", "false")):
+        page.evaluate(f"{element}.focus()")
+        page.press("ArrowDown")
+        assert page.evaluate("document.title") == prevented
+        assert page.evaluate(f"document.activeElement === {element}")
+    page.press("ArrowUp")
+    assert focused(page) == "the notes"
+    page.evaluate(f"{last}.focus()")
+    page.press("ArrowUp")
+    assert page.evaluate("document.title") == "true"
+
+
 def test_sorting_works_by_the_keyboard(page: Browser) -> None:
     page.evaluate("document.querySelector('th.size a').focus()")
     page.follow("Enter")

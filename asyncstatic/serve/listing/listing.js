@@ -37,12 +37,14 @@
       filter.value = "";
       narrow();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const links = shownLinks();
-      const now = links.indexOf(document.activeElement);
+      const links = shownLinks(), active = document.activeElement;
+      const now = links.indexOf(active);
+      if (now < 0 && active !== document.body && active !== filter) return; // such as in the README
       const next = event.key === "ArrowDown" ? now + 1 : now < 0 ? -1 : now - 1;
+      const target = next === -1 ? filter : links[next];
+      if (!target) return; // behind the last name the page scrolls
       event.preventDefault();
-      if (next === -1) filter.focus();
-      else if (links[next]) links[next].focus();
+      target.focus();
     }
   });
 
