@@ -64,7 +64,7 @@ ATTEMPTS = [
     pytest.param("open(key).read()", "done", id="read what was named"),
     pytest.param("open(log, 'a').write('line')", "done", id="write the log"),
     pytest.param("import xml.dom.minidom, quart, h2.connection", "done", id="import a module"),
-    pytest.param("import asyncstatic.config.schema", "done", id="import a module of our own"),
+    pytest.param("import asyncstatic.cli.schema", "done", id="import a module of our own"),
     pytest.param("import vendored", "done", id="import from PYTHONPATH"),
     pytest.param("os.listdir('.')", "EACCES", id="list the working directory"),
 ]
