@@ -26,11 +26,7 @@ from asyncstatic.http.model import SUFFIXES, Absence, DirectoryRedirect, Lookup
 from asyncstatic.settings import Settings
 
 _ROOT = Lookup((), True, ())
-_READ_TAKES = (
-    0,
-    0.0003,
-    0.001,
-)  # seconds: the page cache filled meanwhile, a flash disk, a busy one
+_WAITS = (0, 0.0003, 0.001)  # seconds before each attempt: for a flash disk, and a busy one
 
 
 class TreeSource:
@@ -90,7 +86,7 @@ class TreeSource:
         While only the content is missing, which the kernel has begun to read, this waits a moment on
         the event loop: a hop to a thread and back costs more than a small read.
         """
-        for seconds in _READ_TAKES:
+        for seconds in _WAITS:
             await asyncio.sleep(seconds)
             try:
                 return self._find(self._at_once, lookup)

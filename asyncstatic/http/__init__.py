@@ -17,7 +17,7 @@ The modules, values first:
 
 ==================  ============================================================================
 `model`             the values that travel between the rooms
-`abnf`              grammar that all field values share
+`abnf`              grammar that all field values share, and a cache of their meanings
 `accept`            Accept and Accept-Encoding
 `access`            the values of settings that decide who has access
 `basic`             Basic authentication, and htpasswd files
