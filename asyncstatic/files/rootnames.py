@@ -34,7 +34,7 @@ _NO_SUCH_NAME = frozenset(
 )
 
 
-def below_root(target: bytes, root: str, tree: TreeHandle) -> list[bytes] | None:
+def names_below_root(target: bytes, root: str, tree: TreeHandle) -> list[bytes] | None:
     """Return the names that follow the root's name in an absolute link; None if it leads outside.
 
     Makes system calls that may wait for the disk.

@@ -15,7 +15,7 @@ from functools import partial
 
 from asyncstatic.files import kernel
 from asyncstatic.files.root import Allowed, RootHandle, Segments, TreeHandle, relative_path
-from asyncstatic.files.rootnames import below_root
+from asyncstatic.files.rootnames import names_below_root
 from asyncstatic.settings.root import Symlinks
 
 _MAX_LINKS = 40  # path_resolution(7)
@@ -56,7 +56,7 @@ class WalkResolver:
         if self._symlinks == "follow":
             return kernel.openat(tree.fd, path, kernel.OPEN_FLAGS)
         follow = self._symlinks == "within_root"
-        below = partial(below_root, root=self.root.path, tree=tree)
+        below = partial(names_below_root, root=self.root.path, tree=tree)
         walk = _Walk(tree.fd, path, below, follow=follow)
         try:
             fd = walk.run()

@@ -71,7 +71,7 @@ def _url(base: bytes, name: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """The files that a bundler made of one source file, and the entries that it imports."""
 
     file: str
@@ -82,7 +82,7 @@ class Entry:
     module: bool = False
 
 
-def read_manifest(text: bytes) -> dict[str, Entry]:
+def read_manifest(text: bytes) -> dict[str, ManifestEntry]:
     """Read the entries of a manifest by their logical names.
 
     Raises:
@@ -100,15 +100,15 @@ def read_manifest(text: bytes) -> dict[str, Entry]:
         raise ValueError(f"the form is neither Vite's nor name -> file: {error}") from None
 
 
-def _entry(value: Any) -> Entry:
+def _entry(value: Any) -> ManifestEntry:
     """Read one entry: a file name, Vite's object with "file", or webpack's with "src"."""
     if isinstance(value, str):
-        return Entry(_name(value))
+        return ManifestEntry(_name(value))
     file = value["file"] if "file" in value else value["src"]
     integrity = value.get("integrity") or ""
     if not _INTEGRITY.fullmatch(integrity or "sha256-x"):
         raise ValueError(f"integrity {integrity!r}")
-    return Entry(
+    return ManifestEntry(
         _name(file),
         tuple(map(_name, value.get("css", ()))),
         tuple(map(_name, value.get("assets", ()))),
@@ -131,7 +131,7 @@ def is_fingerprinted(name: str) -> bool:
     return _FINGERPRINT.search(name.rpartition("/")[2]) is not None
 
 
-def manifest_of(entries: Mapping[str, Entry]) -> Manifest:
+def manifest_of(entries: Mapping[str, ManifestEntry]) -> Manifest:
     """Return a manifest with these entries."""
     loaded = {logical: _loaded(entries, logical) for logical in entries}
     return Manifest(
@@ -155,12 +155,12 @@ def manifest_of(entries: Mapping[str, Entry]) -> Manifest:
     )
 
 
-def _loaded(entries: Mapping[str, Entry], logical: str) -> list[Entry]:
+def _loaded(entries: Mapping[str, ManifestEntry], logical: str) -> list[ManifestEntry]:
     """Return an entry behind all its imports, each once, the deepest first.
 
     This is Vite's documented order: the stylesheets of an import come before those of its importer.
     """
-    found: list[Entry] = []
+    found: list[ManifestEntry] = []
     seen: set[str] = set()
     pending = [(logical, False)]
     while pending:

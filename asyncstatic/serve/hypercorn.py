@@ -20,7 +20,7 @@ from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
-from asyncstatic.serve.hypercorn_log import Entry, HypercornLog, logged_request, quiet
+from asyncstatic.serve.hypercorn_log import HypercornLog, LogEntry, logged_request, quiet
 from asyncstatic.serve.portable import connection_lost
 from asyncstatic.serve.protocols import Context, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
@@ -137,7 +137,7 @@ class Hypercorn:
         )
         response = None if plan is None else list(plan.fields)
         scheme = "https" if peer.tls else "http"
-        self._log.write(Entry(access, headers, response, peer.client, scheme))
+        self._log.write(LogEntry(access, headers, response, peer.client, scheme))
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""

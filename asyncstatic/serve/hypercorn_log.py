@@ -36,7 +36,7 @@ from asyncstatic.serve.proxies import same_kind, with_host
 Headers = list[tuple[bytes, bytes]]
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """One finished request, with all that a log format may need.
 
     Attributes:
@@ -101,7 +101,7 @@ class HypercornLog:
         if self._format is not None and self._logger is not None:
             prepare_logger(self._logger, config)
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LogEntry) -> None:
         """Write one line."""
         if self._trusted is not None:
             entry = _as_stated(entry, self._trusted)
@@ -110,7 +110,7 @@ class HypercornLog:
         elif self._logger is not None:
             self._logger.info(self._format(entry.access))
 
-    async def _write_as_hypercorn(self, entry: Entry) -> None:
+    async def _write_as_hypercorn(self, entry: LogEntry) -> None:
         access = entry.access
         method, _, rest = escape(access.request).partition(" ")
         target, _, version = rest.rpartition(" ")
@@ -129,7 +129,7 @@ class HypercornLog:
         await self._hypercorn.access(scope, response, access.seconds)
 
 
-def _as_stated(entry: Entry, trusted: Networks) -> Entry:
+def _as_stated(entry: LogEntry, trusted: Networks) -> LogEntry:
     """Return an entry with the client, scheme and Host that trusted proxies state."""
     stated = read_forwarded(entry.peer, entry.headers, trusted)
     if stated.client is not None:
@@ -259,7 +259,7 @@ class Requests:
             entry="hypercorn",
         )
         scheme = ("ws" if request.is_websocket else "http") + ("s" if self._tls else "")
-        self._log.write(Entry(access, request.headers, request.response, self._peer, scheme))
+        self._log.write(LogEntry(access, request.headers, request.response, self._peer, scheme))
 
 
 def _path_of(line: bytes) -> bytes:

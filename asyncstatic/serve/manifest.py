@@ -18,8 +18,8 @@ from typing import Protocol
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.manifest import (
-    Entry,
     Manifest,
+    ManifestEntry,
     is_fingerprinted,
     manifest_of,
     read_manifest,
@@ -131,7 +131,7 @@ def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:
 
     Scripts and stylesheets that are proven get an integrity value, made from their content.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ManifestEntry] = {}
     for path in paths:
         entries = {**_read(files, path), **entries}
     manifest = manifest_of(entries)
@@ -143,7 +143,7 @@ def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:
     return replace(manifest, integrity={**manifest.integrity, **made})
 
 
-def _read(files: _Files, name: str) -> dict[str, Entry]:
+def _read(files: _Files, name: str) -> dict[str, ManifestEntry]:
     path = files.path(name)
     try:
         return read_manifest(files.read(name))
