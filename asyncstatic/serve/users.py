@@ -219,8 +219,11 @@ def _read(path: str) -> Mapping[str, str]:
 
 
 def _unreadable(path: str, error: OSError) -> SettingsError:
-    """Return the error of a file that cannot be read; its name is no secret unless it has a colon."""
-    name = "a text with a colon" if ":" in path else printable(path)
+    """Return the error of a file that cannot be read.
+
+    A name with a colon may be a user with a hash, so it is not shown.
+    """
+    name = "(not shown, because it has a colon)" if ":" in path else printable(path)
     return SettingsError(
         f"users {name}: {error.strerror}; name an htpasswd file, or a mapping of names to hashes"
     )
