@@ -661,20 +661,25 @@ def run(*arguments: str, **variables: str) -> str:
 
 def test_each_value_is_told_with_its_origin(place: Path) -> None:
     (place / "asyncstatic.toml").write_text(f"workers = 2\nkeep_alive = 5\n{TEXT}")
-    arguments = ("--json", "--log-format", "json", "--set", "cors=*", "--socket-mode", "660")
-    told = json.loads(run(*arguments, KEEP_ALIVE="9"))
+    told = json.loads(run("--json", "--log-format", "json", "--set", "cors=*", KEEP_ALIVE="9"))
     options, mounts = told["options"], told["mounts"]
     assert told["file"] == "asyncstatic.toml"
     assert options["workers"] == {"value": 2, "origin": "asyncstatic.toml:1"}
     assert options["keep_alive"] == {"value": 9.0, "origin": "ASYNCSTATIC_KEEP_ALIVE"}
     assert options["log_format"] == {"value": "json", "origin": "--log-format"}
     assert options["sandbox"] == {"value": False, "origin": "default"}
-    assert options["socket_mode"] == {"value": "660", "origin": "--socket-mode"}
     assert options["bind"] == {"value": ["127.0.0.1:8000"], "origin": "default"}
     assert mounts["/"]["deny"] == {"value": ["top"], "origin": "asyncstatic.toml:3"}
     assert mounts["/a"]["deny"] == {"value": ["own"], "origin": "asyncstatic.toml:6"}
     assert mounts["/a"]["cors"] == {"value": ["*"], "origin": "--set cors=*"}
     assert mounts["/a"]["etag"] == {"value": "auto", "origin": "default"}
+
+
+def test_the_mode_of_a_socket_is_told_as_it_is_written(place: Path) -> None:
+    arguments = (str(place / "site"), "--bind", "unix:s", "--socket-mode", "660")
+    told = json.loads(run("--json", *arguments))["options"]
+    assert told["socket_mode"] == {"value": "660", "origin": "--socket-mode"}
+    assert "\nsocket_mode = " in run(*arguments)
 
 
 def test_what_a_preset_sets_is_told(place: Path) -> None:
@@ -708,6 +713,26 @@ def test_the_command_checks_the_roots(place: Path) -> None:
     result = CliRunner().invoke(main, ["config"])
     assert result.exit_code == 2
     assert "Error: asyncstatic.toml:2: not_found='none.html': " in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tls-bind", ":443"], "--tls-bind needs a certificate"),
+        (["--redirect-https"], "--redirect-https needs an address without TLS and one with it"),
+        (["--reload", "--workers", "2"], "--reload is for development: leave --workers out"),
+        (["--health", "/a", "--metrics", "/a"], "--health and --metrics are both /a"),
+        (["--access-logfile", "."], "--access-logfile .: Is a directory"),
+        (["--proxy-protocol"], "--proxy-protocol needs --trusted-proxies"),
+        (["--port", "80"], "no --port here: say --bind 127.0.0.1:80"),
+    ],
+)
+def test_the_command_checks_the_options_of_the_server(
+    place: Path, arguments: list[str], says: str
+) -> None:
+    result = CliRunner().invoke(main, ["config", str(place / "site"), *arguments])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert result.output.startswith(f"Error: {says}")
 
 
 @pytest.mark.parametrize("text", [param.values[0] for param in GOOD])
