@@ -41,7 +41,7 @@ class Field(NamedTuple):
     origin: str = ""
 
 
-class Decided(NamedTuple):
+class RootAnswer(NamedTuple):
     """The answer of a root.
 
     Attributes:
@@ -75,14 +75,14 @@ class Decided(NamedTuple):
         return ruling.rules
 
 
-def steps_of(decided: Decided, *, with_rules: bool) -> Iterator[Step]:
+def steps_of(answer: RootAnswer, *, with_rules: bool) -> Iterator[Step]:
     """Yield the decisions of a root in their order.
 
     Args:
-        decided: its answer.
+        answer: the answer of the root.
         with_rules: tell the rules that hold for the answer; they do not matter if it is not sent.
     """
-    static, prefix, request, plan, facts, root, refuses = decided
+    static, prefix, request, plan, facts, root, refuses = answer
     settings = static.settings
     yield Step("mount", f"{prefix or '/'} is served from {root}")
     if refuses:  # whatever the name is
@@ -93,7 +93,7 @@ def steps_of(decided: Decided, *, with_rules: bool) -> Iterator[Step]:
         yield _without_file(request, plan, lookup)
     else:
         yield from _steps_of_file(facts, lookup)
-    for rule in decided.rules if with_rules else ():
+    for rule in answer.rules if with_rules else ():
         yield Step("rule", f'{_label(settings, rule)} "{rule.match}" {_effect(rule)}')
     if facts is not None:
         yield from _steps_of_request(request, plan)
@@ -191,16 +191,16 @@ def _named(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= _MANY else f"{len(names)} fields"
 
 
-def with_origins(fields: list[Field], decided: Decided) -> Iterator[Field]:
+def with_origins(fields: list[Field], answer: RootAnswer) -> Iterator[Field]:
     """Add to each field of an answer the rule or setting that it comes from."""
-    static = decided.static
+    static = answer.static
     for name, value, _ in fields:
         origin = ""
-        rule = next((each for each in reversed(decided.rules) if _sets(each, name, value)), None)
+        rule = next((each for each in reversed(answer.rules) if _sets(each, name, value)), None)
         if rule is not None:
             origin = _label(static.settings, rule)
-        elif name == "cache-control" and decided.sent is not None:
-            origin = _origin_of_cache_control(static, decided.sent, value)
+        elif name == "cache-control" and answer.sent is not None:
+            origin = _origin_of_cache_control(static, answer.sent, value)
         yield Field(name, value, origin)
 
 

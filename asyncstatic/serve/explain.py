@@ -18,7 +18,7 @@ from asyncstatic.http.status import PHRASES
 from asyncstatic.http.target import is_target_text, origin_form
 from asyncstatic.serve.answer import ANSWER_OBSERVER, PLAN_OBSERVER, Answer
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.decisions import Decided, Field, Step, steps_of, with_origins
+from asyncstatic.serve.decisions import Field, RootAnswer, Step, steps_of, with_origins
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.scope import Scope
 from asyncstatic.settings import SettingsError
@@ -87,19 +87,19 @@ async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> 
     told = Explanation(method, target, headers)
     fronts = {mount.static for mount in find_mounts(app)}
     asked: list[tuple[StaticFiles, Request, Scope, Answer]] = []
-    plans: list[ResponsePlan] = []
-    observers = {
-        ANSWER_OBSERVER: lambda *about: asked.append(about),
-        PLAN_OBSERVER: plans.append,
-    }
-    await _send(app, told, observers)
-    decided = [
-        await asyncio.to_thread(_decided, *each)
+    plans: list[ResponsePlan] = []  # that were sent
+
+    def observe(*decision: Any) -> None:
+        asked.append(decision)
+
+    await _send(app, told, {ANSWER_OBSERVER: observe, PLAN_OBSERVER: plans.append})
+    answers = [
+        await asyncio.to_thread(_answer_of, *each)
         for each in asked
         if each[0] in fronts or each[3].plan in plans  # a view may ask other roots
     ]
-    for each in decided:
-        is_answer = each is decided[-1] and bool(plans)
+    for each in answers:
+        is_answer = each is answers[-1] and bool(plans)
         told.steps.extend(steps_of(each, with_rules=is_answer))
         if not is_answer:
             told.steps.append(
@@ -107,8 +107,8 @@ async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> 
             )
     if not plans:
         told.steps.append(Step("app", "the app behind the static roots answers"))
-    elif decided:
-        told.fields = list(with_origins(told.fields, decided[-1]))
+    elif answers:
+        told.fields = list(with_origins(told.fields, answers[-1]))
     return told
 
 
@@ -131,13 +131,13 @@ def request_of(method: str, url: str, headers: Sequence[str]) -> tuple[str, str,
     return method, target.decode("ascii"), fields
 
 
-def _decided(static: StaticFiles, request: Request, scope: Scope, answer: Answer) -> Decided:
+def _answer_of(static: StaticFiles, request: Request, scope: Scope, answer: Answer) -> RootAnswer:
     """Return the answer of a root with the directory that has the file; may wait for the disk."""
     facts = None if answer.opened is None else answer.opened.representation
     found = None if facts is None else static.root_with(facts.segments)
     root = found or ", ".join((static.root, *static.settings.more_roots))
     prefix = scope.get("root_path", "")
-    return Decided(static, prefix, request, answer.plan, facts, root, answer.refuses)
+    return RootAnswer(static, prefix, request, answer.plan, facts, root, answer.refuses)
 
 
 async def _send(app: Any, told: Explanation, observers: Mapping[str, Any]) -> None:
