@@ -147,10 +147,11 @@ def test_resolve_and_open(benchmark: Benchmark, files: StaticFiles, prefer: Reso
 def test_open_without_memory(benchmark: Benchmark, files: StaticFiles) -> None:
     app = StaticFiles(files.root, cache_bytes=0)
     lookup = Lookup(NAME, directory=False, codings=(("identity",),))
-    asyncio.run(app.source.open(lookup))  # the kernel learns which sidecars are not there
+    source = app.source
+    asyncio.run(source.open(lookup))  # the kernel learns which sidecars are not there
 
     def open_and_close() -> object:
-        found = app.source.open_nowait(lookup)
+        found = source.open_nowait(lookup)
         if isinstance(found, Opened):
             found.close()
         return found
@@ -171,8 +172,8 @@ def test_cache_hit_in_a_new_turn_of_the_loop(
 ) -> None:
     """Every hit is proven by stat(2)."""
     loop = asyncio.new_event_loop()
-    lookup = Lookup(NAME, directory=False, codings=(("identity",),))
-    assert benchmark(_turn, loop, lambda: files.source.open_nowait(lookup)) is opened
+    lookup, source = Lookup(NAME, directory=False, codings=(("identity",),)), files.source
+    assert benchmark(_turn, loop, lambda: source.open_nowait(lookup)) is opened
     loop.close()
 
 
