@@ -255,8 +255,8 @@ async def test_a_file_that_goes_before_its_proof_ends_leaves_nothing(
     tree.write(a_txt=LARGE, a_txt_br=brotli.compress(LARGE, quality=1))
     time.sleep(A_TICK)
     assert await tree.ask("a.txt") == ("identity", LARGE)
+    await until(lambda: tree.open_files() == 2)  # those of the proof
     os.remove(tree.root / "a.txt")
-    await until(lambda: tree.open_files() == 2)
     held.set()
     await until(lambda: tree.open_files() == 0)
 
