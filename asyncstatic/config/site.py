@@ -26,7 +26,7 @@ from asyncstatic.config.document import (
 )
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
-from asyncstatic.http.redirects import Redirect
+from asyncstatic.http.redirects import MountPointRedirect, Redirect
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.settings.values import printable, problem_with_prefix
@@ -216,8 +216,8 @@ def below_mount(redirect: Redirect, prefix: str) -> Redirect:
         # `Location` resolves "/..", which leads out of the mount.
         target = (_without(path, depth) if is_below(path, prefix) else "/.." * depth + path) + rest
     is_mount_point = redirect.source.count("/") == depth
-    source = "" if is_mount_point else _without(redirect.source, depth)
-    return Redirect(source, target, redirect.status)
+    kind = MountPointRedirect if is_mount_point else Redirect
+    return kind(_without(redirect.source, depth), target, redirect.status)
 
 
 def _without(path: str, depth: int) -> str:

@@ -35,8 +35,7 @@ class Redirect(NamedTuple):
     """A redirect of a root.
 
     Attributes:
-        source: a path, such as "/old/*" or "/blog/:year/:slug"; percent-encoded or not. "" is the
-            mount point without its slash.
+        source: a path, such as "/old/*" or "/blog/:year/:slug"; percent-encoded or not.
         target: a path below the root, such as "/new/:splat", or an absolute URL. Without a query of
             its own it gets that of the request, else both.
         status: 301 or 308 for good, 302 or 307 for now; 307 and 308 keep the method.
@@ -45,6 +44,12 @@ class Redirect(NamedTuple):
     source: str
     target: str
     status: int = 301
+
+
+class MountPointRedirect(Redirect):
+    """A redirect from the mount point without its slash; its source is "/"."""
+
+    __slots__ = ()
 
 
 class _SourcePath(NamedTuple):
@@ -120,7 +125,7 @@ class Redirects:
         self._exact: dict[tuple[tuple[str, ...], bool], tuple[int, Redirect]] = {}
         patterns: list[_Pattern] = []
         for position, redirect in enumerate(redirects):
-            source = _parse(redirect.source)
+            source = _parse(redirect)
             if source.splat or any(isinstance(part, tuple) for part in source.parts):
                 patterns.append((position, source, redirect))
             else:
@@ -150,6 +155,8 @@ def redirect_of(value: object) -> object:
     """Convert what a user may write for a redirect: a pair, a triple, or a table as in TOML."""
     if isinstance(value, Mapping) and value.keys() <= {"from", "to", "status"}:
         return Redirect(value.get("from", ""), value.get("to", ""), value.get("status", 301))
+    if isinstance(value, Redirect):
+        return value
     if isinstance(value, list | tuple) and len(value) in (2, 3):
         return Redirect(*value)
     return value
@@ -197,7 +204,7 @@ def problem_with_redirect(redirect: object) -> str:
 
 
 def _problem_with_source(source: str) -> str:
-    if source and source[:1] != "/":
+    if source[:1] != "/":
         return f"source {source!r}: a path from the root is needed, such as /old/*"
     if "?" in source or "#" in source:
         return f"source {source!r}: only paths are compared, leave out the query"
@@ -255,7 +262,10 @@ def _loop_in(redirects: tuple[Redirect, ...]) -> str:
     return ""
 
 
-def _parse(source: str) -> _SourcePath:
+def _parse(redirect: Redirect) -> _SourcePath:
+    if isinstance(redirect, MountPointRedirect):
+        return _SourcePath((), directory=False, splat=False)
+    source = redirect.source
     splat = source.endswith("/*")
     segments, directory = _split(source.removesuffix("*") if splat else source)
     parts = [(name[1:],) if name[:1] == ":" else name for name in segments]
@@ -263,8 +273,6 @@ def _parse(source: str) -> _SourcePath:
 
 
 def _split(path: str) -> tuple[tuple[str, ...], bool]:
-    if not path:
-        return (), False
     names = [unquote(name) for name in path[1:].split("/")]
     directory = names[-1] == ""
     return tuple(names[:-1] if directory else names), directory

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncstatic.http.model import Request, ResponsePlan
-from asyncstatic.http.redirects import Redirect, Redirects, problem_with_redirects
+from asyncstatic.http.redirects import (
+    MountPointRedirect,
+    Redirect,
+    Redirects,
+    problem_with_redirects,
+)
 from asyncstatic.http.respond import admit
 from asyncstatic.settings import Settings
 from tests.support.core import ask, content_of, fields_of
@@ -90,14 +95,20 @@ URL = "https://b.example/"
 
 
 @pytest.mark.parametrize(
-    ("source", "location"),
-    [("", URL), ("/", "./app/"), ("/*", URL), ("/:name", "./app/")],
+    ("redirect", "location"),
+    [
+        (MountPointRedirect("/", URL), URL),
+        (Redirect("/", URL), "./app/"),
+        (Redirect("/*", URL), URL),
+        (Redirect("/:name", URL), "./app/"),
+    ],
 )
-def test_the_mount_point_without_its_slash_has_an_empty_path(source: str, location: str) -> None:
-    request = ask(b"", mount=b"/app")
-    assert redirected(request, Redirect(source, URL)) == (301, location)
-    if not source:
-        assert redirected(ask(b"/", mount=b"/app"), Redirect(source, URL)) is None
+def test_the_mount_point_without_its_slash_has_redirects_of_its_own(
+    redirect: Redirect, location: str
+) -> None:
+    assert redirected(ask(b"", mount=b"/app"), redirect) == (301, location)
+    if isinstance(redirect, MountPointRedirect):
+        assert redirected(ask(b"/", mount=b"/app"), redirect) is None
 
 
 def test_a_target_is_below_the_mount_point_of_the_root() -> None:
