@@ -67,6 +67,21 @@ async def test_a_hook_gets_the_scope_and_the_one_spelling_of_the_path(
     assert seen == [("GET", path) for path in ("/é è.txt", "/docs/", "/docs", "/", "/missing")]
 
 
+async def test_a_hook_gets_the_path_of_the_request_whatever_file_it_opens(tmp_path: Path) -> None:
+    write_site(tmp_path, {"about.html": b"a", "docs/index.html": b"d", "a.js.gz": b"z"})
+    seen: list[str] = []
+
+    def hook(scope: Any, path: str) -> bool:
+        seen.append(path)
+        return True
+
+    static = await guarded(tmp_path, hook, clean_urls=True)
+    targets = ["/about", "/about.html", "/docs/", "/docs/index.html", "/a.js.gz"]
+    statuses = [(await ask(static, target)).status for target in targets]
+    assert statuses == [200, 301, 200, 301, 200]
+    assert seen == targets
+
+
 @pytest.mark.parametrize(
     ("verdict", "settings", "status"),
     [
