@@ -73,6 +73,7 @@ class Http1(H11Protocol):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
+        self._lost = connection_lost.get()  # an app may send in a task with another context
         self.connection = Connection(
             h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
@@ -96,7 +97,7 @@ class Http1(H11Protocol):
     async def handle(self, event: ConnectionEvent) -> None:
         if isinstance(event, Closed):
             self.log_incomplete_head(400)
-            if self._requests is not None and connection_lost.get().is_set():
+            if self._requests is not None and self._lost.is_set():
                 self._requests.end(STREAM_ID, by_us=self.context.terminated.is_set())
         await super().handle(event)
         if self.stream is not None and self.stream.closed:  # Hypercorn has refused the request
