@@ -65,10 +65,11 @@ class Site:
         )
 
     def explained(self, prefix: str, problem: str) -> str:
-        """Return the problem of a root with the origin of its setting in front."""
+        """Return the problem of a root with the variable, or the place in the file, in front."""
         name = re.split(r"\W", problem, maxsplit=1)[0]
         origin = self.origin(prefix, name) if name in FIELDS else "default"
-        return problem if origin in ("default", "command line") else f"{origin}: {problem}"
+        is_seen = origin in ("default", "command line") or origin.startswith("--")
+        return problem if is_seen else f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
         """Yield a line for each name that a mount hides, idle redirect, and root that is open elsewhere."""
