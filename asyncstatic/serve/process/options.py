@@ -90,12 +90,6 @@ class Options:
         """
         return certificates(self.config(), self.pairs())
 
-    def warn(self) -> None:
-        """Log one line for each certificate that clients refuse, or will soon."""
-        found = self.certificates()
-        for warning in found.warnings() if found else ():
-            logger.warning(warning)
-
     def server_options(self, exposition: Exposition | None) -> ServerOptions:
         """Return those that Hypercorn's configuration does not have."""
         return ServerOptions(
@@ -112,6 +106,8 @@ class Options:
     def check(self) -> None:
         """Find, before workers start, a problem that would end each of them.
 
+        One line is logged for each certificate that clients refuse, or will soon.
+
         Raises:
             SettingsError: options contradict each other, a package is missing, or a file cannot be
                 used.
@@ -119,8 +115,10 @@ class Options:
         _check_together(self)
         _check_proxies(self)
         check_own_paths(self.health, self.metrics)
-        self.certificates()
+        found = self.certificates()
         _check_log(self.access_logfile)
+        for warning in found.warnings() if found else ():
+            logger.warning(warning)
 
 
 def _check_together(options: Options) -> None:

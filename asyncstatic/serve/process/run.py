@@ -19,7 +19,14 @@ from hypercorn.config import Sockets
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.operations import open_metrics
 from asyncstatic.serve.process.bind import Place, keep_standard_streams, listening
-from asyncstatic.serve.process.control import Service, StartError, control, log_to_stderr, logger
+from asyncstatic.serve.process.control import (
+    Service,
+    StartError,
+    Watching,
+    control,
+    log_to_stderr,
+    logger,
+)
 from asyncstatic.serve.process.options import Options
 from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import restrict
@@ -76,7 +83,6 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
     if isinstance(target, App):
         _refuse_for_app(target, options)
     options.check()
-    options.warn()
     facts = target.examine(direct=options.direct)
     with (
         listening(
@@ -109,22 +115,16 @@ def _serve(
     log_to_stderr()
     is_one = options.workers == 1 and options.max_requests is None and not options.sandbox
     is_single = is_one and isinstance(target, Folders)
-    watch = None
-    if options.reload and isinstance(target, Folders):
-        watch = partial(watch_files, target.configured)
+    watch = _watch_of(target) if options.reload else None
 
     def renewed() -> Target:
-        """Check everything again, before anything ends."""
         options.check()
-        options.warn()
         return target.renewed()
 
     async def main() -> int:
         if is_single:
-            current = partial(_site, target, options, exposition)
-            service: Service = SingleProcess(
-                current, sockets, lambda: _site(renewed(), options, exposition)
-            )
+            site = partial(_site, options=options, exposition=exposition)
+            service: Service = SingleProcess(lambda: site(target), sockets, lambda: site(renewed()))
         else:
             service = _supervisor(target, renewed, options, exposition, sockets)
         try:
@@ -154,6 +154,11 @@ def _supervisor(
     every = Sockets(sockets.secure_sockets, [*sockets.insecure_sockets, *metrics], [])
     patience = options.drain_seconds + options.graceful_timeout
     return Supervisor(work(target), options.workers, patience, every, lambda: work(renewed()))
+
+
+def _watch_of(target: Target) -> Watching | None:
+    """Return what asks for a reload when the configuration file of directories changes."""
+    return partial(watch_files, target.configured) if isinstance(target, Folders) else None
 
 
 def _refuse_for_app(target: App, options: Options) -> None:
