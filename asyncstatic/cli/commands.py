@@ -28,6 +28,7 @@ from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import printable
 
 if TYPE_CHECKING:
+    from asyncstatic.serve.process.options import Options
     from asyncstatic.serve.process.run import Started
     from asyncstatic.serve.process.target import Folders, Target
 
@@ -70,8 +71,6 @@ def serve(
     context: click.Context,
     /,
     targets: tuple[str, ...],
-    host: str | None,
-    port: str | None,
     open_browser: bool,
     assignments: tuple[str, ...],
     **options: Any,
@@ -91,19 +90,16 @@ def serve(
     ./public. A directory that exists counts more than an app of the same name. Modules are looked for in
     the working directory first.
     """
-    from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.control import one_line
-    from asyncstatic.serve.process.options import Options
     from asyncstatic.serve.process.run import run
 
-    _hint_at_bind(host, port)
     try:
         found = _target(context, _sources(targets, assignments, options))
-        where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
-        if open_browser and all(address.startswith("unix:") for pair in where for address in pair):
+        server = _server(options)
+        every = (*server.bind, *server.tls_bind)
+        if open_browser and all(address.startswith("unix:") for address in every):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
-        announce = partial(_announce, open_browser, options["redirect_https"])
-        sys.exit(run(found, Options(*where, **options), announce))
+        sys.exit(run(found, server, partial(_announce, open_browser, server.redirect_https)))
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:
@@ -136,16 +132,16 @@ def config(
     /,
     targets: tuple[str, ...],
     as_json: bool,
+    open_browser: bool,
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Print the effective configuration, and where each value came from.
 
-    It takes the arguments of "serve", and opens each root to check it. Its output
-    is a configuration file itself.
+    It takes the arguments of "serve", and checks them as a start does. Its output is a configuration
+    file itself.
     """
     from asyncstatic.cli import show_config
-    from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.target import Folders
 
     try:
@@ -154,8 +150,11 @@ def config(
         if isinstance(target, Folders):
             target.examine(direct=True)
             site = sources.read(os.environ)
-        plain, secure = addresses(options["bind"], options["tls_bind"], os.environ)
-        found = show_config.options_of_server(context, {"bind": plain, "tls_bind": secure})
+        server = _server(options)
+        server.check()
+        found = show_config.options_of_server(
+            context, {"bind": server.bind, "tls_bind": server.tls_bind}
+        )
         click.echo((show_config.as_json if as_json else show_config.as_toml)(found, site))
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
@@ -170,17 +169,18 @@ def make_hash(name: str | None) -> None:
     standard input.
     """
     from asyncstatic.http.basic import problem_with_password, problem_with_user
-    from asyncstatic.serve.users import hash_password
+    from asyncstatic.serve.users import password_hasher
 
+    try:
+        hash_password = password_hasher()
+    except SettingsError as error:
+        raise WrongSettingError(str(error)) from None
     if sys.stdin.isatty():
         # Standard output may be the htpasswd file, and click 8.1 writes a prompt there without `err`.
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         password = sys.stdin.buffer.readline().decode(errors="surrogateescape").rstrip("\r\n")
-    try:
-        hashed = "" if (problem := problem_with_password(password)) else hash_password(password)
-    except SettingsError as error:
-        raise WrongSettingError(str(error)) from None
+    hashed = "" if (problem := problem_with_password(password)) else hash_password(password)
     if not problem and name is not None:
         problem = problem_with_user(name, hashed)
     if problem:
@@ -314,10 +314,20 @@ def _warn_of_home(root: str) -> None:
         )
 
 
+def _server(options: dict[str, Any]) -> Options:
+    """Return the options of the server, with the addresses that they mean."""
+    from asyncstatic.serve.process.addresses import addresses
+    from asyncstatic.serve.process.options import Options
+
+    where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
+    return Options(*where, **options)
+
+
 def _sources(
     targets: tuple[str, ...], assignments: tuple[str, ...], options: dict[str, Any]
 ) -> Sources:
     """Take the options of the site out of `options`, and return what the command line says of it."""
+    _hint_at_bind(options.pop("host"), options.pop("port"))
     config = options.pop("config")
     named = {name: Value(True, f"--{name}") for name in SWITCHES if options.pop(name)}
     for assignment in assignments:

@@ -56,7 +56,7 @@ from asyncstatic.settings.contradictions import refuse_options
 
 _ROOT = Lookup((), True, ())
 _NO_SCOPE: Scope = {}
-_MISSING_SCOPE = "authorize= and access rules need the scope: ask StaticFiles.find(request, scope)"
+_MISSING_SCOPE = "authorize= and access rules: ask StaticFiles.find, with the scope"
 
 
 class StaticFiles:

@@ -135,8 +135,8 @@ class Table:
         return self._decoys[chosen % len(self._decoys)]
 
 
-def hash_password(password: str) -> str:
-    """Return a new argon2id hash, with the parameters that its package recommends (RFC 9106).
+def password_hasher() -> Callable[[str], str]:
+    """Return what makes argon2id hashes, with the parameters that its package recommends (RFC 9106).
 
     Raises:
         MissingPackageError: the package is not installed.
@@ -145,7 +145,7 @@ def hash_password(password: str) -> str:
         from argon2 import PasswordHasher
     except ImportError:
         raise MissingPackageError("a hash", "argon2-cffi", "auth") from None
-    return PasswordHasher().hash(password)
+    return PasswordHasher().hash
 
 
 @cache
