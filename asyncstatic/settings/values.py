@@ -70,15 +70,20 @@ class MissingPackageError(SettingsError):
 
 
 def problem_with_missing(path: str) -> str:
-    """Return the rest of an error message for a path where nothing is: the next step is a guess."""
+    """Return the rest of an error message for a root where nothing is: the next step is a guess."""
     path = path.rstrip("/")
     try:
-        neighbours = os.listdir(os.path.dirname(path) or ".")
+        with os.scandir(os.path.dirname(path) or ".") as entries:
+            neighbours = [entry.name for entry in entries if _may_be_root(entry)]
     except (OSError, ValueError):
         neighbours = []
     close = difflib.get_close_matches(os.path.basename(path), neighbours, n=1)
     step = f"did you mean {printable(close[0])}?" if close else "create it or name another"
     return f"does not exist; {step}"
+
+
+def _may_be_root(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() or entry.name.endswith((".zip", ".whl"))
 
 
 _TRUE = frozenset({"1", "true", "yes", "on"})

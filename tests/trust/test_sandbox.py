@@ -122,7 +122,7 @@ def test_a_restricted_process_reads_its_roots_and_does_nothing_else(
 
 def test_what_is_beside_the_script_is_not_readable(tmp_path: Path) -> None:
     """Python puts the directory of a script on its path by itself."""
-    attempts = ["open(secret)", "import asyncstatic.config.schema"]
+    attempts = ["open(secret)", "import asyncstatic.cli.schema"]
     found = inside(tmp_path, attempts, script=tmp_path / "script.py")
     assert [on_main for on_main, _ in found] == ["EACCES", "done"]
 
