@@ -20,8 +20,9 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS, BASELINE = "asyncstatic-serve", "flask"
 QUOTED = ("200+new", "1k+browser", "64k+browser", "10m")
 README_CONTENDERS = (
-    OURS, "asyncstatic-hypercorn", "asyncstatic-hypercorn-uvloop", "asyncstatic-quart", REFERENCE, "nginx-cache", "caddy", "lighttpd",
-    "starlette", BASELINE, "quart", "hello-hypercorn",
+    OURS, "asyncstatic-serve-asyncio", "asyncstatic-serve-app",
+    "asyncstatic-hypercorn", "asyncstatic-hypercorn-uvloop", "asyncstatic-quart",
+    REFERENCE, "nginx-cache", "caddy", "lighttpd", "starlette", BASELINE, "quart", "hello-hypercorn",
 )  # fmt: skip
 README_WORKS = (
     "200+new", "200+new+query", "tags+new", "misses+new", "200+browser+paced", "200+new+paced",
