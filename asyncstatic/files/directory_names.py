@@ -1,8 +1,8 @@
 """The names in the directories of a tree.
 
 A directory is read once for each identity it has: adding or removing a name changes its times
-(inode(7)). Its names tell which sidecars exist and which names are missing, without a look-up in
-the kernel. (With RESOLVE_CACHED the kernel cannot answer for a missing name: a thread would have to ask.)
+(inode(7)). The names tell which sidecars exist and which files are missing, without asking the
+kernel. (With RESOLVE_CACHED the kernel cannot answer for a missing name: a thread would have to ask.)
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ class StaticFiles:
             is_mount_point = not request.target and admitted.status == 301
             to_slash = is_mount_point and not self._moves_mount_point
             return _ROOT if to_slash else self._page(admitted)
-        if self.in_front.has_closed and self.in_front.may_be_closed(admitted.segments):
+        if self.in_front.may_be_closed(admitted.segments):
             admitted = admitted.nowhere()
         if self._authorization is not None:
             return admitted

@@ -7,16 +7,11 @@ from asyncstatic.http.deny import may_be_below
 
 
 class MountsInFront:
-    """Names below a root that other mounts answer for.
-
-    Attributes:
-        has_closed: whether one of these mounts checks the access of its clients.
-    """
+    """Names below a root that other mounts answer for."""
 
     def __init__(self) -> None:
         self._names: frozenset[Segments] = frozenset()
         self._closed: frozenset[Segments] = frozenset()
-        self.has_closed = False
 
     def add(self, names: Segments, *, closed: bool) -> None:
         """Add a mount, before the first request.
@@ -28,7 +23,6 @@ class MountsInFront:
         self._names |= {names}
         if closed:
             self._closed |= {names}
-            self.has_closed = True
 
     def answer_for(self, segments: Segments) -> bool:
         """Tell whether a mount answers for a name: no zip of the root has it."""
