@@ -110,7 +110,13 @@ async def test_the_app_gets_what_the_root_does_not_have(app: Quart) -> None:
     assert (await client.get("/static/missing")).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/static/.env", "/static/docs", "/static/%2e%2e/app.css"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/.env", "/static/docs", "/static/%2e%2e/app.css", "/static/docs%2Findex.html"),
+        *("/static%2fapp.css", "/%2Fstatic/app.css", "//static/app.css"),
+    ],
+)
 @pytest.mark.parametrize("folder", [None, "../../ui/dist"], ids=["no route", "Quart's route"])
 async def test_no_route_behind_serves_what_the_root_refuses(
     place: Path, folder: str | None, path: str
@@ -226,6 +232,7 @@ async def test_static_folders_of_blueprints_are_served(place: Path, late: bool) 
         assert await response.get_data() == b"b{}"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert (await client.get("/admin/files/.env")).status_code == 404
+    assert (await ask(app, "/admin/files%2Fb.css")).status == 404
     async with app.test_request_context("/"):
         assert url_for("admin.static", filename="b.css") == "/admin/files/b.css"
 
@@ -235,11 +242,13 @@ async def test_send_static_file_works_without_a_static_folder(place: Path) -> No
     await mounted(app, "../../ui/dist")
 
     @app.route("/")
-    async def index() -> Response:
+    @app.route("/about/<path:name>")
+    async def index(name: str = "") -> Response:
         return await app.send_static_file("docs/index.html")
 
-    reply = await ask(app, "/")
-    assert (reply.status, reply.body) == (200, b"<p>docs")
+    for path in ("/", "/about/a%2Fb"):
+        reply = await ask(app, path)
+        assert (reply.status, reply.body) == (200, b"<p>docs")
 
 
 async def test_each_app_of_one_extension_has_its_own_root(tmp_path: Path) -> None:

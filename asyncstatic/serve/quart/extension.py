@@ -16,14 +16,17 @@ from urllib.parse import quote
 from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
+from werkzeug.exceptions import NotFound
 
 from asyncstatic.config.environment import options_of
 from asyncstatic.files.source import logger
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
+from asyncstatic.serve.quart.answer import present_scope
 from asyncstatic.serve.quart.connection import FileConnection
 from asyncstatic.serve.quart.options import age_of_app
 from asyncstatic.serve.quart.views import send_from_directory
+from asyncstatic.serve.scope import read_request
 from asyncstatic.serve.signing import SignedURLs
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
@@ -258,10 +261,14 @@ class AsyncStatic:
                     "the app matches hosts: create it with static_folder= and static_host=, "
                     "so that the route says which host the files are for"
                 )
-            app.add_url_rule(rule, self._endpoint, self._send)
-        app.view_functions[self._endpoint] = self._send
+            app.add_url_rule(rule, self._endpoint, self._answer_route)
+        app.view_functions[self._endpoint] = self._answer_route
         if self._endpoint == _DEFAULT_ENDPOINT:
             app.send_static_file = self._send  # type: ignore[method-assign] # apps call it for their own pages
+
+    async def _answer_route(self, filename: str) -> Response:
+        _refuse_other_slashes()
+        return await self._send(filename)
 
     async def _send(self, filename: str) -> Response:
         return await send_from_directory(self.static, filename)
@@ -363,6 +370,17 @@ def _adopt_blueprints(app: Quart) -> None:
 
 def _view_of(blueprint: Blueprint) -> Callable[..., Any]:
     async def send_static_file(filename: str) -> Response:
+        _refuse_other_slashes()
         return await send_from_directory(blueprint.static_folder or "", filename)
 
     return send_static_file
+
+
+def _refuse_other_slashes() -> None:
+    """Raise NotFound for a target whose slashes the router has decoded or merged.
+
+    The name that it hands to a view does not show that the client spelled the path in another way.
+    """
+    asked = read_request(present_scope())
+    if b"//" in asked.target or (not asked.decoded and b"%2f" in asked.target.lower()):
+        raise NotFound
