@@ -127,6 +127,14 @@ async def test_no_route_behind_serves_what_the_root_refuses(
     assert (await ask(app, path)).status in (301, 400, 404)
 
 
+@pytest.mark.parametrize("folder", [None, "../../ui/dist"], ids=["no route", "Quart's route"])
+async def test_no_route_behind_takes_an_invalid_host(place: Path, folder: str | None) -> None:
+    app = make_app(place, folder)
+    static = await mounted(app, "../../ui/dist")
+    reply = await ask(app, f"{static.prefix}/app.css", {"host": "local host"})
+    assert reply.status == 400
+
+
 async def test_the_apps_own_static_folder_is_served_in_place(place: Path) -> None:
     app = make_app(place, "../../ui/dist")
     static = await mounted(app)

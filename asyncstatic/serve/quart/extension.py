@@ -16,10 +16,11 @@ from urllib.parse import quote
 from markupsafe import Markup
 from quart import Blueprint, Quart, Response, current_app, has_request_context
 from quart.asgi import ASGIHTTPConnection
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
 from asyncstatic.config.environment import options_of
 from asyncstatic.files.source import logger
+from asyncstatic.http.target import is_host
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.middleware import MountOptions, StaticMiddleware, mounts_of
 from asyncstatic.serve.quart.answer import present_scope
@@ -267,7 +268,7 @@ class AsyncStatic:
             app.send_static_file = self._send  # type: ignore[method-assign] # apps call it for their own pages
 
     async def _answer_route(self, filename: str) -> Response:
-        _refuse_other_slashes()
+        _refuse_as_a_root()
         return await self._send(filename)
 
     async def _send(self, filename: str) -> Response:
@@ -370,17 +371,23 @@ def _adopt_blueprints(app: Quart) -> None:
 
 def _view_of(blueprint: Blueprint) -> Callable[..., Any]:
     async def send_static_file(filename: str) -> Response:
-        _refuse_other_slashes()
+        _refuse_as_a_root()
         return await send_from_directory(blueprint.static_folder or "", filename)
 
     return send_static_file
 
 
-def _refuse_other_slashes() -> None:
-    """Raise NotFound for a target whose slashes the router has decoded or merged.
+def _refuse_as_a_root() -> None:
+    """Refuse what no root answers, but a router passes on to the view of a static route.
 
-    The name that it hands to a view does not show that the client spelled the path in another way.
+    The name that a view gets does not show that slashes were encoded or doubled.
+
+    Raises:
+        BadRequest: Host is invalid (RFC 9112 §3.2).
+        NotFound: the path has another spelling.
     """
     asked = read_request(present_scope())
+    if asked.fields.host and not is_host(asked.fields.host):
+        raise BadRequest
     if b"//" in asked.target or (not asked.decoded and b"%2f" in asked.target.lower()):
         raise NotFound
