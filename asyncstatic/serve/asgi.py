@@ -216,8 +216,7 @@ class StaticFiles:
 
     async def can_be_opened(self) -> bool:
         """Tell whether the directories of the root can be opened now."""
-        checks = [tree.can_be_opened() for tree in self._trees]
-        return all(await asyncio.gather(*checks))
+        return all(await asyncio.gather(*(tree.can_be_opened() for tree in self._trees)))
 
     def close(self) -> None:
         """Close the root handle, end the threads, and empty the cache."""
@@ -310,7 +309,9 @@ class StaticFiles:
 
     async def _to_mount_point(self, request: Request, scope: Scope) -> Answer:
         """Redirect to the mount point's slash, but only if an index is there, as for directories."""
-        answer = await self._find(request._replace(target=b"/"), scope)
+        # Nothing else applies to a redirect (RFC 9110 §13.2.1, §14.2).
+        fields = request.fields._replace(if_match=None, if_unmodified_since=None, range=None)
+        answer = await self._find(request._replace(target=b"/", fields=fields), scope)
         if answer.opened is None or answer.plan.status >= 400:
             return answer
         answer.close()

@@ -155,6 +155,25 @@ async def test_the_mount_point_without_its_slash_is_a_directory_like_any(place: 
     assert (await ask(app, "/staticfoo")).status == 404
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"if-match": '"other"'},
+        {"if-none-match": "*"},
+        {"if-unmodified-since": "Thu, 01 Jan 2015 00:00:00 GMT"},
+        {"range": "bytes=999-"},
+    ],
+)
+async def test_no_condition_and_no_range_applies_to_the_redirect_of_a_mount_point(
+    place: Path, fields: dict[str, str]
+) -> None:
+    """RFC 9110 §13.2.1, §14.2: without them the answer is no 2xx."""
+    write_site(place / "ui" / "dist", {"index.html": b"<p>home"})
+    app = make_app(place)
+    await mounted(app, "../../ui/dist")
+    assert (await ask(app, "/static", fields)).status == 301
+
+
 # -- configuration -----------------------------------------------------------------------------
 
 
