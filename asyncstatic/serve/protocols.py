@@ -31,7 +31,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
-from hypercorn.typing import AppWrapper, Scope
+from hypercorn.typing import AppWrapper, H11SendableEvent, Scope
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
 from asyncstatic.serve.h11_connection import Connection
@@ -102,6 +102,16 @@ class Http1(H11Protocol):
         await super().handle(event)
         if self.stream is not None and self.stream.closed:  # Hypercorn has refused the request
             await self._maybe_recycle()
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        """Send; of an interrupted request only what comes before the end of its content.
+
+        A middleware may end content that the app behind has left unfinished, because its client
+        has gone. To h11 that is an error.
+        """
+        has_gone = self.stream is None and self._lost.is_set()
+        if not (has_gone and isinstance(event, h11.EndOfMessage)):
+            await super()._send_h11_event(event)
 
     # -- the access log --------------------------------------------------------------------
 

@@ -12,9 +12,17 @@ from contextvars import Context
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
 
+from asyncstatic import StaticFiles
 from asyncstatic.serve.scope import Receive, Scope, Send
-from tests.serve.inside import LOOPS, eventually, serving_inside
+from tests.serve.inside import LOOPS, eventually, open_handles, serving_inside
+from tests.support.http2 import Connection2
 from tests.support.raw import HOST, Connection, EndedError, head
 from tests.support.servers import Server, running
 
@@ -35,6 +43,7 @@ SERVERS = {
 _REQUEST = head("/css/app.css")
 _UPLOAD = head("/css/app.css", "Content-Length: 3", method="POST") + b"abc"
 _ENDLESS = b"GET /" + b"a" * 70_000
+_OF_SERVER = 10  # handles of a server without connections, at most
 
 
 @pytest.fixture(params=SERVERS)
@@ -182,6 +191,36 @@ def test_an_app_that_goes_on_without_its_client_fills_no_log(
         client.reset()
         assert ended.wait(10)
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.parametrize("leave", ["resets", "ends both sides", "resets its stream"])
+def test_a_middleware_may_end_the_content_of_a_client_that_has_left(
+    site: Path, leave: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BaseHTTPMiddleware does: it ends all content that the app behind leaves unfinished."""
+
+    async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    mount = Mount("/", StaticFiles(site))
+    app = Starlette(routes=[mount], middleware=[Middleware(BaseHTTPMiddleware, dispatch=dispatch)])
+    open_before = open_handles()
+    with serving_inside(app, errorlog=logging.getLogger("errors")) as server:
+        for _ in range(3):
+            if leave == "resets its stream":
+                with Connection2(server.port) as connection:
+                    connection.reset(connection.request("/big.bin"))
+                    assert connection.get("/missing").status == 404
+                continue
+            client = server.connect(receive_buffer=4096)
+            client.send(head("/big.bin"))
+            assert client.take(1)
+            if leave == "resets":
+                client.reset()
+            else:
+                client.socket.close()
+        assert eventually(lambda: open_handles() <= open_before + _OF_SERVER)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def _is_gone(client: Connection) -> bool:
