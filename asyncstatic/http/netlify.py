@@ -17,7 +17,8 @@ from asyncstatic.settings import Rule, SettingsError, checked
 REDIRECTS = "_redirects"
 HEADERS = "_headers"
 
-_COMMENT = re.compile(r"(?:^|\s)#.*")
+_COMMENT = re.compile(r"\s#.*")  # behind a redirect or a path, which hold no spaces
+_PATH = re.compile(r"/|https?://")
 _STATUS = re.compile(r"([0-9]{3})!?")
 _CONDITION = re.compile(r"[A-Za-z_]+=.*")
 _PLACEHOLDER = re.compile(r":[A-Za-z]\w*")
@@ -45,7 +46,7 @@ def read_redirects(text: str) -> SiteRedirects:
     """
     redirects, shell = [], ""
     for number, line in _lines(text):
-        words = line.split()
+        words = _COMMENT.sub("", line).split()
         if words[0] == "/*" and words[2:] in (["200"], ["200!"]):
             shell = shell or _shell(words[1], number)
             continue
@@ -92,7 +93,7 @@ def _redirect(words: list[str]) -> Redirect | str:
 def read_headers(
     text: str, index: tuple[str, ...], at: str = "", *, slash: bool = False
 ) -> tuple[Rule, ...]:
-    """Read ``_headers``: a line with a path, and indented lines with fields below it.
+    """Read ``_headers``: a line with a path, and lines with fields below it.
 
     Args:
         text: the content.
@@ -106,8 +107,8 @@ def read_headers(
     rules: list[Rule] = []
     path = ""
     for number, line in _lines(text):
-        if not line[0].isspace():
-            path = line
+        if _PATH.match(line):
+            path = _COMMENT.sub("", line).rstrip()
             rules.append(_rule_for(path, number, _ends(path, index, slash=slash), at))
         elif not rules:
             raise SettingsError(f"{HEADERS}:{number}: a path comes before the first field")
@@ -115,7 +116,7 @@ def read_headers(
             problem = f"{placeholder} in a value is not put in; write the value out"
             raise SettingsError(f"{HEADERS}:{number}: {problem}")
         else:
-            rules[-1] = _with_field(rules[-1], line.strip(), number)
+            rules[-1] = _with_field(rules[-1], line, number)
     return tuple(rules)
 
 
@@ -154,7 +155,8 @@ def _with_field(rule: Rule, line: str, number: int) -> Rule:
         name, colon, value = line[1:].strip(), ":", ""
     problem = _REFUSED.get(name.lower())
     if not colon or problem:
-        raise SettingsError(f"{HEADERS}:{number}: {problem or 'say NAME: VALUE'}")
+        problem = problem or "say NAME: VALUE, or a path, /docs/*"
+        raise SettingsError(f"{HEADERS}:{number}: {problem}")
     try:
         if name.lower() == "content-type":
             return Rule(rule.match, rule.headers, media_type=value or False)
@@ -187,8 +189,8 @@ def _escaped(text: str) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not empty, with their numbers, without comments."""
+    """Yield the lines that are neither empty nor a comment, with their numbers."""
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        line = _COMMENT.sub("", line).rstrip()
-        if line:
+        line = line.strip()
+        if line and line[0] != "#":
             yield number, line

@@ -149,9 +149,30 @@ def test_fields_are_combined_as_documented() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("/*\nX-A: 1\n", id="a field without indentation"),
+        pytest.param("  /*\n  X-A: 1\n", id="an indented path"),
+        pytest.param("  # why\n/*  # all\n\tX-A: 1\n# end", id="comments"),
+    ],
+)
+def test_a_line_that_begins_with_a_slash_is_a_path(text: str) -> None:
+    """Indentation has no meaning, as at Netlify and Cloudflare."""
+    assert fields_about(text, "a.html") == {"x-a": "1"}
+
+
+@pytest.mark.parametrize("value", ['</feed>; rel=next; title="No #4"', "#fff", "noindex # now"])
+def test_a_hash_in_a_value_is_a_part_of_it(value: str) -> None:
+    """As at Netlify and Cloudflare; what is cut off silently would be another policy."""
+    assert fields_about(f"/*\n  X-A: {value}\n", "a.html") == {"x-a": value}
+
+
+@pytest.mark.parametrize(
     ("line", "help_"),
     [
         pytest.param("https://a.example/*", "a path from the root", id="a domain"),
+        pytest.param("a/*", "or a path, /docs/*", id="a relative path"),
+        pytest.param("X-A", "say NAME: VALUE", id="no value, no indentation"),
         pytest.param("  X-A", "say NAME: VALUE", id="no value"),
         pytest.param("  X A: 1", "no name of a field", id="a space in a name"),
         pytest.param("  ETag: 1", "ETag cannot be set", id="a validator"),
