@@ -24,6 +24,7 @@ _PLACEHOLDER = re.compile(r":([A-Za-z][A-Za-z0-9_]*)")
 # scheme "://" host [":" port], then a path, query, fragment or nothing.
 _ORIGIN = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]+)?(?=[/?#]|$)")
 _NOT_IN_URL = re.compile(r'[\x00-\x20\x7f-\x9f\\<>"^`{|}]|%(?![0-9A-Fa-f]{2})')
+_STAR_OR_GROUP = re.compile(r"/\*$|\$[0-9]")  # what others write for :splat
 _NOT_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _IN_PATH = "/:@!$&'()*+,;=-._~%"
 _IN_QUERY = _IN_PATH + "?"
@@ -234,6 +235,11 @@ def _problem_with_target(source: str, target: str) -> str:
         )
     if _NOT_IN_URL.search(target):
         return f"target {target!r}: percent-encode what a URL cannot hold"
+    if found := _STAR_OR_GROUP.search(re.split("[?#]", rest)[0]):
+        return (
+            f"target {target!r}: {found[0]} would be sent as it is; say :splat for what * of the source "
+            "stands for, or percent-encode it"
+        )
     known = {name[1:] for name in source.split("/") if name[:1] == ":"}
     known |= {_SPLAT} if source.endswith("/*") else set()
     for name in _PLACEHOLDER.findall(rest):

@@ -63,6 +63,8 @@ def redirected(request: Request, *redirects: Redirect) -> tuple[int, str] | None
         pytest.param("/a", "/12:30", "/a", "/12:30", id="a colon before a digit"),
         pytest.param("/a", "http://[::1]:8080/x", "/a", "http://[::1]:8080/x", id="an address"),
         pytest.param("/.env", "/no", "/.env", "/no", id="a hidden name"),
+        pytest.param("/a", "/*/b?q=*&p=$1", "/a", "/*/b?q=*&p=$1", id="plain stars"),
+        pytest.param("/a/*", "/b/%2A/%241", "/a/c", "/b/%2A/%241", id="encoded stars"),
     ],
 )
 def test_a_path_leads_to_its_target(
@@ -283,6 +285,13 @@ def test_the_host_never_depends_on_the_path(rest: str, target: str, decoded: boo
         pytest.param(("/a", "/b%zz"), "percent-encode", id="a wrong escape"),
         pytest.param(("/a", "/:slug"), "/a has no :slug", id="no such placeholder"),
         pytest.param(("/a", "/:splat"), "/a has no :splat", id="no splat"),
+        pytest.param(
+            ("/a/*", "/b/*"), "/* would be sent as it is; say :splat", id="a star for the rest"
+        ),
+        pytest.param(("/a", "https://b.example/*?q"), "say :splat", id="a star of a URL"),
+        pytest.param(
+            ("/a/*", "/b/$1"), "$1 would be sent as it is; say :splat", id="a group of nginx"
+        ),
         pytest.param(("/a", "/b", 200), "the status 200 is no redirect", id="a rewrite"),
         pytest.param(("/a", "/b", 303), "choose one of 301", id="303"),
         pytest.param(("/a", "/b", True), "no redirect", id="a switch"),
