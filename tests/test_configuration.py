@@ -166,6 +166,26 @@ GOOD += [
         },
         id="redirects belong to the mount that answers",
     ),
+    pytest.param(
+        """
+        [mounts]
+        "/" = "site"
+        "/docs" = "dist"
+        "/docs/v2" = "dist"
+        [[redirects]]
+        from = "/docs/*"
+        to = "/docs/v2/:splat"
+        [[redirects]]
+        from = "/*"
+        to = "/docs/:splat"
+        """,
+        {
+            "": {"redirects": (Redirect("/*", "/./docs/:splat"),)},
+            "/docs": {"redirects": (Redirect("/*", "/../docs/v2/:splat"),)},
+            "/docs/v2": {"redirects": ()},
+        },
+        id="redirects to a mount below are no loop",
+    ),
 ]
 
 
@@ -383,10 +403,6 @@ BAD += [
             "307, 308"
         ),
     ),
-    (
-        'redirects = [\n{from="/c", to="/d"},\n{from="/a", to="/b"},\n{from="/b", to="/a"}]',
-        "3: redirects[1]: /a -> /b: this redirect leads into a loop",
-    ),
     ('root = "site"\npreset = "download"', "2: preset='download': did you mean downloads?"),
 ]
 
@@ -495,6 +511,16 @@ def test_a_missing_file_is_refused() -> None:
         (
             '[mounts]\n"/a" = { root = "dist", redirects = [["/a/x", "/a/y"], ["/a/y", "/a/x"]] }',
             '2: mounts."/a".redirects[0]: /a/x -> /a/y: this redirect leads into a loop',
+        ),
+        (
+            'redirects = [\n["/c", "/d"],\n["/a", "/b"],\n["/b", "/a"]]\nroot = "site"',
+            "3: redirects[1]: /a -> /b: this redirect leads into a loop",
+        ),
+        (
+            """[mounts]
+            "/" = { root = "site", redirects = [["/x", "/a/x"]] }
+            "/a" = { root = "dist", redirects = [["/a/y", "/"], ["/a/x", "/x"]] }""",
+            '2: mounts."/".redirects[0]: /x -> /a/x: this redirect leads into a loop',
         ),
         ('\nroot = "/proc"', "2: root /proc is the system's own"),
         ('[mounts]\n"/" = "site"\n"/x" = "/sys"', "3: root /sys is the system's own"),

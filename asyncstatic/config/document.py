@@ -67,12 +67,14 @@ class Document:
         settings: of all roots.
         mounts: for each prefix, "" for all paths, the settings of its root.
         options: of ``asyncstatic serve``, not checked.
+        places: of each redirect, as in ``asyncstatic.toml:3: redirects[0]``.
     """
 
     path: str
     settings: Values = field(default_factory=dict)
     mounts: dict[str, Values] = field(default_factory=dict)
     options: Values = field(default_factory=dict)
+    places: dict[object, str] = field(default_factory=dict)
 
 
 def find_document(named: str | None) -> Document | None:
@@ -225,9 +227,8 @@ class _Reader:
             return None
 
     def _tables(self, place: Key, name: str, value: Any) -> Any:
-        """Return a list of tables, each checked by itself, then all together."""
+        """Return a list of tables, each checked by itself."""
         tables = value if isinstance(value, list) else [value]
-        before = len(self._problems)
         found: list[Any] = []
         for index, table in enumerate(tables):
             its_place = (*place, index) if isinstance(value, list) else place
@@ -237,14 +238,11 @@ class _Reader:
             for key in unknown:
                 self._report((*its_place, key), f"unknown key; {nearest(key, TABLES[name])}")
             if not unknown:
-                found += self._checked(its_place, name, [table]) or ()
-        if len(self._problems) > before:
-            return found
-        try:
-            return checked(name, found)
-        except ValueError as error:  # such as a loop of redirects
-            named = [f"{getattr(each, 'source', None)} -> " in str(error) for each in found]
-            self._report((*place, named.index(True) if any(named) else 0), str(error))
+                read = self._checked(its_place, name, [table]) or ()
+                if name == "redirects":
+                    self._document.places.update(dict.fromkeys(read, self._label(its_place)))
+                found += read
+        return tuple(found)
 
     def _culprit(self, place: Key, value: Any, problem: str) -> Key:
         """Return the place of the key in a table that a problem names: the deepest, else the table."""
@@ -304,9 +302,11 @@ class _Reader:
         return self._lines.get(place, 1)
 
     def _report(self, place: Key, problem: str) -> None:
-        line, key = self._line(place), spelled(place[len(self._place) :])
-        label = f"{printable(self._path)}:{line}: {key}: " if key else f"{self._path}:{line}: "
-        self._problems.append((line, label + problem))
+        self._problems.append((self._line(place), f"{self._label(place)}: {problem}"))
+
+    def _label(self, place: Key) -> str:
+        key = spelled(place[len(self._place) :])
+        return f"{printable(self._path)}:{self._line(place)}{key and f': {key}'}"
 
 
 def spelled(place: Key) -> str:

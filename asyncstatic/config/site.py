@@ -26,7 +26,13 @@ from asyncstatic.config.document import (
 )
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
-from asyncstatic.http.redirects import MountPointRedirect, Redirect
+from asyncstatic.http.redirects import (
+    Location,
+    MountPointRedirect,
+    Redirect,
+    Redirects,
+    problem_with_loop,
+)
 from asyncstatic.http.target import is_public
 from asyncstatic.settings import FIELDS, Settings, SettingsError
 from asyncstatic.settings.values import printable, problem_with_prefix
@@ -58,11 +64,38 @@ class Site:
         found = self.own[prefix].get(name) or self.common.get(name)
         return found.origin if found else "default"
 
-    def answers(self, prefix: str, path: str) -> bool:
-        """Tell whether the mount with this prefix answers a path: it has the longest prefix of it."""
-        return prefix == max(
-            (each for each in self.own if is_below(path, each)), key=len, default=""
-        )
+    def prefix_of(self, path: str) -> str | None:
+        """Return the prefix of the mount that answers a path, the longest one; None without one."""
+        return max((each for each in self.own if is_below(path, each)), key=len, default=None)
+
+    def redirects(self, prefix: str) -> list[Redirect]:
+        """Return the redirects whose paths a mount answers, as paths of the site."""
+        return [
+            each for each in self._declared(prefix).value if self.prefix_of(each.source) == prefix
+        ]
+
+    def _declared(self, prefix: str) -> Value:
+        """Return all redirects that a mount has."""
+        return merged(self.common, self.own[prefix]).get("redirects", Value((), "default"))
+
+    def problem_with_loops(self) -> str:
+        """Return which redirect never ends, with its place in front; "" if all do."""
+        of_mounts = {prefix: self.redirects(prefix) for prefix in self.own}
+        compiled = {prefix: Redirects(redirects) for prefix, redirects in of_mounts.items()}
+        count = sum(map(len, of_mounts.values()))
+        places = {} if self.document is None else self.document.places
+
+        def find(path: str) -> Location | None:
+            prefix = self.prefix_of(path)
+            return None if prefix is None else compiled[prefix].find_path(path)
+
+        for prefix, redirects in of_mounts.items():
+            for each in redirects:
+                if problem := problem_with_loop(each, count, find):
+                    if place := places.get(each):
+                        return f"{place}: {problem}"
+                    return self.explained(prefix, f"redirects: {problem}")
+        return ""
 
     def explained(self, prefix: str, problem: str) -> str:
         """Return the problem of a root with the variable, or the place in the file, in front."""
@@ -94,7 +127,7 @@ class Site:
                 names = _names_below(root, outer_root)
                 path = "/".join((outer, *(names or ())))
                 is_open = names is not None and is_public(names, around)
-                if is_open and self.answers(outer, path):
+                if is_open and self.prefix_of(path) == outer:
                     open_at = f"open at {printable(path) or '/'}, and closed at {prefix or '/'}"
                     yield f"{printable(root)} is {open_at}: move it, or name it in deny"
 
@@ -102,11 +135,11 @@ class Site:
         """Yield a line for each redirect whose path no mount that has it answers."""
         origins: dict[str, str] = {}
         used: set[str] = set()
-        for prefix, own in self.own.items():
-            found = merged(self.common, own).get("redirects", Value((), "default"))
-            for each in found.value:
-                origins.setdefault(each.source, found.origin)
-                used |= {each.source} if self.answers(prefix, each.source) else set()
+        for prefix in self.own:
+            declared = self._declared(prefix)
+            for each in declared.value:
+                origins.setdefault(each.source, declared.origin)
+            used.update(each.source for each in self.redirects(prefix))
         problem = "no effect, because its mount does not answer this path; begin with the prefix"
         for source, origin in origins.items():
             if source not in used:
@@ -163,6 +196,8 @@ class Sources:
         }
         common.pop("root", None)
         site = Site({}, common, own, document)
+        if problem := site.problem_with_loops():
+            raise SettingsError(problem)
         return replace(site, mounts={prefix: _settings(site, prefix) for prefix in own})
 
     def _mounts(
@@ -187,9 +222,7 @@ def _settings(site: Site, prefix: str) -> Settings:
     values = merged(site.common, site.own[prefix])
     options = {name: found.value for name, found in values.items()}
     options["at"] = prefix
-    if "redirects" in options:
-        answered = [each for each in options["redirects"] if site.answers(prefix, each.source)]
-        options["redirects"] = [below_mount(each, prefix) for each in answered]
+    options["redirects"] = [below_mount(each, prefix, site) for each in site.redirects(prefix)]
     try:
         settings = Settings(**options)
         for root in _roots_of(settings):
@@ -207,15 +240,17 @@ def is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-def below_mount(redirect: Redirect, prefix: str) -> Redirect:
+def below_mount(redirect: Redirect, prefix: str, site: Site) -> Redirect:
     """Return a redirect of the site as one of the root at this prefix, which sees paths below it."""
     depth = prefix.count("/")
     target = redirect.target
     if target.startswith("/"):
         path = re.split("[?#]", target)[0]
         rest = target[len(path) :]
-        # `Location` resolves "/..", which leads out of the mount.
-        target = (_without(path, depth) if is_below(path, prefix) else "/.." * depth + path) + rest
+        if site.prefix_of(path) == prefix:
+            target = _without(path, depth) + rest
+        else:  # `Location` resolves "/..", which leads out of the mount, and "/."
+            target = ("/.." * depth or "/.") + target
     is_mount_point = redirect.source.count("/") == depth
     kind = MountPointRedirect if is_mount_point else Redirect
     return kind(_without(redirect.source, depth), target, redirect.status)

@@ -13,7 +13,7 @@ never begins with two slashes, which would name a host (RFC 3986 §4.2).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -28,7 +28,7 @@ _STAR_OR_GROUP = re.compile(r"/\*$|\$[0-9]")  # what others write for :splat
 _NOT_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _IN_PATH = "/:@!$&'()*+,;=-._~%"
 _IN_QUERY = _IN_PATH + "?"
-_OUT = "/../"  # begins the path of a target outside of the mount
+_OUT = ("/../", "/./")  # begin the path of a target that another mount answers
 _SAMPLE = "x-sample"  # what each placeholder stands for in the search for loops
 
 
@@ -86,6 +86,7 @@ class _SourcePath(NamedTuple):
 
 
 _Pattern: TypeAlias = tuple[int, _SourcePath, Redirect]
+_Find: TypeAlias = "Callable[[str], Location | None]"
 
 
 class Location(NamedTuple):
@@ -94,7 +95,7 @@ class Location(NamedTuple):
     Attributes:
         status: 301, 302, 307 or 308.
         url: a path below the root that begins with "/", or an absolute URL. A path that begins
-            with "/../" leads out of the mount.
+            with "/../" leads out of the mount, one with "/./" to another mount below it.
     """
 
     status: int
@@ -108,8 +109,9 @@ class Location(NamedTuple):
             query: of the request, without "?".
         """
         url, hash_, fragment = self.url.encode("ascii").partition(b"#")
-        while url.startswith(_OUT.encode()) and mount:
+        while url.startswith(b"/../") and mount:
             mount, url = mount.rpartition(b"/")[0], url[3:]
+        url = url[2:] if url.startswith(b"/./") else url
         if query:
             url += (b"&" if b"?" in url else b"?") + query
         return (mount if url[:1] == b"/" else b"") + url + hash_ + fragment
@@ -139,8 +141,12 @@ class Redirects:
         }
         self._others = self._patterns.get(None, [])
 
+    def find_path(self, path: str) -> Location | None:
+        """Return the target for a path, percent-encoded or not; None if no redirect applies."""
+        return self.find(*_split(path))
+
     def find(self, segments: tuple[str, ...], directory: bool) -> Location | None:
-        """Return the target for a path; None if no redirect applies."""
+        """Return the target for the segments of a path; None if no redirect applies."""
         exact = self._exact.get((segments, directory))
         first = segments[0] if segments else None
         for position, source, redirect in self._patterns.get(first, self._others):
@@ -182,14 +188,10 @@ def _redirect(text: str) -> Redirect:
 
 
 def problem_with_redirects(redirects: object) -> str:
-    """Return why redirects cannot be used, and what is needed; "" if they can."""
+    """Return why one of some redirects cannot be used, and what is needed; "" if all can."""
     if not isinstance(redirects, tuple):
         return "a list of redirects is needed, Redirect('/old/*', '/new/:splat')"
-    for redirect in redirects:
-        problem = problem_with_redirect(redirect)
-        if problem:
-            return problem
-    return _loop_in(redirects)
+    return next(filter(None, map(problem_with_redirect, redirects)), "")
 
 
 def problem_with_redirect(redirect: object) -> str:
@@ -248,24 +250,32 @@ def _problem_with_target(source: str, target: str) -> str:
     return ""
 
 
-def _loop_in(redirects: tuple[Redirect, ...]) -> str:
-    """Follow each redirect from a sample of its source; name the first that never ends."""
-    compiled = Redirects(redirects)
-    for redirect in redirects:
-        for sample in (_SAMPLE, f"{_SAMPLE}/{_SAMPLE}", ""):
-            values = dict.fromkeys(_PLACEHOLDER.findall(redirect.target), _SAMPLE)
-            url = _fill(redirect.target, {**values, _SPLAT: sample})
-            for _ in range(len(redirects) + 1):
-                path, _, _ = url.partition("#")[0].partition("?")
-                if path[:1] != "/" or path.startswith(_OUT):
-                    break
-                found = compiled.find(*_split(path))
-                if found is None:
-                    break
-                url = found.url
-            else:
-                return f"{redirect.source} -> {redirect.target}: this redirect leads into a loop"
+def problem_with_loop(redirect: Redirect, count: int, find: _Find) -> str:
+    """Return which redirect never ends: it is followed from samples of its source; "" if it does.
+
+    Args:
+        redirect: without a problem of its own.
+        count: of all redirects, so that a longer way is a loop.
+        find: returns the next target for a path, None if no redirect applies.
+    """
+    for sample in (_SAMPLE, f"{_SAMPLE}/{_SAMPLE}", ""):
+        values = dict.fromkeys(_PLACEHOLDER.findall(redirect.target), _SAMPLE)
+        url = _fill(redirect.target, {**values, _SPLAT: sample})
+        for _ in range(count + 1):
+            path = re.split("[?#]", url)[0]
+            found = None if path[:1] != "/" or path.startswith(_OUT) else find(path)
+            if found is None:
+                break
+            url = found.url
+        else:
+            return f"{redirect.source} -> {redirect.target}: this redirect leads into a loop"
     return ""
+
+
+def problem_with_loops(redirects: Collection[Redirect]) -> str:
+    """Return which redirect of a root never ends; "" if all do."""
+    find = Redirects(redirects).find_path
+    return next(filter(None, (problem_with_loop(r, len(redirects), find) for r in redirects)), "")
 
 
 def _parse(redirect: Redirect) -> _SourcePath:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from asyncstatic.http.redirects import problem_with_loops
 from asyncstatic.settings.rules import first_cors_rule
 from asyncstatic.settings.values import SettingsError
 
@@ -44,6 +45,8 @@ def _of_answers(settings: Settings) -> str:
             f"cors={settings.cors!r}: not together with rule {rule.match!r}, which sets the same "
             "fields: leave one of them out"
         )
+    if loop := problem_with_loops(settings.redirects):
+        return f"redirects: {loop}"
     if settings.spa is True and not settings.index:
         return "spa=True: the shell is the first index, but there is none"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -14,10 +15,11 @@ from asyncstatic.http.redirects import (
     MountPointRedirect,
     Redirect,
     Redirects,
+    problem_with_loops,
     problem_with_redirects,
 )
 from asyncstatic.http.respond import admit
-from asyncstatic.settings import Settings
+from asyncstatic.settings import Settings, SettingsError
 from tests.support.core import ask, content_of, fields_of
 
 SETTINGS = Settings()
@@ -25,7 +27,7 @@ SETTINGS = Settings()
 
 def redirected(request: Request, *redirects: Redirect) -> tuple[int, str] | None:
     """The status and Location of the answer; None if a file would be looked up."""
-    assert problem_with_redirects(redirects) == ""
+    assert problem_with_redirects(redirects) == problem_with_loops(redirects) == ""
     plan = admit(request, SETTINGS, Redirects(redirects))
     if not isinstance(plan, ResponsePlan):
         return None
@@ -295,10 +297,6 @@ def test_the_host_never_depends_on_the_path(rest: str, target: str, decoded: boo
         pytest.param(("/a", "/b", 200), "the status 200 is no redirect", id="a rewrite"),
         pytest.param(("/a", "/b", 303), "choose one of 301", id="303"),
         pytest.param(("/a", "/b", True), "no redirect", id="a switch"),
-        pytest.param(("/a", "/a"), "into a loop", id="to itself"),
-        pytest.param(("/a/*", "/a/b/:splat"), "into a loop", id="ever longer"),
-        pytest.param(("/a/*", "/a"), "into a loop", id="/a/* is /a as well"),
-        pytest.param(("/*", "/new"), "into a loop", id="everything, the target included"),
     ],
 )
 def test_a_wrong_redirect_is_one_line_that_helps(redirect: Any, help_: str) -> None:
@@ -307,9 +305,34 @@ def test_a_wrong_redirect_is_one_line_that_helps(redirect: Any, help_: str) -> N
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        pytest.param("/a", "/a", id="to itself"),
+        pytest.param("/a", "/a?x=1#top", id="to itself with more"),
+        pytest.param("/a/*", "/a/b/:splat", id="ever longer"),
+        pytest.param("/a/*", "/a", id="/a/* is /a as well"),
+        pytest.param("/*", "/new", id="everything, the target included"),
+    ],
+)
+def test_a_redirect_that_never_ends_is_found(source: str, target: str) -> None:
+    redirects = (Redirect(source, target),)
+    says = f"{source} -> {target}: this redirect leads into a loop"
+    assert problem_with_redirects(redirects) == ""
+    assert problem_with_loops(redirects) == says
+    with pytest.raises(SettingsError, match=re.escape(f"redirects: {says}")):
+        Settings(redirects=redirects)
+
+
 def test_a_loop_of_several_redirects_is_found() -> None:
     two = (Redirect("/a/*", "/b/:splat"), Redirect("/b/*", "/a/:splat", 302))
-    assert problem_with_redirects(two) == "/a/* -> /b/:splat: this redirect leads into a loop"
-    assert problem_with_redirects((Redirect("/a", "/b"), Redirect("/b", "/c"))) == ""
-    assert problem_with_redirects((Redirect("/x", "/"), Redirect("/", "/y"))) == ""
-    assert problem_with_redirects((Redirect("/*", "/../new/:splat"),)) == ""  # out of the mount
+    assert problem_with_loops(two) == "/a/* -> /b/:splat: this redirect leads into a loop"
+    assert problem_with_loops((Redirect("/a", "/b"), Redirect("/b", "/c"))) == ""
+    assert problem_with_loops((Redirect("/x", "/"), Redirect("/", "/y"))) == ""
+    assert problem_with_loops((Redirect("/*", "/../new/:splat"),)) == ""  # out of the mount
+
+
+def test_a_redirect_may_lead_to_another_mount_below() -> None:
+    redirect = Redirect("/*", "/./v2/:splat")
+    assert redirected(ask(b"/a"), redirect) == (301, "/v2/a")
+    assert redirected(ask(b"/a", mount=b"/proxy"), redirect) == (301, "/proxy/v2/a")
