@@ -675,6 +675,22 @@ def test_a_redirect_without_effect_is_told(place: Path) -> None:
     ]
 
 
+def test_a_rule_without_effect_is_told(place: Path) -> None:
+    text = """
+    rules = [{ match = "/b/**" }, { match = "*.js" }, { match = "/c/x" }]
+    [mounts]
+    "/a" = { root = "dist", rules = [{ match = "/x/**" }, { match = "/a/x" }] }
+    "/b" = "site"
+    """
+    (place / "asyncstatic.toml").write_text(text)
+    warnings = list(Sources().read({"ASYNCSTATIC_RULES": '[{"match": "/v"}]'}).warnings())
+    problem = "no effect, because its mount has no file with such a path; begin with the prefix"
+    told = [line.partition(": rule ")[2] for line in warnings]
+    assert told == [f"{match}: {problem}" for match in ("/c/x", "/x/**", "/v")]
+    (place / "asyncstatic.toml").write_text("rules = [{ match = '/c/x' }]\nroot = 'site'")
+    assert list(Sources().read({}).warnings()) == []
+
+
 # -- `asyncstatic config` ----------------------------------------------------------------------
 
 

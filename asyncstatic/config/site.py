@@ -10,9 +10,10 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import permutations, product
+from typing import Any
 from urllib.parse import unquote
 
 from asyncstatic.config.document import (
@@ -26,6 +27,7 @@ from asyncstatic.config.document import (
 )
 from asyncstatic.config.environment import default_root, known_options, roots_of
 from asyncstatic.config.variables import PREFIX
+from asyncstatic.http.glob import Glob
 from asyncstatic.http.redirects import (
     Location,
     MountPointRedirect,
@@ -70,13 +72,12 @@ class Site:
 
     def redirects(self, prefix: str) -> list[Redirect]:
         """Return the redirects whose paths a mount answers, as paths of the site."""
-        return [
-            each for each in self._declared(prefix).value if self.prefix_of(each.source) == prefix
-        ]
+        declared = self._declared("redirects", prefix).value
+        return [each for each in declared if self.prefix_of(each.source) == prefix]
 
-    def _declared(self, prefix: str) -> Value:
-        """Return all redirects that a mount has."""
-        return merged(self.common, self.own[prefix]).get("redirects", Value((), "default"))
+    def _declared(self, name: str, prefix: str) -> Value:
+        """Return all redirects or rules that a mount has."""
+        return merged(self.common, self.own[prefix]).get(name, Value((), "default"))
 
     def problem_with_loops(self) -> str:
         """Return which redirect never ends, with its place in front; "" if all do."""
@@ -105,8 +106,9 @@ class Site:
         return problem if is_seen else f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a line for each name that a mount hides, idle redirect, and root that is open elsewhere."""
+        """Yield a line for each hidden name, idle redirect or rule, and root that is open elsewhere."""
         yield from self._idle_redirects()
+        yield from self._idle_rules()
         yield from self._open_elsewhere()
         for prefix in self.mounts:
             for outer, settings in self.mounts.items():
@@ -133,17 +135,29 @@ class Site:
 
     def _idle_redirects(self) -> Iterator[str]:
         """Yield a line for each redirect whose path no mount that has it answers."""
-        origins: dict[str, str] = {}
-        used: set[str] = set()
-        for prefix in self.own:
-            declared = self._declared(prefix)
-            for each in declared.value:
-                origins.setdefault(each.source, declared.origin)
-            used.update(each.source for each in self.redirects(prefix))
+        idle = self._idle("redirects", lambda each, prefix: self.prefix_of(each.source) == prefix)
         problem = "no effect, because its mount does not answer this path; begin with the prefix"
-        for source, origin in origins.items():
-            if source not in used:
-                yield f"{origin}: redirect from {printable(source)}: {problem}"
+        for redirect, origin in idle:
+            yield f"{origin}: redirect from {printable(redirect.source)}: {problem}"
+
+    def _idle_rules(self) -> Iterator[str]:
+        """Yield a line for each rule that matches no path below a mount that has it."""
+        idle = self._idle("rules", lambda each, prefix: Glob(each.match).may_match_below(prefix))
+        problem = "no effect, because its mount has no file with such a path; begin with the prefix"
+        for rule, origin in idle:
+            yield f"{origin}: rule {printable(rule.match)}: {problem}"
+
+    def _idle(self, name: str, holds: Callable[[Any, str], bool]) -> list[tuple[Any, str]]:
+        """Return each redirect or rule that holds in no mount that has it, and its origin."""
+        found: dict[int, tuple[Any, str]] = {}
+        used: set[int] = set()
+        for prefix in self.own:
+            values, origin = self._declared(name, prefix)
+            for each in values:
+                found.setdefault(id(each), (each, origin))
+                if holds(each, prefix):
+                    used.add(id(each))
+        return [found[key] for key in found if key not in used]
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ class Glob:
         text = path.rsplit("/", 1)[-1] if self._of_name else path
         return any(alternative.matches(text) for alternative in self._alternatives)
 
+    def may_match_below(self, directory: str) -> bool:
+        """Tell whether some path below a directory matches; "" is the root."""
+        text = f"{directory}/"
+        return self._of_name or any(each.states_after(text) for each in self._alternatives)
+
 
 class _Alternative:
     """A pattern without braces."""
@@ -105,6 +110,10 @@ class _Alternative:
         for part in self._texts:
             if part not in text:  # most patterns fail here
                 return False
+        return bool(self.states_after(text) & self._accepted)
+
+    def states_after(self, text: str) -> int:
+        """Return the states behind a text, one bit each; 0 if nothing that begins so matches."""
         states, moves, one = self._start, self._moves, self._one
         for character in text:
             if character == "/":
@@ -113,8 +122,8 @@ class _Alternative:
                 stays, moved = self._stays, moves.get(character, 0) | one
             states = self._with_empty((states & moved) << 1, states & stays)
             if not states:
-                return False
-        return bool(states & self._accepted)
+                break
+        return states
 
     def _with_empty(self, entered: int, stayed: int) -> int:
         """Add the states behind tokens that may match nothing: ``**/``, where it begins; stars."""

@@ -126,6 +126,25 @@ def test_a_hostile_pattern_takes_no_more_than_linear_time(pattern: str, path: st
     assert Glob(pattern[:-1] + "**").matches(path) in (True, False)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "below", "others"),
+    [
+        ("/app/**", ["", "/app", "/app/x"], ["/ap", "/apps", "/x/app"]),
+        ("/app", [""], ["/app", "/x"]),
+        ("app/x.js", ["", "/app"], ["/app/x.js", "/x"]),
+        ("*.js", ["", "/app"], []),
+        ("**/a", ["", "/app", "/a"], []),
+        ("/*/a", ["", "/app"], ["/app/b", "/app/a"]),
+        ("/{a,b}/?", ["", "/a", "/b"], ["/c"]),
+    ],
+)
+def test_a_directory_is_told_below_which_a_pattern_may_match(
+    pattern: str, below: list[str], others: list[str]
+) -> None:
+    assert all(Glob(pattern).may_match_below(path) for path in below)
+    assert not any(Glob(pattern).may_match_below(path) for path in others)
+
+
 def test_braces_multiply_and_every_choice_is_tried() -> None:
     glob = Glob("{a,b}{a,b}{a,b}")
     assert all(glob.matches("/" + "".join(chosen)) for chosen in product("ab", repeat=3))
