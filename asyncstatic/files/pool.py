@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
 
 import aiofiles.os
 
@@ -20,7 +20,7 @@ QUEUE_PER_THREAD = 128
 
 
 class PoolBusyError(Exception):
-    """No thread became free, or the disk did not answer, in time."""
+    """No thread became free, or the disk did not answer, in time; or no thread can be started."""
 
 
 class Pool:
@@ -34,11 +34,12 @@ class Pool:
     def __init__(self, threads: int, timeout: float) -> None:
         self._threads = threads
         self._timeout = timeout
+        self._closed = False
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="asyncstatic-disk")
+        self._executor = Threads(self._threads, thread_name_prefix="asyncstatic-disk")
         self._places = self._threads * (1 + QUEUE_PER_THREAD)
 
     @property
@@ -59,8 +60,8 @@ class Pool:
         `discard` gets the late result, for example to close a handle.
 
         Raises:
-            PoolBusyError: no place in the queue, no answer within the timeout, or the pool was
-                closed before the call began. Then nothing refers to the arguments any more.
+            PoolBusyError: no place in the queue, no answer within the timeout, no thread, or the
+                pool was closed before the call began. Then nothing refers to the arguments any more.
         """
         if self._process != os.getpid():
             self._begin()
@@ -77,6 +78,10 @@ class Pool:
         except TimeoutError:
             job.abandon()
             raise PoolBusyError from None
+        except PoolBusyError:
+            job.abandon()
+            self._begin_anew()
+            raise
         except asyncio.CancelledError:
             job.abandon()
             if _is_caller_cancelled():
@@ -88,9 +93,29 @@ class Pool:
         if not task.cancelled():
             task.exception()  # marks it as retrieved, also where no caller waits any more
 
+    def _begin_anew(self) -> None:
+        """Refuse the calls that wait: one for which no thread can be started stays in the queue."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if not self._closed:
+            self._executor = Threads(self._threads, thread_name_prefix="asyncstatic-disk")
+
     def close(self) -> None:
         """Start no more calls, also none that wait. Running calls end by themselves."""
+        self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Threads(ThreadPoolExecutor):
+    """Threads that are started when they are needed.
+
+    A call raises PoolBusyError if none can be started, because of a limit or for lack of memory.
+    """
+
+    def submit(self, call: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        try:
+            return super().submit(call, *args, **kwargs)
+        except RuntimeError:  # also once they are shut down
+            raise PoolBusyError from None
 
 
 def _is_caller_cancelled() -> bool:

@@ -67,7 +67,11 @@ class Reread(Generic[Content]):
         if self._monotonic() < self._next_check:
             return None
         self._next_check = inf
-        return asyncio.get_running_loop().run_in_executor(None, self._check)
+        try:
+            return asyncio.get_running_loop().run_in_executor(None, self._check)
+        except RuntimeError:  # no thread can be started: later
+            self._next_check = self._monotonic() + self._recheck
+            return None
 
     def _check(self) -> None:
         try:

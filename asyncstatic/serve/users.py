@@ -12,14 +12,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 from math import inf
 from typing import TypeAlias
 
 from asyncstatic.files.bounded import BoundedDict
 from asyncstatic.files.handle import identity_of
-from asyncstatic.files.pool import PoolBusyError
+from asyncstatic.files.pool import PoolBusyError, Threads
 from asyncstatic.files.root import absolute
 from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
@@ -100,7 +100,7 @@ class Table:
         Equal credentials are verified once, however many requests bring them at the same time.
 
         Raises:
-            PoolBusyError: too many others are being verified, or there is no memory for it.
+            PoolBusyError: too many others are being verified, or there is no memory or no thread.
         """
         if not self._hashes:
             return False
@@ -149,9 +149,9 @@ def password_hasher() -> Callable[[str], str]:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def _threads() -> Threads:
     """Return the threads of the process: more would take more memory, and no root needs its own."""
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="asyncstatic-passwords")
+    return Threads(_THREADS, thread_name_prefix="asyncstatic-passwords")
 
 
 def _verifiers(hashes: Iterable[str]) -> dict[str, Verifier]:

@@ -230,6 +230,50 @@ async def test_threads_are_bounded() -> None:
     pool.close()
 
 
+async def test_without_a_thread_a_call_is_busy_and_never_runs(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of threads, or memory, is reached: also what waits for a thread is given back."""
+    called: list[int] = []
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(PoolBusyError):
+                await pool.run(called.append, number)
+        assert not pool._executor._work_queue.qsize()
+    assert await pool.run(str, 2) == "2"
+    assert not called
+
+
+async def test_without_a_second_thread_the_first_goes_on(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(threads=2, timeout=PATIENCE)
+    running = asyncio.create_task(pool.run(gate))
+    await gate.entered()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(PoolBusyError):
+            await pool.run(str, 1)
+    gate.let_go()
+    assert await running == "late"
+    assert await pool.run(str, 2) == "2"
+    pool.close()
+
+
+def no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_a_closed_pool_is_busy() -> None:
+    pool = Pool(threads=1, timeout=PATIENCE)
+    assert await pool.run(str, 1) == "1"
+    pool.close()
+    for _ in range(2):
+        with pytest.raises(PoolBusyError):
+            await pool.run(str, 1)
+
+
 async def test_a_call_that_waits_is_answered_when_the_pool_is_closed(
     gate: Gate, tmp_path: Path, open_handles: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

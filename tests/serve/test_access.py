@@ -396,6 +396,21 @@ async def test_a_hash_that_cannot_be_computed_is_busy_and_logged(
     assert "a password cannot be verified: " in caplog.text
 
 
+async def test_without_a_thread_a_password_is_busy(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await static(root, users={"anna": USERS["anna"]})
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    users._threads.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert (await ask(app, "/a.txt", authorized(ANNA))).status == 503
+    assert (await ask(app, "/a.txt", authorized(ANNA))).status == 200
+
+
 # -- the file ----------------------------------------------------------------------------------
 
 

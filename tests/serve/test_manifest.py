@@ -262,6 +262,22 @@ async def test_one_check_is_enough_at_a_time(
             await asyncio.sleep(0.01)
 
 
+async def test_without_a_thread_the_next_check_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread(written, tmp_path, {"app.js": OLD})
+    manifests = await asyncio.to_thread(reading, tmp_path)
+    await asyncio.to_thread(written, tmp_path, {"app.js": NEW})
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "run_in_executor", no_thread)
+        assert (await manifests.renewed()).files == {"app.js": OLD}
+    assert (await manifests.renewed()).files == {"app.js": NEW}
+
+
 async def test_a_root_without_a_manifest_is_not_checked(tmp_path: Path) -> None:
     manifests = Manifests(str(tmp_path / "gone"), (), recheck=0)
     assert await manifests.renewed() == Manifest()
