@@ -16,7 +16,7 @@ from asyncstatic.files import kernel
 from asyncstatic.files.clean import CleanSelection
 from asyncstatic.files.contents import Contents
 from asyncstatic.files.handle import ReadBegunError
-from asyncstatic.files.pool import Pool, PoolBusyError
+from asyncstatic.files.pool import Pool, PoolBusyError, Result
 from asyncstatic.files.root import Segments
 from asyncstatic.files.select import Selection
 from asyncstatic.files.sidecar import sidecar_of
@@ -105,8 +105,16 @@ class TreeSource:
                 return True
         return False
 
+    async def read(self, call: Callable[[], Result]) -> Result:
+        """Call in the pool, where the disk may be waited for.
+
+        Raises:
+            PoolBusyError: no thread is free in time.
+        """
+        return await self._pool.run(call)
+
     async def in_pool(self, call: Callable[[], Found]) -> Found:
-        """Call in the pool, where the disk may be waited for."""
+        """Find something in the pool, where the disk may be waited for."""
         return await find_in(self._pool, call)
 
     def close(self) -> None:

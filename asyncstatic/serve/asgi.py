@@ -20,7 +20,7 @@ from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source
 from asyncstatic.files.zip_tree import ZipTree
 from asyncstatic.http.manifest import Manifest
-from asyncstatic.http.model import Lookup, Request, ResponsePlan
+from asyncstatic.http.model import Absence, Lookup, Request, ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.policy import NO_OVERRIDES, PROVEN_IMMUTABLE, ResponsePolicy
 from asyncstatic.http.redirects import Redirects
@@ -271,7 +271,8 @@ class StaticFiles:
             if refusal is not None:
                 return self._page(refusal)._replace(refuses=True)
         if self._site_files is not None and not self._site_files.is_fresh():
-            await self._site_files.renew()
+            if not await self._site_files.renew():
+                return self._answer(request, Absence.OVERLOADED)
             self._use(self._site_files.settings)
         return await self._find(request, scope)
 

@@ -6,13 +6,14 @@ the rules that it was made by.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, are_unchanged, lasting
+from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import logger
 from asyncstatic.files.tree import File, TreeReader
 from asyncstatic.files.tree_source import TreeSource
@@ -42,11 +43,13 @@ class SiteFiles:
     """
 
     def __init__(self, trees: Sequence[TreeSource], settings: Settings) -> None:
+        self._first = trees[0]
         self._trees = [tree.tree.waiting() for tree in trees]
         self._base = settings
         self._complaint = ""
-        self.stamps: tuple[FileStamp, ...] = ()
-        self.settings = self._read()
+        stamps: list[FileStamp] = []
+        self.settings = self._read(stamps)
+        self.stamps = tuple(stamps)
 
     def is_fresh(self) -> bool:
         """Tell whether the files are as they were when they were read."""
@@ -56,23 +59,30 @@ class SiteFiles:
         """Add the stamps to those of an answer; none where they prove nothing yet."""
         return (*stamps, *self.stamps) if self.stamps else ()
 
-    async def renew(self) -> None:
-        """Read the files again, in a thread."""
+    async def renew(self) -> bool:
+        """Read the files again, in a thread of the root; tell whether the disk answered in time.
+
+        Settings and stamps change together: one read may end after its client has left.
+        """
+        stamps: list[FileStamp] = []
         try:
-            settings = await asyncio.get_running_loop().run_in_executor(None, self._read)
+            settings = await self._first.read(partial(self._read, stamps))
+        except PoolBusyError:
+            return False
         except SettingsError as error:
+            self.stamps = tuple(stamps)
             if str(error) != self._complaint:
                 logger.error("%s and %s stay as they were: %s", REDIRECTS, HEADERS, str(error))
             self._complaint = str(error)
-            return
-        self._complaint = ""
+            return True
+        self.stamps, self._complaint = tuple(stamps), ""
         if settings.spa != self.settings.spa:
             logger.warning("%s: the shell is changed by the next start", REDIRECTS)
         self.settings = replace(settings, spa=self.settings.spa)
+        return True
 
-    def _read(self) -> Settings:
-        """Read both files; their stamps are kept even if a line is wrong."""
-        stamps: list[FileStamp] = []
+    def _read(self, stamps: list[FileStamp]) -> Settings:
+        """Read both files, and add their stamps to a list, even if a line is wrong."""
         name = REDIRECTS
         try:
             redirects = read_redirects(self._text(name, stamps))
@@ -82,7 +92,7 @@ class SiteFiles:
             problem = f"{error.strerror}; make it a file that can be read, or remove it"
             raise SettingsError(f"{name}: {problem}") from None
         finally:
-            self.stamps = lasting(tuple(stamps))
+            stamps[:] = lasting(tuple(stamps))
         base = self._base
         slash = base.clean_urls and base.trailing_slash == "always"
         rules = read_headers(headers, base.index, base.at, slash=slash)

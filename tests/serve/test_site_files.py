@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,49 @@ async def test_a_change_that_is_wrong_changes_nothing_and_is_logged_once(
     assert "stay as they were" in caplog.text
     await asyncio.to_thread(rewrite, site / "_headers", b"/*\n  X-A: 5\n")
     assert (await ask(static, "/a.txt")).headers["x-a"] == "5"
+
+
+async def test_a_client_that_leaves_does_not_end_a_change(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static = await serve(site)
+    assert static._site_files is not None
+    read, was_read, may_end = static._site_files._read, threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        settings = read(*arguments)
+        was_read.set()
+        assert may_end.wait(10)
+        return settings
+
+    await asyncio.to_thread(rewrite, site / "_headers", b"/*\n  X-A: 5\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(static._site_files, "_read", slowly)
+        asked = asyncio.ensure_future(ask(static, "/a.txt"))
+        await asyncio.to_thread(was_read.wait, 10)
+        asked.cancel()
+        await asyncio.wait([asked])
+        may_end.set()
+    assert (await ask(static, "/a.txt")).headers["x-a"] == "5"
+
+
+async def test_a_disk_that_hangs_stops_its_own_root_only(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes threads of this root, and no longer than its timeout."""
+    static = await serve(site, pool_threads=1, pool_timeout=0.1)
+    disk = threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    monkeypatch.setattr(static._site_files, "_read", lambda *_: disk.wait(10))
+    await asyncio.to_thread(rewrite, site / "_headers", b"")
+    replies = await asyncio.gather(*(ask(static, "/a.txt") for _ in range(3)))
+    assert {reply.status for reply in replies} == {503}
+    await asyncio.wait_for(asyncio.to_thread(int), 10)
+    disk.set()
+    monkeypatch.undo()
+    async with asyncio.timeout(10):
+        while (await ask(static, "/a.txt")).status != 200:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("setup", ["serve", "serve-no-direct", "hypercorn"])
