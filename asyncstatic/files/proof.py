@@ -130,6 +130,9 @@ class Proofs:
         Returns:
             None when nothing is proven: a file changed meanwhile, or cannot be read. A verdict is
             not held while a file could still be written within the same tick of its clock.
+
+        Raises:
+            OSError: a sidecar without an original cannot be read.
         """
         examine = partial(self._examine, pair, name, sidecar_fd, original_fd)
         if pair.racy(time.time_ns()):
@@ -171,6 +174,8 @@ class Proofs:
         except (DecodingError, _RefusedError) as error:
             reason = str(error)
         except OSError as error:
+            if pair.original is None:  # without it there is nothing to send
+                raise
             logger.warning("sidecar %s is not used: %s", name, error.strerror)
             return None
         if self._closed or not _are_unchanged(pair, sidecar_fd, original_fd):

@@ -69,7 +69,7 @@ _MISSING = frozenset(
     }
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
-_OVERLOADED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def is_missing(error: OSError) -> bool:
@@ -82,16 +82,17 @@ def is_forbidden(error: OSError) -> bool:
     return error.errno in _FORBIDDEN
 
 
-def absence_of(error: OSError) -> Absence:
-    """Turn an error of the operating system into an absence; the only place that does.
+def absence_of(error: OSError, path: str) -> Absence:
+    """Turn an error of the operating system about a path into an absence; the only place that does.
 
-    Nothing of its text reaches a client. An unexpected error is logged.
+    Nothing of its text reaches a client. A fault is logged: of the disk, or a limit of this system.
     """
     if is_missing(error):
         return Absence.MISSING
     if is_forbidden(error):
         return Absence.FORBIDDEN
-    if error.errno in _OVERLOADED:
+    if error.errno == errno.EAGAIN:  # it is being changed
         return Absence.OVERLOADED
-    logger.error("reading failed: %s", str(error))  # only the text: an error keeps handles alive
-    return Absence.BROKEN
+    reason = error.strerror or str(error)  # only the text: an error keeps handles alive
+    logger.error("%a cannot be read: %s", path, reason)
+    return Absence.OVERLOADED if error.errno in _EXHAUSTED else Absence.BROKEN

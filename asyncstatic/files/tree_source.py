@@ -137,7 +137,7 @@ class TreeSource:
         except OSError as error:
             if tree.nowait and isinstance(error, BlockingIOError):
                 raise
-            found = absence_of(error)
+            found = absence_of(error, tree.path_of(lookup.segments))
         is_missing_file = found is Absence.MISSING and not lookup.directory
         return self._find_previous(tree, lookup) if is_missing_file else found
 

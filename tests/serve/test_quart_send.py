@@ -528,6 +528,22 @@ async def test_a_disk_that_fails_is_a_status(app: Quart, monkeypatch: pytest.Mon
     assert (await sent(app, "own.txt")).status == 503
 
 
+async def test_a_descriptor_whose_close_fails_is_closed_once(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be that of another file then."""
+    closed: list[int] = []
+
+    def fail(fd: int) -> None:
+        os.close(fd)
+        closed.append(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(kernel, "close", fail)
+    assert (await sent(app, "own.txt")).body == b"own"
+    assert len(closed) == 1
+
+
 async def test_a_cold_file_is_opened_in_a_thread(
     app: Quart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,16 +6,20 @@ that visibly ends too early; no handle stays open; and the next request is answe
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import itertools
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from asyncstatic.files import kernel
 from asyncstatic.serve.asgi import StaticFiles
+from tests.asgi import ask as asgi_ask
 from tests.support.raw import Answer
 from tests.support.site import write_site
 from tests.trust.inside import (
@@ -159,3 +163,49 @@ def test_a_fault_at_any_call_is_explained_and_leaves_nothing_behind(
         pytest.fail("the request never completed")
     assert settled_handles(before) <= before
     assert open_handles() <= before
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "lines"),
+    [
+        pytest.param(errno.EIO, 500, 1, id="disk"),
+        pytest.param(errno.ESTALE, 500, 1, id="server-of-files"),
+        pytest.param(errno.EMFILE, 503, 1, id="descriptors"),
+        pytest.param(errno.ENOMEM, 503, 1, id="memory"),
+        pytest.param(errno.EAGAIN, 503, 0, id="is-being-changed"),
+        pytest.param(errno.EACCES, 403, 0, id="permission"),
+        pytest.param(errno.ENOENT, 404, 0, id="missing"),
+    ],
+)
+async def test_a_fault_is_one_line_that_names_the_file(
+    root: Path,
+    code: int,
+    status: int,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code), 7)
+
+    static = await asyncio.to_thread(StaticFiles, root, resolver="walk", precompressed=False)
+    monkeypatch.setattr(kernel, "openat", fail)
+    assert (await asgi_ask(static, "/docs/index.html")).status == status
+    line = f"'{root}/docs/index.html' cannot be read: {os.strerror(code)}"
+    assert [record.getMessage() for record in caplog.records] == [line] * lines
+    static.close()
+
+
+async def test_a_sidecar_without_an_original_that_cannot_be_read_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write_site(tmp_path / "site", {"lone.txt.gz": SITE["lone.txt.gz"]})
+    static = await asyncio.to_thread(StaticFiles, tmp_path / "site")
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel, "pread", fail)
+        assert (await asgi_ask(static, "/lone.txt")).status == 500
+    assert (await asgi_ask(static, "/lone.txt")).body == SCRIPT
+    static.close()

@@ -106,7 +106,7 @@ class ListedSource:
         try:
             return find(lookup)
         except OSError as error:
-            return absence_of(error)
+            return absence_of(error, self._nowait[0].path_of(lookup.segments))
 
     def _directory(self, lookup: Lookup) -> Found:
         view = lookup.view or View()

@@ -45,7 +45,7 @@ async def open_path(path: str) -> Opened | Absence:
     except ValueError:  # a NUL
         return Absence.MISSING
     except OSError as error:
-        return absence_of(error)
+        return absence_of(error, path)
 
 
 def open_bytes(content: bytes, name: str) -> Opened:
@@ -86,7 +86,7 @@ def _open(path: str, nowait: bool) -> Opened:
     try:
         return _opened(fd, os.path.basename(path), path, nowait)
     except BaseException:
-        kernel.close(fd)
+        kernel.release(fd)
         raise
 
 
@@ -102,7 +102,7 @@ def _opened(fd: int, name: str, path: str, nowait: bool) -> Opened:
         if version is not None:
             identity, content = version
             digest = hashlib.sha256(content).digest()
-            kernel.close(fd)
+            kernel.release(fd)
             hashed = Representation(
                 (name,), identity, digest=digest, modified_ns=identity.mtime_ns, dated=dated
             )
@@ -141,11 +141,11 @@ def _take_over(file: Any, name: str) -> Opened:
     if file.writable():
         file.flush()
     fd = kernel.dup(file.fileno())
-    file.close()
     try:
+        file.close()
         return _opened(fd, name, "", nowait=False)
     except BaseException:
-        kernel.close(fd)
+        kernel.release(fd)
         raise
 
 
