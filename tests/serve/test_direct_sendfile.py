@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import socket
@@ -157,3 +158,39 @@ def test_the_end_of_a_changed_file_is_not_sent(
     left = SendfileCursor(handle, HEAD, PLAN)
     with pytest.raises(ContentChangedError):
         _sent(left, ends, lambda: (tmp_path / "large.bin").write_bytes(b"N" * SIZE))
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["from-the-first", "after-some-bytes"])
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EPERM], ids=errno.errorcode.get)
+async def test_where_the_system_refuses_sendfile_the_content_is_copied(
+    handle: Handle,
+    ends: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    at: int,
+) -> None:
+    """As file systems without it do, and sandboxes."""
+    really, calls = kernel.sendfile, 0
+
+    def refuse(out: int, file: int, offset: int, count: int) -> int:
+        nonlocal calls
+        calls += 1
+        if calls > at:
+            raise OSError(code, os.strerror(code))
+        return really(out, file, offset, min(count, 3))
+
+    monkeypatch.setattr(kernel, "sendfile", refuse)
+    left = SendfileCursor(handle, HEAD, PLAN)
+    assert _sent(left, ends, lambda: None) == HEAD + b"L" * SIZE
+    assert calls == at + 1
+
+
+def test_a_fault_of_the_disk_is_no_refusal_of_sendfile(
+    handle: Handle, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(kernel, "sendfile", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        _sent(SendfileCursor(handle, HEAD, PLAN), ends, lambda: None)

@@ -17,6 +17,7 @@ wait for the disk.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import deque
 from enum import Enum, auto
@@ -35,6 +36,8 @@ WINDOW = 4 * 1024 * 1024
 # is room: a delay of 10 us makes 10 MiB a fifth dearer.
 SHARE = 2 * 1024 * 1024
 CUSHION = 48 * 1024  # bytes that may be unsent when the last ones leave
+# Errors of file systems without sendfile(2), and of sandboxes (sendfile(2), NOTES: then copy).
+_REFUSED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 class ContentChangedError(Exception):
@@ -61,7 +64,7 @@ class SendfileCursor:
     """
 
     __slots__ = (
-        *("_bytes", "_draining", "_end", "_handle", "_parts", "_position", "_refers"),
+        *("_bytes", "_copies", "_draining", "_end", "_handle", "_parts", "_position", "_refers"),
         "_warm_until",
     )
 
@@ -73,6 +76,7 @@ class SendfileCursor:
         self._warm_until = 0
         self._refers = False  # whether the socket holds references to pages of the stretch
         self._draining = False
+        self._copies = False  # whether the system refuses sendfile(2) from this file
         self._is_over()
         handle.sample_nowait()  # before anything is sent; what is on the disk, in `wait_for_disk`
 
@@ -135,6 +139,11 @@ class SendfileCursor:
         except BlockingIOError:
             # The socket was writable, so the file would block.
             return self._send_copy(out, room) if room == SHARE else room
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            self._copies = True
+            return 0
         if not sent:
             raise ContentChangedError("the file became shorter")
         self._refers = True
@@ -212,7 +221,7 @@ class SendfileCursor:
 
     def _is_copied(self) -> bool:
         """Tell whether the rest of the stretch is copied: all of a short one, else its tail."""
-        return self._end - self._position <= (TAIL if self._refers else WHOLE)
+        return self._copies or self._end - self._position <= (TAIL if self._refers else WHOLE)
 
     def _allowed(self) -> int:
         """Return how much may leave now: not the last bytes while the socket refers to others."""
