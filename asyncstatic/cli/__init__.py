@@ -8,4 +8,9 @@ schema       a JSON Schema of the configuration file, for editors
 ===========  =================================================================
 """
 
-from asyncstatic.cli.commands import main as main
+import sys
+
+try:
+    from asyncstatic.cli.commands import main as main
+except KeyboardInterrupt:  # it takes a moment
+    sys.exit(130)

@@ -90,6 +90,21 @@ def serve(
     ./public. A directory that exists counts more than an app of the same name. Modules are looked for in
     the working directory first.
     """
+    from asyncstatic.serve.process.signals import RELOADS, had_terminal, held
+
+    had_terminal()
+    with held(RELOADS):
+        sys.exit(_serve(context, targets, open_browser, assignments, options))
+
+
+def _serve(
+    context: click.Context,
+    targets: tuple[str, ...],
+    open_browser: bool,
+    assignments: tuple[str, ...],
+    options: dict[str, Any],
+) -> int:
+    """Serve until a signal comes; return the exit status."""
     from asyncstatic.serve.process.control import one_line
     from asyncstatic.serve.process.run import run
 
@@ -99,7 +114,7 @@ def serve(
         every = (*server.bind, *server.tls_bind)
         if open_browser and all(address.startswith("unix:") for address in every):
             raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
-        sys.exit(run(found, server, partial(_announce, open_browser, server.redirect_https)))
+        return run(found, server, partial(_announce, open_browser, server.redirect_https))
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:

@@ -361,6 +361,18 @@ def test_an_interrupt_before_the_start_line_says_nothing(
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_interrupt_while_the_command_is_imported_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "asyncstatic", "serve", "site"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (130, b"")
+
+
 def test_an_unreadable_root_is_one_line(folder: Path) -> None:
     before = []
     if os.geteuid() == 0:  # then modes only count without these capabilities

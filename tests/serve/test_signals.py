@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,8 +27,8 @@ from asyncstatic.serve.server import Until
 from asyncstatic.serve.server_options import ServerOptions
 from tests.serve.inside import eventually
 from tests.serve.test_workers import PAGE, is_gone, reloaded, serve, workers_of
-from tests.support.raw import HOST
-from tests.support.servers import Server, environment, running
+from tests.support.raw import HOST, head
+from tests.support.servers import Server, environment, running, wait_until_it_answers
 
 pytestmark = [
     pytest.mark.grid,
@@ -160,6 +161,111 @@ async def test_a_stop_tells_no_worker_that_others_serve(workers: list[Worker], w
     stop.set()
     assert await running == 0
     assert [worker.told for worker in workers] == [["stop"]] * expected
+
+
+# -- before the server obeys signals -------------------------------------------------------------
+
+#: Each listen(2) of the server waits until the file "wait" is gone.
+_LISTENS = """
+import os, socket, time
+listen = socket.socket.listen
+def waits(sock, *backlog):
+    listen(sock, *backlog)
+    open("listening", "w").close()
+    while os.path.exists("wait"):
+        time.sleep(0.01)
+socket.socket.listen = waits
+"""
+
+
+@contextmanager
+def starting(folder: Path, *arguments: str) -> Iterator[Server]:
+    """Start a server, which waits until the file "wait" is gone."""
+    variables = imports_of(folder) | {"TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir()
+    command = ["-m", "asyncstatic", "serve", *arguments]
+    with running(command, variables, cwd=str(folder), answers=False) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (signal.SIGTERM, ()),
+        (signal.SIGINT, ("--no-uvloop",)),
+        (signal.SIGQUIT, ("--no-uvloop",)),
+        (signal.SIGTERM, ("--workers", "2")),
+    ],
+)
+def test_a_stop_between_listening_and_the_start_line_leaves_nothing_behind(
+    folder: Path, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    (folder / "sitecustomize.py").write_text(_LISTENS)
+    before = {*os.listdir(folder), "tmp", "__pycache__", "listening"}
+    options = ("--pid", "pid", "--metrics", "/metrics", *options)
+    with starting(folder, "site", "--bind", "unix:socket", *options) as server:
+        assert eventually((folder / "listening").exists)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / "socket"))
+            client.sendall(head("/"))
+            os.kill(server.pid, number)
+            (folder / "wait").unlink()
+            if "--workers" not in options:  # the request that has arrived is answered
+                client.settimeout(20)
+                assert PAGE in client.makefile("rb").read()
+        assert server.wait() == 0
+    assert {*os.listdir(folder)} <= before
+    assert os.listdir(folder / "tmp") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("waits_for", ["listening", "the import of the app"])
+def test_a_reload_before_the_start_line_waits_for_it(
+    folder: Path, number: signal.Signals, waits_for: str
+) -> None:
+    (folder / "sitecustomize.py").write_text(_LISTENS if waits_for == "listening" else "")
+    (folder / "slow.py").write_text(_SLOW_APP)
+    target = "site" if waits_for == "listening" else "slow:app"
+    with starting(folder, target, "--bind", f"{HOST}:{{port}}") as server:
+        assert eventually((folder / "listening").exists)
+        os.kill(server.pid, number)
+        (folder / "wait").unlink()
+        wait_until_it_answers(server)
+        assert eventually(lambda: reloaded(server, number == signal.SIGHUP)), server.log
+        assert server.interrupt(signal.SIGTERM) == 0
+
+
+_SLOW_APP = """
+import os, time
+from asyncstatic import StaticFiles
+app = StaticFiles("site")
+open("listening", "w").close()
+while os.path.exists("wait"):
+    time.sleep(0.01)
+"""
+_SLOW_IMPORTS = """
+import os, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    open("listening", "w").close()
+    while os.path.exists("wait"):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("target", ["an app", "a directory in workers"])
+def test_ctrl_c_while_a_process_imports_says_nothing(folder: Path, target: str) -> None:
+    """A terminal sends SIGINT to every process of the command."""
+    (folder / "sitecustomize.py").write_text(_SLOW_IMPORTS)
+    (folder / "slow.py").write_text(_SLOW_APP)
+    arguments = ["slow:app"] if target == "an app" else ["site", "--workers", "2"]
+    with starting(folder, *arguments, "--bind", f"{HOST}:{{port}}") as server:
+        assert eventually((folder / "listening").exists)
+        children = workers_of(server)
+        os.killpg(server.pid, signal.SIGINT)
+        is_ready = target != "an app"  # and obeys
+        assert server.wait() == (0 if is_ready else 130)
+        assert eventually(lambda: all(map(is_gone, children)))
+        assert len(server.log.splitlines()) == is_ready, server.log
 
 
 # -- a reload ----------------------------------------------------------------------------------

@@ -615,8 +615,13 @@ def test_a_second_signal_ends_it_at_once(
     folder: Path, workers: str, first: signal.Signals, second: signal.Signals
 ) -> None:
     (folder / "site" / "large.bin").write_bytes(bytes(LARGE))
-    options = ("--workers", workers, "--graceful-timeout", "60", "--pid", "pid")
-    with serve(folder, *options) as server, server.connect(receive_buffer=4096) as slow:
+    (folder / "tmp").mkdir()
+    options = ["--workers", workers, "--graceful-timeout", "60", "--pid", "pid"]
+    options += ["--bind", "unix:socket", "--metrics", "/metrics"]
+    with (
+        serve(folder, *options, TMPDIR=str(folder / "tmp")) as server,
+        server.connect(receive_buffer=4096) as slow,
+    ):
         slow.send(head("/large.bin"))
         assert slow.take(1000)
         os.kill(server.pid, first)
@@ -626,6 +631,8 @@ def test_a_second_signal_ends_it_at_once(
         status = server.interrupt(second)
         assert status in (-second, 128 + second)
         assert all(map(is_gone, left))
+        assert sorted(os.listdir(folder)) == ["site", "tmp"]
+        assert os.listdir(folder / "tmp") == []
 
 
 @WORKERS_SLOWLY

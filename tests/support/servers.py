@@ -117,6 +117,10 @@ class Server:
     def interrupt(self, number: signal.Signals = signal.SIGINT, seconds: float = 15.0) -> int:
         """Signal the process and return its exit code."""
         self._process.send_signal(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 15.0) -> int:
+        """Wait for the end of the process, and return its exit code."""
         return self._process.wait(seconds)
 
     def stop(self) -> None:

@@ -5,6 +5,7 @@ options         the options of the command, checked, and as Hypercorn's configur
 bind            the addresses, and the sockets that listen there
 run             the start: in this process, or in workers
 control         signals and systemd (`notify`), for one process or many
+signals         those that arrive while the server starts, and those that workers ignore
 single          a service in this process, which reloads by itself
 supervisor      a service of workers: start, replace, renew, stop
 worker_process  a worker process, as the supervisor sees it

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from hypercorn.config import Sockets
 
 from asyncstatic.serve.process.notify import Notifier
+from asyncstatic.serve.process.signals import had_terminal, has_terminal
 from asyncstatic.serve.server import Trigger, first
 
 logger = logging.getLogger("asyncstatic.supervisor")
@@ -108,7 +109,7 @@ class _Control:
         # Under nohup(1) the signal is ignored when we start: then only an operator sends it.
         hup = getattr(signal, "SIGHUP", None)
         is_ignored = hup is None or signal.getsignal(hup) is signal.SIG_IGN
-        self._had_terminal = not is_ignored and _has_terminal()
+        self._had_terminal = not is_ignored and had_terminal()
 
     async def run(self, until: Trigger | None, during: AbstractContextManager[None]) -> int:
         with self._signals(stop_too=until is None), during:
@@ -203,7 +204,7 @@ class _Control:
 
     def _hang_up(self) -> None:
         """Reload; or stop, when the terminal in which the server was started is gone."""
-        if self._had_terminal and not _has_terminal():
+        if self._had_terminal and not has_terminal():
             self._stop.set()
         else:
             self._reload.set()
@@ -221,14 +222,6 @@ def _handle(number: int, handler: Callable[[], object]) -> None:
 def _unhandle(number: int) -> None:
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().remove_signal_handler(number)
-
-
-def _has_terminal() -> bool:
-    """Tell whether this process has a controlling terminal (tty(4))."""
-    with suppress(OSError):
-        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
-        return True
-    return False
 
 
 def one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -32,6 +32,7 @@ from asyncstatic.serve.process.pid_file import pid_file
 from asyncstatic.serve.process.sandbox import restrict
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from asyncstatic.serve.process.shared_metrics import shared_metrics
+from asyncstatic.serve.process.signals import OBEYED, held
 from asyncstatic.serve.process.single import (
     SingleProcess,
     Site,
@@ -84,24 +85,24 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
         _refuse_for_app(target, options)
     options.check()
     facts = target.examine(direct=options.direct)
-    with (
-        listening(
-            options.plain,
-            options.secure,
-            mode=options.socket_mode,
-            tls_option="--tls-bind" if options.tls_bind else "--bind",
-        ) as there,
-        shared_metrics(options.metrics) as exposition,
-    ):
+    with held(OBEYED) as deliver, ExitStack() as left:
+        there = left.enter_context(
+            listening(
+                options.plain,
+                options.secure,
+                mode=options.socket_mode,
+                tls_option="--tls-bind" if options.tls_bind else "--bind",
+            )
+        )
+        exposition = left.enter_context(shared_metrics(options.metrics))
         started = Started(there.places, facts, _loop_name(loop_factory))
 
-        @contextmanager
-        def announced() -> Iterator[None]:
-            with pid_file(options.pid):
-                on_start(started)
-                yield
+        def announce() -> None:
+            left.enter_context(pid_file(options.pid))
+            deliver()
+            on_start(started)
 
-        return _serve(target, options, exposition, there.sockets, announced())
+        return _serve(target, options, exposition, there.sockets, announce, left)
 
 
 def _serve(
@@ -109,9 +110,22 @@ def _serve(
     options: Options,
     exposition: Exposition | None,
     sockets: Sockets,
-    announced: AbstractContextManager[None],
+    announce: Callable[[], None],
+    left: ExitStack,
 ) -> int:
-    """Serve in this process or in workers, until a signal comes; return the exit status."""
+    """Serve in this process or in workers, until a signal comes.
+
+    Args:
+        target: makes the app.
+        options: the other options.
+        exposition: the metrics.
+        sockets: listen.
+        announce: called when signals are obeyed.
+        left: removes all files that would be left behind.
+
+    Returns:
+        The exit status.
+    """
     log_to_stderr()
     is_one = options.workers == 1 and options.max_requests is None and not options.sandbox
     is_single = is_one and isinstance(target, Folders)
@@ -121,14 +135,22 @@ def _serve(
         options.check()
         return target.renewed()
 
+    @contextmanager
+    def announced() -> Iterator[None]:
+        with left:  # while signals are still obeyed
+            announce()
+            yield
+
     async def main() -> int:
         if is_single:
             site = partial(_site, options=options, exposition=exposition)
-            service: Service = SingleProcess(lambda: site(target), sockets, lambda: site(renewed()))
+            service: Service = SingleProcess(
+                lambda: site(target), sockets, lambda: site(renewed()), left.close
+            )
         else:
             service = _supervisor(target, renewed, options, exposition, sockets)
         try:
-            return await control(service, during=announced, watch=watch)
+            return await control(service, during=announced(), watch=watch)
         except StartError as error:
             logger.error("%s: %s", printable(target.name), error)
             return 1

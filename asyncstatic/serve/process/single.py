@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -66,6 +67,7 @@ class SingleProcess:
         build: makes the app; called in a thread.
         sockets: listen; they are closed when the service ends.
         renewed: reads the settings again for a reload, and makes the app; called in a thread.
+        clean_up: removes the files that `kill` would leave behind.
     """
 
     status = "1 process"
@@ -75,16 +77,20 @@ class SingleProcess:
         build: Callable[[], Site],
         sockets: Sockets,
         renewed: Callable[[], Site] | None = None,
+        clean_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._build = build
         self._renewed = renewed or build
         self._sockets = sockets
+        self._clean_up = clean_up
+        self._starting: asyncio.Future[_Serving] | None = None
         self._current: _Serving | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begin to serve; errors of `build` and of the app are raised as they are."""
-        self._current = await self._new(self._build)
+        self._starting = asyncio.ensure_future(self._new(self._build))
+        self._current = await asyncio.shield(self._starting)
         tune_garbage_collection()
 
     async def reload(self) -> None:
@@ -128,7 +134,13 @@ class SingleProcess:
         return "the service has ended"
 
     async def stop(self) -> None:
-        """Let responses finish, and wait for the end."""
+        """Let responses finish, and wait for the end.
+
+        A start goes on: clients may have connected already.
+        """
+        if self._current is None and self._starting is not None:
+            with suppress(Exception):  # `start` raises it
+                self._current = await self._starting
         close_sockets(self._sockets)
         if self._current is not None:
             self._end(self._current, gently=False)
@@ -137,6 +149,8 @@ class SingleProcess:
 
     def kill(self, number: int) -> None:
         """End this process as a signal without a handler does."""
+        with suppress(Exception):  # it was under way
+            self._clean_up()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         os._exit(128 + number)  # the first process of a container ignores the signal

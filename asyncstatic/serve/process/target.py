@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from asyncstatic.files.root import absolute
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.direct.mounts import find_mounts
+from asyncstatic.serve.process.signals import ignored_by_children, unblock
+from asyncstatic.serve.process.worker import end_with
 from asyncstatic.serve.users import refuse_below
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.settings.values import printable
@@ -217,24 +219,30 @@ def _examine_elsewhere(name: str, direct: bool) -> Facts:
     os.stat(os.curdir)  # the new process enters it (multiprocessing.spawn)
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(theirs, name, direct))
-    process.start()
+    process = context.Process(target=_report, args=(theirs, name, direct, os.getpid()))
+    with ignored_by_children():  # Ctrl-C is for this process
+        process.start()
     theirs.close()
     with ours:
         try:
             outcome = ours.recv()
         except EOFError:
             outcome = SettingsError(f"{name}: the process ended while it loaded")
+        except BaseException:
+            process.terminate()
+            raise
     process.join()
     if isinstance(outcome, BaseException):
         raise outcome
     return Facts(*outcome)
 
 
-def _report(pipe: Connection, name: str, direct: bool) -> None:
+def _report(pipe: Connection, name: str, direct: bool, parent: int) -> None:
+    unblock()
+    end_with(parent)
     try:
         outcome: Any = _examine(name, direct)
-    except (SettingsError, SystemExit, KeyboardInterrupt) as ended:
+    except (SettingsError, SystemExit) as ended:
         outcome = ended
     with suppress(OSError):  # nobody waits any more
         pipe.send(outcome)

@@ -29,18 +29,13 @@ from hypercorn.utils import LifespanFailureError
 
 from asyncstatic.serve.access_log import reopen_logs
 from asyncstatic.serve.process.control import one_line
+from asyncstatic.serve.process.signals import unblock
 from asyncstatic.serve.server import Closed, Until, Waiter
 from asyncstatic.settings import SettingsError
 
 Work = Callable[[Until], None]
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-#: Signals that reach a whole terminal, or are for the supervisor: workers ignore them.
-FOR_THE_SUPERVISOR = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
-    if hasattr(signal, name)
-)
 _EXPECTED = (SettingsError, OSError, LifespanFailureError)
 
 
@@ -52,9 +47,8 @@ def run_worker(work: Work, channel: socket.socket, supervisor: int) -> None:
         channel: the connection to the supervisor.
         supervisor: the process id of the supervisor.
     """
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_SUPERVISOR)  # they are ignored
-    _end_with(supervisor)
+    unblock()
+    end_with(supervisor)
     channel.set_inheritable(False)
     link = _Link(channel)
     try:
@@ -66,7 +60,7 @@ def run_worker(work: Work, channel: socket.socket, supervisor: int) -> None:
         sys.exit(1)
 
 
-def _end_with(supervisor: int) -> None:
+def end_with(supervisor: int) -> None:
     """Let the kernel send this process SIGTERM when its supervisor dies (prctl(2), Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

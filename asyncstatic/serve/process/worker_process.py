@@ -7,10 +7,10 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-from asyncstatic.serve.process.worker import FOR_THE_SUPERVISOR, Work, run_worker, streams
+from asyncstatic.serve.process.signals import ignored_by_children
+from asyncstatic.serve.process.worker import Work, run_worker, streams
 from asyncstatic.serve.server import first
 
 _SETTLED_SECONDS = 1.0  # a worker that has lived so long did not die at once
@@ -54,7 +54,7 @@ class WorkerProcess:
             arguments = work, theirs, os.getpid()
             self._process = context.Process(target=run_worker, args=arguments)
             try:
-                with _ignored_by_children():
+                with ignored_by_children():
                     self._process.start()
             except BaseException:
                 self._writer.close()
@@ -163,23 +163,3 @@ def oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-@contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Let children ignore signals that reach the whole terminal, or are for the supervisor.
-
-    Children inherit an ignored signal. A signal that arrives here meanwhile is not lost: a blocked
-    signal stays pending, also while it is ignored (signal(7), Linux).
-    """
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is not None:
-        mask(signal.SIG_BLOCK, FOR_THE_SUPERVISOR)
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in FOR_THE_SUPERVISOR}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if mask is not None:
-            mask(signal.SIG_UNBLOCK, FOR_THE_SUPERVISOR)
