@@ -153,15 +153,48 @@ def test_connections_that_fail_leave_no_handle(
 
 
 @on_both_loops
-def test_a_shutdown_does_not_wait_for_a_client_that_sends_nothing(
-    site: Path, certificate: tuple[str, str], loop: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("first", [b"", b"\x16\x03\x01"], ids=["nothing", "3"])
+def test_a_shutdown_does_not_wait_for_a_client_that_does_not_finish_its_handshake(
+    site: Path,
+    certificate: tuple[str, str],
+    loop: str,
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(accept, "_CLOSING_SECONDS", 0.1)
     options = {"graceful_timeout": 60.0}
     with serving_tls(site, certificate, loop, **options) as server, server.connect() as silent:
+        silent.send(first)
         time.sleep(0.1)
         server.stop()
         assert silent.ended()
+
+
+@on_both_loops
+@pytest.mark.parametrize("first", [b"", b"\x16\x03\x01"], ids=["nothing", "3"])
+def test_handshakes_beyond_the_limit_have_less_time_and_shut_nobody_out(
+    site: Path,
+    certificate: tuple[str, str],
+    loop: str,
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accept, "HEAD_SECONDS", 0.2)
+    with (
+        serving_tls(site, certificate, loop, limit_concurrency=2) as server,
+        server.connect() as one,
+        server.connect() as two,
+        server.connect() as three,
+    ):
+        for silent in (one, two, three):
+            silent.send(first)
+        assert three.ended()
+        with over_tls(server.connect(), certificate[0]) as client:
+            assert client.get("/css/app.css").status == 200
+        for early in (one, two):
+            early.socket.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                early.socket.recv(1)
 
 
 @on_both_loops

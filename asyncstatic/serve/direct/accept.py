@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from asyncstatic.files.source import logger
+from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.server import Peer
 
@@ -128,20 +129,28 @@ class Listener:
 
 
 class _Accepted:
-    """An accepted connection that has no protocol yet. It counts towards no limit."""
+    """An accepted connection that has no protocol yet.
 
-    __slots__ = ("_facts", "_listener", "_preface", "_since", "_sock", "_task", "_waits")
+    Clients that never finish their handshakes must not shut out others. So it is refused only after
+    the handshake, if there are too many connections then; and it gets less time for it if those that
+    begin would be too many.
+    """
+
+    __slots__ = ("_end", "_facts", "_listener", "_preface", "_sock", "_task", "_waits")
     transport = None
 
     def __init__(self, listener: Listener, sock: socket.socket) -> None:
         self._listener = listener
         self._sock = sock
-        self._since = listener.loop.time()
+        seconds = listener.seconds
+        if listener.entry.is_crowded():
+            seconds = min(seconds, HEAD_SECONDS)
+        self._end = listener.loop.time() + seconds
         self._preface: bytes | None = None if listener.read_preface is None else b""
         self._facts: Any = None
         self._waits = False
         self._task: asyncio.Task[None] | None = None
-        listener.entry.registry.linger(self)
+        listener.entry.registry.begin(self)
 
     def read(self) -> None:
         """Examine the bytes that are there, and go on, or wait for more."""
@@ -205,7 +214,7 @@ class _Accepted:
         loop = self._listener.loop
         left = None
         if context is not None:
-            left = max(0.1, self._since + self._listener.seconds - loop.time())
+            left = max(0.1, self._end - loop.time())
         try:
             await loop.connect_accepted_socket(
                 make, self._sock, ssl=context, ssl_handshake_timeout=left
@@ -216,14 +225,13 @@ class _Accepted:
             self._listener.entry.registry.leave(self)
 
     def expire(self, now: float) -> None:
-        """Close when the first bytes take too long; the loop has the deadline of the handshake."""
-        closing = self._listener.entry.registry.closing
-        seconds = _CLOSING_SECONDS if closing else self._listener.seconds
-        if self._task is None and now >= self._since + seconds:
+        """Close when the first bytes or the handshake take too long."""
+        if now >= self._end:
             self.abort()
 
     def finish(self) -> None:
-        """Go on: a request may be on its way."""
+        """Go on for a moment: a request may be on its way."""
+        self._end = min(self._end, self._listener.loop.time() + _CLOSING_SECONDS)
 
     def abort(self) -> None:
         """Close at once."""

@@ -54,6 +54,10 @@ class DirectEntry:
         """Tell whether as many connections are open as may be."""
         return self.server.is_full(len(self.registry.connections))
 
+    def is_crowded(self) -> bool:
+        """Tell the same of all connections, with those that only begin."""
+        return self.server.is_full(len(self.registry.connections) + len(self.registry.beginning))
+
     def answers(self, mount: Mount, answer: Answer) -> bool:
         """Tell whether the direct entry sends an answer.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Protocol
 
 from asyncstatic.serve.tcp import in_flight, taken
@@ -35,12 +36,15 @@ class Registry:
 
     Attributes:
         connections: those that are watched, and count towards a limit.
+        beginning: those whose first bytes or TLS handshake are not complete.
         closing: whether a shutdown has begun.
     """
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
+        self.beginning: set[Connection] = set()
         self._lingering: set[Connection] = set()  # refused, and not closed yet
+        self._every = (self.connections, self.beginning, self._lingering)
         self._delivered: dict[Connection, tuple[int, int]] = {}  # and what their clients had taken
         self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,15 +55,19 @@ class Registry:
         """Watch a connection."""
         self._watch(connection, self.connections)
 
+    def begin(self, connection: Connection) -> None:
+        """Watch a connection before it has a protocol."""
+        self._watch(connection, self.beginning)
+
     def linger(self, connection: Connection) -> None:
         """Watch a refused connection until it is closed: it counts towards no limit."""
         self._watch(connection, self._lingering)
 
     def leave(self, connection: Connection) -> None:
         """Watch a connection no more; harmless when it is not watched."""
-        self.connections.discard(connection)
-        self._lingering.discard(connection)
-        if not self.connections and not self._lingering:
+        for among in self._every:
+            among.discard(connection)
+        if not any(self._every):
             self._empty.set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -72,16 +80,16 @@ class Registry:
     def close(self) -> None:
         """Begin a graceful shutdown: idle connections close, others finish their response."""
         self.closing = True
-        for connection in tuple(self.connections):
+        for connection in (*self.connections, *self.beginning):
             connection.finish()
 
     async def closed(self, seconds: float) -> None:
         """Wait until all connections are closed, at most so long; then abort the rest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.connections or self._lingering:  # one may be handed over meanwhile
+                while any(self._every):  # one may be handed over meanwhile
                     await self._empty.wait()
-        for connection in (*self.connections, *self._lingering):
+        for connection in tuple(chain(*self._every)):
             connection.abort()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=min(seconds, _LAST_SECONDS))
@@ -100,11 +108,11 @@ class Registry:
     def _sweep(self) -> None:
         self._sweeping = None
         now = asyncio.get_running_loop().time()
-        for connection in (*self.connections, *self._lingering):
+        for connection in tuple(chain(*self._every)):
             connection.expire(now)
         if self.closing:
             self._end_delivered()
-        if self.connections or self._lingering:
+        if any(self._every):
             self._sweep_later()
 
     def _end_delivered(self) -> None:
