@@ -136,26 +136,23 @@ class Contents:
         self, tree: TreeReader, segments: Segments, original: File | None, sidecar: File
     ) -> bool | None:
         """Tell whether a sidecar holds the original's content; None while that is unknown."""
-        pair = SidecarPair(
-            sidecar.coding, sidecar.identity, original.identity if original else None
-        )
-        is_unpacked = sidecar.unpacked or (original and original.unpacked)
-        if is_unpacked and pair.largest > AT_ONCE:
-            return False  # it would be unpacked anew for the proof, and have another identity
         name = "/".join(sidecar_of(segments, sidecar.coding))
+        pair = SidecarPair(name, sidecar, original)
+        if pair.largest > AT_ONCE and any(file.unpacked for file in pair.files):
+            return False  # it would be unpacked anew for the proof, and have another identity
         prove_anew = partial(self._prove, tree, segments, pair)
-        fds = (sidecar.fd, original.fd if original else -1)
-        return self._proofs.verdict(pair, name, *fds, prove_anew, nowait=tree.nowait)
+        return self._proofs.verdict(pair, prove_anew, nowait=tree.nowait)
 
     def _prove(self, tree: TreeReader, segments: Segments, pair: SidecarPair) -> None:
         """Prove a pair in the background, with its own handles: the request's are closed soon."""
-        tree, named = tree.waiting(), sidecar_of(segments, pair.coding)
+        tree, coding = tree.waiting(), pair.sidecar.coding
         original = tree.open_file(segments)
         try:
-            sidecar = tree.open_file(named, pair.coding)
+            sidecar = tree.open_file(sidecar_of(segments, coding), coding)
             try:
-                if (sidecar.identity, original.identity) == (pair.sidecar, pair.original):
-                    self._proofs.prove(pair, "/".join(named), sidecar.fd, original.fd)
+                anew = SidecarPair(pair.name, sidecar, original)
+                if anew.key == pair.key:
+                    self._proofs.prove(anew)
             finally:
                 kernel.release(sidecar.fd)
         finally:

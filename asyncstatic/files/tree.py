@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
+from asyncstatic.files.handle import read_content
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found
 from asyncstatic.files.unpacked import Unpacked
@@ -48,6 +49,10 @@ class File(NamedTuple):
     def is_gzip_of_unpacked(self) -> bool:
         """Whether this is the deflated data itself, of which the original was decoded."""
         return self.unpacked is not None and self.identity.part == self.unpacked.gzip
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Read bytes of the content, at an offset relative to it; fewer only at its end."""
+        return read_content(self.fd, self.identity, offset, count)
 
     def in_gzip(self) -> File | None:
         """Open the same content as gzip, if it was deflated, and is not gzip or coded already."""

@@ -14,7 +14,7 @@ from threading import Lock
 
 from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp
-from asyncstatic.files.handle import identity_of, read_content
+from asyncstatic.files.handle import identity_of
 from asyncstatic.files.root import Segments, absolute
 from asyncstatic.files.source import Found, Opened, logger
 from asyncstatic.files.tree import DirectoryEntry, File
@@ -161,7 +161,7 @@ class ZipTree:
         """Read a member."""
         file = self.open_file(segments)
         try:
-            return read_content(file.fd, file.identity, 0, file.identity.length)
+            return file.read(0, file.identity.length)
         finally:
             kernel.release(file.fd)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from asyncstatic.files import kernel
-from asyncstatic.files.handle import Handle, read_content
+from asyncstatic.files.handle import Handle
 from asyncstatic.files.pool import Pool
 from asyncstatic.files.root import Segments
 from asyncstatic.files.samples import Samples, read_blocks
@@ -122,7 +122,7 @@ def _content(file: File) -> Iterator[bytes]:
     samples = Samples(file.identity)
     is_whole = _compare(file, samples)
     for offset in range(0, file.identity.length, _STEP):
-        yield read_content(file.fd, file.identity, offset, _STEP)
+        yield file.read(offset, _STEP)
     is_whole = is_whole and (samples.expect(kernel.fstat(file.fd)) or _compare(file, samples))
     if not is_whole:
         raise OSError(errno.ESTALE, "a file changed while it was read")

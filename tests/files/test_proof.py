@@ -24,6 +24,7 @@ from asyncstatic.files import kernel, proof
 from asyncstatic.files.decoding import decoder
 from asyncstatic.files.handle import identity_of
 from asyncstatic.files.proof import Proofs, SidecarPair
+from asyncstatic.files.tree import File
 from asyncstatic.http.model import Identity
 
 pytestmark = pytest.mark.usefixtures("no_handle_leaks")
@@ -72,15 +73,20 @@ class Files:
         self.sidecar.write_bytes(sidecar)
 
     def pair(self, coding: str) -> SidecarPair:
+        """Return the pair of the present files, which are not open yet."""
         sidecar, original = (identity_of(os.stat(f)) for f in (self.sidecar, self.original))
-        return SidecarPair(coding, sidecar, original)
+        files = File(-1, sidecar, coding), File(-1, original, "identity")
+        return SidecarPair("a.txt.coded", *files)
 
     def prove(self, coding: str, pair: SidecarPair | None = None) -> bool | None:
         pair = pair or self.pair(coding)
         sidecar_fd = os.open(self.sidecar, os.O_RDONLY)
         original_fd = os.open(self.original, os.O_RDONLY)
         try:
-            return self.proofs.prove(pair, "a.txt.coded", sidecar_fd, original_fd)
+            assert pair.original is not None
+            sidecar = pair.sidecar._replace(fd=sidecar_fd)
+            original = pair.original._replace(fd=original_fd)
+            return self.proofs.prove(SidecarPair(pair.name, sidecar, original))
         finally:
             os.close(sidecar_fd)
             os.close(original_fd)
@@ -88,8 +94,8 @@ class Files:
     def verdict_later(self, coding: str, job: Callable[[], object]) -> bool | None:
         """Ask for the verdict about two large old files, which `job` would prove."""
         large = Identity(1, 1, 2 * proof.AT_ONCE, 1, 1)
-        pair = SidecarPair(coding, large, large)
-        return self.proofs.verdict(pair, "a.txt.coded", -1, -1, job, nowait=True)
+        files = File(-1, large, coding), File(-1, large, "identity")
+        return self.proofs.verdict(SidecarPair("a.txt.coded", *files), job, nowait=True)
 
     def remembers(self, coding: str, pair: SidecarPair | None = None) -> bool:
         """Tell whether a verdict comes without reading the files."""
@@ -307,7 +313,7 @@ def test_what_is_proven_within_a_tick_of_the_clock_is_neither_remembered_nor_log
     """The next write may leave the same times; a compressor may be about to write it."""
     files.write(TEXT, gz(content))
     pair = files.pair("gzip")
-    monkeypatch.setattr(time, "time_ns", lambda: pair.sidecar.ctime_ns + 1)
+    monkeypatch.setattr(time, "time_ns", lambda: pair.sidecar.identity.ctime_ns + 1)
     assert files.prove("gzip") is (content == TEXT)
     assert not caplog.records
     assert not files.remembers("gzip")

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncstatic.files import kernel, unpacked, zip_format, zip_tree
-from asyncstatic.files.handle import identity_of, read_content
+from asyncstatic.files.handle import identity_of
 from asyncstatic.files.zip_archive import Archive
 from asyncstatic.files.zip_format import LARGEST_DEFLATED, ArchiveError, NotAnArchiveError
 from asyncstatic.files.zip_tree import ZipTree
@@ -43,7 +43,7 @@ def opened(data: bytes, path: Path) -> ZipTree:
 def content(tree: ZipTree, name: str) -> bytes:
     file = tree.open_file(tuple(name.split("/")))
     try:
-        return read_content(file.fd, file.identity, 0, file.identity.length)
+        return file.read(0, file.identity.length)
     finally:
         kernel.release(file.fd)
 

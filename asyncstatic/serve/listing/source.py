@@ -10,7 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 from asyncstatic.files import kernel
-from asyncstatic.files.handle import read_content
 from asyncstatic.files.root import Segments
 from asyncstatic.files.source import Found, Opened, Source, absence_of, is_missing, logger
 from asyncstatic.files.tree import DirectoryEntry, TreeReader
@@ -298,7 +297,7 @@ def _text_of(tree: TreeReader, segments: Segments) -> str | None:
     try:
         if file.identity.length > _LARGEST_README:
             return None
-        return read_content(file.fd, file.identity, 0, file.identity.length).decode("utf-8")
+        return file.read(0, file.identity.length).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     finally:
