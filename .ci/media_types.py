@@ -137,16 +137,17 @@ def choose(suffix: str, types: list[tuple[int, str]]) -> str:
 def module(registry: Registry) -> str:
     found = candidates(registry)
     chosen = {suffix: choose(suffix, found.get(suffix, [])) for suffix in {*found, *CHOSEN}}
-    rows = [
-        f'    ".{suffix}": "{media_type}",\n'
-        for suffix, media_type in sorted(chosen.items())
-        if media_type != UNKNOWN
-    ]
+    suffixes = defaultdict(list)
+    for suffix, media_type in sorted(chosen.items()):
+        suffixes[media_type].append(suffix)
+    suffixes.pop(UNKNOWN, None)
+    rows = [f"{media_type} {' '.join(named)}\n" for media_type, named in sorted(suffixes.items())]
     return (
-        '"""Media types by suffix, from mime-db '
+        '"""Media types and their suffixes, from mime-db '
         f'{VERSION} (MIT); written by .ci/media_types.py, not by hand."""\n\n'
         "from typing import Final\n\n"
-        f"MEDIA_TYPES: Final = {{\n{''.join(rows)}}}\n"
+        "#: A type and its suffixes in each line, as in the file mime.types of Apache and nginx.\n"
+        f'MIME_TYPES: Final = """\\\n{"".join(rows)}"""\n'
     )
 
 

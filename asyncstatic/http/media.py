@@ -10,7 +10,7 @@ unpacked content under the packed name.
 from collections.abc import Mapping
 from typing import Final
 
-from asyncstatic.http.media_types import MEDIA_TYPES
+from asyncstatic.http.media_types import MIME_TYPES
 
 # RFC 9110 §8.3: a sender that does not know the type does not guess.
 OCTET_STREAM: Final = "application/octet-stream"
@@ -29,6 +29,12 @@ def _content_type(media_type: str) -> str:
     return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
 
 
+#: The table: media types by suffix, without charsets.
+MEDIA_TYPES: Final = {
+    f".{suffix}": found
+    for found, *suffixes in map(str.split, MIME_TYPES.splitlines())
+    for suffix in suffixes
+}
 _BY_SUFFIX: Final = {suffix: _content_type(found) for suffix, found in MEDIA_TYPES.items()}
 
 # Names without a suffix that are text wherever they occur. Case counts: `release` may be a program.

@@ -1,1261 +1,987 @@
-"""Media types by suffix, from mime-db 1.54.0 (MIT); written by .ci/media_types.py, not by hand."""
+"""Media types and their suffixes, from mime-db 1.54.0 (MIT); written by .ci/media_types.py, not by hand."""
 
 from typing import Final
 
-MEDIA_TYPES: Final = {
-    ".123": "application/vnd.lotus-1-2-3",
-    ".1km": "application/vnd.1000minds.decision-model+xml",
-    ".210": "model/step",
-    ".3dml": "text/vnd.in3d.3dml",
-    ".3ds": "image/x-3ds",
-    ".3g2": "video/3gpp2",
-    ".3gp": "video/3gpp",
-    ".3gpp": "video/3gpp",
-    ".3mf": "model/3mf",
-    ".7z": "application/x-7z-compressed",
-    ".aab": "application/x-authorware-bin",
-    ".aac": "audio/aac",
-    ".aam": "application/x-authorware-map",
-    ".aas": "application/x-authorware-seg",
-    ".abw": "application/x-abiword",
-    ".ac": "application/pkix-attr-cert",
-    ".acc": "application/vnd.americandynamics.acc",
-    ".ace": "application/x-ace-compressed",
-    ".acu": "application/vnd.acucobol",
-    ".acutc": "application/vnd.acucorp",
-    ".adoc": "text/plain",
-    ".adp": "audio/adpcm",
-    ".adts": "audio/aac",
-    ".aep": "application/vnd.audiograph",
-    ".afm": "application/x-font-type1",
-    ".afp": "application/vnd.ibm.modcap",
-    ".age": "application/vnd.age",
-    ".ahead": "application/vnd.ahead.space",
-    ".ai": "application/postscript",
-    ".aif": "audio/x-aiff",
-    ".aifc": "audio/x-aiff",
-    ".aiff": "audio/x-aiff",
-    ".air": "application/vnd.adobe.air-application-installer-package+zip",
-    ".ait": "application/vnd.dvb.ait",
-    ".ami": "application/vnd.amiga.ami",
-    ".aml": "application/automationml-aml+xml",
-    ".amlx": "application/automationml-amlx+zip",
-    ".amr": "audio/amr",
-    ".apk": "application/vnd.android.package-archive",
-    ".apng": "image/apng",
-    ".appcache": "text/cache-manifest",
-    ".appinstaller": "application/appinstaller",
-    ".application": "application/x-ms-application",
-    ".appx": "application/appx",
-    ".appxbundle": "application/appxbundle",
-    ".apr": "application/vnd.lotus-approach",
-    ".arc": "application/x-freearc",
-    ".arj": "application/x-arj",
-    ".arrow": "application/vnd.apache.arrow.file",
-    ".arrows": "application/vnd.apache.arrow.stream",
-    ".asc": "application/pgp-signature",
-    ".asf": "video/x-ms-asf",
-    ".asm": "text/x-asm",
-    ".aso": "application/vnd.accpac.simply.aso",
-    ".asx": "video/x-ms-asf",
-    ".atc": "application/vnd.acucorp",
-    ".atom": "application/atom+xml",
-    ".atomcat": "application/atomcat+xml",
-    ".atomdeleted": "application/atomdeleted+xml",
-    ".atomsvc": "application/atomsvc+xml",
-    ".atx": "application/vnd.antix.game-component",
-    ".au": "audio/basic",
-    ".avci": "image/avci",
-    ".avcs": "image/avcs",
-    ".avi": "video/x-msvideo",
-    ".avif": "image/avif",
-    ".aw": "application/applixware",
-    ".azf": "application/vnd.airzip.filesecure.azf",
-    ".azs": "application/vnd.airzip.filesecure.azs",
-    ".azv": "image/vnd.airzip.accelerator.azv",
-    ".azw": "application/vnd.amazon.ebook",
-    ".b16": "image/vnd.pco.b16",
-    ".bary": "model/vnd.bary",
-    ".bat": "application/x-msdownload",
-    ".bcpio": "application/x-bcpio",
-    ".bdf": "application/x-font-bdf",
-    ".bdm": "application/vnd.syncml.dm+wbxml",
-    ".bdo": "application/vnd.nato.bindingdataobject+xml",
-    ".bdoc": "application/bdoc",
-    ".bed": "application/vnd.realvnc.bed",
-    ".bh2": "application/vnd.fujitsu.oasysprs",
-    ".blb": "application/x-blorb",
-    ".blend": "application/x-blender",
-    ".blorb": "application/x-blorb",
-    ".bmi": "application/vnd.bmi",
-    ".bmml": "application/vnd.balsamiq.bmml+xml",
-    ".bmp": "image/bmp",
-    ".book": "application/vnd.framemaker",
-    ".box": "application/vnd.previewsystems.box",
-    ".boz": "application/x-bzip2",
-    ".brush": "application/vnd.procreate.brush",
-    ".brushset": "application/vnd.procrate.brushset",
-    ".bsp": "model/vnd.valve.source.compiled-map",
-    ".btf": "image/prs.btif",
-    ".btif": "image/prs.btif",
-    ".bz": "application/x-bzip",
-    ".bz2": "application/x-bzip2",
-    ".c": "text/x-c",
-    ".c11amc": "application/vnd.cluetrust.cartomobile-config",
-    ".c11amz": "application/vnd.cluetrust.cartomobile-config-pkg",
-    ".c4d": "application/vnd.clonk.c4group",
-    ".c4f": "application/vnd.clonk.c4group",
-    ".c4g": "application/vnd.clonk.c4group",
-    ".c4p": "application/vnd.clonk.c4group",
-    ".c4u": "application/vnd.clonk.c4group",
-    ".cab": "application/vnd.ms-cab-compressed",
-    ".caf": "audio/x-caf",
-    ".cap": "application/vnd.tcpdump.pcap",
-    ".car": "application/vnd.curl.car",
-    ".cat": "application/vnd.ms-pki.seccat",
-    ".cb7": "application/x-cbr",
-    ".cba": "application/x-cbr",
-    ".cbor": "application/cbor",
-    ".cbr": "application/x-cbr",
-    ".cbt": "application/x-cbr",
-    ".cbz": "application/x-cbr",
-    ".cc": "text/x-c",
-    ".cco": "application/x-cocoa",
-    ".cct": "application/x-director",
-    ".ccxml": "application/ccxml+xml",
-    ".cdbcmsg": "application/vnd.contact.cmsg",
-    ".cdf": "application/x-netcdf",
-    ".cdfx": "application/cdfx+xml",
-    ".cdkey": "application/vnd.mediastation.cdkey",
-    ".cdmia": "application/cdmi-capability",
-    ".cdmic": "application/cdmi-container",
-    ".cdmid": "application/cdmi-domain",
-    ".cdmio": "application/cdmi-object",
-    ".cdmiq": "application/cdmi-queue",
-    ".cdx": "chemical/x-cdx",
-    ".cdxml": "application/vnd.chemdraw+xml",
-    ".cdy": "application/vnd.cinderella",
-    ".cer": "application/pkix-cert",
-    ".cfg": "text/plain",
-    ".cfs": "application/x-cfs-compressed",
-    ".cgm": "image/cgm",
-    ".chat": "application/x-chat",
-    ".chm": "application/vnd.ms-htmlhelp",
-    ".chrt": "application/vnd.kde.kchart",
-    ".cif": "chemical/x-cif",
-    ".cii": "application/vnd.anser-web-certificate-issue-initiation",
-    ".cil": "application/vnd.ms-artgalry",
-    ".cjs": "text/javascript",
-    ".cla": "application/vnd.claymore",
-    ".class": "application/java-vm",
-    ".cld": "model/vnd.cld",
-    ".clkk": "application/vnd.crick.clicker.keyboard",
-    ".clkp": "application/vnd.crick.clicker.palette",
-    ".clkt": "application/vnd.crick.clicker.template",
-    ".clkw": "application/vnd.crick.clicker.wordbank",
-    ".clkx": "application/vnd.crick.clicker",
-    ".clp": "application/x-msclip",
-    ".cmc": "application/vnd.cosmocaller",
-    ".cmdf": "chemical/x-cmdf",
-    ".cml": "chemical/x-cml",
-    ".cmp": "application/vnd.yellowriver-custom-menu",
-    ".cmx": "image/x-cmx",
-    ".cod": "application/vnd.rim.cod",
-    ".coffee": "text/coffeescript",
-    ".com": "application/x-msdownload",
-    ".conf": "text/plain",
-    ".cpio": "application/x-cpio",
-    ".cpl": "application/cpl+xml",
-    ".cpp": "text/x-c",
-    ".cpt": "application/mac-compactpro",
-    ".crd": "application/x-mscardfile",
-    ".crl": "application/pkix-crl",
-    ".crt": "application/x-x509-ca-cert",
-    ".crx": "application/x-chrome-extension",
-    ".cryptonote": "application/vnd.rig.cryptonote",
-    ".csh": "application/x-csh",
-    ".csl": "application/vnd.citationstyles.style+xml",
-    ".csml": "chemical/x-csml",
-    ".csp": "application/vnd.commonspace",
-    ".css": "text/css",
-    ".cst": "application/x-director",
-    ".csv": "text/csv",
-    ".cu": "application/cu-seeme",
-    ".cur": "image/vnd.microsoft.icon",
-    ".curl": "text/vnd.curl",
-    ".cwl": "application/cwl",
-    ".cww": "application/prs.cww",
-    ".cxt": "application/x-director",
-    ".cxx": "text/x-c",
-    ".d.ts": "text/plain",
-    ".dae": "model/vnd.collada+xml",
-    ".daf": "application/vnd.mobius.daf",
-    ".dart": "application/vnd.dart",
-    ".dataless": "application/vnd.fdsn.seed",
-    ".davmount": "application/davmount+xml",
-    ".dbf": "application/vnd.dbf",
-    ".dbk": "application/docbook+xml",
-    ".dcm": "application/dicom",
-    ".dcmp": "application/vnd.dcmp+xml",
-    ".dcr": "application/x-director",
-    ".dcurl": "text/vnd.curl.dcurl",
-    ".dd2": "application/vnd.oma.dd2+xml",
-    ".ddd": "application/vnd.fujixerox.ddd",
-    ".ddf": "application/vnd.syncml.dmddf+xml",
-    ".dds": "image/vnd.ms-dds",
-    ".deb": "application/vnd.debian.binary-package",
-    ".def": "text/plain",
-    ".der": "application/x-x509-ca-cert",
-    ".dfac": "application/vnd.dreamfactory",
-    ".dgc": "application/x-dgc-compressed",
-    ".dib": "image/bmp",
-    ".dic": "text/x-c",
-    ".diff": "text/plain",
-    ".dir": "application/x-director",
-    ".dis": "application/vnd.mobius.dis",
-    ".disposition-notification": "message/disposition-notification",
-    ".djv": "image/vnd.djvu",
-    ".djvu": "image/vnd.djvu",
-    ".dmp": "application/vnd.tcpdump.pcap",
-    ".dna": "application/vnd.dna",
-    ".dng": "image/x-adobe-dng",
-    ".doc": "application/msword",
-    ".docm": "application/vnd.ms-word.document.macroenabled.12",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".dot": "application/msword",
-    ".dotm": "application/vnd.ms-word.template.macroenabled.12",
-    ".dotx": "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
-    ".dp": "application/vnd.osgi.dp",
-    ".dpg": "application/vnd.dpgraph",
-    ".dpx": "image/dpx",
-    ".dra": "audio/vnd.dra",
-    ".drle": "image/dicom-rle",
-    ".drm": "application/vnd.procreate.dream",
-    ".dsc": "text/prs.lines.tag",
-    ".dssc": "application/dssc+der",
-    ".dtb": "application/x-dtbook+xml",
-    ".dtd": "application/xml-dtd",
-    ".dts": "audio/vnd.dts",
-    ".dtshd": "audio/vnd.dts.hd",
-    ".dvb": "video/vnd.dvb.file",
-    ".dvi": "application/x-dvi",
-    ".dwd": "application/atsc-dwd+xml",
-    ".dwf": "model/vnd.dwf",
-    ".dwg": "image/vnd.dwg",
-    ".dxf": "image/vnd.dxf",
-    ".dxp": "application/vnd.spotfire.dxp",
-    ".dxr": "application/x-director",
-    ".ear": "application/java-archive",
-    ".ecelp4800": "audio/vnd.nuera.ecelp4800",
-    ".ecelp7470": "audio/vnd.nuera.ecelp7470",
-    ".ecelp9600": "audio/vnd.nuera.ecelp9600",
-    ".ecma": "text/javascript",
-    ".edm": "application/vnd.novadigm.edm",
-    ".edx": "application/vnd.novadigm.edx",
-    ".efif": "application/vnd.picsel",
-    ".ei6": "application/vnd.pg.osasli",
-    ".emf": "image/emf",
-    ".eml": "message/rfc822",
-    ".emma": "application/emma+xml",
-    ".emotionml": "application/emotionml+xml",
-    ".emz": "application/x-msmetafile",
-    ".eol": "audio/vnd.digital-winds",
-    ".eot": "application/vnd.ms-fontobject",
-    ".eps": "application/postscript",
-    ".epub": "application/epub+zip",
-    ".es3": "application/vnd.eszigno3+xml",
-    ".esa": "application/vnd.osgi.subsystem",
-    ".esf": "application/vnd.epson.esf",
-    ".et3": "application/vnd.eszigno3+xml",
-    ".etx": "text/x-setext",
-    ".eva": "application/x-eva",
-    ".evy": "application/x-envoy",
-    ".exi": "application/exi",
-    ".exp": "application/express",
-    ".exr": "image/aces",
-    ".ext": "application/vnd.novadigm.ext",
-    ".ez": "application/andrew-inset",
-    ".ez2": "application/vnd.ezpix-album",
-    ".ez3": "application/vnd.ezpix-package",
-    ".f": "text/x-fortran",
-    ".f4v": "video/x-f4v",
-    ".f77": "text/x-fortran",
-    ".f90": "text/x-fortran",
-    ".fbs": "image/vnd.fastbidsheet",
-    ".fbx": "application/vnd.autodesk.fbx",
-    ".fcdt": "application/vnd.adobe.formscentral.fcdt",
-    ".fcs": "application/vnd.isac.fcs",
-    ".fdf": "application/fdf",
-    ".fdt": "application/fdt+xml",
-    ".fe_launch": "application/vnd.denovo.fcselayout-link",
-    ".feather": "application/vnd.apache.arrow.file",
-    ".fg5": "application/vnd.fujitsu.oasysgp",
-    ".fgd": "application/x-director",
-    ".fh": "image/x-freehand",
-    ".fh4": "image/x-freehand",
-    ".fh5": "image/x-freehand",
-    ".fh7": "image/x-freehand",
-    ".fhc": "image/x-freehand",
-    ".fig": "application/x-xfig",
-    ".fits": "image/fits",
-    ".flac": "audio/flac",
-    ".fli": "video/x-fli",
-    ".flo": "application/vnd.micrografx.flo",
-    ".flv": "video/x-flv",
-    ".flw": "application/vnd.kde.kivio",
-    ".flx": "text/vnd.fmi.flexstor",
-    ".fly": "text/vnd.fly",
-    ".fm": "application/vnd.framemaker",
-    ".fnc": "application/vnd.frogans.fnc",
-    ".fo": "application/vnd.software602.filler.form+xml",
-    ".for": "text/x-fortran",
-    ".fpx": "image/vnd.fpx",
-    ".frame": "application/vnd.framemaker",
-    ".fsc": "application/vnd.fsc.weblaunch",
-    ".fst": "image/vnd.fst",
-    ".ftc": "application/vnd.fluxtime.clip",
-    ".fti": "application/vnd.anser-web-funds-transfer-initiation",
-    ".fvt": "video/vnd.fvt",
-    ".fxp": "application/vnd.adobe.fxp",
-    ".fxpl": "application/vnd.adobe.fxp",
-    ".fzs": "application/vnd.fuzzysheet",
-    ".g2w": "application/vnd.geoplan",
-    ".g3": "image/g3fax",
-    ".g3w": "application/vnd.geospace",
-    ".gac": "application/vnd.groove-account",
-    ".gam": "application/x-tads",
-    ".gbr": "application/rpki-ghostbusters",
-    ".gca": "application/x-gca-compressed",
-    ".gdl": "model/vnd.gdl",
-    ".gdoc": "application/vnd.google-apps.document",
-    ".gdraw": "application/vnd.google-apps.drawing",
-    ".ged": "text/vnd.familysearch.gedcom",
-    ".geo": "application/vnd.dynageo",
-    ".geojson": "application/geo+json",
-    ".gex": "application/vnd.geometry-explorer",
-    ".gform": "application/vnd.google-apps.form",
-    ".ggb": "application/vnd.geogebra.file",
-    ".ggs": "application/vnd.geogebra.slides",
-    ".ggt": "application/vnd.geogebra.tool",
-    ".ghf": "application/vnd.groove-help",
-    ".gif": "image/gif",
-    ".gim": "application/vnd.groove-identity-message",
-    ".gjam": "application/vnd.google-apps.jam",
-    ".glb": "model/gltf-binary",
-    ".gltf": "model/gltf+json",
-    ".gmap": "application/vnd.google-apps.map",
-    ".gml": "application/gml+xml",
-    ".gmx": "application/vnd.gmx",
-    ".gnumeric": "application/x-gnumeric",
-    ".go": "text/plain",
-    ".gph": "application/vnd.flographit",
-    ".gpx": "application/gpx+xml",
-    ".gqf": "application/vnd.grafeq",
-    ".gqs": "application/vnd.grafeq",
-    ".gram": "application/srgs",
-    ".gramps": "application/x-gramps-xml",
-    ".graphql": "text/plain",
-    ".gre": "application/vnd.geometry-explorer",
-    ".grv": "application/vnd.groove-injector",
-    ".grxml": "application/srgs+xml",
-    ".gscript": "application/vnd.google-apps.script",
-    ".gsf": "application/x-font-ghostscript",
-    ".gsheet": "application/vnd.google-apps.spreadsheet",
-    ".gsite": "application/vnd.google-apps.site",
-    ".gslides": "application/vnd.google-apps.presentation",
-    ".gtar": "application/x-gtar",
-    ".gtm": "application/vnd.groove-tool-message",
-    ".gtw": "model/vnd.gtw",
-    ".gv": "text/vnd.graphviz",
-    ".gxf": "application/gxf",
-    ".gxt": "application/vnd.geonext",
-    ".gz": "application/gzip",
-    ".h": "text/x-c",
-    ".h261": "video/h261",
-    ".h263": "video/h263",
-    ".h264": "video/h264",
-    ".hal": "application/vnd.hal+xml",
-    ".hbci": "application/vnd.hbci",
-    ".hbs": "text/x-handlebars-template",
-    ".hdd": "application/x-virtualbox-hdd",
-    ".hdf": "application/x-hdf",
-    ".heic": "image/heic",
-    ".heics": "image/heic-sequence",
-    ".heif": "image/heif",
-    ".heifs": "image/heif-sequence",
-    ".hej2": "image/hej2k",
-    ".held": "application/atsc-held+xml",
-    ".hh": "text/x-c",
-    ".hjson": "application/hjson",
-    ".hlp": "application/winhlp",
-    ".hpgl": "application/vnd.hp-hpgl",
-    ".hpid": "application/vnd.hp-hpid",
-    ".hpp": "text/plain",
-    ".hps": "application/vnd.hp-hps",
-    ".hqx": "application/mac-binhex40",
-    ".htc": "text/x-component",
-    ".htke": "application/vnd.kenameaapp",
-    ".htm": "text/html",
-    ".html": "text/html",
-    ".hvd": "application/vnd.yamaha.hv-dic",
-    ".hvp": "application/vnd.yamaha.hv-voice",
-    ".hvs": "application/vnd.yamaha.hv-script",
-    ".i2g": "application/vnd.intergeo",
-    ".icc": "application/vnd.iccprofile",
-    ".ice": "x-conference/x-cooltalk",
-    ".icm": "application/vnd.iccprofile",
-    ".ico": "image/vnd.microsoft.icon",
-    ".ics": "text/calendar",
-    ".ief": "image/ief",
-    ".ifb": "text/calendar",
-    ".ifm": "application/vnd.shana.informed.formdata",
-    ".iges": "model/iges",
-    ".igl": "application/vnd.igloader",
-    ".igm": "application/vnd.insors.igm",
-    ".igs": "model/iges",
-    ".igx": "application/vnd.micrografx.igx",
-    ".iif": "application/vnd.shana.informed.interchange",
-    ".imp": "application/vnd.accpac.simply.imp",
-    ".ims": "application/vnd.ms-ims",
-    ".in": "text/plain",
-    ".ini": "text/plain",
-    ".ink": "application/inkml+xml",
-    ".inkml": "application/inkml+xml",
-    ".install": "application/x-install-instructions",
-    ".iota": "application/vnd.astraea-software.iota",
-    ".ipfix": "application/ipfix",
-    ".ipk": "application/vnd.shana.informed.package",
-    ".ipynb": "application/x-ipynb+json",
-    ".irm": "application/vnd.ibm.rights-management",
-    ".irp": "application/vnd.irepository.package+xml",
-    ".itp": "application/vnd.shana.informed.formtemplate",
-    ".its": "application/its+xml",
-    ".ivp": "application/vnd.immervision-ivp",
-    ".ivu": "application/vnd.immervision-ivu",
-    ".jad": "text/vnd.sun.j2me.app-descriptor",
-    ".jade": "text/jade",
-    ".jaii": "image/jaii",
-    ".jais": "image/jais",
-    ".jam": "application/vnd.jam",
-    ".jar": "application/java-archive",
-    ".jardiff": "application/x-java-archive-diff",
-    ".java": "text/x-java-source",
-    ".jfif": "image/jpeg",
-    ".jhc": "image/jphc",
-    ".jisp": "application/vnd.jisp",
-    ".jls": "image/jls",
-    ".jlt": "application/vnd.hp-jlyt",
-    ".jng": "image/x-jng",
-    ".jnlp": "application/x-java-jnlp-file",
-    ".joda": "application/vnd.joost.joda-archive",
-    ".jp2": "image/jp2",
-    ".jpe": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".jpf": "image/jpx",
-    ".jpg": "image/jpeg",
-    ".jpg2": "image/jp2",
-    ".jpgm": "image/jpm",
-    ".jpgv": "video/jpeg",
-    ".jph": "image/jph",
-    ".jpm": "image/jpm",
-    ".jpx": "image/jpx",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".json5": "application/json5",
-    ".jsonl": "application/jsonl",
-    ".jsonld": "application/ld+json",
-    ".jsonml": "application/jsonml+json",
-    ".jsx": "text/jsx",
-    ".jt": "model/jt",
-    ".jxl": "image/jxl",
-    ".jxr": "image/jxr",
-    ".jxra": "image/jxra",
-    ".jxrs": "image/jxrs",
-    ".jxs": "image/jxs",
-    ".jxsc": "image/jxsc",
-    ".jxsi": "image/jxsi",
-    ".jxss": "image/jxss",
-    ".kar": "audio/midi",
-    ".karbon": "application/vnd.kde.karbon",
-    ".kdbx": "application/x-keepass2",
-    ".key": "application/vnd.apple.keynote",
-    ".kfo": "application/vnd.kde.kformula",
-    ".kia": "application/vnd.kidspiration",
-    ".kml": "application/vnd.google-earth.kml+xml",
-    ".kmz": "application/vnd.google-earth.kmz",
-    ".kne": "application/vnd.kinar",
-    ".knp": "application/vnd.kinar",
-    ".kon": "application/vnd.kde.kontour",
-    ".kpr": "application/vnd.kde.kpresenter",
-    ".kpt": "application/vnd.kde.kpresenter",
-    ".kpxx": "application/vnd.ds-keypoint",
-    ".ksp": "application/vnd.kde.kspread",
-    ".kt": "text/plain",
-    ".ktr": "application/vnd.kahootz",
-    ".ktx": "image/ktx",
-    ".ktx2": "image/ktx2",
-    ".ktz": "application/vnd.kahootz",
-    ".kwd": "application/vnd.kde.kword",
-    ".kwt": "application/vnd.kde.kword",
-    ".lasxml": "application/vnd.las.las+xml",
-    ".latex": "application/x-latex",
-    ".lbd": "application/vnd.llamagraphics.life-balance.desktop",
-    ".lbe": "application/vnd.llamagraphics.life-balance.exchange+xml",
-    ".les": "application/vnd.hhe.lesson-player",
-    ".less": "text/less",
-    ".lgr": "application/lgr+xml",
-    ".lha": "application/x-lzh-compressed",
-    ".link66": "application/vnd.route66.link66+xml",
-    ".list": "text/plain",
-    ".list3820": "application/vnd.ibm.modcap",
-    ".listafp": "application/vnd.ibm.modcap",
-    ".litcoffee": "text/coffeescript",
-    ".lnk": "application/x-ms-shortcut",
-    ".lock": "text/plain",
-    ".log": "text/plain",
-    ".lostxml": "application/lost+xml",
-    ".lottie": "application/zip+dotlottie",
-    ".lrm": "application/vnd.ms-lrm",
-    ".ltf": "application/vnd.frogans.ltf",
-    ".lua": "text/x-lua",
-    ".luac": "application/x-lua-bytecode",
-    ".lvp": "audio/vnd.lucent.voice",
-    ".lwp": "application/vnd.lotus-wordpro",
-    ".lzh": "application/x-lzh-compressed",
-    ".m13": "application/x-msmediaview",
-    ".m14": "application/x-msmediaview",
-    ".m1v": "video/mpeg",
-    ".m21": "application/mp21",
-    ".m2a": "audio/mpeg",
-    ".m2t": "video/mp2t",
-    ".m2ts": "video/mp2t",
-    ".m2v": "video/mpeg",
-    ".m3a": "audio/mpeg",
-    ".m3u": "audio/x-mpegurl",
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".m4a": "audio/mp4",
-    ".m4b": "audio/mp4",
-    ".m4p": "application/mp4",
-    ".m4s": "video/iso.segment",
-    ".m4u": "video/vnd.mpegurl",
-    ".m4v": "video/x-m4v",
-    ".ma": "application/mathematica",
-    ".mads": "application/mads+xml",
-    ".maei": "application/mmt-aei+xml",
-    ".mag": "application/vnd.ecowin.chart",
-    ".maker": "application/vnd.framemaker",
-    ".man": "text/troff",
-    ".manifest": "text/cache-manifest",
-    ".map": "application/json",
-    ".markdown": "text/markdown",
-    ".mathml": "application/mathml+xml",
-    ".mb": "application/mathematica",
-    ".mbk": "application/vnd.mobius.mbk",
-    ".mbox": "application/mbox",
-    ".mc1": "application/vnd.medcalcdata",
-    ".mcd": "application/vnd.mcd",
-    ".mcurl": "text/vnd.curl.mcurl",
-    ".md": "text/markdown",
-    ".md5": "text/plain",
-    ".mdb": "application/x-msaccess",
-    ".mdi": "image/vnd.ms-modi",
-    ".mdx": "text/mdx",
-    ".me": "text/troff",
-    ".mesh": "model/mesh",
-    ".meta4": "application/metalink4+xml",
-    ".metalink": "application/metalink+xml",
-    ".mets": "application/mets+xml",
-    ".mfm": "application/vnd.mfmp",
-    ".mft": "application/rpki-manifest",
-    ".mgp": "application/vnd.osgeo.mapguide.package",
-    ".mgz": "application/vnd.proteus.magazine",
-    ".mht": "message/rfc822",
-    ".mhtml": "message/rfc822",
-    ".mid": "audio/midi",
-    ".midi": "audio/midi",
-    ".mie": "application/x-mie",
-    ".mif": "application/vnd.mif",
-    ".mime": "message/rfc822",
-    ".mj2": "video/mj2",
-    ".mjp2": "video/mj2",
-    ".mjs": "text/javascript",
-    ".mk3d": "video/x-matroska",
-    ".mka": "audio/x-matroska",
-    ".mkd": "text/x-markdown",
-    ".mks": "video/x-matroska",
-    ".mkv": "video/x-matroska",
-    ".mlp": "application/vnd.dolby.mlp",
-    ".mmd": "application/vnd.chipnuts.karaoke-mmd",
-    ".mmf": "application/vnd.smaf",
-    ".mml": "text/mathml",
-    ".mmr": "image/vnd.fujixerox.edmics-mmr",
-    ".mng": "video/x-mng",
-    ".mny": "application/x-msmoney",
-    ".mobi": "application/x-mobipocket-ebook",
-    ".mods": "application/mods+xml",
-    ".mov": "video/quicktime",
-    ".movie": "video/x-sgi-movie",
-    ".mp2": "audio/mpeg",
-    ".mp21": "application/mp21",
-    ".mp2a": "audio/mpeg",
-    ".mp3": "audio/mpeg",
-    ".mp4": "video/mp4",
-    ".mp4a": "audio/mp4",
-    ".mp4s": "application/mp4",
-    ".mp4v": "video/mp4",
-    ".mpc": "application/vnd.mophun.certificate",
-    ".mpd": "application/dash+xml",
-    ".mpe": "video/mpeg",
-    ".mpeg": "video/mpeg",
-    ".mpf": "application/media-policy-dataset+xml",
-    ".mpg": "video/mpeg",
-    ".mpg4": "video/mp4",
-    ".mpga": "audio/mpeg",
-    ".mpkg": "application/vnd.apple.installer+xml",
-    ".mpm": "application/vnd.blueice.multipass",
-    ".mpn": "application/vnd.mophun.application",
-    ".mpp": "application/vnd.ms-project",
-    ".mpt": "application/vnd.ms-project",
-    ".mpy": "application/vnd.ibm.minipay",
-    ".mqy": "application/vnd.mobius.mqy",
-    ".mrc": "application/marc",
-    ".mrcx": "application/marcxml+xml",
-    ".ms": "text/troff",
-    ".mscml": "application/mediaservercontrol+xml",
-    ".mseed": "application/vnd.fdsn.mseed",
-    ".mseq": "application/vnd.mseq",
-    ".msf": "application/vnd.epson.msf",
-    ".msg": "application/vnd.ms-outlook",
-    ".msh": "model/mesh",
-    ".msix": "application/msix",
-    ".msixbundle": "application/msixbundle",
-    ".msl": "application/vnd.mobius.msl",
-    ".msty": "application/vnd.muvee.style",
-    ".mtl": "model/mtl",
-    ".mts": "video/mp2t",
-    ".mus": "application/vnd.musician",
-    ".musd": "application/mmt-usd+xml",
-    ".musicxml": "application/vnd.recordare.musicxml+xml",
-    ".mvb": "application/x-msmediaview",
-    ".mvt": "application/vnd.mapbox-vector-tile",
-    ".mwf": "application/vnd.mfer",
-    ".mxf": "application/mxf",
-    ".mxl": "application/vnd.recordare.musicxml",
-    ".mxmf": "audio/mobile-xmf",
-    ".mxml": "application/xv+xml",
-    ".mxs": "application/vnd.triscape.mxs",
-    ".mxu": "video/vnd.mpegurl",
-    ".n-gage": "application/vnd.nokia.n-gage.symbian.install",
-    ".n3": "text/n3",
-    ".nb": "application/mathematica",
-    ".nbp": "application/vnd.wolfram.player",
-    ".nc": "application/x-netcdf",
-    ".ncx": "application/x-dtbncx+xml",
-    ".ndjson": "application/x-ndjson",
-    ".nfo": "text/x-nfo",
-    ".ngdat": "application/vnd.nokia.n-gage.data",
-    ".nitf": "application/vnd.nitf",
-    ".nlu": "application/vnd.neurolanguage.nlu",
-    ".nml": "application/vnd.enliven",
-    ".nnd": "application/vnd.noblenet-directory",
-    ".nns": "application/vnd.noblenet-sealer",
-    ".nnw": "application/vnd.noblenet-web",
-    ".npx": "image/vnd.net-fpx",
-    ".nq": "application/n-quads",
-    ".nsc": "application/x-conference",
-    ".nsf": "application/vnd.lotus-notes",
-    ".nt": "application/n-triples",
-    ".ntf": "application/vnd.nitf",
-    ".numbers": "application/vnd.apple.numbers",
-    ".nzb": "application/x-nzb",
-    ".oa2": "application/vnd.fujitsu.oasys2",
-    ".oa3": "application/vnd.fujitsu.oasys3",
-    ".oas": "application/vnd.fujitsu.oasys",
-    ".obd": "application/x-msbinder",
-    ".obgx": "application/vnd.openblox.game+xml",
-    ".obj": "model/obj",
-    ".oda": "application/oda",
-    ".odb": "application/vnd.oasis.opendocument.database",
-    ".odc": "application/vnd.oasis.opendocument.chart",
-    ".odf": "application/vnd.oasis.opendocument.formula",
-    ".odft": "application/vnd.oasis.opendocument.formula-template",
-    ".odg": "application/vnd.oasis.opendocument.graphics",
-    ".odi": "application/vnd.oasis.opendocument.image",
-    ".odm": "application/vnd.oasis.opendocument.text-master",
-    ".odp": "application/vnd.oasis.opendocument.presentation",
-    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".oga": "audio/ogg",
-    ".ogex": "model/vnd.opengex",
-    ".ogg": "audio/ogg",
-    ".ogv": "video/ogg",
-    ".ogx": "application/ogg",
-    ".omdoc": "application/omdoc+xml",
-    ".one": "application/onenote",
-    ".onea": "application/onenote",
-    ".onepkg": "application/onenote",
-    ".onetmp": "application/onenote",
-    ".onetoc": "application/onenote",
-    ".onetoc2": "application/onenote",
-    ".opf": "application/oebps-package+xml",
-    ".opml": "text/x-opml",
-    ".oprc": "application/vnd.palm",
-    ".opus": "audio/ogg",
-    ".org": "application/vnd.lotus-organizer",
-    ".osf": "application/vnd.yamaha.openscoreformat",
-    ".osfpvg": "application/vnd.yamaha.openscoreformat.osfpvg+xml",
-    ".osm": "application/vnd.openstreetmap.data+xml",
-    ".otc": "application/vnd.oasis.opendocument.chart-template",
-    ".otf": "font/otf",
-    ".otg": "application/vnd.oasis.opendocument.graphics-template",
-    ".oth": "application/vnd.oasis.opendocument.text-web",
-    ".oti": "application/vnd.oasis.opendocument.image-template",
-    ".otp": "application/vnd.oasis.opendocument.presentation-template",
-    ".ots": "application/vnd.oasis.opendocument.spreadsheet-template",
-    ".ott": "application/vnd.oasis.opendocument.text-template",
-    ".ova": "application/x-virtualbox-ova",
-    ".ovf": "application/x-virtualbox-ovf",
-    ".owl": "application/rdf+xml",
-    ".oxps": "application/oxps",
-    ".oxt": "application/vnd.openofficeorg.extension",
-    ".p": "text/x-pascal",
-    ".p10": "application/pkcs10",
-    ".p12": "application/x-pkcs12",
-    ".p21": "model/step",
-    ".p7b": "application/x-pkcs7-certificates",
-    ".p7c": "application/pkcs7-mime",
-    ".p7m": "application/pkcs7-mime",
-    ".p7r": "application/x-pkcs7-certreqresp",
-    ".p7s": "application/pkcs7-signature",
-    ".p8": "application/pkcs8",
-    ".pac": "application/x-ns-proxy-autoconfig",
-    ".pages": "application/vnd.apple.pages",
-    ".parquet": "application/vnd.apache.parquet",
-    ".pas": "text/x-pascal",
-    ".patch": "text/plain",
-    ".paw": "application/vnd.pawaafile",
-    ".pbd": "application/vnd.powerbuilder6",
-    ".pbm": "image/x-portable-bitmap",
-    ".pcap": "application/vnd.tcpdump.pcap",
-    ".pcf": "application/x-font-pcf",
-    ".pcl": "application/vnd.hp-pcl",
-    ".pclxl": "application/vnd.hp-pclxl",
-    ".pct": "image/x-pict",
-    ".pcurl": "application/vnd.curl.pcurl",
-    ".pcx": "image/vnd.zbrush.pcx",
-    ".pdb": "application/vnd.palm",
-    ".pde": "text/x-processing",
-    ".pdf": "application/pdf",
-    ".pem": "application/x-x509-ca-cert",
-    ".pfa": "application/x-font-type1",
-    ".pfb": "application/x-font-type1",
-    ".pfm": "application/x-font-type1",
-    ".pfr": "application/font-tdpfr",
-    ".pfx": "application/x-pkcs12",
-    ".pgm": "image/x-portable-graymap",
-    ".pgn": "application/x-chess-pgn",
-    ".pgp": "application/pgp-encrypted",
-    ".php": "application/x-httpd-php",
-    ".pic": "image/x-pict",
-    ".pki": "application/pkixcmp",
-    ".pkipath": "application/pkix-pkipath",
-    ".pkpass": "application/vnd.apple.pkpass",
-    ".pl": "application/x-perl",
-    ".plb": "application/vnd.3gpp.pic-bw-large",
-    ".plc": "application/vnd.mobius.plc",
-    ".plf": "application/vnd.pocketlearn",
-    ".pls": "application/pls+xml",
-    ".pm": "application/x-perl",
-    ".pml": "application/vnd.ctc-posml",
-    ".pmtiles": "application/vnd.pmtiles",
-    ".png": "image/png",
-    ".pnm": "image/x-portable-anymap",
-    ".portpkg": "application/vnd.macports.portpkg",
-    ".pot": "application/vnd.ms-powerpoint",
-    ".potm": "application/vnd.ms-powerpoint.template.macroenabled.12",
-    ".potx": "application/vnd.openxmlformats-officedocument.presentationml.template",
-    ".ppam": "application/vnd.ms-powerpoint.addin.macroenabled.12",
-    ".ppd": "application/vnd.cups-ppd",
-    ".ppm": "image/x-portable-pixmap",
-    ".pps": "application/vnd.ms-powerpoint",
-    ".ppsm": "application/vnd.ms-powerpoint.slideshow.macroenabled.12",
-    ".ppsx": "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
-    ".ppt": "application/vnd.ms-powerpoint",
-    ".pptm": "application/vnd.ms-powerpoint.presentation.macroenabled.12",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".pqa": "application/vnd.palm",
-    ".prc": "model/prc",
-    ".pre": "application/vnd.lotus-freelance",
-    ".prf": "application/pics-rules",
-    ".proto": "text/plain",
-    ".provx": "application/provenance+xml",
-    ".ps": "application/postscript",
-    ".psb": "application/vnd.3gpp.pic-bw-small",
-    ".psd": "image/vnd.adobe.photoshop",
-    ".psf": "application/x-font-linux-psf",
-    ".pskcxml": "application/pskc+xml",
-    ".pti": "image/prs.pti",
-    ".ptid": "application/vnd.pvi.ptid1",
-    ".pub": "application/x-mspublisher",
-    ".pvb": "application/vnd.3gpp.pic-bw-var",
-    ".pwn": "application/vnd.3m.post-it-notes",
-    ".py": "text/plain",
-    ".pya": "audio/vnd.ms-playready.media.pya",
-    ".pyi": "text/plain",
-    ".pyo": "model/vnd.pytha.pyox",
-    ".pyox": "model/vnd.pytha.pyox",
-    ".pyv": "video/vnd.ms-playready.media.pyv",
-    ".qam": "application/vnd.epson.quickanime",
-    ".qbo": "application/vnd.intu.qbo",
-    ".qfx": "application/vnd.intu.qfx",
-    ".qps": "application/vnd.publishare-delta-tree",
-    ".qt": "video/quicktime",
-    ".qwd": "application/vnd.quark.quarkxpress",
-    ".qwt": "application/vnd.quark.quarkxpress",
-    ".qxb": "application/vnd.quark.quarkxpress",
-    ".qxd": "application/vnd.quark.quarkxpress",
-    ".qxl": "application/vnd.quark.quarkxpress",
-    ".qxt": "application/vnd.quark.quarkxpress",
-    ".ra": "audio/x-pn-realaudio",
-    ".ram": "audio/x-pn-realaudio",
-    ".raml": "application/raml+yaml",
-    ".rapd": "application/route-apd+xml",
-    ".rar": "application/vnd.rar",
-    ".ras": "image/x-cmu-raster",
-    ".rb": "text/plain",
-    ".rcprofile": "application/vnd.ipunplugged.rcprofile",
-    ".rdf": "application/rdf+xml",
-    ".rdz": "application/vnd.data-vision.rdz",
-    ".relo": "application/p2p-overlay+xml",
-    ".rep": "application/vnd.businessobjects",
-    ".res": "application/x-dtbresource+xml",
-    ".rgb": "image/x-rgb",
-    ".rif": "application/reginfo+xml",
-    ".rip": "audio/vnd.rip",
-    ".ris": "application/x-research-info-systems",
-    ".rl": "application/resource-lists+xml",
-    ".rlc": "image/vnd.fujixerox.edmics-rlc",
-    ".rld": "application/resource-lists-diff+xml",
-    ".rm": "application/vnd.rn-realmedia",
-    ".rmi": "audio/midi",
-    ".rmp": "audio/x-pn-realaudio-plugin",
-    ".rms": "application/vnd.jcp.javame.midlet-rms",
-    ".rmvb": "application/vnd.rn-realmedia-vbr",
-    ".rnc": "application/relax-ng-compact-syntax",
-    ".rng": "application/xml",
-    ".roa": "application/rpki-roa",
-    ".roff": "text/troff",
-    ".rp9": "application/vnd.cloanto.rp9",
-    ".rpm": "application/x-redhat-package-manager",
-    ".rpss": "application/vnd.nokia.radio-presets",
-    ".rpst": "application/vnd.nokia.radio-preset",
-    ".rq": "application/sparql-query",
-    ".rs": "text/plain",
-    ".rsat": "application/atsc-rsat+xml",
-    ".rsd": "application/rsd+xml",
-    ".rsheet": "application/urc-ressheet+xml",
-    ".rss": "application/rss+xml",
-    ".rst": "text/plain",
-    ".rtf": "application/rtf",
-    ".rtx": "text/richtext",
-    ".run": "application/x-makeself",
-    ".rusd": "application/route-usd+xml",
-    ".s": "text/x-asm",
-    ".s3m": "audio/s3m",
-    ".saf": "application/vnd.yamaha.smaf-audio",
-    ".sass": "text/x-sass",
-    ".sbml": "application/sbml+xml",
-    ".sc": "application/vnd.ibm.secure-container",
-    ".scd": "application/x-msschedule",
-    ".scm": "application/vnd.lotus-screencam",
-    ".scq": "application/scvp-cv-request",
-    ".scs": "application/scvp-cv-response",
-    ".scss": "text/x-scss",
-    ".scurl": "text/vnd.curl.scurl",
-    ".sda": "application/vnd.stardivision.draw",
-    ".sdc": "application/vnd.stardivision.calc",
-    ".sdd": "application/vnd.stardivision.impress",
-    ".sdkd": "application/vnd.solent.sdkm+xml",
-    ".sdkm": "application/vnd.solent.sdkm+xml",
-    ".sdp": "application/sdp",
-    ".sdw": "application/vnd.stardivision.writer",
-    ".sea": "application/x-sea",
-    ".see": "application/vnd.seemail",
-    ".seed": "application/vnd.fdsn.seed",
-    ".sema": "application/vnd.sema",
-    ".semd": "application/vnd.semd",
-    ".semf": "application/vnd.semf",
-    ".senmlx": "application/senml+xml",
-    ".sensmlx": "application/sensml+xml",
-    ".ser": "application/java-serialized-object",
-    ".setpay": "application/set-payment-initiation",
-    ".setreg": "application/set-registration-initiation",
-    ".sfd-hdstx": "application/vnd.hydrostatix.sof-data",
-    ".sfs": "application/vnd.spotfire.sfs",
-    ".sfv": "text/x-sfv",
-    ".sgi": "image/sgi",
-    ".sgl": "application/vnd.stardivision.writer-global",
-    ".sgm": "text/sgml",
-    ".sgml": "text/sgml",
-    ".sh": "application/x-sh",
-    ".sha1": "text/plain",
-    ".sha256": "text/plain",
-    ".sha512": "text/plain",
-    ".shar": "application/x-shar",
-    ".shex": "text/shex",
-    ".shf": "application/shf+xml",
-    ".shtml": "text/html",
-    ".sid": "image/x-mrsid-image",
-    ".sieve": "application/sieve",
-    ".sig": "application/pgp-signature",
-    ".sil": "audio/silk",
-    ".silo": "model/mesh",
-    ".sis": "application/vnd.symbian.install",
-    ".sisx": "application/vnd.symbian.install",
-    ".sit": "application/x-stuffit",
-    ".sitx": "application/x-stuffitx",
-    ".siv": "application/sieve",
-    ".skd": "application/vnd.koan",
-    ".skm": "application/vnd.koan",
-    ".skp": "application/vnd.koan",
-    ".skt": "application/vnd.koan",
-    ".sldm": "application/vnd.ms-powerpoint.slide.macroenabled.12",
-    ".sldx": "application/vnd.openxmlformats-officedocument.presentationml.slide",
-    ".slim": "text/slim",
-    ".slm": "text/slim",
-    ".sls": "application/route-s-tsid+xml",
-    ".slt": "application/vnd.epson.salt",
-    ".sm": "application/vnd.stepmania.stepchart",
-    ".smf": "application/vnd.stardivision.math",
-    ".smi": "application/smil+xml",
-    ".smil": "application/smil+xml",
-    ".smv": "video/x-smv",
-    ".smzip": "application/vnd.stepmania.package",
-    ".snd": "audio/basic",
-    ".snf": "application/x-font-snf",
-    ".spc": "application/x-pkcs7-certificates",
-    ".spdx": "text/spdx",
-    ".spf": "application/vnd.yamaha.smaf-phrase",
-    ".spl": "application/x-futuresplash",
-    ".spot": "text/vnd.in3d.spot",
-    ".spp": "application/scvp-vp-response",
-    ".spq": "application/scvp-vp-request",
-    ".spx": "audio/ogg",
-    ".sql": "application/sql",
-    ".sqlite": "application/vnd.sqlite3",
-    ".sqlite3": "application/vnd.sqlite3",
-    ".src": "application/x-wais-source",
-    ".srt": "application/x-subrip",
-    ".sru": "application/sru+xml",
-    ".srx": "application/sparql-results+xml",
-    ".ssdl": "application/ssdl+xml",
-    ".sse": "application/vnd.kodak-descriptor",
-    ".ssf": "application/vnd.epson.ssf",
-    ".ssml": "application/ssml+xml",
-    ".st": "application/vnd.sailingtracker.track",
-    ".stc": "application/vnd.sun.xml.calc.template",
-    ".std": "application/vnd.sun.xml.draw.template",
-    ".step": "model/step",
-    ".stf": "application/vnd.wt.stf",
-    ".sti": "application/vnd.sun.xml.impress.template",
-    ".stk": "application/hyperstudio",
-    ".stl": "model/stl",
-    ".stp": "model/step",
-    ".stpnc": "model/step",
-    ".stpx": "model/step+xml",
-    ".stpxz": "model/step-xml+zip",
-    ".stpz": "model/step+zip",
-    ".str": "application/vnd.pg.format",
-    ".stw": "application/vnd.sun.xml.writer.template",
-    ".styl": "text/stylus",
-    ".stylus": "text/stylus",
-    ".sus": "application/vnd.sus-calendar",
-    ".susp": "application/vnd.sus-calendar",
-    ".sv4cpio": "application/x-sv4cpio",
-    ".sv4crc": "application/x-sv4crc",
-    ".svc": "application/vnd.dvb.service",
-    ".svd": "application/vnd.svd",
-    ".svelte": "text/plain",
-    ".svg": "image/svg+xml",
-    ".svgz": "application/gzip",
-    ".swa": "application/x-director",
-    ".swf": "application/x-shockwave-flash",
-    ".swi": "application/vnd.aristanetworks.swi",
-    ".swidtag": "application/swid+xml",
-    ".swift": "text/plain",
-    ".sxc": "application/vnd.sun.xml.calc",
-    ".sxd": "application/vnd.sun.xml.draw",
-    ".sxg": "application/vnd.sun.xml.writer.global",
-    ".sxi": "application/vnd.sun.xml.impress",
-    ".sxm": "application/vnd.sun.xml.math",
-    ".sxw": "application/vnd.sun.xml.writer",
-    ".t": "text/troff",
-    ".t3": "application/x-t3vm-image",
-    ".t38": "image/t38",
-    ".taglet": "application/vnd.mynfc",
-    ".tao": "application/vnd.tao.intent-module-archive",
-    ".tap": "image/vnd.tencent.tap",
-    ".tar": "application/x-tar",
-    ".tcap": "application/vnd.3gpp2.tcap",
-    ".tcl": "application/x-tcl",
-    ".td": "application/urc-targetdesc+xml",
-    ".teacher": "application/vnd.smart.teacher",
-    ".tei": "application/tei+xml",
-    ".teicorpus": "application/tei+xml",
-    ".tex": "application/x-tex",
-    ".texi": "application/x-texinfo",
-    ".texinfo": "application/x-texinfo",
-    ".text": "text/plain",
-    ".tfi": "application/thraud+xml",
-    ".tfm": "application/x-tex-tfm",
-    ".tfx": "image/tiff-fx",
-    ".tga": "image/x-tga",
-    ".tgz": "application/gzip",
-    ".thmx": "application/vnd.ms-officetheme",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".tk": "application/x-tcl",
-    ".tmo": "application/vnd.tmobile-livetv",
-    ".toml": "application/toml",
-    ".topojson": "application/json",
-    ".torrent": "application/x-bittorrent",
-    ".tpl": "application/vnd.groove-tool-template",
-    ".tpt": "application/vnd.trid.tpt",
-    ".tr": "text/troff",
-    ".tra": "application/vnd.trueapp",
-    ".trig": "application/trig",
-    ".trm": "application/x-msterminal",
-    ".ts": "video/mp2t",
-    ".tsd": "application/timestamped-data",
-    ".tsv": "text/tab-separated-values",
-    ".tsx": "text/plain",
-    ".ttc": "font/collection",
-    ".ttf": "font/ttf",
-    ".ttl": "text/turtle",
-    ".ttml": "application/ttml+xml",
-    ".twd": "application/vnd.simtech-mindmapper",
-    ".twds": "application/vnd.simtech-mindmapper",
-    ".txd": "application/vnd.genomatix.tuxedo",
-    ".txf": "application/vnd.mobius.txf",
-    ".txt": "text/plain",
-    ".u32": "application/x-authorware-bin",
-    ".u3d": "model/u3d",
-    ".u8dsn": "message/global-delivery-status",
-    ".u8hdr": "message/global-headers",
-    ".u8mdn": "message/global-disposition-notification",
-    ".u8msg": "message/global",
-    ".ubj": "application/ubjson",
-    ".udeb": "application/x-debian-package",
-    ".ufd": "application/vnd.ufdl",
-    ".ufdl": "application/vnd.ufdl",
-    ".ulx": "application/x-glulx",
-    ".umj": "application/vnd.umajin",
-    ".unityweb": "application/vnd.unity",
-    ".uo": "application/vnd.uoml+xml",
-    ".uoml": "application/vnd.uoml+xml",
-    ".uri": "text/uri-list",
-    ".uris": "text/uri-list",
-    ".urls": "text/uri-list",
-    ".usda": "model/vnd.usda",
-    ".usdz": "model/vnd.usdz+zip",
-    ".ustar": "application/x-ustar",
-    ".utz": "application/vnd.uiq.theme",
-    ".uu": "text/x-uuencode",
-    ".uva": "audio/vnd.dece.audio",
-    ".uvd": "application/vnd.dece.data",
-    ".uvf": "application/vnd.dece.data",
-    ".uvg": "image/vnd.dece.graphic",
-    ".uvh": "video/vnd.dece.hd",
-    ".uvi": "image/vnd.dece.graphic",
-    ".uvm": "video/vnd.dece.mobile",
-    ".uvp": "video/vnd.dece.pd",
-    ".uvs": "video/vnd.dece.sd",
-    ".uvt": "application/vnd.dece.ttml+xml",
-    ".uvu": "video/vnd.uvvu.mp4",
-    ".uvv": "video/vnd.dece.video",
-    ".uvva": "audio/vnd.dece.audio",
-    ".uvvd": "application/vnd.dece.data",
-    ".uvvf": "application/vnd.dece.data",
-    ".uvvg": "image/vnd.dece.graphic",
-    ".uvvh": "video/vnd.dece.hd",
-    ".uvvi": "image/vnd.dece.graphic",
-    ".uvvm": "video/vnd.dece.mobile",
-    ".uvvp": "video/vnd.dece.pd",
-    ".uvvs": "video/vnd.dece.sd",
-    ".uvvt": "application/vnd.dece.ttml+xml",
-    ".uvvu": "video/vnd.uvvu.mp4",
-    ".uvvv": "video/vnd.dece.video",
-    ".uvvx": "application/vnd.dece.unspecified",
-    ".uvvz": "application/vnd.dece.zip",
-    ".uvx": "application/vnd.dece.unspecified",
-    ".uvz": "application/vnd.dece.zip",
-    ".vbox": "application/x-virtualbox-vbox",
-    ".vbox-extpack": "application/x-virtualbox-vbox-extpack",
-    ".vcard": "text/vcard",
-    ".vcd": "application/x-cdlink",
-    ".vcf": "text/vcard",
-    ".vcg": "application/vnd.groove-vcard",
-    ".vcs": "text/x-vcalendar",
-    ".vcx": "application/vnd.vcx",
-    ".vdi": "application/x-virtualbox-vdi",
-    ".vds": "model/vnd.sap.vds",
-    ".vdx": "application/vnd.ms-visio.viewer",
-    ".vhd": "application/x-virtualbox-vhd",
-    ".vis": "application/vnd.visionary",
-    ".viv": "video/vnd.vivo",
-    ".vmdk": "application/x-virtualbox-vmdk",
-    ".vob": "video/x-ms-vob",
-    ".vor": "application/vnd.stardivision.writer",
-    ".vox": "application/x-authorware-bin",
-    ".vrml": "model/vrml",
-    ".vsd": "application/vnd.visio",
-    ".vsdx": "application/vnd.visio",
-    ".vsf": "application/vnd.vsf",
-    ".vss": "application/vnd.visio",
-    ".vst": "application/vnd.visio",
-    ".vsw": "application/vnd.visio",
-    ".vtf": "image/vnd.valve.source.texture",
-    ".vtt": "text/vtt",
-    ".vtu": "model/vnd.vtu",
-    ".vtx": "application/vnd.visio",
-    ".vue": "text/plain",
-    ".vxml": "application/voicexml+xml",
-    ".w3d": "application/x-director",
-    ".wad": "application/x-doom",
-    ".wadl": "application/vnd.sun.wadl+xml",
-    ".war": "application/java-archive",
-    ".wasm": "application/wasm",
-    ".wat": "text/plain",
-    ".wav": "audio/wav",
-    ".wax": "audio/x-ms-wax",
-    ".wbmp": "image/vnd.wap.wbmp",
-    ".wbs": "application/vnd.criticaltools.wbs+xml",
-    ".wbxml": "application/vnd.wap.wbxml",
-    ".wcm": "application/vnd.ms-works",
-    ".wdb": "application/vnd.ms-works",
-    ".wdp": "image/vnd.ms-photo",
-    ".weba": "audio/webm",
-    ".webapp": "application/x-web-app-manifest+json",
-    ".webm": "video/webm",
-    ".webmanifest": "application/manifest+json",
-    ".webp": "image/webp",
-    ".wg": "application/vnd.pmi.widget",
-    ".wgsl": "text/wgsl",
-    ".wgt": "application/widget",
-    ".wif": "application/watcherinfo+xml",
-    ".wks": "application/vnd.ms-works",
-    ".wm": "video/x-ms-wm",
-    ".wma": "audio/x-ms-wma",
-    ".wmd": "application/x-ms-wmd",
-    ".wmf": "image/wmf",
-    ".wml": "text/vnd.wap.wml",
-    ".wmlc": "application/vnd.wap.wmlc",
-    ".wmls": "text/vnd.wap.wmlscript",
-    ".wmlsc": "application/vnd.wap.wmlscriptc",
-    ".wmv": "video/x-ms-wmv",
-    ".wmx": "video/x-ms-wmx",
-    ".wmz": "application/x-msmetafile",
-    ".woff": "font/woff",
-    ".woff2": "font/woff2",
-    ".wpd": "application/vnd.wordperfect",
-    ".wpl": "application/vnd.ms-wpl",
-    ".wps": "application/vnd.ms-works",
-    ".wqd": "application/vnd.wqd",
-    ".wri": "application/x-mswrite",
-    ".wrl": "model/vrml",
-    ".wsc": "message/vnd.wfa.wsc",
-    ".wsdl": "application/wsdl+xml",
-    ".wspolicy": "application/wspolicy+xml",
-    ".wtb": "application/vnd.webturbo",
-    ".wvx": "video/x-ms-wvx",
-    ".x32": "application/x-authorware-bin",
-    ".x3d": "model/x3d+xml",
-    ".x3db": "model/x3d+fastinfoset",
-    ".x3dbz": "model/x3d+binary",
-    ".x3dv": "model/x3d-vrml",
-    ".x3dvz": "model/x3d+vrml",
-    ".x3dz": "model/x3d+xml",
-    ".x_b": "model/vnd.parasolid.transmit.binary",
-    ".x_t": "model/vnd.parasolid.transmit.text",
-    ".xaml": "application/xaml+xml",
-    ".xap": "application/x-silverlight-app",
-    ".xar": "application/vnd.xara",
-    ".xav": "application/xcap-att+xml",
-    ".xbap": "application/x-ms-xbap",
-    ".xbd": "application/vnd.fujixerox.docuworks.binder",
-    ".xbm": "image/x-xbitmap",
-    ".xca": "application/xcap-caps+xml",
-    ".xcs": "application/calendar+xml",
-    ".xdcf": "application/vnd.gov.sk.xmldatacontainer+xml",
-    ".xdf": "application/xcap-diff+xml",
-    ".xdm": "application/vnd.syncml.dm+xml",
-    ".xdp": "application/vnd.adobe.xdp+xml",
-    ".xdssc": "application/dssc+xml",
-    ".xdw": "application/vnd.fujixerox.docuworks",
-    ".xel": "application/xcap-el+xml",
-    ".xenc": "application/xenc+xml",
-    ".xer": "application/patch-ops-error+xml",
-    ".xfdf": "application/xfdf",
-    ".xfdl": "application/vnd.xfdl",
-    ".xht": "application/xhtml+xml",
-    ".xhtm": "application/vnd.pwg-xhtml-print+xml",
-    ".xhtml": "application/xhtml+xml",
-    ".xhvml": "application/xv+xml",
-    ".xif": "image/vnd.xiff",
-    ".xla": "application/vnd.ms-excel",
-    ".xlam": "application/vnd.ms-excel.addin.macroenabled.12",
-    ".xlc": "application/vnd.ms-excel",
-    ".xlf": "application/xliff+xml",
-    ".xlm": "application/vnd.ms-excel",
-    ".xls": "application/vnd.ms-excel",
-    ".xlsb": "application/vnd.ms-excel.sheet.binary.macroenabled.12",
-    ".xlsm": "application/vnd.ms-excel.sheet.macroenabled.12",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".xlt": "application/vnd.ms-excel",
-    ".xltm": "application/vnd.ms-excel.template.macroenabled.12",
-    ".xltx": "application/vnd.openxmlformats-officedocument.spreadsheetml.template",
-    ".xlw": "application/vnd.ms-excel",
-    ".xm": "audio/xm",
-    ".xml": "application/xml",
-    ".xns": "application/xcap-ns+xml",
-    ".xo": "application/vnd.olpc-sugar",
-    ".xop": "application/xop+xml",
-    ".xpi": "application/x-xpinstall",
-    ".xpl": "application/xproc+xml",
-    ".xpm": "image/x-xpixmap",
-    ".xpr": "application/vnd.is-xpr",
-    ".xps": "application/vnd.ms-xpsdocument",
-    ".xpw": "application/vnd.intercon.formnet",
-    ".xpx": "application/vnd.intercon.formnet",
-    ".xsd": "application/xml",
-    ".xsf": "application/prs.xsf+xml",
-    ".xsl": "application/xslt+xml",
-    ".xslt": "application/xslt+xml",
-    ".xsm": "application/vnd.syncml+xml",
-    ".xspf": "application/xspf+xml",
-    ".xul": "application/vnd.mozilla.xul+xml",
-    ".xvm": "application/xv+xml",
-    ".xvml": "application/xv+xml",
-    ".xwd": "image/x-xwindowdump",
-    ".xyz": "chemical/x-xyz",
-    ".xz": "application/x-xz",
-    ".yaml": "application/yaml",
-    ".yang": "application/yang",
-    ".yin": "application/yin+xml",
-    ".yml": "application/yaml",
-    ".ymp": "text/x-suse-ymp",
-    ".z1": "application/x-zmachine",
-    ".z2": "application/x-zmachine",
-    ".z3": "application/x-zmachine",
-    ".z4": "application/x-zmachine",
-    ".z5": "application/x-zmachine",
-    ".z6": "application/x-zmachine",
-    ".z7": "application/x-zmachine",
-    ".z8": "application/x-zmachine",
-    ".zaz": "application/vnd.zzazz.deck+xml",
-    ".zip": "application/zip",
-    ".zir": "application/vnd.zul",
-    ".zirz": "application/vnd.zul",
-    ".zmm": "application/vnd.handheld-entertainment+xml",
-    ".zst": "application/zstd",
-}
+#: A type and its suffixes in each line, as in the file mime.types of Apache and nginx.
+MIME_TYPES: Final = """\
+application/andrew-inset ez
+application/appinstaller appinstaller
+application/applixware aw
+application/appx appx
+application/appxbundle appxbundle
+application/atom+xml atom
+application/atomcat+xml atomcat
+application/atomdeleted+xml atomdeleted
+application/atomsvc+xml atomsvc
+application/atsc-dwd+xml dwd
+application/atsc-held+xml held
+application/atsc-rsat+xml rsat
+application/automationml-aml+xml aml
+application/automationml-amlx+zip amlx
+application/bdoc bdoc
+application/calendar+xml xcs
+application/cbor cbor
+application/ccxml+xml ccxml
+application/cdfx+xml cdfx
+application/cdmi-capability cdmia
+application/cdmi-container cdmic
+application/cdmi-domain cdmid
+application/cdmi-object cdmio
+application/cdmi-queue cdmiq
+application/cpl+xml cpl
+application/cu-seeme cu
+application/cwl cwl
+application/dash+xml mpd
+application/davmount+xml davmount
+application/dicom dcm
+application/docbook+xml dbk
+application/dssc+der dssc
+application/dssc+xml xdssc
+application/emma+xml emma
+application/emotionml+xml emotionml
+application/epub+zip epub
+application/exi exi
+application/express exp
+application/fdf fdf
+application/fdt+xml fdt
+application/font-tdpfr pfr
+application/geo+json geojson
+application/gml+xml gml
+application/gpx+xml gpx
+application/gxf gxf
+application/gzip gz svgz tgz
+application/hjson hjson
+application/hyperstudio stk
+application/inkml+xml ink inkml
+application/ipfix ipfix
+application/its+xml its
+application/java-archive ear jar war
+application/java-serialized-object ser
+application/java-vm class
+application/json json map topojson
+application/json5 json5
+application/jsonl jsonl
+application/jsonml+json jsonml
+application/ld+json jsonld
+application/lgr+xml lgr
+application/lost+xml lostxml
+application/mac-binhex40 hqx
+application/mac-compactpro cpt
+application/mads+xml mads
+application/manifest+json webmanifest
+application/marc mrc
+application/marcxml+xml mrcx
+application/mathematica ma mb nb
+application/mathml+xml mathml
+application/mbox mbox
+application/media-policy-dataset+xml mpf
+application/mediaservercontrol+xml mscml
+application/metalink+xml metalink
+application/metalink4+xml meta4
+application/mets+xml mets
+application/mmt-aei+xml maei
+application/mmt-usd+xml musd
+application/mods+xml mods
+application/mp21 m21 mp21
+application/mp4 m4p mp4s
+application/msix msix
+application/msixbundle msixbundle
+application/msword doc dot
+application/mxf mxf
+application/n-quads nq
+application/n-triples nt
+application/oda oda
+application/oebps-package+xml opf
+application/ogg ogx
+application/omdoc+xml omdoc
+application/onenote one onea onepkg onetmp onetoc onetoc2
+application/oxps oxps
+application/p2p-overlay+xml relo
+application/patch-ops-error+xml xer
+application/pdf pdf
+application/pgp-encrypted pgp
+application/pgp-signature asc sig
+application/pics-rules prf
+application/pkcs10 p10
+application/pkcs7-mime p7c p7m
+application/pkcs7-signature p7s
+application/pkcs8 p8
+application/pkix-attr-cert ac
+application/pkix-cert cer
+application/pkix-crl crl
+application/pkix-pkipath pkipath
+application/pkixcmp pki
+application/pls+xml pls
+application/postscript ai eps ps
+application/provenance+xml provx
+application/prs.cww cww
+application/prs.xsf+xml xsf
+application/pskc+xml pskcxml
+application/raml+yaml raml
+application/rdf+xml owl rdf
+application/reginfo+xml rif
+application/relax-ng-compact-syntax rnc
+application/resource-lists+xml rl
+application/resource-lists-diff+xml rld
+application/route-apd+xml rapd
+application/route-s-tsid+xml sls
+application/route-usd+xml rusd
+application/rpki-ghostbusters gbr
+application/rpki-manifest mft
+application/rpki-roa roa
+application/rsd+xml rsd
+application/rss+xml rss
+application/rtf rtf
+application/sbml+xml sbml
+application/scvp-cv-request scq
+application/scvp-cv-response scs
+application/scvp-vp-request spq
+application/scvp-vp-response spp
+application/sdp sdp
+application/senml+xml senmlx
+application/sensml+xml sensmlx
+application/set-payment-initiation setpay
+application/set-registration-initiation setreg
+application/shf+xml shf
+application/sieve sieve siv
+application/smil+xml smi smil
+application/sparql-query rq
+application/sparql-results+xml srx
+application/sql sql
+application/srgs gram
+application/srgs+xml grxml
+application/sru+xml sru
+application/ssdl+xml ssdl
+application/ssml+xml ssml
+application/swid+xml swidtag
+application/tei+xml tei teicorpus
+application/thraud+xml tfi
+application/timestamped-data tsd
+application/toml toml
+application/trig trig
+application/ttml+xml ttml
+application/ubjson ubj
+application/urc-ressheet+xml rsheet
+application/urc-targetdesc+xml td
+application/vnd.1000minds.decision-model+xml 1km
+application/vnd.3gpp.pic-bw-large plb
+application/vnd.3gpp.pic-bw-small psb
+application/vnd.3gpp.pic-bw-var pvb
+application/vnd.3gpp2.tcap tcap
+application/vnd.3m.post-it-notes pwn
+application/vnd.accpac.simply.aso aso
+application/vnd.accpac.simply.imp imp
+application/vnd.acucobol acu
+application/vnd.acucorp acutc atc
+application/vnd.adobe.air-application-installer-package+zip air
+application/vnd.adobe.formscentral.fcdt fcdt
+application/vnd.adobe.fxp fxp fxpl
+application/vnd.adobe.xdp+xml xdp
+application/vnd.age age
+application/vnd.ahead.space ahead
+application/vnd.airzip.filesecure.azf azf
+application/vnd.airzip.filesecure.azs azs
+application/vnd.amazon.ebook azw
+application/vnd.americandynamics.acc acc
+application/vnd.amiga.ami ami
+application/vnd.android.package-archive apk
+application/vnd.anser-web-certificate-issue-initiation cii
+application/vnd.anser-web-funds-transfer-initiation fti
+application/vnd.antix.game-component atx
+application/vnd.apache.arrow.file arrow feather
+application/vnd.apache.arrow.stream arrows
+application/vnd.apache.parquet parquet
+application/vnd.apple.installer+xml mpkg
+application/vnd.apple.keynote key
+application/vnd.apple.mpegurl m3u8
+application/vnd.apple.numbers numbers
+application/vnd.apple.pages pages
+application/vnd.apple.pkpass pkpass
+application/vnd.aristanetworks.swi swi
+application/vnd.astraea-software.iota iota
+application/vnd.audiograph aep
+application/vnd.autodesk.fbx fbx
+application/vnd.balsamiq.bmml+xml bmml
+application/vnd.blueice.multipass mpm
+application/vnd.bmi bmi
+application/vnd.businessobjects rep
+application/vnd.chemdraw+xml cdxml
+application/vnd.chipnuts.karaoke-mmd mmd
+application/vnd.cinderella cdy
+application/vnd.citationstyles.style+xml csl
+application/vnd.claymore cla
+application/vnd.cloanto.rp9 rp9
+application/vnd.clonk.c4group c4d c4f c4g c4p c4u
+application/vnd.cluetrust.cartomobile-config c11amc
+application/vnd.cluetrust.cartomobile-config-pkg c11amz
+application/vnd.commonspace csp
+application/vnd.contact.cmsg cdbcmsg
+application/vnd.cosmocaller cmc
+application/vnd.crick.clicker clkx
+application/vnd.crick.clicker.keyboard clkk
+application/vnd.crick.clicker.palette clkp
+application/vnd.crick.clicker.template clkt
+application/vnd.crick.clicker.wordbank clkw
+application/vnd.criticaltools.wbs+xml wbs
+application/vnd.ctc-posml pml
+application/vnd.cups-ppd ppd
+application/vnd.curl.car car
+application/vnd.curl.pcurl pcurl
+application/vnd.dart dart
+application/vnd.data-vision.rdz rdz
+application/vnd.dbf dbf
+application/vnd.dcmp+xml dcmp
+application/vnd.debian.binary-package deb
+application/vnd.dece.data uvd uvf uvvd uvvf
+application/vnd.dece.ttml+xml uvt uvvt
+application/vnd.dece.unspecified uvvx uvx
+application/vnd.dece.zip uvvz uvz
+application/vnd.denovo.fcselayout-link fe_launch
+application/vnd.dna dna
+application/vnd.dolby.mlp mlp
+application/vnd.dpgraph dpg
+application/vnd.dreamfactory dfac
+application/vnd.ds-keypoint kpxx
+application/vnd.dvb.ait ait
+application/vnd.dvb.service svc
+application/vnd.dynageo geo
+application/vnd.ecowin.chart mag
+application/vnd.enliven nml
+application/vnd.epson.esf esf
+application/vnd.epson.msf msf
+application/vnd.epson.quickanime qam
+application/vnd.epson.salt slt
+application/vnd.epson.ssf ssf
+application/vnd.eszigno3+xml es3 et3
+application/vnd.ezpix-album ez2
+application/vnd.ezpix-package ez3
+application/vnd.fdsn.mseed mseed
+application/vnd.fdsn.seed dataless seed
+application/vnd.flographit gph
+application/vnd.fluxtime.clip ftc
+application/vnd.framemaker book fm frame maker
+application/vnd.frogans.fnc fnc
+application/vnd.frogans.ltf ltf
+application/vnd.fsc.weblaunch fsc
+application/vnd.fujitsu.oasys oas
+application/vnd.fujitsu.oasys2 oa2
+application/vnd.fujitsu.oasys3 oa3
+application/vnd.fujitsu.oasysgp fg5
+application/vnd.fujitsu.oasysprs bh2
+application/vnd.fujixerox.ddd ddd
+application/vnd.fujixerox.docuworks xdw
+application/vnd.fujixerox.docuworks.binder xbd
+application/vnd.fuzzysheet fzs
+application/vnd.genomatix.tuxedo txd
+application/vnd.geogebra.file ggb
+application/vnd.geogebra.slides ggs
+application/vnd.geogebra.tool ggt
+application/vnd.geometry-explorer gex gre
+application/vnd.geonext gxt
+application/vnd.geoplan g2w
+application/vnd.geospace g3w
+application/vnd.gmx gmx
+application/vnd.google-apps.document gdoc
+application/vnd.google-apps.drawing gdraw
+application/vnd.google-apps.form gform
+application/vnd.google-apps.jam gjam
+application/vnd.google-apps.map gmap
+application/vnd.google-apps.presentation gslides
+application/vnd.google-apps.script gscript
+application/vnd.google-apps.site gsite
+application/vnd.google-apps.spreadsheet gsheet
+application/vnd.google-earth.kml+xml kml
+application/vnd.google-earth.kmz kmz
+application/vnd.gov.sk.xmldatacontainer+xml xdcf
+application/vnd.grafeq gqf gqs
+application/vnd.groove-account gac
+application/vnd.groove-help ghf
+application/vnd.groove-identity-message gim
+application/vnd.groove-injector grv
+application/vnd.groove-tool-message gtm
+application/vnd.groove-tool-template tpl
+application/vnd.groove-vcard vcg
+application/vnd.hal+xml hal
+application/vnd.handheld-entertainment+xml zmm
+application/vnd.hbci hbci
+application/vnd.hhe.lesson-player les
+application/vnd.hp-hpgl hpgl
+application/vnd.hp-hpid hpid
+application/vnd.hp-hps hps
+application/vnd.hp-jlyt jlt
+application/vnd.hp-pcl pcl
+application/vnd.hp-pclxl pclxl
+application/vnd.hydrostatix.sof-data sfd-hdstx
+application/vnd.ibm.minipay mpy
+application/vnd.ibm.modcap afp list3820 listafp
+application/vnd.ibm.rights-management irm
+application/vnd.ibm.secure-container sc
+application/vnd.iccprofile icc icm
+application/vnd.igloader igl
+application/vnd.immervision-ivp ivp
+application/vnd.immervision-ivu ivu
+application/vnd.insors.igm igm
+application/vnd.intercon.formnet xpw xpx
+application/vnd.intergeo i2g
+application/vnd.intu.qbo qbo
+application/vnd.intu.qfx qfx
+application/vnd.ipunplugged.rcprofile rcprofile
+application/vnd.irepository.package+xml irp
+application/vnd.is-xpr xpr
+application/vnd.isac.fcs fcs
+application/vnd.jam jam
+application/vnd.jcp.javame.midlet-rms rms
+application/vnd.jisp jisp
+application/vnd.joost.joda-archive joda
+application/vnd.kahootz ktr ktz
+application/vnd.kde.karbon karbon
+application/vnd.kde.kchart chrt
+application/vnd.kde.kformula kfo
+application/vnd.kde.kivio flw
+application/vnd.kde.kontour kon
+application/vnd.kde.kpresenter kpr kpt
+application/vnd.kde.kspread ksp
+application/vnd.kde.kword kwd kwt
+application/vnd.kenameaapp htke
+application/vnd.kidspiration kia
+application/vnd.kinar kne knp
+application/vnd.koan skd skm skp skt
+application/vnd.kodak-descriptor sse
+application/vnd.las.las+xml lasxml
+application/vnd.llamagraphics.life-balance.desktop lbd
+application/vnd.llamagraphics.life-balance.exchange+xml lbe
+application/vnd.lotus-1-2-3 123
+application/vnd.lotus-approach apr
+application/vnd.lotus-freelance pre
+application/vnd.lotus-notes nsf
+application/vnd.lotus-organizer org
+application/vnd.lotus-screencam scm
+application/vnd.lotus-wordpro lwp
+application/vnd.macports.portpkg portpkg
+application/vnd.mapbox-vector-tile mvt
+application/vnd.mcd mcd
+application/vnd.medcalcdata mc1
+application/vnd.mediastation.cdkey cdkey
+application/vnd.mfer mwf
+application/vnd.mfmp mfm
+application/vnd.micrografx.flo flo
+application/vnd.micrografx.igx igx
+application/vnd.mif mif
+application/vnd.mobius.daf daf
+application/vnd.mobius.dis dis
+application/vnd.mobius.mbk mbk
+application/vnd.mobius.mqy mqy
+application/vnd.mobius.msl msl
+application/vnd.mobius.plc plc
+application/vnd.mobius.txf txf
+application/vnd.mophun.application mpn
+application/vnd.mophun.certificate mpc
+application/vnd.mozilla.xul+xml xul
+application/vnd.ms-artgalry cil
+application/vnd.ms-cab-compressed cab
+application/vnd.ms-excel xla xlc xlm xls xlt xlw
+application/vnd.ms-excel.addin.macroenabled.12 xlam
+application/vnd.ms-excel.sheet.binary.macroenabled.12 xlsb
+application/vnd.ms-excel.sheet.macroenabled.12 xlsm
+application/vnd.ms-excel.template.macroenabled.12 xltm
+application/vnd.ms-fontobject eot
+application/vnd.ms-htmlhelp chm
+application/vnd.ms-ims ims
+application/vnd.ms-lrm lrm
+application/vnd.ms-officetheme thmx
+application/vnd.ms-outlook msg
+application/vnd.ms-pki.seccat cat
+application/vnd.ms-powerpoint pot pps ppt
+application/vnd.ms-powerpoint.addin.macroenabled.12 ppam
+application/vnd.ms-powerpoint.presentation.macroenabled.12 pptm
+application/vnd.ms-powerpoint.slide.macroenabled.12 sldm
+application/vnd.ms-powerpoint.slideshow.macroenabled.12 ppsm
+application/vnd.ms-powerpoint.template.macroenabled.12 potm
+application/vnd.ms-project mpp mpt
+application/vnd.ms-visio.viewer vdx
+application/vnd.ms-word.document.macroenabled.12 docm
+application/vnd.ms-word.template.macroenabled.12 dotm
+application/vnd.ms-works wcm wdb wks wps
+application/vnd.ms-wpl wpl
+application/vnd.ms-xpsdocument xps
+application/vnd.mseq mseq
+application/vnd.musician mus
+application/vnd.muvee.style msty
+application/vnd.mynfc taglet
+application/vnd.nato.bindingdataobject+xml bdo
+application/vnd.neurolanguage.nlu nlu
+application/vnd.nitf nitf ntf
+application/vnd.noblenet-directory nnd
+application/vnd.noblenet-sealer nns
+application/vnd.noblenet-web nnw
+application/vnd.nokia.n-gage.data ngdat
+application/vnd.nokia.n-gage.symbian.install n-gage
+application/vnd.nokia.radio-preset rpst
+application/vnd.nokia.radio-presets rpss
+application/vnd.novadigm.edm edm
+application/vnd.novadigm.edx edx
+application/vnd.novadigm.ext ext
+application/vnd.oasis.opendocument.chart odc
+application/vnd.oasis.opendocument.chart-template otc
+application/vnd.oasis.opendocument.database odb
+application/vnd.oasis.opendocument.formula odf
+application/vnd.oasis.opendocument.formula-template odft
+application/vnd.oasis.opendocument.graphics odg
+application/vnd.oasis.opendocument.graphics-template otg
+application/vnd.oasis.opendocument.image odi
+application/vnd.oasis.opendocument.image-template oti
+application/vnd.oasis.opendocument.presentation odp
+application/vnd.oasis.opendocument.presentation-template otp
+application/vnd.oasis.opendocument.spreadsheet ods
+application/vnd.oasis.opendocument.spreadsheet-template ots
+application/vnd.oasis.opendocument.text odt
+application/vnd.oasis.opendocument.text-master odm
+application/vnd.oasis.opendocument.text-template ott
+application/vnd.oasis.opendocument.text-web oth
+application/vnd.olpc-sugar xo
+application/vnd.oma.dd2+xml dd2
+application/vnd.openblox.game+xml obgx
+application/vnd.openofficeorg.extension oxt
+application/vnd.openstreetmap.data+xml osm
+application/vnd.openxmlformats-officedocument.presentationml.presentation pptx
+application/vnd.openxmlformats-officedocument.presentationml.slide sldx
+application/vnd.openxmlformats-officedocument.presentationml.slideshow ppsx
+application/vnd.openxmlformats-officedocument.presentationml.template potx
+application/vnd.openxmlformats-officedocument.spreadsheetml.sheet xlsx
+application/vnd.openxmlformats-officedocument.spreadsheetml.template xltx
+application/vnd.openxmlformats-officedocument.wordprocessingml.document docx
+application/vnd.openxmlformats-officedocument.wordprocessingml.template dotx
+application/vnd.osgeo.mapguide.package mgp
+application/vnd.osgi.dp dp
+application/vnd.osgi.subsystem esa
+application/vnd.palm oprc pdb pqa
+application/vnd.pawaafile paw
+application/vnd.pg.format str
+application/vnd.pg.osasli ei6
+application/vnd.picsel efif
+application/vnd.pmi.widget wg
+application/vnd.pmtiles pmtiles
+application/vnd.pocketlearn plf
+application/vnd.powerbuilder6 pbd
+application/vnd.previewsystems.box box
+application/vnd.procrate.brushset brushset
+application/vnd.procreate.brush brush
+application/vnd.procreate.dream drm
+application/vnd.proteus.magazine mgz
+application/vnd.publishare-delta-tree qps
+application/vnd.pvi.ptid1 ptid
+application/vnd.pwg-xhtml-print+xml xhtm
+application/vnd.quark.quarkxpress qwd qwt qxb qxd qxl qxt
+application/vnd.rar rar
+application/vnd.realvnc.bed bed
+application/vnd.recordare.musicxml mxl
+application/vnd.recordare.musicxml+xml musicxml
+application/vnd.rig.cryptonote cryptonote
+application/vnd.rim.cod cod
+application/vnd.rn-realmedia rm
+application/vnd.rn-realmedia-vbr rmvb
+application/vnd.route66.link66+xml link66
+application/vnd.sailingtracker.track st
+application/vnd.seemail see
+application/vnd.sema sema
+application/vnd.semd semd
+application/vnd.semf semf
+application/vnd.shana.informed.formdata ifm
+application/vnd.shana.informed.formtemplate itp
+application/vnd.shana.informed.interchange iif
+application/vnd.shana.informed.package ipk
+application/vnd.simtech-mindmapper twd twds
+application/vnd.smaf mmf
+application/vnd.smart.teacher teacher
+application/vnd.software602.filler.form+xml fo
+application/vnd.solent.sdkm+xml sdkd sdkm
+application/vnd.spotfire.dxp dxp
+application/vnd.spotfire.sfs sfs
+application/vnd.sqlite3 sqlite sqlite3
+application/vnd.stardivision.calc sdc
+application/vnd.stardivision.draw sda
+application/vnd.stardivision.impress sdd
+application/vnd.stardivision.math smf
+application/vnd.stardivision.writer sdw vor
+application/vnd.stardivision.writer-global sgl
+application/vnd.stepmania.package smzip
+application/vnd.stepmania.stepchart sm
+application/vnd.sun.wadl+xml wadl
+application/vnd.sun.xml.calc sxc
+application/vnd.sun.xml.calc.template stc
+application/vnd.sun.xml.draw sxd
+application/vnd.sun.xml.draw.template std
+application/vnd.sun.xml.impress sxi
+application/vnd.sun.xml.impress.template sti
+application/vnd.sun.xml.math sxm
+application/vnd.sun.xml.writer sxw
+application/vnd.sun.xml.writer.global sxg
+application/vnd.sun.xml.writer.template stw
+application/vnd.sus-calendar sus susp
+application/vnd.svd svd
+application/vnd.symbian.install sis sisx
+application/vnd.syncml+xml xsm
+application/vnd.syncml.dm+wbxml bdm
+application/vnd.syncml.dm+xml xdm
+application/vnd.syncml.dmddf+xml ddf
+application/vnd.tao.intent-module-archive tao
+application/vnd.tcpdump.pcap cap dmp pcap
+application/vnd.tmobile-livetv tmo
+application/vnd.trid.tpt tpt
+application/vnd.triscape.mxs mxs
+application/vnd.trueapp tra
+application/vnd.ufdl ufd ufdl
+application/vnd.uiq.theme utz
+application/vnd.umajin umj
+application/vnd.unity unityweb
+application/vnd.uoml+xml uo uoml
+application/vnd.vcx vcx
+application/vnd.visio vsd vsdx vss vst vsw vtx
+application/vnd.visionary vis
+application/vnd.vsf vsf
+application/vnd.wap.wbxml wbxml
+application/vnd.wap.wmlc wmlc
+application/vnd.wap.wmlscriptc wmlsc
+application/vnd.webturbo wtb
+application/vnd.wolfram.player nbp
+application/vnd.wordperfect wpd
+application/vnd.wqd wqd
+application/vnd.wt.stf stf
+application/vnd.xara xar
+application/vnd.xfdl xfdl
+application/vnd.yamaha.hv-dic hvd
+application/vnd.yamaha.hv-script hvs
+application/vnd.yamaha.hv-voice hvp
+application/vnd.yamaha.openscoreformat osf
+application/vnd.yamaha.openscoreformat.osfpvg+xml osfpvg
+application/vnd.yamaha.smaf-audio saf
+application/vnd.yamaha.smaf-phrase spf
+application/vnd.yellowriver-custom-menu cmp
+application/vnd.zul zir zirz
+application/vnd.zzazz.deck+xml zaz
+application/voicexml+xml vxml
+application/wasm wasm
+application/watcherinfo+xml wif
+application/widget wgt
+application/winhlp hlp
+application/wsdl+xml wsdl
+application/wspolicy+xml wspolicy
+application/x-7z-compressed 7z
+application/x-abiword abw
+application/x-ace-compressed ace
+application/x-arj arj
+application/x-authorware-bin aab u32 vox x32
+application/x-authorware-map aam
+application/x-authorware-seg aas
+application/x-bcpio bcpio
+application/x-bittorrent torrent
+application/x-blender blend
+application/x-blorb blb blorb
+application/x-bzip bz
+application/x-bzip2 boz bz2
+application/x-cbr cb7 cba cbr cbt cbz
+application/x-cdlink vcd
+application/x-cfs-compressed cfs
+application/x-chat chat
+application/x-chess-pgn pgn
+application/x-chrome-extension crx
+application/x-cocoa cco
+application/x-conference nsc
+application/x-cpio cpio
+application/x-csh csh
+application/x-debian-package udeb
+application/x-dgc-compressed dgc
+application/x-director cct cst cxt dcr dir dxr fgd swa w3d
+application/x-doom wad
+application/x-dtbncx+xml ncx
+application/x-dtbook+xml dtb
+application/x-dtbresource+xml res
+application/x-dvi dvi
+application/x-envoy evy
+application/x-eva eva
+application/x-font-bdf bdf
+application/x-font-ghostscript gsf
+application/x-font-linux-psf psf
+application/x-font-pcf pcf
+application/x-font-snf snf
+application/x-font-type1 afm pfa pfb pfm
+application/x-freearc arc
+application/x-futuresplash spl
+application/x-gca-compressed gca
+application/x-glulx ulx
+application/x-gnumeric gnumeric
+application/x-gramps-xml gramps
+application/x-gtar gtar
+application/x-hdf hdf
+application/x-httpd-php php
+application/x-install-instructions install
+application/x-ipynb+json ipynb
+application/x-java-archive-diff jardiff
+application/x-java-jnlp-file jnlp
+application/x-keepass2 kdbx
+application/x-latex latex
+application/x-lua-bytecode luac
+application/x-lzh-compressed lha lzh
+application/x-makeself run
+application/x-mie mie
+application/x-mobipocket-ebook mobi
+application/x-ms-application application
+application/x-ms-shortcut lnk
+application/x-ms-wmd wmd
+application/x-ms-xbap xbap
+application/x-msaccess mdb
+application/x-msbinder obd
+application/x-mscardfile crd
+application/x-msclip clp
+application/x-msdownload bat com
+application/x-msmediaview m13 m14 mvb
+application/x-msmetafile emz wmz
+application/x-msmoney mny
+application/x-mspublisher pub
+application/x-msschedule scd
+application/x-msterminal trm
+application/x-mswrite wri
+application/x-ndjson ndjson
+application/x-netcdf cdf nc
+application/x-ns-proxy-autoconfig pac
+application/x-nzb nzb
+application/x-perl pl pm
+application/x-pkcs12 p12 pfx
+application/x-pkcs7-certificates p7b spc
+application/x-pkcs7-certreqresp p7r
+application/x-redhat-package-manager rpm
+application/x-research-info-systems ris
+application/x-sea sea
+application/x-sh sh
+application/x-shar shar
+application/x-shockwave-flash swf
+application/x-silverlight-app xap
+application/x-stuffit sit
+application/x-stuffitx sitx
+application/x-subrip srt
+application/x-sv4cpio sv4cpio
+application/x-sv4crc sv4crc
+application/x-t3vm-image t3
+application/x-tads gam
+application/x-tar tar
+application/x-tcl tcl tk
+application/x-tex tex
+application/x-tex-tfm tfm
+application/x-texinfo texi texinfo
+application/x-ustar ustar
+application/x-virtualbox-hdd hdd
+application/x-virtualbox-ova ova
+application/x-virtualbox-ovf ovf
+application/x-virtualbox-vbox vbox
+application/x-virtualbox-vbox-extpack vbox-extpack
+application/x-virtualbox-vdi vdi
+application/x-virtualbox-vhd vhd
+application/x-virtualbox-vmdk vmdk
+application/x-wais-source src
+application/x-web-app-manifest+json webapp
+application/x-x509-ca-cert crt der pem
+application/x-xfig fig
+application/x-xpinstall xpi
+application/x-xz xz
+application/x-zmachine z1 z2 z3 z4 z5 z6 z7 z8
+application/xaml+xml xaml
+application/xcap-att+xml xav
+application/xcap-caps+xml xca
+application/xcap-diff+xml xdf
+application/xcap-el+xml xel
+application/xcap-ns+xml xns
+application/xenc+xml xenc
+application/xfdf xfdf
+application/xhtml+xml xht xhtml
+application/xliff+xml xlf
+application/xml rng xml xsd
+application/xml-dtd dtd
+application/xop+xml xop
+application/xproc+xml xpl
+application/xslt+xml xsl xslt
+application/xspf+xml xspf
+application/xv+xml mxml xhvml xvm xvml
+application/yaml yaml yml
+application/yang yang
+application/yin+xml yin
+application/zip zip
+application/zip+dotlottie lottie
+application/zstd zst
+audio/aac aac adts
+audio/adpcm adp
+audio/amr amr
+audio/basic au snd
+audio/flac flac
+audio/midi kar mid midi rmi
+audio/mobile-xmf mxmf
+audio/mp4 m4a m4b mp4a
+audio/mpeg m2a m3a mp2 mp2a mp3 mpga
+audio/ogg oga ogg opus spx
+audio/s3m s3m
+audio/silk sil
+audio/vnd.dece.audio uva uvva
+audio/vnd.digital-winds eol
+audio/vnd.dra dra
+audio/vnd.dts dts
+audio/vnd.dts.hd dtshd
+audio/vnd.lucent.voice lvp
+audio/vnd.ms-playready.media.pya pya
+audio/vnd.nuera.ecelp4800 ecelp4800
+audio/vnd.nuera.ecelp7470 ecelp7470
+audio/vnd.nuera.ecelp9600 ecelp9600
+audio/vnd.rip rip
+audio/wav wav
+audio/webm weba
+audio/x-aiff aif aifc aiff
+audio/x-caf caf
+audio/x-matroska mka
+audio/x-mpegurl m3u
+audio/x-ms-wax wax
+audio/x-ms-wma wma
+audio/x-pn-realaudio ra ram
+audio/x-pn-realaudio-plugin rmp
+audio/xm xm
+chemical/x-cdx cdx
+chemical/x-cif cif
+chemical/x-cmdf cmdf
+chemical/x-cml cml
+chemical/x-csml csml
+chemical/x-xyz xyz
+font/collection ttc
+font/otf otf
+font/ttf ttf
+font/woff woff
+font/woff2 woff2
+image/aces exr
+image/apng apng
+image/avci avci
+image/avcs avcs
+image/avif avif
+image/bmp bmp dib
+image/cgm cgm
+image/dicom-rle drle
+image/dpx dpx
+image/emf emf
+image/fits fits
+image/g3fax g3
+image/gif gif
+image/heic heic
+image/heic-sequence heics
+image/heif heif
+image/heif-sequence heifs
+image/hej2k hej2
+image/ief ief
+image/jaii jaii
+image/jais jais
+image/jls jls
+image/jp2 jp2 jpg2
+image/jpeg jfif jpe jpeg jpg
+image/jph jph
+image/jphc jhc
+image/jpm jpgm jpm
+image/jpx jpf jpx
+image/jxl jxl
+image/jxr jxr
+image/jxra jxra
+image/jxrs jxrs
+image/jxs jxs
+image/jxsc jxsc
+image/jxsi jxsi
+image/jxss jxss
+image/ktx ktx
+image/ktx2 ktx2
+image/png png
+image/prs.btif btf btif
+image/prs.pti pti
+image/sgi sgi
+image/svg+xml svg
+image/t38 t38
+image/tiff tif tiff
+image/tiff-fx tfx
+image/vnd.adobe.photoshop psd
+image/vnd.airzip.accelerator.azv azv
+image/vnd.dece.graphic uvg uvi uvvg uvvi
+image/vnd.djvu djv djvu
+image/vnd.dwg dwg
+image/vnd.dxf dxf
+image/vnd.fastbidsheet fbs
+image/vnd.fpx fpx
+image/vnd.fst fst
+image/vnd.fujixerox.edmics-mmr mmr
+image/vnd.fujixerox.edmics-rlc rlc
+image/vnd.microsoft.icon cur ico
+image/vnd.ms-dds dds
+image/vnd.ms-modi mdi
+image/vnd.ms-photo wdp
+image/vnd.net-fpx npx
+image/vnd.pco.b16 b16
+image/vnd.tencent.tap tap
+image/vnd.valve.source.texture vtf
+image/vnd.wap.wbmp wbmp
+image/vnd.xiff xif
+image/vnd.zbrush.pcx pcx
+image/webp webp
+image/wmf wmf
+image/x-3ds 3ds
+image/x-adobe-dng dng
+image/x-cmu-raster ras
+image/x-cmx cmx
+image/x-freehand fh fh4 fh5 fh7 fhc
+image/x-jng jng
+image/x-mrsid-image sid
+image/x-pict pct pic
+image/x-portable-anymap pnm
+image/x-portable-bitmap pbm
+image/x-portable-graymap pgm
+image/x-portable-pixmap ppm
+image/x-rgb rgb
+image/x-tga tga
+image/x-xbitmap xbm
+image/x-xpixmap xpm
+image/x-xwindowdump xwd
+message/disposition-notification disposition-notification
+message/global u8msg
+message/global-delivery-status u8dsn
+message/global-disposition-notification u8mdn
+message/global-headers u8hdr
+message/rfc822 eml mht mhtml mime
+message/vnd.wfa.wsc wsc
+model/3mf 3mf
+model/gltf+json gltf
+model/gltf-binary glb
+model/iges iges igs
+model/jt jt
+model/mesh mesh msh silo
+model/mtl mtl
+model/obj obj
+model/prc prc
+model/step 210 p21 step stp stpnc
+model/step+xml stpx
+model/step+zip stpz
+model/step-xml+zip stpxz
+model/stl stl
+model/u3d u3d
+model/vnd.bary bary
+model/vnd.cld cld
+model/vnd.collada+xml dae
+model/vnd.dwf dwf
+model/vnd.gdl gdl
+model/vnd.gtw gtw
+model/vnd.opengex ogex
+model/vnd.parasolid.transmit.binary x_b
+model/vnd.parasolid.transmit.text x_t
+model/vnd.pytha.pyox pyo pyox
+model/vnd.sap.vds vds
+model/vnd.usda usda
+model/vnd.usdz+zip usdz
+model/vnd.valve.source.compiled-map bsp
+model/vnd.vtu vtu
+model/vrml vrml wrl
+model/x3d+binary x3dbz
+model/x3d+fastinfoset x3db
+model/x3d+vrml x3dvz
+model/x3d+xml x3d x3dz
+model/x3d-vrml x3dv
+text/cache-manifest appcache manifest
+text/calendar ics ifb
+text/coffeescript coffee litcoffee
+text/css css
+text/csv csv
+text/html htm html shtml
+text/jade jade
+text/javascript cjs ecma js mjs
+text/jsx jsx
+text/less less
+text/markdown markdown md
+text/mathml mml
+text/mdx mdx
+text/n3 n3
+text/plain adoc cfg conf d.ts def diff go graphql hpp in ini kt list lock log md5 patch proto py pyi rb rs rst sha1 sha256 sha512 svelte swift text tsx txt vue wat
+text/prs.lines.tag dsc
+text/richtext rtx
+text/sgml sgm sgml
+text/shex shex
+text/slim slim slm
+text/spdx spdx
+text/stylus styl stylus
+text/tab-separated-values tsv
+text/troff man me ms roff t tr
+text/turtle ttl
+text/uri-list uri uris urls
+text/vcard vcard vcf
+text/vnd.curl curl
+text/vnd.curl.dcurl dcurl
+text/vnd.curl.mcurl mcurl
+text/vnd.curl.scurl scurl
+text/vnd.familysearch.gedcom ged
+text/vnd.fly fly
+text/vnd.fmi.flexstor flx
+text/vnd.graphviz gv
+text/vnd.in3d.3dml 3dml
+text/vnd.in3d.spot spot
+text/vnd.sun.j2me.app-descriptor jad
+text/vnd.wap.wml wml
+text/vnd.wap.wmlscript wmls
+text/vtt vtt
+text/wgsl wgsl
+text/x-asm asm s
+text/x-c c cc cpp cxx dic h hh
+text/x-component htc
+text/x-fortran f f77 f90 for
+text/x-handlebars-template hbs
+text/x-java-source java
+text/x-lua lua
+text/x-markdown mkd
+text/x-nfo nfo
+text/x-opml opml
+text/x-pascal p pas
+text/x-processing pde
+text/x-sass sass
+text/x-scss scss
+text/x-setext etx
+text/x-sfv sfv
+text/x-suse-ymp ymp
+text/x-uuencode uu
+text/x-vcalendar vcs
+video/3gpp 3gp 3gpp
+video/3gpp2 3g2
+video/h261 h261
+video/h263 h263
+video/h264 h264
+video/iso.segment m4s
+video/jpeg jpgv
+video/mj2 mj2 mjp2
+video/mp2t m2t m2ts mts ts
+video/mp4 mp4 mp4v mpg4
+video/mpeg m1v m2v mpe mpeg mpg
+video/ogg ogv
+video/quicktime mov qt
+video/vnd.dece.hd uvh uvvh
+video/vnd.dece.mobile uvm uvvm
+video/vnd.dece.pd uvp uvvp
+video/vnd.dece.sd uvs uvvs
+video/vnd.dece.video uvv uvvv
+video/vnd.dvb.file dvb
+video/vnd.fvt fvt
+video/vnd.mpegurl m4u mxu
+video/vnd.ms-playready.media.pyv pyv
+video/vnd.uvvu.mp4 uvu uvvu
+video/vnd.vivo viv
+video/webm webm
+video/x-f4v f4v
+video/x-fli fli
+video/x-flv flv
+video/x-m4v m4v
+video/x-matroska mk3d mks mkv
+video/x-mng mng
+video/x-ms-asf asf asx
+video/x-ms-vob vob
+video/x-ms-wm wm
+video/x-ms-wmv wmv
+video/x-ms-wmx wmx
+video/x-ms-wvx wvx
+video/x-msvideo avi
+video/x-sgi-movie movie
+video/x-smv smv
+x-conference/x-cooltalk ice
+"""

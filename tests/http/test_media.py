@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncstatic.http.media import media_type
-from asyncstatic.http.media_types import MEDIA_TYPES
+from asyncstatic.http.media import MEDIA_TYPES, media_type
 
 if TYPE_CHECKING:
     from types import ModuleType
