@@ -108,7 +108,7 @@ class Contents:
 
     def _handle(self, chosen: File, nowait: bool) -> Handle:
         if chosen.unpacked is not None:
-            return UnpackedHandle(chosen.fd, chosen.identity, chosen.unpacked, self._pool)
+            return UnpackedHandle(chosen.fd, chosen.identity, self._pool, chosen.unpacked)
         return open_handle(chosen.fd, chosen.identity, self._pool, nowait=nowait)
 
     def _with_digest(self, file: File, facts: Representation, nowait: bool) -> Representation:

@@ -10,6 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from typing import Protocol, Self
 
 from asyncstatic.files import kernel
 from asyncstatic.files.pool import Pool, Result
@@ -21,6 +22,12 @@ _ATTEMPTS = 3  # to read a file in one state while it is being written
 _WARM_SECONDS = 0.05  # after a check, pages are assumed to stay in the page cache for so long
 
 
+class InMemory(Protocol):
+    """Content in memory, of `size` bytes, which is free once nothing refers to it any more."""
+
+    size: int
+
+
 class _Descriptor:
     """The state that all handles on one file descriptor share.
 
@@ -29,12 +36,14 @@ class _Descriptor:
         warm: the range of bytes that was in the page cache lately.
         seen: when the first of them were checked (`time.monotonic`).
         samples: hashes of blocks of the content.
+        held: the content in memory that the descriptor leads to.
     """
 
-    __slots__ = ("holders", "samples", "seen", "warm")
+    __slots__ = ("held", "holders", "samples", "seen", "warm")
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, held: InMemory | None) -> None:
         self.holders = 1
+        self.held = held
         self.samples = Samples(identity)
         self.warm = range(0)
         self.seen = 0.0
@@ -80,27 +89,35 @@ class Handle:
         fd: the descriptor of the file.
         identity: of the content; its `part` says which bytes of the file that is.
         pool: its threads wait for the disk.
+        held: content in memory; the last handle that is closed lets go of it.
 
     Attributes:
         fd, identity: the arguments; `fd` is -1 when the handle is closed.
         offset: position of the content's first byte in the file.
-        memory: the bytes of memory that it takes, apart from the page cache.
     """
 
-    memory = 0
     __slots__ = ("_descriptor", "_pool", "fd", "identity", "offset")
 
-    def __init__(self, fd: int, identity: Identity, pool: Pool) -> None:
+    def __init__(
+        self, fd: int, identity: Identity, pool: Pool, held: InMemory | None = None
+    ) -> None:
         self.fd = fd
         self.identity = identity
         self.offset = identity.offset
         self._pool = pool
-        self._descriptor = _Descriptor(identity)
+        self._descriptor = _Descriptor(identity, held)
 
-    def shared(self) -> Handle:
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that the content takes, apart from the page cache."""
+        held = self._descriptor.held
+        return 0 if held is None else held.size
+
+    def shared(self) -> Self:
         """Make another handle on the same descriptor, which closes with its last handle."""
-        other = Handle(self.fd, self.identity, self._pool)
-        other._descriptor = self._descriptor
+        other = object.__new__(type(self))  # cheaper than by __init__
+        other.fd, other.identity, other.offset = self.fd, self.identity, self.offset
+        other._pool, other._descriptor = self._pool, self._descriptor
         self._descriptor.holders += 1
         return other
 
@@ -227,6 +244,7 @@ class Handle:
             return
         self._descriptor.holders -= 1
         if not self._descriptor.holders:
+            self._descriptor.held = None
             kernel.release(fd)
 
 

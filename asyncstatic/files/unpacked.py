@@ -16,8 +16,7 @@ from typing import Any, ClassVar
 
 from asyncstatic.files import kernel
 from asyncstatic.files.handle import Handle, identity_of
-from asyncstatic.files.pool import Pool
-from asyncstatic.http.model import ByteRange, Identity
+from asyncstatic.http.model import ByteRange
 
 #: Bytes that all unpacked content of a process may take together.
 MOST = 256 * 1024 * 1024
@@ -143,32 +142,9 @@ class Unpacked:
 
 
 class UnpackedHandle(Handle):
-    """A handle on one form of unpacked content. It never waits, and the content never changes.
+    """A handle on one form of unpacked content. It never waits, and the content never changes."""
 
-    Args:
-        fd: a descriptor of the anonymous file; the handle owns it.
-        identity: of the form.
-        unpacked: the content, which stays in memory until the last handle on it is closed.
-        pool: as in `Handle`.
-
-    Attributes:
-        memory: the bytes that the content takes.
-    """
-
-    __slots__ = ("_unpacked", "memory")
-
-    def __init__(self, fd: int, identity: Identity, unpacked: Unpacked, pool: Pool) -> None:
-        super().__init__(fd, identity, pool)
-        self._unpacked: Unpacked | None = unpacked
-        self.memory = unpacked.size
-
-    def shared(self) -> UnpackedHandle:
-        """Make another handle on the same descriptor, which closes with its last handle."""
-        assert self._unpacked is not None  # noqa: S101 - a closed handle is not used
-        other = UnpackedHandle(self.fd, self.identity, self._unpacked, self._pool)
-        other._descriptor = self._descriptor
-        self._descriptor.holders += 1
-        return other
+    __slots__ = ()
 
     def read_nowait(self, offset: int, count: int) -> bytes:
         """Read bytes; memory never waits."""
@@ -193,8 +169,3 @@ class UnpackedHandle(Handle):
 
     async def sample(self) -> None:
         """Do nothing: the content cannot change."""
-
-    def close(self) -> None:
-        """Close the handle; the memory is free with the last one."""
-        super().close()
-        self._unpacked = None
