@@ -22,8 +22,7 @@ root             the directory handle of the root, renewed when a deploy swaps i
 Used by these:
 
 source           the protocol of all sources, and what they return
-cache            the store itself: entries, bound in bytes, eviction
-open_files       the entries that hold a file open, closed when idle
+cache            the store itself: entries, bounds in bytes and open files, eviction
 dependency       stamps: what must be unchanged for a cached answer to hold
 zipped           a folder as a zip that is made while it is sent
 directory_names  the names in directories: they tell sidecars, and missing names

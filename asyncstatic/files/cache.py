@@ -13,18 +13,23 @@ with an object of its own, the owner.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import WeakValueDictionary
 
+from asyncstatic.files import kernel
 from asyncstatic.files.dependency import FileStamp, are_unchanged
-from asyncstatic.files.open_files import OpenFiles
 
 # Bytes that an entry takes besides its value and its key: the entry itself, its stamps, its place
 # in both dictionaries (measured with tracemalloc, rounded up).
 ENTRY_BYTES = 1024
+
+_IDLE_SECONDS = 0.5
+_MOST_OPEN = 256
+_SHARE = 8  # the cache may open this fraction of the descriptors that the process may have
 
 
 class CacheEntry:
@@ -57,6 +62,60 @@ class CacheEntry:
         return True
 
 
+class OpenFiles:
+    """The entries of one cache that hold a file open, bounded in number and closed when idle.
+
+    An open file that nobody uses would hold the space of a deleted file, and keep its file system
+    busy. So unused ones are closed within twice `_IDLE_SECONDS`, and all are when the process runs
+    out of file descriptors.
+
+    Args:
+        evict: drops an entry of the cache, and closes its file.
+    """
+
+    def __init__(self, evict: Callable[[CacheEntry], None]) -> None:
+        self._evict = evict
+        self._most = min(_MOST_OPEN, kernel.handle_limit() // _SHARE)
+        self._entries: dict[CacheEntry, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that will close idle ones
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: CacheEntry) -> None:
+        """Watch an entry; evict the oldest ones when there are too many."""
+        self._entries[entry] = None
+        entry.used = True
+        while len(self._entries) > self._most:
+            oldest = next(iter(self._entries))
+            del self._entries[oldest]
+            self._evict(oldest)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(_IDLE_SECONDS, self._close_idle)
+
+    def close_all(self) -> bool:
+        """Close all files; tell whether there was one."""
+        had = any(entry.value is not None for entry in self._entries)
+        for entry in self._entries:
+            self._evict(entry)
+        self._entries.clear()
+        return had
+
+    def _close_idle(self) -> None:
+        self._loop = None
+        for entry in tuple(self._entries):
+            if entry.used and entry.value is not None:
+                entry.used = False
+            else:
+                del self._entries[entry]
+                self._evict(entry)
+        if self._entries:
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_later(_IDLE_SECONDS, self._close_idle)
+
+
 class Cache:
     """A dictionary of values, bounded in bytes.
 
@@ -75,7 +134,7 @@ class Cache:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
-        self.open_files = OpenFiles(self)
+        self.open_files = OpenFiles(self.evict)
         self.hits = self.misses = 0
         self._thread = threading.get_ident()
         self._lock = threading.RLock()  # `put` evicts

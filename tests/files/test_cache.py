@@ -17,7 +17,7 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from asyncstatic.files import open_files as open_files_module
+from asyncstatic.files import cache as cache_module
 from asyncstatic.files.cache import ENTRY_BYTES, Cache, CacheEntry
 from asyncstatic.files.cached import CachedSource
 from asyncstatic.files.source import Found, Opened, Source
@@ -443,7 +443,7 @@ async def test_a_handle_nobody_asks_for_is_given_back(tmp_path: Path) -> None:
 async def test_too_many_open_files_close_the_oldest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_files_module, "_MOST_OPEN", 2)
+    monkeypatch.setattr(cache_module, "_MOST_OPEN", 2)
     site = Site(tmp_path, cache_file_bytes=0)
     for lookup in (at("b.txt"), FILE, at("packed.txt")):
         await _ask_handle(site.cached, lookup)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from asyncstatic import Limits, StaticFiles
-from asyncstatic.files import open_files
+from asyncstatic.files import cache
 from asyncstatic.files.cache import shared_cache
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Lookup, Request
@@ -164,7 +164,7 @@ async def test_a_root_that_is_closed_takes_its_own_entries_only(
 async def test_open_files_of_all_roots_are_counted_together(
     place: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_files, "_MOST_OPEN", 1)
+    monkeypatch.setattr(cache, "_MOST_OPEN", 1)
     roots = [root(stack, place / name, cache_bytes="3MiB") for name in ("one", "two")]
     for static in roots:
         await content(static, "/large.bin")
