@@ -55,11 +55,10 @@ site, expect a Strict-Transport-Security or Content-Security-Policy with every a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from asyncstatic.http import cors
-from asyncstatic.http.cache_control import IMMUTABLE, PRIVATE, CacheControl
+from asyncstatic.http.cache_control import IMMUTABLE, is_private, private_value
 from asyncstatic.http.media import media_type
 from asyncstatic.http.model import RawFields, Representation, ResponsePlan
 from asyncstatic.http.navigation import VARIES_BY
@@ -79,7 +78,7 @@ KEPT_BY_FRONT_SERVER: Final = frozenset(
     }
 )
 
-_IMMUTABLE: Final = str(IMMUTABLE).encode("ascii")
+_IMMUTABLE: Final = IMMUTABLE.encode("ascii")
 _DEFAULT_CACHE_CONTROL: Final = Settings().cache_control
 
 
@@ -135,7 +134,7 @@ class ResponsePolicy:
 
     __slots__ = (
         *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
-        *("_private", "_scope", "_shell", "_shell_cache_control", "_vary"),
+        *("_no_cache", "_private", "_scope", "_shell", "_vary"),
         *("cors", "etag", "hide_forbidden", "rulebook"),
     )
 
@@ -147,12 +146,12 @@ class ResponsePolicy:
         self._private = private
         self._immutable = settings.immutable
         self._media_types = settings.media_types
-        value = _private_value(settings.cache_control) if private else settings.cache_control
+        value = private_value(settings.cache_control) if private else settings.cache_control
         self._cache_control = value.encode("ascii")
-        self._scope = b"private" if _is_private(value) else b"public"
+        self._scope = b"private" if is_private(value) else b"public"
         self._default_age_counts = not private and value == _DEFAULT_CACHE_CONTROL
         self._shell = tuple(settings.shell.split("/")) if settings.spa else None
-        self._shell_cache_control = str(CacheControl(no_cache=True, private=private)).encode()
+        self._no_cache = b"private, no-cache" if private else b"no-cache"
         # Indexed by `Representation.negotiable`; those of the shell under another name follow.
         self._vary = tuple(
             _vary_field(negotiable, names, settings.cors)
@@ -198,7 +197,7 @@ class ResponsePolicy:
         """Return the fields of a listing: its own policy for scripts counts more than a rule."""
         own = {name for name, _ in made}
         return (
-            (b"cache-control", b"private, no-cache" if self._private else b"no-cache"),
+            (b"cache-control", self._no_cache),
             *self.vary_field(chosen),
             *(() if NOSNIFF[0] in ruling.named else (NOSNIFF,)),
             *made,
@@ -249,10 +248,10 @@ class ResponsePolicy:
         if overrides.max_age is not None:
             return b"%b, max-age=%d" % (self._scope_by(ruling), overrides.max_age)
         if chosen.segments == self._shell:
-            return self._shell_cache_control
+            return self._no_cache
         if ruling.cache_control is not None:
             value = ruling.cache_control
-            return (_private_value(value) if self._private else value).encode("ascii")
+            return (private_value(value) if self._private else value).encode("ascii")
         if b"cache-control" in ruling.named:  # removed
             return self._cache_control if self._private else b""
         proven = overrides.immutable or (
@@ -269,12 +268,7 @@ class ResponsePolicy:
         return not (self._private or chosen.segments == self._shell or chosen.fallback >= 400)
 
     def _scope_by(self, ruling: Ruling) -> bytes:
-        return b"private" if _is_private(ruling.cache_control) else self._scope
-
-
-def _is_private(cache_control: str | None) -> bool:
-    parsed = CacheControl.parse(cache_control)
-    return parsed is not None and bool(parsed.private)
+        return b"private" if is_private(ruling.cache_control) else self._scope
 
 
 def _codings(by_rule: str, chosen: str) -> str:
@@ -282,12 +276,6 @@ def _codings(by_rule: str, chosen: str) -> str:
     if chosen == "identity":
         return by_rule
     return f"{by_rule}, {chosen}" if by_rule else chosen
-
-
-def _private_value(cache_control: str) -> str:
-    """Return a Cache-Control value with which no shared cache keeps an answer."""
-    present = CacheControl.parse(cache_control) or PRIVATE
-    return str(replace(present, public=False, private=True, s_maxage=None))
 
 
 def _vary_field(negotiable: bool, others: tuple[str, ...], origins: tuple[str, ...]) -> RawFields:

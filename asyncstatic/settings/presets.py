@@ -42,7 +42,7 @@ _SANDBOX = (
 )
 
 _IMMUTABLE_ASSETS = (
-    *(Rule(match, {"Cache-Control": str(IMMUTABLE)}) for match in _HASHED),
+    *(Rule(match, {"Cache-Control": IMMUTABLE}) for match in _HASHED),
     # Nuxt's name of the newest build, by which an open page learns of a deploy.
     Rule("**/_nuxt/builds/latest.json", {"Cache-Control": "no-cache"}),
 )

@@ -17,7 +17,7 @@ from asyncstatic.http.access import (
     problem_with_rate_limit,
     problem_with_users,
 )
-from asyncstatic.http.cache_control import CacheControl, misspelled_directive
+from asyncstatic.http.cache_control import misspelled_directive, read_directives
 from asyncstatic.http.redirects import problem_with_redirects, redirect_of, redirects_of_text
 from asyncstatic.settings.page_names import (
     problem_with_error_pages,
@@ -229,7 +229,7 @@ def problem_with_cache_control(value: str) -> str:
     """RFC 9111 section 5.2: directives separated by commas. Unknown ones are extensions."""
     if not _is_field_value(value):
         return "printable ASCII is needed"
-    if CacheControl.parse(value) is None:
+    if read_directives(value) is None:
         return "directives separated by commas are needed, such as public, max-age=3600"
     meant = misspelled_directive(value)
     return f"did you mean {meant}?" if meant else ""
