@@ -29,7 +29,6 @@ The modules, values first:
 `entity_tag`        ETag, If-Match, If-None-Match
 `ranges`            Range: what a client asks for, and what a representation has of it
 `media`             media types by file name; the table is in `media_types`
-`listing`           the listing of a directory: the view that a request asks for, and its rows
 `status`            reason phrases
 `forwarded`         X-Forwarded-* and Forwarded: what trusted proxies say about a client
 `proxy_protocol`    the PROXY header in front of a connection
@@ -57,7 +56,7 @@ Rules for a module about a field:
 * A parser takes the field value as latin-1 text, repeated fields joined with ", ". It returns the
   value, or None when the field is absent or unusable. It never raises, and its time is linear in
   the length of the value.
-* A value that is sent is built by ``str(x)``, and ``parse(str(x)) == x``. One that would break out
-  of its field, such as a tag with a quote, cannot be constructed: that is a ValueError.
+* A value that is written is read back as the same value. One that would break out of its field,
+  such as a tag with a quote, cannot be constructed: that is a ValueError.
 * Comparisons are methods of the type.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncstatic.http import cors
 from asyncstatic.http.dates import http_date
-from asyncstatic.http.digest import repr_digest, want_repr_digest
+from asyncstatic.http.digest import repr_digest, wants_sha256
 from asyncstatic.http.model import RawFields, Representation, Request
 from asyncstatic.http.policy import Overrides, ResponsePolicy
 from asyncstatic.http.validators import Validators
@@ -52,7 +52,7 @@ def success_fields(
     if chosen.decoding is None:
         if overrides.ranges:
             fields.append((b"accept-ranges", b"bytes"))
-        if chosen.digest is not None and want_repr_digest(request.fields.want_repr_digest):
+        if chosen.digest is not None and wants_sha256(request.fields.want_repr_digest):
             fields.append((b"repr-digest", repr_digest(chosen.digest).encode("ascii")))
     return tuple(fields)
 

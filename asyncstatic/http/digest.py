@@ -11,16 +11,16 @@ _PREFERENCES = re.compile(rf"{_PREFERENCE}(?:,{_PREFERENCE})*+")
 _PREFERENCE_MEMBER = re.compile(_PREFERENCE)
 
 
-def want_repr_digest(value: str | None) -> str | None:
-    """Return the hash algorithm to answer Want-Repr-Digest with: ``sha-256`` or None (§4).
+def wants_sha256(value: str | None) -> bool:
+    """Tell whether a Want-Repr-Digest accepts SHA-256, the one algorithm of our answers (§4).
 
     A preference is 1 to 10; 0 means not acceptable. A malformed field is ignored as a whole, as
-    structured fields are (RFC 9651 §4.2). sha-512, the other active algorithm, is not computed.
+    structured fields are (RFC 9651 §4.2).
     """
     if value is None or not _PREFERENCES.fullmatch(value):
-        return None
+        return False
     preferences = dict(_PREFERENCE_MEMBER.findall(value))
-    return "sha-256" if 1 <= int(preferences.get("sha-256", 0)) <= 10 else None
+    return 1 <= int(preferences.get("sha-256", 0)) <= 10
 
 
 def repr_digest(sha256: bytes) -> str:

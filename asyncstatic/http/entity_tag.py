@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asyncstatic.http.abnf import OWS
 
@@ -52,24 +53,16 @@ class EntityTag:
         return self.opaque == other.opaque
 
 
-@dataclass(frozen=True, slots=True)
-class EntityTags:
+class EntityTags(NamedTuple):
     """The value of If-Match and If-None-Match: ``"*" / #entity-tag`` (§13.1.1, §13.1.2).
 
     A malformed member makes the field unusable as a whole. The safe reading depends on the field.
     If-None-Match is ignored, so the client gets the content. If-Match is false, so the client gets
     412: it asked for one version, and nothing tells which.
-
-    Raises:
-        ValueError: `any` together with tags, which the grammar does not allow.
     """
 
     tags: tuple[EntityTag, ...]
     any: bool = False
-
-    def __post_init__(self) -> None:
-        if self.any and self.tags:
-            raise ValueError('"*" stands alone')
 
     @classmethod
     def parse(cls, value: str | None) -> EntityTags | None:
@@ -81,9 +74,6 @@ class EntityTags:
         if not _TAGS.fullmatch(value):
             return None
         return cls(tuple(EntityTag(opaque, bool(weak)) for weak, opaque in _TAG.findall(value)))
-
-    def __str__(self) -> str:
-        return "*" if self.any else ", ".join(map(str, self.tags))
 
     def matches_strong(self, tag: EntityTag | None) -> bool:
         """Compare for If-Match. Only ``*`` matches a representation without a tag (None)."""
