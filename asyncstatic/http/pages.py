@@ -10,9 +10,6 @@ from asyncstatic.http.model import RawFields, Request, ResponsePlan
 from asyncstatic.http.policy import NO_STORE, NOSNIFF
 from asyncstatic.http.status import PHRASES
 
-# A plan is cached while its further fields have at most this many bytes; longer ones carry the
-# client's own query (Location).
-_CACHED_BYTES = 256
 _WORDS = {
     301: "This resource has moved.",
     302: "This resource is elsewhere for now.",
@@ -63,26 +60,16 @@ def page(status: int, accept: str | None, fields: RawFields = ()) -> ResponsePla
         accept: the Accept field.
         fields: further fields of the response.
     """
-    is_long = fields and sum(len(value) for _, value in fields) > _CACHED_BYTES
-    return (_make_page if is_long else _page)(status, prefers_html(accept or ""), fields)
+    own_fields, content = _page(status, prefers_html(accept or ""))
+    return ResponsePlan(status, (*own_fields, *fields), (content,))
 
 
-def _make_page(status: int, html: bool, fields: RawFields) -> ResponsePlan:
+@lru_cache
+def _page(status: int, html: bool) -> tuple[RawFields, bytes]:
     media_type, content = _content(status, html)
-    return ResponsePlan(
-        status,
-        (
-            (b"content-type", media_type),
-            (b"content-length", b"%d" % len(content)),
-            NO_STORE,
-            NOSNIFF,
-            *fields,
-        ),
-        (content,),
-    )
-
-
-_page = lru_cache(maxsize=256)(_make_page)
+    length = b"%d" % len(content)
+    own = ((b"content-type", media_type), (b"content-length", length), NO_STORE, NOSNIFF)
+    return own, content
 
 
 def _content(status: int, html: bool) -> tuple[bytes, bytes]:
