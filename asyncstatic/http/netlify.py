@@ -47,47 +47,53 @@ def read_redirects(text: str) -> SiteRedirects:
     redirects, shell = [], ""
     for number, line in _lines(text):
         words = _COMMENT.sub("", line).split()
-        if words[0] == "/*" and words[2:] in (["200"], ["200!"]):
-            shell = shell or _shell(words[1], number)
-            continue
-        redirect = _redirect(words)
-        problem = redirect if isinstance(redirect, str) else problem_with_redirect(redirect)
-        if problem:
-            raise SettingsError(f"{REDIRECTS}:{number}: {problem}")
-        redirects.append(redirect)
-    return SiteRedirects(tuple(redirects), shell)  # type: ignore[arg-type]  # texts were raised
+        try:
+            if words[0] == "/*" and words[2:] in (["200"], ["200!"]):
+                shell = shell or _shell(words[1])
+            else:
+                redirects.append(_redirect(words))
+        except SettingsError as error:
+            raise SettingsError(f"{REDIRECTS}:{number}: {error}") from None
+    return SiteRedirects(tuple(redirects), shell)
 
 
-def _shell(target: str, number: int) -> str:
+def _shell(target: str) -> str:
     page = target.removeprefix("/")
     try:
         checked("spa", page)
     except ValueError:
         problem = "the name of a page below the root is needed, such as /index.html"
-        raise SettingsError(f"{REDIRECTS}:{number}: {target}: {problem}") from None
+        raise SettingsError(f"{target}: {problem}") from None
     return page
 
 
-def _redirect(words: list[str]) -> Redirect | str:
-    """Read one line; a text says why it cannot be used."""
+def _redirect(words: list[str]) -> Redirect:
     source, *rest = words
     if "://" in source:
-        return "the source has a host; serve that host by a root of its own, and name a path"
+        raise SettingsError(
+            "the source has a host; serve that host by a root of its own, and name a path"
+        )
     if rest and _CONDITION.fullmatch(rest[0]):
-        return f"{rest[0]}: query parameters are not compared; take them out"
+        raise SettingsError(f"{rest[0]}: query parameters are not compared; take them out")
     if not rest:
-        return "say SOURCE TARGET STATUS"
-    status = _STATUS.fullmatch(rest[1]) if len(rest) > 1 else None
-    if len(rest) > 1 and status is None:
-        return f"{rest[1]}: conditions such as Country= are not supported; the status is a number"
-    if len(rest) > 2:
-        return f"{rest[2]}: conditions such as Country= are not supported; take them out"
-    code = int(status[1]) if status else 301
-    if code == 200:
-        return "a rewrite (200) is supported as the last resort alone: /* /index.html 200"
-    if code == 404:
-        return "say not_found= for the page of a 404"
-    return Redirect(source, rest[0], code)
+        raise SettingsError("say SOURCE TARGET STATUS")
+    target, *others = rest
+    status = _STATUS.fullmatch(others[0] if others else "301")
+    unsupported = "conditions such as Country= are not supported"
+    if status is None:
+        raise SettingsError(f"{others[0]}: {unsupported}; the status is a number")
+    if len(others) > 1:
+        raise SettingsError(f"{others[1]}: {unsupported}; take them out")
+    redirect = Redirect(source, target, int(status[1]))
+    if redirect.status == 200:
+        raise SettingsError(
+            "a rewrite (200) is supported as the last resort alone: /* /index.html 200"
+        )
+    if redirect.status == 404:
+        raise SettingsError("say not_found= for the page of a 404")
+    if problem := problem_with_redirect(redirect):
+        raise SettingsError(problem)
+    return redirect
 
 
 def read_headers(
@@ -107,16 +113,18 @@ def read_headers(
     rules: list[Rule] = []
     path = ""
     for number, line in _lines(text):
-        if _PATH.match(line):
-            path = _COMMENT.sub("", line).rstrip()
-            rules.append(_rule_for(path, number, _ends(path, index, slash=slash), at))
-        elif not rules:
-            raise SettingsError(f"{HEADERS}:{number}: a path comes before the first field")
-        elif placeholder := _placeholder_in(line, path):
-            problem = f"{placeholder} in a value is not put in; write the value out"
-            raise SettingsError(f"{HEADERS}:{number}: {problem}")
-        else:
-            rules[-1] = _with_field(rules[-1], line, number)
+        try:
+            if _PATH.match(line):
+                path = _COMMENT.sub("", line).rstrip()
+                rules.append(_rule_for(path, _ends(path, index, slash=slash), at))
+            elif not rules:
+                raise SettingsError("a path comes before the first field")
+            elif placeholder := _placeholder_in(line, path):
+                raise SettingsError(f"{placeholder} in a value is not put in; write the value out")
+            else:
+                rules[-1] = _with_field(rules[-1], line)
+        except SettingsError as error:
+            raise SettingsError(f"{HEADERS}:{number}: {error}") from None
     return tuple(rules)
 
 
@@ -138,16 +146,13 @@ def _ends(path: str, index: tuple[str, ...], *, slash: bool) -> list[str]:
     return [*(f"/{page}" for page in pages or ["**"]), *of_file]
 
 
-def _rule_for(path: str, number: int, ends: list[str], at: str) -> Rule:
+def _rule_for(path: str, ends: list[str], at: str) -> Rule:
     if path[:1] != "/":
-        raise SettingsError(f"{HEADERS}:{number}: {path}: a path from the root is needed")
-    try:
-        return Rule(_glob(path, at) + (f"{{{','.join(ends)}}}" if ends else ""))
-    except SettingsError as error:
-        raise SettingsError(f"{HEADERS}:{number}: {error}") from None
+        raise SettingsError(f"{path}: a path from the root is needed")
+    return Rule(_glob(path, at) + (f"{{{','.join(ends)}}}" if ends else ""))
 
 
-def _with_field(rule: Rule, line: str, number: int) -> Rule:
+def _with_field(rule: Rule, line: str) -> Rule:
     """Add a field; ``! Name`` removes one, and a repeated one gets both values."""
     name, colon, value = line.partition(":")
     name, value = name.strip(), value.strip()
@@ -155,18 +160,14 @@ def _with_field(rule: Rule, line: str, number: int) -> Rule:
         name, colon, value = line[1:].strip(), ":", ""
     problem = _REFUSED.get(name.lower())
     if not colon or problem:
-        problem = problem or "say NAME: VALUE, or a path, /docs/*"
-        raise SettingsError(f"{HEADERS}:{number}: {problem}")
-    try:
-        if name.lower() == "content-type":
-            return Rule(rule.match, rule.headers, media_type=value or False)
-        before = {known.lower(): known for known in rule.headers}.get(name.lower(), name)
-        headers: dict[str, str | Literal[False]] = {**rule.headers, before: False}
-        if line[:1] != "!":
-            headers[before] = ", ".join(filter(None, (rule.headers.get(before) or "", value)))
-        return Rule(rule.match, headers, rule.media_type)
-    except SettingsError as error:
-        raise SettingsError(f"{HEADERS}:{number}: {error}") from None
+        raise SettingsError(problem or "say NAME: VALUE, or a path, /docs/*")
+    if name.lower() == "content-type":
+        return Rule(rule.match, rule.headers, media_type=value or False)
+    before = {known.lower(): known for known in rule.headers}.get(name.lower(), name)
+    headers: dict[str, str | Literal[False]] = {**rule.headers, before: False}
+    if line[:1] != "!":
+        headers[before] = ", ".join(filter(None, (rule.headers.get(before) or "", value)))
+    return Rule(rule.match, headers, rule.media_type)
 
 
 def _glob(path: str, at: str) -> str:
