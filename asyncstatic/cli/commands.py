@@ -283,7 +283,7 @@ def _target(context: click.Context, sources: Sources) -> Target:
         return App(name)
     site = sources.read(os.environ)
     for settings in site.mounts.values():
-        for root in (settings.root, *settings.more_roots):
+        for root in settings.roots:
             if not os.path.isdir(root) and (hint := hint_at_target(root)):
                 raise SettingsError(f"root {printable(root)}: is not a directory{hint}")
             _warn_of_home(root)

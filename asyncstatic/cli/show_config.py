@@ -51,8 +51,8 @@ def for_all_roots(site: Site) -> Values:
 def of_root(site: Site, prefix: str) -> Values:
     """Return what holds for one root alone: its own settings, and what follows from them."""
     settings, common = site.mounts[prefix], for_all_roots(site)
-    roots = (settings.root, *settings.more_roots)
-    found = {"root": Value(roots if roots[1:] else roots[0], site.origin(prefix, "root"))}
+    root = settings.roots if settings.more_roots else settings.root
+    found = {"root": Value(root, site.origin(prefix, "root"))}
     for name, value in _values(settings).items():
         if name == "more_roots" or name not in common:
             continue

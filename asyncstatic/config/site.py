@@ -115,7 +115,7 @@ class Site:
                 below = prefix.removeprefix(f"{outer}/")
                 if below == prefix or not prefix:
                     continue
-                for root in _roots_of(settings):
+                for root in settings.roots:
                     path = os.path.join(root, below.lstrip("/"))
                     if os.path.lexists(path):
                         yield f"{printable(path)} is not served: the mount {prefix} hides it"
@@ -125,7 +125,7 @@ class Site:
         for (prefix, inner), (outer, around) in permutations(self.mounts.items(), 2):
             if not _is_private(inner) or _is_private(around):
                 continue
-            for root, outer_root in product(_roots_of(inner), _roots_of(around)):
+            for root, outer_root in product(inner.roots, around.roots):
                 names = _names_below(root, outer_root)
                 path = "/".join((outer, *(names or ())))
                 is_open = names is not None and is_public(names, around)
@@ -239,7 +239,7 @@ def _settings(site: Site, prefix: str) -> Settings:
     options["redirects"] = [below_mount(each, prefix, site) for each in site.redirects(prefix)]
     try:
         settings = Settings(**options)
-        for root in _roots_of(settings):
+        for root in settings.roots:
             _refuse_system_root(root)
     except SettingsError as error:
         raise SettingsError(site.explained(prefix, str(error))) from None
@@ -277,7 +277,7 @@ def _without(path: str, depth: int) -> str:
 
 def _below_root(path: str, settings: Settings) -> list[str]:
     """Return a pattern for a configuration file that is below a root: it is never served."""
-    below = (_names_below(path, root) for root in _roots_of(settings))
+    below = (_names_below(path, root) for root in settings.roots)
     return [glob.escape("/".join(names)) for names in below if names is not None]
 
 
@@ -289,10 +289,6 @@ def _names_below(path: str, root: str) -> tuple[str, ...] | None:
         return None
     names = () if below == os.curdir else tuple(below.split(os.sep))
     return None if names[:1] == (os.pardir,) else names
-
-
-def _roots_of(settings: Settings) -> tuple[str, ...]:
-    return settings.root, *settings.more_roots
 
 
 def _is_private(settings: Settings) -> bool:

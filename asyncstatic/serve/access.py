@@ -48,7 +48,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         users, rate = settings.users, rate_of(settings.rate_limit)
-        self._users = None if users is None else Users(users, (settings.root, *settings.more_roots))
+        self._users = None if users is None else Users(users, settings.roots)
         self._rate = None if rate is None else RateLimit(rate)
         self._allowed = Networks(settings.allow_from) if settings.allow_from else None
         self._denied = Networks(settings.deny_from) if settings.deny_from else None

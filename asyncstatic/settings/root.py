@@ -244,6 +244,11 @@ class Settings:
             raise SettingsError(problem)
 
     @property
+    def roots(self) -> tuple[str, ...]:
+        """The root, then those behind it."""
+        return (self.root, *self.more_roots)
+
+    @property
     def named_rules(self) -> list[tuple[str, Rule]]:
         """The rules of the presets, then `rules`; each with a name for people."""
         own = [(f"rules[{number}]", rule) for number, rule in enumerate(self.rules)]

@@ -70,7 +70,7 @@ class Folders:
     def roots(self) -> list[str]:
         """The directories."""
         every = self.mounts.values()
-        return [root for settings in every for root in (settings.root, *settings.more_roots)]
+        return [root for settings in every for root in settings.roots]
 
     @property
     def reads(self) -> set[str]:

@@ -326,7 +326,7 @@ def _options(app: Quart, root: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """Return all settings: keywords, then the app's config, then the app's own ones for files."""
     if isinstance(root, Settings):
         refuse_options(settings, "Settings")
-        first, *more = (_in_app(app, each) for each in (root.root, *root.more_roots))
+        first, *more = (_in_app(app, each) for each in root.roots)
         return {"root": replace(root, root=first, more_roots=tuple(more))}
     options = {**options_of(app.config, ("PREFIX",)), **settings}
     if root is None:
