@@ -13,13 +13,16 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TextIO
 
-from asyncstatic.http.addresses import canonical_ip
+from asyncstatic.http.addresses import Address, canonical_ip
+from asyncstatic.http.basic import read_credentials
+
+Headers = list[tuple[bytes, bytes]]
 
 #: Status of a request whose client left before the answer began, as in nginx.
 CLIENT_CLOSED = 499
@@ -37,28 +40,43 @@ class LoggedRequest:
     """One finished request, for the log.
 
     Attributes:
-        time: when the request ended, in seconds since the epoch.
-        client: the address, without a port; "unix:" for a Unix socket.
-        request: the request line as it was sent; b"-" when none was received.
+        line: the request line as it was sent; b"-" when none was received.
+        headers: fields of the request.
+        peer: the client's address and port; None for a Unix socket.
+        scheme: "http" or "https"; "ws" or "wss" for a WebSocket.
         status: the status that was sent; 499 or 444 when none was.
         sent: bytes of content that left, at most.
         seconds: from the end of the request's head to the end of the response.
         entry: the part that answered, "direct" or "hypercorn".
-        referrer: the Referer field; None when it was absent.
-        user_agent: the User-Agent field; None when it was absent.
-        user: the name that the client sent with a password, right or wrong; None without one.
+        response: fields of the response; None when none was begun.
+        time: when the request ended, in seconds since the epoch.
     """
 
-    time: float
-    client: str
-    request: bytes
+    line: bytes
+    headers: Headers
+    peer: Address | None
+    scheme: str
     status: int
     sent: int
     seconds: float
     entry: str
-    referrer: bytes | None = None
-    user_agent: bytes | None = None
-    user: bytes | None = None
+    response: Headers | None = None
+    time: float = field(default_factory=time.time)
+
+    @property
+    def client(self) -> str:
+        """The address of the client, without a port; "unix:" for a Unix socket."""
+        return client_of(self.peer)
+
+    @property
+    def user(self) -> bytes | None:
+        """The name that the client sent with a password, right or wrong; None without one."""
+        given = read_credentials(self.headers)
+        return given.name or None if given else None
+
+    def first(self, name: bytes) -> bytes | None:
+        """Return the first value of a field, its name in lower case; None without one."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
 
 
 # -- formats -----------------------------------------------------------------------------------
@@ -71,18 +89,17 @@ def escape(value: bytes) -> str:
 
 def common(access: LoggedRequest) -> str:
     """Format a line in the Common Log Format of the NCSA and Apache httpd."""
-    user = escape(access.user or _DASH).replace(" ", r"\x20")  # it is a column of its own
+    user = _or_dash(access.user).replace(" ", r"\x20")  # it is a column of its own
     return (
-        f'{access.client} - {user} [{_local(int(access.time))}] "{escape(access.request)}" '
+        f'{access.client} - {user} [{_local(int(access.time))}] "{escape(access.line)}" '
         f"{access.status} {access.sent}"
     )
 
 
 def combined(access: LoggedRequest) -> str:
     """Format a line as nginx's ``combined``: `common`, then Referer and User-Agent."""
-    referrer = _DASH if access.referrer is None else access.referrer
-    agent = _DASH if access.user_agent is None else access.user_agent
-    return f'{common(access)} "{escape(referrer)}" "{escape(agent)}"'
+    referrer, agent = (access.first(name) for name in (b"referer", b"user-agent"))
+    return f'{common(access)} "{_or_dash(referrer)}" "{_or_dash(agent)}"'
 
 
 def as_json(access: LoggedRequest) -> str:
@@ -93,13 +110,13 @@ def as_json(access: LoggedRequest) -> str:
             "time": f"{moment}.{int(access.time * 1000) % 1000:03}Z",
             "client": access.client,
             "user": _text(access.user),
-            "request": access.request.decode("latin-1"),
+            "request": access.line.decode("latin-1"),
             "status": access.status,
             "bytes_sent": access.sent,
             "seconds": round(access.seconds, 6),
             "entry": access.entry,
-            "referrer": _text(access.referrer),
-            "user_agent": _text(access.user_agent),
+            "referrer": _text(access.first(b"referer")),
+            "user_agent": _text(access.first(b"user-agent")),
         }
     ).replace("\x7f", "\\u007f")  # the one control character that json.dumps lets through
 
@@ -109,6 +126,10 @@ FORMATS: dict[str, Callable[[LoggedRequest], str]] = {
     "combined": combined,
     "json": as_json,
 }
+
+
+def _or_dash(value: bytes | None) -> str:
+    return escape(_DASH if value is None else value)
 
 
 def _text(value: bytes | None) -> str | None:
@@ -128,11 +149,6 @@ def _local(seconds: int) -> str:
 
 
 # -- requests ----------------------------------------------------------------------------------
-
-
-def field(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the first value of a field whose name is given in lower case; None without one."""
-    return next((value for key, value in headers if key.lower() == name), None)
 
 
 def first_line(data: bytes) -> bytes:

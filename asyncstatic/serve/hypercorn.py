@@ -15,12 +15,12 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 
 from asyncstatic.http.addresses import Networks
-from asyncstatic.serve.access_log import client_of, first_line
+from asyncstatic.serve.access_log import LoggedRequest, first_line
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
-from asyncstatic.serve.hypercorn_log import HypercornLog, LogEntry, logged_request, quiet
+from asyncstatic.serve.hypercorn_log import HypercornLog, quiet
 from asyncstatic.serve.portable import connection_lost
 from asyncstatic.serve.protocols import Context, with_method_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
@@ -126,18 +126,12 @@ class Hypercorn:
         if not self._log.active:
             return
         line, headers, plan, status, sent, peer, seconds, _ = exchange
-        access = logged_request(
-            line,
-            headers,
-            client=client_of(peer.client),
-            status=status,
-            sent=sent,
-            seconds=seconds,
-            entry="direct",
-        )
-        response = None if plan is None else list(plan.fields)
         scheme = "https" if peer.tls else "http"
-        self._log.write(LogEntry(access, headers, response, peer.client, scheme))
+        response = None if plan is None else list(plan.fields)
+        logged = LoggedRequest(
+            line, headers, peer.client, scheme, status, sent, seconds, "direct", response
+        )
+        self._log.write(logged)
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Hypercorn go on with a connection, of which some bytes were read already."""

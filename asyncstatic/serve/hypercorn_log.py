@@ -12,46 +12,25 @@ import time
 from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.protocol.events import Body, EndBody, Event, Response
 
 from asyncstatic.http.addresses import Networks
-from asyncstatic.http.basic import read_credentials
 from asyncstatic.http.forwarded import read_forwarded
-from asyncstatic.serve import access_log
 from asyncstatic.serve.access_log import (
     CLIENT_CLOSED,
     FORMATS,
     SERVER_CLOSED,
+    Headers,
     LogFile,
     LoggedRequest,
     LogStream,
     escape,
 )
 from asyncstatic.serve.proxies import same_kind, with_host
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class LogEntry(NamedTuple):
-    """One finished request, with all that a log format may need.
-
-    Attributes:
-        access: the record for our formats.
-        headers: fields of the request.
-        response: fields of the response; None when none was begun.
-        peer: the client, in the form of ASGI.
-        scheme: "http" or "https"; "ws" or "wss" for a WebSocket.
-    """
-
-    access: LoggedRequest
-    headers: Headers
-    response: Headers | None
-    peer: tuple[str, int] | None
-    scheme: str
 
 
 class HypercornLog:
@@ -101,45 +80,43 @@ class HypercornLog:
         if self._format is not None and self._logger is not None:
             prepare_logger(self._logger, config)
 
-    def write(self, entry: LogEntry) -> None:
+    def write(self, request: LoggedRequest) -> None:
         """Write one line."""
         if self._trusted is not None:
-            entry = _as_stated(entry, self._trusted)
+            request = _as_stated(request, self._trusted)
         if self._format is None:
-            self._spawn(self._write_as_hypercorn(entry))
+            self._spawn(self._write_as_hypercorn(request))
         elif self._logger is not None:
-            self._logger.info(self._format(entry.access))
+            self._logger.info(self._format(request))
 
-    async def _write_as_hypercorn(self, entry: LogEntry) -> None:
-        access = entry.access
-        method, _, rest = escape(access.request).partition(" ")
+    async def _write_as_hypercorn(self, request: LoggedRequest) -> None:
+        method, _, rest = escape(request.line).partition(" ")
         target, _, version = rest.rpartition(" ")
         path, _, query = target.partition("?")
         scope: Any = {
-            "type": "websocket" if entry.scheme.startswith("ws") else "http",
+            "type": "websocket" if request.scheme.startswith("ws") else "http",
             "http_version": version.removeprefix("HTTP/").removesuffix(".0") or "-",
             "method": method,
-            "scheme": entry.scheme,
+            "scheme": request.scheme,
             "path": path or "-",
             "query_string": query.encode("ascii"),
-            "headers": [(name, escape(value).encode("ascii")) for name, value in entry.headers],
-            "client": entry.peer,
+            "headers": [(name, escape(value).encode("ascii")) for name, value in request.headers],
+            "client": request.peer,
         }
-        response: Any = {"status": access.status, "headers": entry.response or []}
-        await self._hypercorn.access(scope, response, access.seconds)
+        response: Any = {"status": request.status, "headers": request.response or []}
+        await self._hypercorn.access(scope, response, request.seconds)
 
 
-def _as_stated(entry: LogEntry, trusted: Networks) -> LogEntry:
-    """Return an entry with the client, scheme and Host that trusted proxies state."""
-    stated = read_forwarded(entry.peer, entry.headers, trusted)
+def _as_stated(request: LoggedRequest, trusted: Networks) -> LoggedRequest:
+    """Return a request with the client, scheme and Host that trusted proxies state."""
+    stated = read_forwarded(request.peer, request.headers, trusted)
     if stated.client is not None:
-        access = replace(entry.access, client=stated.client[0])
-        entry = entry._replace(access=access, peer=stated.client)
+        request = replace(request, peer=stated.client)
     if stated.scheme is not None:
-        entry = entry._replace(scheme=same_kind(entry.scheme, stated.scheme))
+        request = replace(request, scheme=same_kind(request.scheme, stated.scheme))
     if stated.host is not None:
-        entry = entry._replace(headers=with_host(entry.headers, stated.host))
-    return entry
+        request = replace(request, headers=with_host(request.headers, stated.host))
+    return request
 
 
 def prepare_logger(logger: logging.Logger, config: Config) -> None:
@@ -249,35 +226,24 @@ class Requests:
             self._log.count(request.line, request.status, request.sent)
         if not self._log.active:
             return
-        access = logged_request(
+        scheme = ("ws" if request.is_websocket else "http") + ("s" if self._tls else "")
+        logged = LoggedRequest(
             request.line,
             request.headers,
-            client=access_log.client_of(self._peer),
-            status=request.status,
-            sent=request.sent,
-            seconds=time.monotonic() - request.began,
-            entry="hypercorn",
+            self._peer,
+            scheme,
+            request.status,
+            request.sent,
+            time.monotonic() - request.began,
+            "hypercorn",
+            request.response,
         )
-        scheme = ("ws" if request.is_websocket else "http") + ("s" if self._tls else "")
-        self._log.write(LogEntry(access, request.headers, request.response, self._peer, scheme))
+        self._log.write(logged)
 
 
 def _path_of(line: bytes) -> bytes:
     """Return the path of a request line, without the query."""
     return line.partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
-
-
-def logged_request(line: bytes, headers: Headers, **rest: Any) -> LoggedRequest:
-    """Make the record of a request that ends now."""
-    given = read_credentials(headers)
-    return LoggedRequest(
-        time.time(),
-        request=line,
-        referrer=access_log.field(headers, b"referer"),
-        user_agent=access_log.field(headers, b"user-agent"),
-        user=given.name or None if given else None,
-        **rest,
-    )
 
 
 # -- Hypercorn's own calls ------------------------------------------------------------------------

@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypercorn.config import Config
@@ -43,18 +45,19 @@ _COMMON = re.compile(
 _COMBINED = re.compile(_COMMON.pattern + r' ("[^"]*") ("[^"]*")')
 
 
-def access(request: bytes = b"GET / HTTP/1.1", **changes: bytes | float) -> LoggedRequest:
-    values: dict[str, object] = {
-        "time": 1_796_000_000.25,
-        "client": "127.0.0.1",
-        "status": 200,
-        "sent": 7,
-        "seconds": 0.5,
-        "entry": "direct",
-        "request": request,
-        **changes,
-    }
-    return LoggedRequest(**values)  # type: ignore[arg-type] # one dictionary of many types
+def access(
+    line: bytes = b"GET / HTTP/1.1",
+    *,
+    referrer: bytes | None = None,
+    user_agent: bytes | None = None,
+    user: bytes | None = None,
+    time: float = 1_796_000_000.25,
+) -> LoggedRequest:
+    credentials = None if user is None else b"Basic " + b64encode(user + b":password")
+    fields = {b"referer": referrer, b"user-agent": user_agent, b"authorization": credentials}
+    headers = [(name, value) for name, value in fields.items() if value is not None]
+    peer = ("127.0.0.1", 1)
+    return LoggedRequest(line, headers, peer, "http", 200, 7, 0.5, "direct", time=time)
 
 
 # -- a table of hostile values -------------------------------------------------------------------
@@ -83,19 +86,19 @@ def test_a_value_is_escaped_as_nginx_does(value: bytes, escaped: str | None) -> 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("place", ["request", "referrer", "user_agent", "user"])
+@pytest.mark.parametrize("place", ["line", "referrer", "user_agent", "user"])
 @pytest.mark.parametrize("value", [pytest.param(row.values[0], id=row.id) for row in HOSTILE])
 def test_a_hostile_value_stays_in_its_place(name: str, place: str, value: bytes) -> None:
-    hostile = {"request": b"q", "referrer": b"r", "user_agent": b"u", place: value}
+    hostile: dict[str, Any] = {"line": b"q", "referrer": b"r", "user_agent": b"u", place: value}
     logged = access(**hostile)
     check_line(FORMATS[name](logged), name, logged)
 
 
 @given(st.binary(), st.binary(), st.binary(), st.binary())
 def test_any_bytes_stay_in_their_place(
-    request_: bytes, referrer: bytes, agent: bytes, user: bytes
+    line: bytes, referrer: bytes, agent: bytes, user: bytes
 ) -> None:
-    logged = access(request_, referrer=referrer, user_agent=agent, user=user)
+    logged = access(line, referrer=referrer, user_agent=agent, user=user)
     for name, write in FORMATS.items():
         check_line(write(logged), name, logged)
 
@@ -106,15 +109,15 @@ def check_line(line: str, name: str, logged: LoggedRequest) -> None:
     if name == "json":
         read = json.loads(line)
         assert list(read) == KEYS
-        assert read["request"].encode("latin-1") == logged.request
+        assert read["request"].encode("latin-1") == logged.line
         assert read["user_agent"] is None or (
-            read["user_agent"].encode("latin-1") == logged.user_agent
+            read["user_agent"].encode("latin-1") == logged.first(b"user-agent")
         )
         return
     found = (_COMMON if name == "common" else _COMBINED).fullmatch(line)
     assert found is not None
     assert all(_QUOTED.fullmatch(part) for part in found.groups() if part.startswith('"'))
-    assert found[1] == f'"{escape(logged.request)}"'
+    assert found[1] == f'"{escape(logged.line)}"'
 
 
 # -- formats -------------------------------------------------------------------------------------
@@ -158,7 +161,7 @@ def test_the_formats_are_these(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_name_of_a_user_has_a_column(user: bytes | None, column: str, text: str | None) -> None:
-    logged = LoggedRequest(0, "127.0.0.1", b"-", 200, 7, 0.5, "direct", user=user)
+    logged = access(user=user)
     assert FORMATS["common"](logged).startswith(f"127.0.0.1 - {column} [")
     assert json.loads(FORMATS["json"](logged))["user"] == text
 
