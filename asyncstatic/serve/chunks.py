@@ -41,63 +41,56 @@ class Chunks:
         """Yield chunks, each with whether more follow; the last only if the file is unchanged.
 
         The next chunk is read only after the host took the one before, and the event loop ran
-        other work.
+        other work. Content of unknown length ends with an empty chunk.
 
         Raises:
             OSError, PoolBusyError, DecodingError, TransferAborted: the content cannot be finished.
         """
+        left = self._plan.length
         try:
             await self._handle.sample()
             async with aclosing(self._chunks()) as chunks:
-                async for chunk, more in chunks:
-                    if not more and not await self._handle.is_unchanged():
-                        raise TransferAborted("the file changed while it was sent")
-                    yield chunk, more
+                async for chunk in chunks:
+                    if left is not None:
+                        left -= len(chunk)
+                    if left == 0:
+                        await self._refuse_changed()
+                    yield chunk, left != 0
                     _under_way.discard(self)
                     await asyncio.sleep(0)
+            if left is None:
+                await self._refuse_changed()
+                yield b"", False
         finally:
             _under_way.discard(self)
+
+    async def _refuse_changed(self) -> None:
+        if not await self._handle.is_unchanged():
+            raise TransferAborted("the file changed while it was sent")
 
     def _next_size(self) -> int:
         """Return the size of the next chunk in bytes, which counts as waiting from now on."""
         _under_way.add(self)
         return max(LARGEST >> len(_under_way) // HALVED_EVERY, SMALLEST)
 
-    async def _chunks(self) -> AsyncGenerator[tuple[bytes, bool], None]:
-        last = len(self._plan.content) - 1
-        for index, part in enumerate(self._plan.content):
-            async with aclosing(self._part(part)) as chunks:
-                async for chunk, ends in chunks:
-                    yield chunk, index < last or not ends
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        for part in self._plan.content:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            made = self._range(part) if isinstance(part, ByteRange) else self._decoded(part)
+            async with aclosing(made) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
-    async def _part(
-        self, part: bytes | ByteRange | Decoded
-    ) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Yield the chunks of a part, each with whether the part ends with it."""
-        if isinstance(part, bytes):
-            yield part, True
-        elif isinstance(part, ByteRange):
-            async with aclosing(self._range(part)) as chunks:
-                async for chunk, offset in chunks:
-                    yield chunk, offset > part.last
-        else:
-            held = b""  # the last chunk is known only when the next is not there
-            async with aclosing(self._decoded(part)) as decoded:
-                async for chunk in decoded:
-                    if held:
-                        yield held, False
-                    held = chunk
-            yield held, True
-
-    async def _range(self, part: ByteRange) -> AsyncGenerator[tuple[bytes, int], None]:
-        """Yield chunks of the file, each with the offset of its end."""
+    async def _range(self, part: ByteRange) -> AsyncGenerator[bytes, None]:
         offset = part.first
         while offset <= part.last:
             chunk = await self._handle.read(offset, min(self._next_size(), part.last + 1 - offset))
             if not chunk:
                 raise TransferAborted("the file became shorter while it was sent")
             offset += len(chunk)
-            yield chunk, offset
+            yield chunk
 
     async def _decoded(self, part: Decoded) -> AsyncGenerator[bytes, None]:
         if isinstance(self._handle, ZippedFolder):
@@ -108,7 +101,7 @@ class Chunks:
         decoding = decoder(part.coding)
         everything = ByteRange(0, self._handle.identity.length - 1)
         async with aclosing(self._range(everything)) as chunks:
-            async for stored, _ in chunks:
+            async for stored in chunks:
                 for chunk in decoding.feed(stored):
                     yield chunk
         decoding.finish()
