@@ -42,18 +42,18 @@ class Pair(NamedTuple):
     chain: str
     key: str
 
-    def digest(self) -> bytes:
-        """Return a digest of both files.
+    def read(self) -> tuple[bytes, bytes]:
+        """Return the content of both files.
 
         Raises:
             CertificateError: a file cannot be read.
         """
-        digest = hashlib.sha256()
-        for name, content in (("certificate", _read(self.chain)), ("key", _read(self.key))):
-            if isinstance(content, OSError):
-                raise CertificateError(f"the {name} cannot be read: {content.strerror}")
-            digest.update(b"%d %b" % (len(content), content))
-        return digest.digest()
+        return _read(self.chain, "certificate"), _read(self.key, "key")
+
+    def digest(self) -> bytes:
+        """Return a digest of both files; raises as `read`."""
+        chain, key = self.read()
+        return hashlib.sha256(b"%d %b%b" % (len(chain), chain, key)).digest()
 
     def directories(self) -> set[str]:
         """Return the directories where the files are and where their successors will be.
@@ -108,54 +108,47 @@ def load(
     Raises:
         CertificateError: they cannot be used.
     """
-    pair.digest()
     try:
         context = make_context(pair)
-        return context, read_chain(pair.chain)[0]
+        chain, _ = pair.read()
+        return context, read_chain(chain)[0]
     except (OSError, ValueError, IndexError) as error:  # SSLError is an OSError
         raise CertificateError(_reason(pair, error)) from None
 
 
 def _reason(pair: Pair, error: Exception) -> str:
     """Tell why OpenSSL refuses a pair; it says no more than "no start line" by itself."""
-    pair.digest()
-    key = _read(pair.key)
-    if not _CERTIFICATE.search(_bytes(_read(pair.chain))):
+    chain, key = pair.read()
+    if not _CERTIFICATE.search(chain):
         return "the certificate is not in PEM form (-----BEGIN CERTIFICATE-----)"
-    if b"PRIVATE KEY-----" not in _bytes(key):
+    if b"PRIVATE KEY-----" not in key:
         return "there is no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
     if getattr(error, "reason", None) not in _MISMATCHES:
-        if b"ENCRYPTED" in _bytes(key):
+        if b"ENCRYPTED" in key:
             return "the key is encrypted; store it decrypted: openssl pkey -in KEY -out NEW"
         return f"OpenSSL refuses it: {error}"
-    with suppress(OSError, ValueError):  # it may have changed meanwhile
-        first, *others = read_chain(pair.chain)
+    with suppress(ValueError):
+        first, *others = read_chain(chain)
         if any(other.issuer == first.subject for other in others):
             return "the chain begins with an issuer; begin with the certificate of the server"
     return "the key is that of another certificate"
 
 
-def _read(path: str) -> bytes | OSError:
+def _read(path: str, name: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        return error
+        raise CertificateError(f"the {name} cannot be read: {error.strerror}") from None
 
 
-def _bytes(content: bytes | OSError) -> bytes:
-    return content if isinstance(content, bytes) else b""
-
-
-def read_chain(path: str) -> list[Certificate]:
-    """Return the facts of the certificates in a file.
+def read_chain(chain: bytes) -> list[Certificate]:
+    """Return the facts of certificates in PEM form.
 
     Raises:
-        OSError: it cannot be read.
         ValueError: one is malformed.
     """
-    with open(path, "rb") as file:
-        blocks = _CERTIFICATE.findall(file.read())
+    blocks = _CERTIFICATE.findall(chain)
     return [_decode(ssl.PEM_cert_to_DER_cert(block.decode("ascii"))) for block in blocks]
 
 

@@ -529,8 +529,8 @@ def test_a_key_of_another_certificate_is_named_also_if_the_chain_cannot_be_read(
 ) -> None:
     """As while its file is replaced: another error would end the renewal for good."""
 
-    def changed(path: str) -> list[Certificate]:
-        raise ValueError(path)
+    def changed(chain: bytes) -> list[Certificate]:
+        raise ValueError(chain)
 
     monkeypatch.setattr(certificate, "read_chain", changed)
     with pytest.raises(CertificateError, match="the key is that of another certificate"):
@@ -556,7 +556,7 @@ def test_names_and_dates_are_read_as_openssl_reads_them(
 ) -> None:
     chain, _ = make_certificate(tmp_path, "-nodes", "-days", "40000", names="DNS:late.example")
     for path in (chain, *(pair[0] for pair in made.values())):
-        (found,) = read_chain(path)
+        (found,) = read_chain(Path(path).read_bytes())
         wanted: dict[str, Any] = ssl._ssl._test_decode_cert(path)  # type: ignore[attr-defined]
         names = [name.lower() for kind, name in wanted["subjectAltName"] if kind == "DNS"]
         assert list(found.names) == names
@@ -568,7 +568,7 @@ def test_names_and_dates_are_read_as_openssl_reads_them(
 def test_a_certificate_without_names_is_for_clients_that_get_no_other(
     broken: dict[str, str],
 ) -> None:
-    assert [found.names for found in read_chain(broken["right"])] == [(), ()]
+    assert [found.names for found in read_chain(Path(broken["right"]).read_bytes())] == [(), ()]
 
 
 @pytest.mark.parametrize(
