@@ -25,7 +25,7 @@ from asyncstatic.http.manifest import (
     read_manifest,
 )
 from asyncstatic.http.model import Identity
-from asyncstatic.serve.reread import Identities, Reread
+from asyncstatic.serve.reread import Reread
 from asyncstatic.settings import SettingsError
 
 _SCRIPTS_AND_STYLES = (".js", ".mjs", ".css")
@@ -112,18 +112,16 @@ class _InArchive:
         return self._tree.read(tuple(name.split("/")))
 
 
-def _identities(files: _Files, paths: tuple[str, ...]) -> Identities | None:
-    """Return the identities of manifests; None while one may be rewritten within a clock tick.
+def _identities(files: _Files, paths: tuple[str, ...]) -> tuple[Identity, ...]:
+    """Return the identities of manifests.
 
     Raises:
         SettingsError: a manifest is missing.
     """
     try:
-        found = tuple(map(files.identity, paths))
+        return tuple(map(files.identity, paths))
     except OSError as error:
         raise _unreadable(error.filename or files.path(paths[0]), error) from None
-    now = time.time_ns()
-    return None if any(identity.racy(now) for identity in found) else found
 
 
 def _read_all(files: _Files, paths: Iterable[str]) -> Manifest:

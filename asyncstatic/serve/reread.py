@@ -13,7 +13,6 @@ from asyncstatic.http.model import Identity
 from asyncstatic.settings import SettingsError
 
 Content = TypeVar("Content")
-Identities = tuple[Identity, ...]
 
 
 class Reread(Generic[Content]):
@@ -23,7 +22,7 @@ class Reread(Generic[Content]):
     cannot be read, or are wrong, change nothing; that is logged once.
 
     Args:
-        identities: returns those of the files; None while one may be rewritten within a clock tick.
+        identities: returns those of the files.
         read: returns the content. Both raise SettingsError.
         unchanged: begins the line of the log about files that cannot be used.
         recheck: seconds between two checks; infinity where there is no file.
@@ -38,7 +37,7 @@ class Reread(Generic[Content]):
 
     def __init__(
         self,
-        identities: Callable[[], Identities | None],
+        identities: Callable[[], tuple[Identity, ...]],
         read: Callable[[], Content],
         unchanged: str,
         *,
@@ -51,7 +50,7 @@ class Reread(Generic[Content]):
         self._recheck = recheck
         self._monotonic = monotonic
         self._complaint = ""
-        self._seen = identities()
+        self._seen = self._certain_identities()
         self.present = read()
         self._next_check = monotonic() + recheck
 
@@ -81,7 +80,7 @@ class Reread(Generic[Content]):
 
     def _read_if_changed(self) -> None:
         try:
-            seen = self._identities()
+            seen = self._certain_identities()
             if seen is None or seen != self._seen:
                 self.present = self._read()
                 self._seen, self._complaint = seen, ""
@@ -89,3 +88,8 @@ class Reread(Generic[Content]):
             if str(error) != self._complaint:
                 logger.warning("%s: %s", self._unchanged, error)
             self._complaint = str(error)
+
+    def _certain_identities(self) -> tuple[Identity, ...] | None:
+        """Return the identities of the files; None while one may be rewritten within a clock tick."""
+        found, now = self._identities(), time.time_ns()
+        return None if any(identity.racy(now) for identity in found) else found

@@ -23,7 +23,8 @@ from asyncstatic.files.pool import PoolBusyError, Threads
 from asyncstatic.files.root import absolute
 from asyncstatic.files.source import logger
 from asyncstatic.http.basic import Credentials, kind_of_hash, read_htpasswd
-from asyncstatic.serve.reread import Identities, Reread
+from asyncstatic.http.model import Identity
+from asyncstatic.serve.reread import Reread
 from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import MissingPackageError, printable
 
@@ -62,7 +63,7 @@ class Users(Reread["Table"]):
         path = absolute(named)
         refuse_below(path, roots)
         super().__init__(
-            lambda: _identity(path),
+            lambda: (_identity(path),),
             lambda: Table(_read(path)),
             "the users stay as they were",
             recheck=_RECHECK,
@@ -193,17 +194,16 @@ def _bcrypt() -> Verifier:
 _MAKERS = {"argon2": _argon2, "bcrypt": _bcrypt}
 
 
-def _identity(path: str) -> Identities | None:
-    """Return the identity of the file; None while it may be rewritten within a clock tick.
+def _identity(path: str) -> Identity:
+    """Return the identity of the file.
 
     Raises:
         SettingsError: it is missing.
     """
     try:
-        identity = identity_of(os.stat(path))
+        return identity_of(os.stat(path))
     except OSError as error:
         raise _unreadable(path, error) from None
-    return None if identity.racy(time.time_ns()) else (identity,)
 
 
 def _read(path: str) -> Mapping[str, str]:

@@ -32,9 +32,10 @@ from asyncstatic import (
 )
 from asyncstatic.cli.commands import main
 from asyncstatic.files import kernel
+from asyncstatic.files.handle import identity_of
 from asyncstatic.http.access import Rate
 from asyncstatic.http.basic import Credentials
-from asyncstatic.http.model import Lookup, Request
+from asyncstatic.http.model import Identity, Lookup, Request
 from asyncstatic.serve import access, users
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.asgi import Reply, ask
@@ -450,7 +451,12 @@ async def test_a_file_is_not_checked_more_than_once_a_second(
     known = await asyncio.to_thread(
         users.Users, str(htpasswd), [str(root)], monotonic=lambda: next(times)
     )
-    monkeypatch.setattr(users, "_identity", lambda path: checks.append(path))
+
+    def counted(path: str) -> Identity:
+        checks.append(path)
+        return identity_of(os.stat(path))
+
+    monkeypatch.setattr(users, "_identity", counted)
     for checked in (0, 0, 1, 1, 2):
         await known.renewed()
         assert len(checks) == checked
