@@ -540,8 +540,10 @@ def _mixture(chance: random.Random) -> Case:
 # -- the comparison ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
-@pytest.mark.parametrize("setup", ["hypercorn-no-direct", "serve"])
+@pytest.mark.parametrize("version", ["HTTP/1.1", pytest.param("HTTP/2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "setup", [pytest.param("hypercorn-no-direct", marks=pytest.mark.slow), "serve"]
+)
 def test_we_answer_as_nginx_does_or_say_why(
     nginx: dict[str, int], root: Path, setup: str, version: str
 ) -> None:

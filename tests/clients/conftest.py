@@ -25,7 +25,10 @@ def aged(path: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["serve", "hypercorn-no-direct"])
+@pytest.fixture(
+    scope="module",
+    params=["serve", pytest.param("hypercorn-no-direct", marks=pytest.mark.slow)],
+)
 def setup(request: pytest.FixtureRequest) -> str:
     """The direct entry and the portable one."""
     return str(request.param)

@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Path:
     return write_site(tmp_path / "site", FILES)
 
 
-@pytest.fixture(params=["serve", "hypercorn-no-direct"])
+@pytest.fixture(params=["serve", pytest.param("hypercorn-no-direct", marks=pytest.mark.slow)])
 def setup(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

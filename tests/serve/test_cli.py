@@ -204,12 +204,18 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
-    folder: Path, arguments: list[str], variables: dict[str, str], says: str
+    folder: Path,
+    arguments: list[str],
+    variables: dict[str, str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = run(*_SERVE, *arguments, cwd=folder, **variables)
-    assert re.search(says, done.stderr)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(folder)
+    only = dict.fromkeys(os.environ) | environment(**variables)
+    done = CliRunner().invoke(main, ["serve", *arguments], env=only, prog_name="asyncstatic")
+    assert re.search(says, done.output)
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1
 
 
 def test_an_unknown_variable_is_one_warning(folder: Path) -> None:

@@ -107,6 +107,7 @@ def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield running_server
 
 
+@pytest.mark.slow
 def test_no_request_for_a_view_does(server: Server) -> None:
     for target in attacks():
         through_route = b"/route" + (target if target[:1] == b"/" else b"/" + target)

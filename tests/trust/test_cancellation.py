@@ -199,6 +199,7 @@ async def no_task_left() -> AsyncIterator[None]:
         await asyncio.sleep(0)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("static", SETTINGS, indirect=True)
 @pytest.mark.parametrize("late", MOMENTS)
 @pytest.mark.parametrize(("method", "target", "fields"), REQUESTS)

@@ -82,6 +82,7 @@ def test_ranges_of_a_file_take_no_more_than_the_cache_may_hold(server: Inside, k
         _exchange(server, _ranges(kind), {206, 416})
 
 
+@pytest.mark.slow
 def test_many_conditions_about_small_files_take_no_more_than_the_cache_may_hold(
     server: Inside,
 ) -> None:
