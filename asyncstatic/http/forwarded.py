@@ -40,7 +40,7 @@ _BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*")  # in X-For
 # uri-host [ ":" port ] (RFC 9110 §7.2), without a comma, which separates members here.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 # No segment is empty: a redirect to "//host" would leave the site (RFC 3986 §4.2).
-_PREFIX = re.compile(r"((?:/[0-9A-Za-z._~%!$&'()*+;=:@-]+)*+)/?")
+_PREFIX = re.compile(r"((?:/(?:[0-9A-Za-z._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})++)*+)/?")
 #: A client that nobody can tell, in the word of RFC 7239 §6.2. It is in no network.
 UNKNOWN_CLIENT: Address = ("unknown", 0)
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}

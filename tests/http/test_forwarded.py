@@ -211,6 +211,8 @@ def test_a_host_is_a_host_and_nothing_more(value: str, host: str | None) -> None
         ("/.", None),
         ("/a%00b", None),
         ("/a%0d%0ab", None),
+        ("/%", None),
+        ("/a%4/b", None),
         ("/a?b", None),
         ("/a#b", None),
         ("https://evil.example/", None),
