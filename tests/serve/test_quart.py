@@ -135,6 +135,12 @@ async def test_no_route_behind_takes_an_invalid_host(place: Path, folder: str | 
     assert reply.status == 400
 
 
+async def test_no_route_behind_drops_a_part_of_an_absolute_form(app: Quart) -> None:
+    for target, status in (("/static/app.css", 200), ("/static/app.css;x", 404)):
+        reply = await ask(app, f"http://localhost{target}")
+        assert reply.status == status, target
+
+
 async def test_the_apps_own_static_folder_is_served_in_place(place: Path) -> None:
     app = make_app(place, "../../ui/dist")
     static = await mounted(app)

@@ -11,10 +11,10 @@ from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias, Unpack
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup
-from quart import Blueprint, Quart, Response, current_app, has_request_context
+from quart import Blueprint, Quart, Response, current_app, has_request_context, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import BadRequest, NotFound
 
@@ -380,7 +380,7 @@ def _view_of(blueprint: Blueprint) -> Callable[..., Any]:
 def _refuse_as_a_root() -> None:
     """Refuse what no root answers, but a router passes on to the view of a static route.
 
-    The name that a view gets does not show that slashes were encoded or doubled.
+    Quart decodes slashes, merges them, and drops ``;x`` from an absolute-form: a view does not see it.
 
     Raises:
         BadRequest: Host is invalid (RFC 9112 §3.2).
@@ -389,5 +389,7 @@ def _refuse_as_a_root() -> None:
     asked = read_request(present_scope())
     if asked.fields.host and not is_host(asked.fields.host):
         raise BadRequest
-    if b"//" in asked.target or (not asked.decoded and b"%2f" in asked.target.lower()):
+    spelled = asked.target.decode("latin-1")
+    is_path = unquote(spelled) == request.path and "%2f" not in spelled.lower()
+    if not (is_path or asked.decoded):
         raise NotFound
