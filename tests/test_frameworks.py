@@ -205,6 +205,9 @@ async def test_packages_stand_behind_the_directory(
         pytest.param({"directory": "gone", "check_dir": False}, "does not exist", id="gone"),
         pytest.param({"directory": None, "packages": ["no.such"]}, "no.such is not", id="package"),
         pytest.param({"directory": None}, "no root", id="nothing"),
+        pytest.param({"packages": "shop"}, r"a list is needed, \['shop'\]", id="one package"),
+        pytest.param({"prefix": "/static"}, "the framework that mounts", id="a prefix"),
+        pytest.param({"max_age": 60}, "did you mean cache_control", id="an option of others"),
     ],
 )
 async def test_what_would_mean_something_else_is_refused(
@@ -306,6 +309,14 @@ async def test_a_prefix_is_below_the_root_path(
 def test_a_prefix_that_is_no_path_is_refused(static: StaticFiles, prefix: str) -> None:
     with pytest.raises(SettingsError, match="a path such as /static"):
         StaticMiddleware(echo, static, prefix)
+
+
+def test_a_wsgi_app_is_refused(root: Path) -> None:
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        raise NotImplementedError
+
+    with pytest.raises(SettingsError, match="AsyncioWSGIMiddleware"):
+        StaticMiddleware(wsgi, root)
 
 
 def test_no_roots_at_all_are_refused() -> None:

@@ -11,6 +11,7 @@ from asyncstatic.http.model import Fields, Request
 from asyncstatic.serve.answer import Answer
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.authorization import Authorize
+from asyncstatic.serve.callables import problem_of_wsgi
 from asyncstatic.serve.scope import (
     Message,
     Receive,
@@ -85,7 +86,7 @@ class StaticMiddleware:
             `StaticFiles`.
 
     Raises:
-        SettingsError: a root cannot be served or a setting is wrong.
+        SettingsError: a root cannot be served, a setting is wrong, or the app is a WSGI app.
 
     Attributes:
         static: the root, the first one of several.
@@ -104,6 +105,8 @@ class StaticMiddleware:
         static: Root | Mapping[str, MountedRoot] | None = None,
         **settings: Unpack[MountOptions],
     ) -> None:
+        if problem := problem_of_wsgi(app):
+            raise SettingsError(f"app={app!r}: {problem}")
         if static is not None:
             if root is not None:
                 raise SettingsError("static= is another name of the root: leave one of them out")

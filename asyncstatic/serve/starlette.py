@@ -60,6 +60,11 @@ def settings_of(root: Roots | None, options: dict[str, Any]) -> Settings:
     Raises:
         SettingsError: a wrong setting, or one that would mean something else here.
     """
+    if "prefix" in options:
+        raise SettingsError(
+            f"prefix={options['prefix']!r}: the framework that mounts this says the path, or "
+            "StaticMiddleware(app, root, prefix)"
+        )
     roots = _roots(root, options)
     options.pop("check_dir", None)
     html = options.pop("html", None)
@@ -78,7 +83,10 @@ def _roots(root: Roots | None, options: dict[str, Any]) -> list[StrPath]:
     if root is not None and directory is not None:
         raise SettingsError("directory= is Starlette's name of the root: leave one of them out")
     named = paths_of(directory if root is None else root)
-    return [*named, *map(_folder_of, options.pop("packages", None) or ())]
+    packages = options.pop("packages", None) or ()
+    if isinstance(packages, str):
+        raise SettingsError(f"packages={packages!r}: a list is needed, [{packages!r}]")
+    return [*named, *map(_folder_of, packages)]
 
 
 def _folder_of(package: str | Sequence[str]) -> str:

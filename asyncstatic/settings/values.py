@@ -332,6 +332,24 @@ def printable(text: str) -> str:
     )
 
 
+#: Options of WhiteNoise, Sanic, BlackSheep, aiohttp, Tornado and others, with the settings for the same.
+_ELSEWHERE = {
+    "add_headers_function": "rules",
+    "allow_all_origins": "cors",
+    "autoindex": "listing",
+    "cache_time": "cache_control",
+    "default_filename": "index",
+    "directory_view": "listing",
+    "discovery": "listing",
+    "fallback": "spa",
+    "fallback_document": "spa",
+    "headers": "rules",
+    "max_age": "cache_control",
+    "mimetypes": "media_types",
+    "show_index": "listing",
+}
+
+
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return the rest of an error message about an unknown name: the known name that it is most like.
 
@@ -343,6 +361,8 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
         prefix: of variables, which are in upper case; "" for other names.
     """
     names = sorted(set(known))
-    if close := difflib.get_close_matches(name.lower().replace("-", "_"), names, n=1):
+    name = name.lower().replace("-", "_")
+    meant = _ELSEWHERE.get(name, "")
+    if close := [meant] if meant in names else difflib.get_close_matches(name, names, n=1):
         return f"did you mean {prefix + close[0].upper() if prefix else close[0]}?"
     return f"known are {', '.join(names)}" if len(names) < 10 else "asyncstatic config prints all"

@@ -18,6 +18,7 @@ from quart import (
     request,
     url_for,
 )
+from starlette.applications import Starlette
 
 from asyncstatic import (
     AsyncStatic,
@@ -223,6 +224,12 @@ def test_a_developers_mistake_says_what_to_do(
     app.config.update(config)
     with pytest.raises(SettingsError, match=help_):
         AsyncStatic(app, root)
+
+
+@pytest.mark.parametrize("app", ["static", Starlette()], ids=["a root", "another framework"])
+def test_an_app_that_is_not_quarts_is_a_mistake(place: Path, app: Any) -> None:
+    with pytest.raises(SettingsError, match="a Quart app is needed"):
+        AsyncStatic(app, place)
 
 
 def test_two_static_routes_are_a_mistake(place: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from asyncstatic.files.root import absolute
 from asyncstatic.serve.asgi import StaticFiles
+from asyncstatic.serve.callables import is_async, problem_of_wsgi, takes
 from asyncstatic.serve.direct.mounts import find_mounts
 from asyncstatic.serve.process.signals import ignored_by_children, unblock
 from asyncstatic.serve.process.worker import end_with
@@ -298,7 +299,7 @@ def _attribute(name: str, owner: Any, attribute: str) -> Any:
 def _call(name: str, factory: Any) -> Any:
     if not callable(factory):
         raise SettingsError(f"{name}: {_kind(factory)} cannot be called; leave () out")
-    if not _takes(factory, 0):
+    if not takes(factory, 0):
         raise SettingsError(f"{name}: it needs arguments; name a function without them")
     try:
         return factory()
@@ -330,15 +331,12 @@ def _problem_with(name: str, app: Any) -> str:
         return f"{name}: it is an async function; name a plain function that returns the app"
     if not callable(app):
         return f"{name}: {_kind(app)} is no ASGI app; name the app itself"
-    if isinstance(app, type) or (_takes(app, 0) and not _takes(app, 3)):
+    if isinstance(app, type) or (takes(app, 0) and not takes(app, 3)):
         return f"{name}: {_kind(app)} is no ASGI app; if it makes the app, say {name}()"
-    if _takes(app, 3) or _is_async(app):
+    if problem := problem_of_wsgi(app):
+        return f"{name}: {problem}"
+    if takes(app, 3) or is_async(app):
         return ""
-    if _takes(app, 2):
-        return (
-            f"{name}: it is a WSGI app, and this is an ASGI server; wrap it: "
-            "app = hypercorn.middleware.AsyncioWSGIMiddleware(app)"
-        )
     return f"{name}: {_kind(app)} is no ASGI app: it does not take scope, receive and send"
 
 
@@ -348,20 +346,3 @@ def _kind(found: Any) -> str:
     if isinstance(found, type):
         return "a class"
     return "a function" if inspect.isroutine(found) else f"an object of type {type(found).__name__}"
-
-
-def _is_async(app: Any) -> bool:
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(
-        getattr(app, "__call__", None)  # noqa: B004 - the method itself is meant
-    )
-
-
-def _takes(function: Any, count: int) -> bool:
-    """Tell whether a callable takes so many positional arguments; True if nobody knows."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:
-        pass
-    return True

@@ -125,6 +125,11 @@ class AsyncStatic:
         Raises:
             SettingsError: as the class.
         """
+        if not isinstance(app, Quart):
+            raise SettingsError(
+                f"app={app!r}: a Quart app is needed, AsyncStatic(app, 'static'); in another app "
+                "mount a StaticFiles, or use StaticMiddleware"
+            )
         for other in reversed(self._others):  # what is put in front last is asked first
             other.init_app(app)
         self.static = StaticFiles(**_options(app, self._root, self._settings))
