@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from math import inf
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
+from asyncstatic.http.addresses import Address
 from asyncstatic.serve.access_log import escape, first_line
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.entry import DirectEntry
@@ -98,6 +100,8 @@ class Uvicorn:
         self._app_state = app_state
         self._limit = inf if config.limit_concurrency is None else config.limit_concurrency
         self._logs = _access_log.hasHandlers()
+        trusted = config.forwarded_allow_ips if config.proxy_headers else []
+        self._proxy_headers: Any = ProxyHeadersMiddleware(_end, trusted)
         self.observes = True
         self.terms = Terms(
             head_bytes=config.h11_max_incomplete_event_size or _HEAD_BYTES,
@@ -121,17 +125,24 @@ class Uvicorn:
         method, _, rest = exchange.line.decode("ascii").partition(" ")
         path, separator, query = rest.removesuffix(" HTTP/1.1").partition("?")
         path = quote(unquote(path)) + separator + escape(query.encode("ascii"))
-        self._write(exchange.peer, method, path, exchange.status)
+        self._write(self._client(exchange), method, path, exchange.status)
+
+    def _client(self, exchange: Exchange) -> Address | None:
+        """Return the client that Uvicorn's own lines name: the peer, or whom a trusted proxy states."""
+        scope = {"type": "http", "client": exchange.peer.client, "headers": exchange.headers}
+        with suppress(StopIteration):  # it waits for nothing
+            self._proxy_headers(scope, None, None).send(None)
+        return cast("Address | None", scope["client"])
 
     def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
         """Log a request that was refused before it was read."""
         if self._logs:
             method, _, path = escape(first_line(data)).partition(" ")
-            self._write(peer, method, path.removesuffix(" HTTP/1.1") or "-", status)
+            self._write(peer.client, method, path.removesuffix(" HTTP/1.1") or "-", status)
 
-    def _write(self, peer: Peer, method: str, path: str, status: int) -> None:
-        client = "" if peer.client is None else "{}:{}".format(*peer.client)
-        _access_log.info('%s - "%s %s HTTP/%s" %d', client, method, path, "1.1", status)
+    def _write(self, client: Address | None, method: str, path: str, status: int) -> None:
+        shown = "" if client is None else escape("{}:{}".format(*client).encode())
+        _access_log.info('%s - "%s %s HTTP/%s" %d', shown, method, path, "1.1", status)
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
         """Let Uvicorn's own protocol go on with a connection."""
@@ -148,6 +159,10 @@ class Uvicorn:
             protocol.data_received(data)
         if eof:
             protocol.eof_received()
+
+
+async def _end(_scope: Any, _receive: Any, _send: Any) -> None:
+    """Be the app behind a middleware that only changes the scope."""
 
 
 class _EscapingLogger(logging.LoggerAdapter[logging.Logger]):

@@ -100,6 +100,21 @@ def test_a_client_cannot_break_a_line_of_the_access_log(uvicorn: Server) -> None
         assert r'?broken\x5C\x22%0a HTTP/1.1" 200' in line
 
 
+def test_the_access_log_names_the_client_that_a_trusted_proxy_states(uvicorn: Server) -> None:
+    """Uvicorn trusts a proxy at 127.0.0.1 unless it is told otherwise."""
+    for stated, logged in {
+        "203.0.113.9": "203.0.113.9:0",
+        "203.0.113.9, 127.0.0.1": "203.0.113.9:0",
+        "203.0.113.9, 198.51.100.1": "198.51.100.1:0",
+        'a"\xe9': r"a\x22\xC3\xA9:0",
+    }.items():
+        before = len(uvicorn.log.splitlines())
+        for lines in ((), ("Expect: 100-continue",)):
+            uvicorn.fetch("/static/css/app.css", f"X-Forwarded-For: {stated}", *lines)
+        written = uvicorn.log.splitlines()[before:]
+        assert [f'{logged} - "GET' in line for line in written] == [True, True], written
+
+
 def test_a_head_that_stays_incomplete_has_a_line(uvicorn: Server) -> None:
     with uvicorn.connect() as connection:
         connection.send(b"GET /static/incomplete")
