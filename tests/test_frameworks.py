@@ -57,7 +57,7 @@ def nested(static: StaticFiles) -> Any:
     return StaticMiddleware(Starlette(routes=[inner]), static, "/static")
 
 
-def litestar(static: StaticFiles) -> Any:
+def litestar(static: StaticFiles, path: str = "/static") -> Any:
     from litestar import Litestar, asgi
     from litestar.types import Receive, Scope, Send
 
@@ -67,7 +67,7 @@ def litestar(static: StaticFiles) -> Any:
         await any_app(scope, receive, send)
 
     files.__annotations__ = {"scope": Scope, "receive": Receive, "send": Send, "return": None}
-    return Litestar([asgi("/static", is_mount=True, copy_scope=True)(files)])
+    return Litestar([asgi(path, is_mount=True, copy_scope=True)(files)])
 
 
 def blacksheep(static: StaticFiles) -> Any:
@@ -140,6 +140,19 @@ async def test_a_directory_is_redirected_to_its_slash(app: Any) -> None:
 async def test_a_deep_mount_strips_all_of_its_path(static: StaticFiles) -> None:
     reply = await ask(nested(static), "/in/deep/a%20b/%C3%A9.txt")
     assert reply.body == b"accents"
+
+
+async def test_litestar_may_mount_a_root_at_all_paths(static: StaticFiles) -> None:
+    app = litestar(static, "/")
+    for target, content in {
+        "/": b"<p>home",
+        "/app.css": b"a{}",
+        "/a%20b/%C3%A9.txt": b"accents",
+        "/docs/": b"<p>docs",
+    }.items():
+        assert (await ask(app, target)).body == content, target
+    assert (await ask(app, "/docs")).headers["location"] == "./docs/"
+    assert (await ask(app, "/app.css/")).status == 404
 
 
 # -- Starlette's own static files --------------------------------------------------------------

@@ -124,18 +124,19 @@ def _rewritten(request: Request, path: str, root: str, above: str) -> Request:
     """Read a ``path`` that the client did not send: a mount cut it, or a middleware made it.
 
     Litestar cuts its mount point off ``path`` without naming it in ``root_path``, at any character,
-    and adds a slash. Then the client's spelling is the end of ``raw_path``.
+    and adds a slash. Then the client's spelling is the end of ``raw_path``. With the mount point "/"
+    goes the first slash; elsewhere a ``path`` without one begins inside a name.
     """
     raw = request.target
-    if path[:1] != "/":
-        return request._replace(target=_NOT_OURS)
+    without_slash = path[:1] != "/"
+    path = f"/{path}" if without_slash else path
     made = request._replace(target=path.encode("utf-8", "surrogatepass"), decoded=True)
     wanted = path.rstrip("/") if raw[-1:] != b"/" else path
     is_cut = split_mount(made.target, root, decoded=True) == (b"", made.target)
     if wanted and is_cut and _decoded(raw).endswith(wanted):
         behind = _behind(request, wanted)
         return behind._replace(stripped=below_root(request, root, root).stripped)
-    return below_root(made, root, above)
+    return request._replace(target=_NOT_OURS) if without_slash else below_root(made, root, above)
 
 
 def _behind(request: Request, wanted: str) -> Request:

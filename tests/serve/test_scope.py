@@ -46,6 +46,14 @@ TARGETS = [
     pytest.param(
         scope("http://x/a", b"http://x/a"), b"", b"/a", False, id="absolute-form in path too"
     ),
+    # Litestar's mounts
+    pytest.param(scope("/a/", b"/m/a"), b"/m", b"/a", False, id="Litestar"),
+    pytest.param(scope("a/", b"/a"), b"", b"/a", False, id="Litestar, mounted at /"),
+    pytest.param(scope("a/b/", b"/a/b/"), b"", b"/a/b/", False, id="a directory there"),
+    pytest.param(scope("a b/", b"/a%20b"), b"", b"/a%20b", False, id="an escape there"),
+    pytest.param(scope("a/b/", b"/a%2Fb"), b"", b"/a%2Fb", False, id="an escaped slash there"),
+    pytest.param(scope("foo/", b"/mfoo"), b"", b"//", False, id="Litestar, inside a name"),
+    pytest.param(scope("m/a/", b"/m/mm/a"), b"", b"//", False, id="Litestar, inside a directory"),
     # mounts
     pytest.param(scope("/m/a", b"/m/a", "/m"), b"/m", b"/a", False, id="mounted"),
     pytest.param(scope("/m/a", b"/m/a", "/m/"), b"/m", b"/a", False, id="root_path with a slash"),
