@@ -94,7 +94,11 @@ class TreeSource:
                 continue
             except BlockingIOError:
                 break
-        return await self.in_pool(partial(self._find, self._in_pool, lookup))
+        return await self.in_pool(partial(self.find, lookup))
+
+    def find(self, lookup: Lookup) -> Found:
+        """Look a file up; may wait for the disk."""
+        return self._find(self._in_pool, lookup)
 
     def has_file(self, segments: Segments) -> bool:
         """Tell whether there is a file, or a sidecar of it; may wait for the disk."""

@@ -258,9 +258,9 @@ def problem_with_loop(redirect: Redirect, count: int, find: _Find) -> str:
         count: of all redirects, so that a longer way is a loop.
         find: returns the next target for a path, None if no redirect applies.
     """
-    for sample in (_SAMPLE, f"{_SAMPLE}/{_SAMPLE}", ""):
-        values = dict.fromkeys(_PLACEHOLDER.findall(redirect.target), _SAMPLE)
-        url = _fill(redirect.target, {**values, _SPLAT: sample})
+    values = dict.fromkeys(_PLACEHOLDER.findall(redirect.target), _SAMPLE)
+    samples = (_SAMPLE, f"{_SAMPLE}/{_SAMPLE}", "")
+    for url in {_fill(redirect.target, {**values, _SPLAT: sample}) for sample in samples}:
         for _ in range(count + 1):
             path = re.split("[?#]", url)[0]
             found = None if path[:1] != "/" or path.startswith(_OUT) else find(path)

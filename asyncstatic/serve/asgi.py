@@ -33,7 +33,7 @@ from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifests
 from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
 from asyncstatic.serve.portable import send_plan
-from asyncstatic.serve.roots import check_pages, open_root, source_of
+from asyncstatic.serve.roots import check_root, open_root, source_of
 from asyncstatic.serve.scope import (
     Receive,
     Scope,
@@ -129,7 +129,7 @@ class StaticFiles:
         self._trees = [first, *map(open_root, others)]
         self._site_files = SiteFiles(self._trees, chosen) if chosen.netlify_files else None
         self._use(self._site_files.settings if self._site_files is not None else chosen)
-        check_pages(self.settings, self._trees, not_found=names_page)
+        check_root(self.settings, self._trees, not_found=names_page)
 
     def _use(self, settings: Settings) -> None:
         """Decide by these settings from now on."""

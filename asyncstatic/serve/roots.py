@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import quote, urljoin
 
 from asyncstatic.files.cache import Cache
 from asyncstatic.files.cached import CachedSource, Stamps
@@ -12,13 +13,16 @@ from asyncstatic.files.directory import open_directory
 from asyncstatic.files.fallback import NEAREST, Fallbacks
 from asyncstatic.files.overlay import Overlay
 from asyncstatic.files.root import Segments
-from asyncstatic.files.source import Source
+from asyncstatic.files.sidecar import PAGE_SUFFIX
+from asyncstatic.files.source import Opened, Source
 from asyncstatic.files.tree import TreeReader
 from asyncstatic.files.tree_source import TreeSource
 from asyncstatic.files.zip_format import ArchiveError, NotAnArchiveError
 from asyncstatic.files.zip_tree import ZipTree, archive_of
-from asyncstatic.http.model import Absence
-from asyncstatic.http.target import is_public, is_public_behind_link
+from asyncstatic.http.model import Absence, DirectoryRedirect, Lookup
+from asyncstatic.http.netlify import REDIRECTS
+from asyncstatic.http.redirects import Location, Redirects, problem_with_loop
+from asyncstatic.http.target import TargetPath, is_public, is_public_behind_link, parse_target
 from asyncstatic.serve.listing import ListedSource, Pages
 from asyncstatic.settings import Settings, SettingsError
 from asyncstatic.settings.values import printable, problem_with_missing
@@ -65,16 +69,27 @@ def open_root(settings: Settings) -> TreeSource:
     raise SettingsError(f"root {printable(settings.root)}: {problem}")
 
 
-def check_pages(settings: Settings, trees: list[TreeSource], *, not_found: bool) -> None:
-    """Refuse a shell or an error page that no root has; a lone sidecar is enough.
-
-    The check is made only at the start: if an error page is missing later, our own is sent. The
-    nearest page may be in any directory, so it is not checked.
+def check_root(settings: Settings, trees: list[TreeSource], *, not_found: bool) -> None:
+    """Refuse settings that do not suit the files of a root, as they are at the start.
 
     Args:
         settings: of the root.
         trees: of the root.
         not_found: whether `Settings.not_found` is checked as well.
+
+    Raises:
+        SettingsError: one line that names the setting and the next step.
+    """
+    _check_pages(settings, trees, not_found)
+    if settings.redirects and len(trees) == 1:  # an overlay may hide where a policy leads
+        _check_redirects(settings, trees[0])
+
+
+def _check_pages(settings: Settings, trees: list[TreeSource], not_found: bool) -> None:
+    """Refuse a shell or an error page that no root has; a lone sidecar is enough.
+
+    If an error page is missing later, our own is sent. The nearest page may be in any directory, so
+    it is not checked.
     """
     pages: list[tuple[str, object, str]] = [
         ("spa", settings.spa, settings.shell),
@@ -90,6 +105,48 @@ def check_pages(settings: Settings, trees: list[TreeSource], *, not_found: bool)
             raise SettingsError(
                 f"{name}={value!r}: {root} has no such {what}; create it, or name another"
             )
+
+
+def _check_redirects(settings: Settings, tree: TreeSource) -> None:
+    """Refuse a redirect to a URL that `trailing_slash` or `clean_urls` redirects back to its source."""
+    table = Redirects(settings.redirects)
+
+    def find(path: str) -> Location | None:
+        found = table.find_path(path)
+        if found is None and any(map(table.find_path, _other_urls(path, settings))):
+            return _by_policy(path, settings, tree)
+        return found
+
+    for redirect in settings.redirects:
+        if problem := problem_with_loop(redirect, 2 * len(settings.redirects) + 1, find):
+            policy = f"trailing_slash={settings.trailing_slash}, clean_urls={settings.clean_urls}"
+            name = f"{REDIRECTS} or redirects" if settings.netlify_files else "redirects"
+            raise SettingsError(
+                f"{name}: {problem} with {policy}: leave it out, or change these settings"
+            )
+
+
+def _other_urls(path: str, settings: Settings) -> list[str]:
+    """Return the paths that the page of a path may have as its only URL."""
+    page = path.removesuffix("/").removesuffix(PAGE_SUFFIX)
+    directory, _, name = page.rpartition("/")
+    is_index = any(name == index.removesuffix(PAGE_SUFFIX) for index in settings.index)
+    return [page, f"{page}/", *([directory, f"{directory}/"] if is_index else [])]
+
+
+def _by_policy(path: str, settings: Settings, tree: TreeSource) -> Location | None:
+    """Return the redirect from a path to the only URL of its page; None where there is none."""
+    names = parse_target(path.encode("ascii"), settings)
+    if not isinstance(names, TargetPath):
+        return None
+    found = tree.find(Lookup(*names, codings=()))
+    if isinstance(found, DirectoryRedirect):
+        return Location(301, f"{path}/")
+    if not isinstance(found, Opened):
+        return None
+    found.close()
+    moved_to = found.representation.moved_to
+    return Location(301, urljoin(path, quote(moved_to))) if moved_to else None
 
 
 def source_of(

@@ -15,7 +15,13 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from quart import Quart, Response
 
-from asyncstatic import AsyncStatic, StaticFiles, StaticMiddleware, send_from_directory
+from asyncstatic import (
+    AsyncStatic,
+    SettingsError,
+    StaticFiles,
+    StaticMiddleware,
+    send_from_directory,
+)
 from tests.asgi import Reply, ask
 from tests.support.servers import Server, serving
 from tests.support.site import write_site
@@ -141,6 +147,53 @@ async def test_without_clean_urls_only_directories_follow_the_policy(
     ):
         expected = always if policy == "always" else never
         assert outcome(await ask(static, target)) == expected, target
+
+
+@pytest.mark.parametrize(
+    ("settings", "redirects"),
+    [
+        ({}, [("/x/", "/x")]),
+        ({"clean_urls": False}, [("/x/", "/x")]),
+        ({"trailing_slash": "never"}, [("/x", "/x/")]),
+        ({"trailing_slash": "always"}, [("/about/", "/about")]),
+        ({}, [("/about", "/about.html?a#b")]),
+        ({}, [("/x/", "/x/index.html")]),
+        ({}, [("/", "/index.html")]),
+        ({}, [("/x/a%20b", "/x/a%20b.html")]),
+        ({}, [("/other", "/none"), ("/x/", "/y"), ("/y", "/x")]),
+    ],
+)
+def test_a_redirect_that_the_policy_leads_back_is_refused(
+    site: Path, settings: dict[str, Any], redirects: list[tuple[str, str]]
+) -> None:
+    settings = {"clean_urls": True, **settings, "redirects": redirects}
+    with pytest.raises(SettingsError, match=r"^redirects: .* into a loop with trailing"):
+        StaticFiles(site, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "target"),
+    [
+        ({}, "/about/", "/about"),
+        ({}, "/both/", "/both"),
+        ({}, "/taken", "/taken.html"),
+        ({}, "/none/", "/none"),
+        ({}, "/about.html", "/about"),
+        ({"deny": "x"}, "/x/", "/x"),
+        ({"trailing_slash": "never"}, "/x/", "/x"),
+        ({"trailing_slash": "always"}, "/about", "/about/"),
+        ({"clean_urls": False}, "/about", "/about.html"),
+        ({"clean_urls": False}, "/", "/index.html"),
+    ],
+)
+async def test_a_redirect_that_says_what_the_policy_says_is_followed(
+    site: Path, settings: dict[str, Any], source: str, target: str
+) -> None:
+    app = await serve(site, **settings, redirects=[(source, target)])
+    reply = await ask(app, source)
+    assert (reply.status, reply.headers["location"]) == (301, target)
+    reply = await ask(app, target)
+    assert reply.status == (404 if source == "/none/" or "deny" in settings else 200)
 
 
 async def test_a_denied_or_hidden_name_is_no_clean_url(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ async def test_a_wrong_line_is_refused_at_the_start(
         await serve(site)
 
 
+def test_a_redirect_that_the_policy_leads_back_is_refused_at_the_start(site: Path) -> None:
+    (site / "x" / "index.html").touch()
+    (site / "_redirects").write_text("/x/ /x\n")
+    with pytest.raises(SettingsError, match=r"^_redirects or redirects: /x/ -> /x: .* a loop"):
+        StaticFiles(site, netlify_files=True)
+
+
 @pytest.mark.parametrize("name", ["_redirects", "_headers"])
 async def test_a_file_that_cannot_be_read_is_refused_at_the_start(site: Path, name: str) -> None:
     for target in ("/etc/passwd", name):  # out of the root; to itself
