@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Unpack
@@ -32,7 +31,7 @@ from asyncstatic.serve.in_front import MountsInFront
 from asyncstatic.serve.listing import Pages
 from asyncstatic.serve.manifest import Manifests
 from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
-from asyncstatic.serve.portable import send_plan
+from asyncstatic.serve.portable import send_hints, send_plan
 from asyncstatic.serve.roots import check_root, open_root, source_of
 from asyncstatic.serve.scope import (
     Receive,
@@ -390,12 +389,12 @@ class StaticFiles:
         finally:
             answer.close()
 
-    def carry_out(
-        self, answer: Answer, scope: Scope, receive: Receive, send: Send
-    ) -> Coroutine[Any, Any, None]:
+    async def carry_out(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what `find` decided; see `send_plan`."""
         plan, opened, _ = answer
         if (observe := scope.get(PLAN_OBSERVER)) is not None:
             observe(plan)
+        if self.settings.early_hints and plan.status in (200, 206):  # else no page is sent
+            await send_hints(plan, scope, send)
         timeout = self.settings.limits.send_timeout
-        return send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
+        await send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)

@@ -70,7 +70,6 @@ async def send_plan(
         "status": plan.status,
         "headers": list(plan.fields),
     }
-    await _send_hints(plan, scope, send)
     whole = in_memory(plan, opened)
     if whole is not None or opened is None or opened.handle is None:
         await send(start)
@@ -97,7 +96,7 @@ async def send_plan(
             await watcher
 
 
-async def _send_hints(plan: ResponsePlan, scope: Scope, send: Send) -> None:
+async def send_hints(plan: ResponsePlan, scope: Scope, send: Send) -> None:
     """Send the links of a page in advance (103, RFC 8297), where the server can."""
     if offers(scope, "early_hint"):
         links = [value for name, value in plan.fields if name == b"link"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncstatic import SettingsError, StaticFiles, StaticMiddleware
+from asyncstatic import Rule, SettingsError, StaticFiles, StaticMiddleware
 from tests.asgi import ask
 from tests.support.programs import require
 from tests.support.servers import serving
@@ -80,6 +80,27 @@ async def test_the_links_begin_with_the_mount_point(root: Path) -> None:
 
 async def test_without_the_setting_there_is_no_link(root: Path) -> None:
     assert "link" not in (await ask(await opened(root), "/")).headers
+
+
+@pytest.mark.parametrize(
+    ("early_hints", "target", "fields", "hinted"),
+    [
+        pytest.param(False, "/", {}, False, id="without the setting"),
+        pytest.param(True, "/", {}, True, id="a page"),
+        pytest.param(True, "/missing.js", {}, False, id="a missing file"),
+        pytest.param(True, "/", {"if-none-match": "*"}, False, id="an unchanged page"),
+    ],
+)
+async def test_a_103_comes_only_with_the_setting_and_content(
+    root: Path, early_hints: bool, target: str, fields: dict[str, str], hinted: bool
+) -> None:
+    """Also where a rule gives everything a Link field."""
+    rules = [Rule("**", headers={"Link": "<https://a.example>; rel=preconnect"})]
+    static = await opened(root, early_hints=early_hints, rules=rules)
+    offered: dict[str, Any] = {"http.response.early_hint": {}}
+    answer = await ask(static, target, headers=fields, extensions=offered)
+    assert "link" in answer.headers
+    assert (answer.messages[0]["type"] == "http.response.early_hint") is hinted
 
 
 def test_hints_need_a_manifest(root: Path) -> None:
