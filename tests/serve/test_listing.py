@@ -980,6 +980,8 @@ async def test_without_markdown_a_readme_is_shown_as_text(
         pytest.param(["a.txt"], (), True, id="no index"),
         pytest.param(["index.html"], (), False, id="an index"),
         pytest.param(["a.txt"], ("--listing",), False, id="listed"),
+        pytest.param(["200.html"], ("--set", "spa=200.html"), False, id="a shell"),
+        pytest.param(["en/index.html"], ("--set", "redirects=/ /en/"), False, id="a redirect"),
     ],
 )
 def test_the_start_up_line_says_how_to_list_a_folder_without_an_index(
@@ -988,8 +990,8 @@ def test_the_start_up_line_says_how_to_list_a_folder_without_an_index(
     fill(root, *files)
     command = ("-m", "asyncstatic", "serve", str(root), "--bind", "127.0.0.1:{port}", *options)
     with running(command, {}) as server:
-        status = server.fetch("/").status
-        assert status == (404 if hints else 200)
+        status = server.fetch("/", "Accept: text/html").status
+        assert status == 404 if hints else status in (200, 301)
         assert (f"{root} has no index: --listing shows its files\n" in server.log) == hints
 
 

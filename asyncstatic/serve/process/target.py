@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from asyncstatic.files.root import absolute
+from asyncstatic.http.redirects import Redirects
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.callables import is_async, problem_of_wsgi, takes
 from asyncstatic.serve.direct.mounts import find_mounts
@@ -103,8 +104,7 @@ class Folders:
             except SettingsError as error:
                 explained = self.explained or (lambda _prefix, problem: problem)
                 raise SettingsError(explained(prefix, str(error))) from None
-            has_index = any(static.root_with((name,)) for name in settings.index)
-            if not settings.listing and not has_index:
+            if not _shows_root(static):
                 hint = hint or f"{printable(static.root)} has no index: --listing shows its files"
             static.close()
             root = ",".join((static.root, *map(absolute, settings.more_roots)))
@@ -187,6 +187,14 @@ class App:
 
 
 Target = Folders | App
+
+
+def _shows_root(static: StaticFiles) -> bool:
+    """Tell whether a browser finds something at the mount point."""
+    settings = static.settings
+    is_redirected = Redirects(settings.redirects).find((), directory=True) is not None
+    has_index = any(static.root_with((name,)) for name in settings.index)
+    return settings.listing or bool(settings.shell) or is_redirected or has_index
 
 
 def is_app(text: str) -> bool:
