@@ -6,7 +6,9 @@ Each root has its own pool: a stalled disk uses up its own threads, and no other
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
@@ -17,6 +19,8 @@ Result = TypeVar("Result")
 
 # Calls that may wait, per thread. A longer queue only adds delay.
 QUEUE_PER_THREAD = 128
+_SILENT_SECONDS = 10.0  # between two lines of the log about calls that one pool refuses
+logger = logging.getLogger("asyncstatic")
 
 
 class PoolBusyError(Exception):
@@ -29,11 +33,14 @@ class Pool:
     Args:
         threads: the largest number of threads; each is started when it is needed.
         timeout: seconds that one call may take, with the wait for a thread.
+        path: of what the calls read, for the log.
     """
 
-    def __init__(self, threads: int, timeout: float) -> None:
+    def __init__(self, threads: int, timeout: float, path: str = "") -> None:
         self._threads = threads
         self._timeout = timeout
+        self._path = path
+        self._silent_until = 0.0
         self._closed = False
         self._begin()
 
@@ -65,8 +72,10 @@ class Pool:
         """
         if self._process != os.getpid():
             self._begin()
-        if self._places <= 0:
+        if self._closed:
             raise PoolBusyError
+        if self._places <= 0:
+            raise self._busy("too many requests wait for the disk")
         self._places -= 1
         job = _Job(call, args, discard)
         # aiofiles' wrapper is one hop to a thread and back: a partial in the executor.
@@ -77,11 +86,11 @@ class Pool:
                 return await asyncio.shield(task)
         except TimeoutError:
             job.abandon()
-            raise PoolBusyError from None
+            raise self._busy(f"no answer within {self._timeout:g} seconds") from None
         except PoolBusyError:
             job.abandon()
             self._begin_anew()
-            raise
+            raise self._busy("no thread can be started") from None
         except asyncio.CancelledError:
             job.abandon()
             if _is_caller_cancelled():
@@ -92,6 +101,13 @@ class Pool:
         self._places += 1
         if not task.cancelled():
             task.exception()  # marks it as retrieved, also where no caller waits any more
+
+    def _busy(self, reason: str) -> PoolBusyError:
+        """Return the refusal of a call; its reason is logged now and then."""
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + _SILENT_SECONDS
+            logger.error("%a cannot be read: %s", self._path, reason)
+        return PoolBusyError()
 
     def _begin_anew(self) -> None:
         """Refuse the calls that wait: one for which no thread can be started stays in the queue."""

@@ -46,7 +46,8 @@ class TreeSource:
         self, tree: TreeReader, settings: Settings, allowed: Callable[[Segments], bool]
     ) -> None:
         self.tree = tree
-        self._pool = Pool(settings.limits.pool_threads, settings.limits.pool_timeout)
+        limits = settings.limits
+        self._pool = Pool(limits.pool_threads, limits.pool_timeout, tree.path)
         self._contents = Contents(settings, self._pool)
         is_plain = not settings.clean_urls and settings.trailing_slash == "auto"
         selection = Selection if is_plain else CleanSelection

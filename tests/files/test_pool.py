@@ -167,6 +167,7 @@ async def test_an_abandoned_call_that_fails_is_silent(
     discarded = Discarded()
     with pytest.raises(PoolBusyError):
         await pool.run(failing, discard=discarded.append)
+    caplog.clear()
     gate.let_go()
     pool.close()
     async with asyncio.timeout(PATIENCE):
@@ -263,6 +264,35 @@ async def test_without_a_second_thread_the_first_goes_on(
 
 def no_thread(*_: object) -> None:
     raise RuntimeError("can't start new thread")
+
+
+async def test_why_calls_are_refused_is_one_line_of_the_log(
+    gate: Gate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines() -> list[str]:
+        texts = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return texts
+
+    pool = Pool(threads=1, timeout=0.01, path="/srv/site")
+    for _ in range(3):
+        with pytest.raises(PoolBusyError):
+            await pool.run(gate)
+    assert lines() == ["'/srv/site' cannot be read: no answer within 0.01 seconds"]
+    pool._silent_until = 0
+    waiting = [asyncio.ensure_future(pool.run(gate)) for _ in range(QUEUE_PER_THREAD)]
+    assert PoolBusyError in {
+        type(it) for it in await asyncio.gather(*waiting, return_exceptions=True)
+    }
+    assert lines() == ["'/srv/site' cannot be read: too many requests wait for the disk"]
+    gate.let_go()
+    pool.close()
+    assert not lines()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(PoolBusyError):
+            await Pool(threads=1, timeout=PATIENCE, path="/srv").run(int)
+    assert lines() == ["'/srv' cannot be read: no thread can be started"]
 
 
 async def test_a_closed_pool_is_busy() -> None:

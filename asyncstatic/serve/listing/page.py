@@ -75,7 +75,7 @@ class Pages:
 
     def __init__(self, settings: Settings, *, has_readme: bool = True) -> None:
         self.has_readme = has_readme
-        self.pool = Pool(_THREADS, settings.limits.pool_timeout)
+        self.pool = Pool(_THREADS, settings.limits.pool_timeout, settings.root)
         self._style = (_HERE / "listing.css").read_text("utf-8")
         self._script = (_HERE / "listing.js").read_text("utf-8")
         self._has_zip = settings.listing_zip > 0

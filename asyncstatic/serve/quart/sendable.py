@@ -24,7 +24,7 @@ from asyncstatic.http.model import Absence, Identity, Representation
 Sendable: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
 
 _IN_MEMORY = 64 * 1024  # bytes; larger files are read while they are sent
-_pool = Pool(threads=8, timeout=30.0)
+_pool = Pool(threads=8, timeout=30.0, path="a file of send_file")
 _times = ModificationTimes()
 _digests = Digests()
 
