@@ -12,6 +12,7 @@ from typing import TypeAlias
 Address: TypeAlias = tuple[str, int]
 
 _UNIX = "unix"
+_UNREADABLE = "unreadable"
 _EVERYBODY = "*"
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -37,13 +38,14 @@ def bucket_of(client: Address | None) -> str:
     """Return the name under which the requests of a client are counted.
 
     An IPv6 client has a whole /64 network at its disposal (RFC 4291 §2.5.4), so that counts as one.
-    All clients without an address count as one, too.
+    All clients on Unix sockets count as one, too, and so do all whose address cannot be read, as that of
+    a framework's test client.
     """
     if client is None:
         return _UNIX
     known = canonical_ip(client[0].partition("%")[0])
     if known is None:
-        return ""
+        return _UNREADABLE
     return str(ipaddress.ip_network((known, 64), strict=False)) if ":" in known else known
 
 

@@ -581,6 +581,9 @@ async def test_a_missing_name_counts_as_any_other(root: Path, clock: Clock) -> N
         ("fe80::1%eth0", "fe80::2%eth1", True),
         (None, None, True),
         (None, "10.0.0.1", False),
+        ("testclient", "unknown", True),
+        ("testclient", "10.0.0.1", False),
+        ("testclient", None, False),
     ],
 )
 async def test_a_client_is_an_address_or_an_ipv6_network(
