@@ -59,6 +59,7 @@ _SWITCH = f"{PREFIX}DIRECT"
 
 _workers: dict[WorkerContext, PlainHypercorn] = {}
 _reported: WeakKeyDictionary[Lifespan, WeakSet[StaticFiles]] = WeakKeyDictionary()
+_lines: WeakKeyDictionary[Lifespan, set[str]] = WeakKeyDictionary()
 
 
 async def begin(app: StaticFiles | StaticMiddleware) -> None:
@@ -81,17 +82,20 @@ async def _begin(lifespan: Lifespan, app: StaticFiles | StaticMiddleware) -> Non
     reported = _reported.setdefault(lifespan, WeakSet())
     new = [mount for mount in find_mounts(app) if mount.static not in reported]
     reported.update(mount.static for mount in new)
-    log = lifespan.config.log
     if not new:
         return
+    say = lifespan.config.log.info
     if off := _switched_off():
-        await log.info(f"asyncstatic: not direct: {off}")
+        line = f"not direct: {off}"
     elif problem := await asyncio.to_thread(_problem):  # it reads files
-        await log.warning(f"asyncstatic: not direct: {problem}")
+        say, line = lifespan.config.log.warning, f"not direct: {problem}"
     else:
         if _mounts(lifespan.app):
             vars(run)["TCPServer"] = _connection
-        await log.info(f"asyncstatic: {_summary(lifespan.app, new)}")
+        line = _summary(lifespan.app, new)
+    if line not in (said := _lines.setdefault(lifespan, set())):  # by a root beside this one
+        said.add(line)
+        await say(f"asyncstatic: {line}")
 
 
 def _lifespan() -> Lifespan | None:

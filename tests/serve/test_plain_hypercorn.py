@@ -222,6 +222,18 @@ def test_a_root_behind_another_wrapper_has_a_line_of_its_own(
     ]
 
 
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_roots_beside_each_other_that_are_not_direct_for_one_reason_have_one_line(
+    value: str, site: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCSTATIC_DIRECT", value)
+    apps: dict[str, Any] = {"/a": StaticFiles(site), "/b": StaticFiles(site)}
+    with serving(DispatcherMiddleware(apps)) as server:
+        assert not is_direct(server, "/b/")
+    reason = f"AsyncioDispatcherMiddleware {ADVICE}" if value == "1" else "ASYNCSTATIC_DIRECT=0"
+    assert logged(caplog) == [f"asyncstatic: not direct: {reason}"]
+
+
 def test_a_subclass_with_a_call_of_its_own_is_called(site: Path) -> None:
     with serving(WithFields(site)) as server:
         assert not is_direct(server, "/")
