@@ -628,6 +628,14 @@ def test_a_name_that_a_mount_hides_is_told(place: Path) -> None:
     assert list(Sources().read({}).warnings()) == ["site/a is not served: the mount /a hides it"]
 
 
+def test_a_variable_that_moves_no_root_is_told(place: Path) -> None:
+    site = Sources(roots=(str(place / "site"),)).read({"ASYNCSTATIC_AT": "/docs"})
+    assert list(site.mounts) == [""]
+    assert list(site.warnings()) == [
+        "ASYNCSTATIC_AT is ignored: mount a root as asyncstatic serve /PREFIX=ROOT, or in [mounts]"
+    ]
+
+
 @pytest.mark.parametrize(
     ("around", "closed", "open_at"),
     [
@@ -767,12 +775,19 @@ def test_the_command_checks_the_roots(place: Path) -> None:
         (["--access-logfile", "."], "--access-logfile .: Is a directory"),
         (["--proxy-protocol"], "--proxy-protocol needs --trusted-proxies"),
         (["--port", "80"], "no --port here: say --bind 127.0.0.1:80"),
+        (["--open", "--bind", "unix:s"], "--open needs an address that a browser can open"),
+        (["--sandbox", "--reload"], "--sandbox needs Linux 5.13 with Landlock, and cannot be"),
+        (["missing:app"], "missing:app: there is no module missing"),
+        (["missing:app", "--sandbox"], "--sandbox is for a directory"),
+        (["missing:app", "--reload"], "--reload is for a directory"),
     ],
 )
 def test_the_command_checks_the_options_of_the_server(
     place: Path, arguments: list[str], says: str
 ) -> None:
-    result = CliRunner().invoke(main, ["config", str(place / "site"), *arguments])
+    if arguments[0].startswith("-"):
+        arguments = [str(place / "site"), *arguments]
+    result = CliRunner().invoke(main, ["config", *arguments])
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
     assert result.output.startswith(f"Error: {says}")
 

@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,16 +107,21 @@ def _serve(
     options: dict[str, Any],
 ) -> int:
     """Serve until a signal comes; return the exit status."""
-    from asyncstatic.serve.process.control import one_line
     from asyncstatic.serve.process.run import run
 
-    try:
+    with _mistakes_in_one_line(context):
         found = _target(context, _sources(targets, assignments, options))
-        server = _server(options)
-        every = (*server.bind, *server.tls_bind)
-        if open_browser and all(address.startswith("unix:") for address in every):
-            raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
+        server = _server(options, opens=open_browser)
         return run(found, server, partial(_announce, open_browser, server.redirect_https))
+
+
+@contextmanager
+def _mistakes_in_one_line(context: click.Context) -> Iterator[None]:
+    """Report an error in one line, which names variables and keys that the user has set."""
+    from asyncstatic.serve.process.control import one_line
+
+    try:
+        yield
     except SettingsError as error:
         raise WrongSettingError(with_variables(context, str(error))) from None
     except OSError as error:
@@ -157,22 +164,19 @@ def config(
     file itself.
     """
     from asyncstatic.cli import show_config
+    from asyncstatic.serve.process.run import check
     from asyncstatic.serve.process.target import Folders
 
-    try:
+    with _mistakes_in_one_line(context):
         sources = _sources(targets, assignments, options)
-        target, site = _target(context, sources), None
-        if isinstance(target, Folders):
-            target.examine(direct=True)
-            site = sources.read(os.environ)
-        server = _server(options)
-        server.check()
-        found = show_config.options_of_server(
-            context, {"bind": server.bind, "tls_bind": server.tls_bind}
-        )
-        click.echo((show_config.as_json if as_json else show_config.as_toml)(found, site))
-    except SettingsError as error:
-        raise WrongSettingError(with_variables(context, str(error))) from None
+        target = _target(context, sources)
+        server = _server(options, opens=open_browser)
+        check(target, server)
+        site = sources.read(os.environ) if isinstance(target, Folders) else None
+    found = show_config.options_of_server(
+        context, {"bind": server.bind, "tls_bind": server.tls_bind}
+    )
+    click.echo((show_config.as_json if as_json else show_config.as_toml)(found, site))
 
 
 @main.command("hash", short_help="Ask for a password, and print its hash.")
@@ -254,12 +258,10 @@ def explain(
     """
     from asyncstatic.serve import explain as explanation
 
-    try:
+    with _mistakes_in_one_line(context):
         request = explanation.request_of(method, url, headers)
         app = _target(context, _sources(targets, assignments, options)).build()
         told = asyncio.run(explanation.explain(app, *request))
-    except SettingsError as error:
-        raise WrongSettingError(with_variables(context, str(error))) from None
     click.echo(json.dumps(told.as_json(), indent=2) if as_json else "\n".join(told.lines()))
 
 
@@ -329,12 +331,19 @@ def _warn_of_home(root: str) -> None:
         )
 
 
-def _server(options: dict[str, Any]) -> Options:
-    """Return the options of the server, with the addresses that they mean."""
+def _server(options: dict[str, Any], *, opens: bool) -> Options:
+    """Return the options of the server, with the addresses that they mean.
+
+    Args:
+        options: of the command.
+        opens: whether a browser must be able to open one of the addresses.
+    """
     from asyncstatic.serve.process.addresses import addresses
     from asyncstatic.serve.process.options import Options
 
     where = addresses(options.pop("bind"), options.pop("tls_bind"), os.environ)
+    if opens and all(each.startswith("unix:") for each in (*where.bind, *where.tls_bind)):
+        raise SettingsError("--open needs an address that a browser can open: --bind HOST:PORT")
     return Options(*where, **options)
 
 

@@ -106,7 +106,9 @@ class Site:
         return problem if is_seen else f"{origin}: {problem}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a line for each hidden name, idle redirect or rule, and root that is open elsewhere."""
+        """Yield a line for each value and name without effect, and each root that is open elsewhere."""
+        if at := self.common.get("at"):
+            yield f"{at.origin} is ignored: mount a root as asyncstatic serve /PREFIX=ROOT, or in [mounts]"
         yield from self._idle_redirects()
         yield from self._idle_rules()
         yield from self._open_elsewhere()

@@ -76,15 +76,7 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
         OSError: the server cannot listen on an address.
     """
     keep_standard_streams()
-    loop_factory = _loop_factory(options.uvloop)
-    if options.sandbox and (options.reload or not landlock_version()):
-        raise SettingsError(
-            "--sandbox needs Linux 5.13 with Landlock, and cannot be combined with --reload"
-        )
-    if isinstance(target, App):
-        _refuse_for_app(target, options)
-    options.check()
-    facts = target.examine(direct=options.direct)
+    facts = check(target, options)
     with held(OBEYED) as deliver, ExitStack() as left:
         there = left.enter_context(
             listening(
@@ -95,7 +87,7 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
             )
         )
         exposition = left.enter_context(shared_metrics(options.metrics))
-        started = Started(there.places, facts, _loop_name(loop_factory))
+        started = Started(there.places, facts, _loop_name(options.uvloop))
 
         def announce() -> None:
             left.enter_context(pid_file(options.pid))
@@ -103,6 +95,23 @@ def run(target: Target, options: Options, on_start: Callable[[Started], None]) -
             on_start(started)
 
         return _serve(target, options, exposition, there.sockets, announce, left)
+
+
+def check(target: Target, options: Options) -> Facts:
+    """Find everything that is wrong before the server listens; return facts about the target.
+
+    Raises:
+        SettingsError: as `run` says.
+    """
+    _loop_factory(options.uvloop)
+    if options.sandbox and (options.reload or not landlock_version()):
+        raise SettingsError(
+            "--sandbox needs Linux 5.13 with Landlock, and cannot be combined with --reload"
+        )
+    if isinstance(target, App):
+        _refuse_for_app(target, options)
+    options.check()
+    return target.examine(direct=options.direct)
 
 
 def _serve(
@@ -208,8 +217,8 @@ def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop
     return uvloop.new_event_loop
 
 
-def _loop_name(factory: Callable[[], asyncio.AbstractEventLoop] | None) -> str:
-    return "asyncio" if factory is None else "uvloop"
+def _loop_name(wanted: bool | None) -> str:
+    return "asyncio" if _loop_factory(wanted) is None else "uvloop"
 
 
 def _site(target: Target, options: Options, exposition: Exposition | None) -> Site:
