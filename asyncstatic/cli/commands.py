@@ -53,8 +53,8 @@ class _Commands(click.Group):
         except click.UsageError as error:
             problem = error.format_message()
             end = "" if problem.endswith((".", "?", ")")) else "."
-            step = f"Try {(error.ctx or ctx).command_path} --help"
-            raise WrongSettingError(f"{problem}{end} {step}") from None
+            command = f"{ctx.command_path} {ctx.invoked_subcommand or ''}".strip()
+            raise WrongSettingError(f"{problem}{end} Try {command} --help") from None
         except KeyboardInterrupt:  # before the server obeys signals
             sys.exit(130)
 
@@ -77,7 +77,7 @@ def serve(
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    r"""Serve TARGET: a directory, or an ASGI app; or several directories, each below its PREFIX.
+    """Serve TARGET: a directory, or an ASGI app; or several directories, each below its PREFIX.
 
     \b
     site                    a directory
@@ -91,7 +91,7 @@ def serve(
     Without TARGET it is $ASYNCSTATIC_ROOT, or else what the configuration file says, ./static or
     ./public. A directory that exists counts more than an app of the same name. Modules are looked for in
     the working directory first.
-    """
+    """  # noqa: D301 - click keeps the lines of a paragraph behind the character \b
     from asyncstatic.serve.process.signals import RELOADS, had_terminal, held
 
     had_terminal()

@@ -321,7 +321,14 @@ def test_a_root_whose_name_is_no_utf_8_is_served(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["--nope", "--workers=0", "--keep-alive=-1", "--graceful-timeout=nan", "--certfile=nope"],
+    [
+        "--nope",
+        "--workers=0",
+        "--keep-alive=-1",
+        "--graceful-timeout=nan",
+        "--certfile=nope",
+        "--set",
+    ],
 )
 def test_a_wrong_option_is_one_line_that_names_the_help(folder: Path, option: str) -> None:
     done = run(*_SERVE, "site", option, cwd=folder)
@@ -507,6 +514,13 @@ def test_the_access_log_has_one_line_for_each_request(site: Path) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     assert "--bind" in run(*_SERVE, "--help", cwd=tmp_path).stdout
     assert re.search(r"\d+\.\d+", run("-m", "asyncstatic", "--version", cwd=tmp_path).stdout)
+
+
+def test_help_tells_each_form_of_a_target_on_a_line_of_its_own() -> None:
+    lines = CliRunner().invoke(main, ["serve", "--help"]).output.splitlines()
+    table = lines[lines.index("  site                    a directory") :]
+    assert table[5] == "  MODULE:FACTORY()        the app that a function returns"
+    assert table[7] == ""
 
 
 def test_help_tells_each_command_in_a_whole_sentence() -> None:
