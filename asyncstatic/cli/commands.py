@@ -9,7 +9,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -212,12 +212,12 @@ def _announce(open_browser: bool, redirects: bool, started: Started) -> None:
     facts = [started.target.answers, started.loop]
     if redirects:
         facts.append("http redirects to https")
-    click.echo(
+    line = (
         f"{'  '.join(map(str, started.places))}  serves {printable(started.target.name)}  "
         f"({', '.join(facts)}; Ctrl-C stops)"
     )
-    if started.target.hint:
-        click.echo(started.target.hint)
+    with suppress(OSError):  # a full disk, or a reader that has left, stops no server
+        click.echo("\n".join(filter(None, (line, started.target.hint))))
     urls = [place.url for place in started.places if place.url.startswith("http")]
     if open_browser and urls:
         webbrowser.open(urls[0])

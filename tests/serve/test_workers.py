@@ -710,6 +710,28 @@ def test_an_app_that_fails_to_shut_down_is_named(folder: Path, number: signal.Si
         assert eventually(lambda: re.search(line, server.log) is not None, 30), server.log
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs full(4)")
+def test_a_start_line_that_cannot_be_written_stops_no_server(folder: Path) -> None:
+    port = free_port()
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen(
+            [sys.executable, *_COMMAND, "site", "--bind", f"{HOST}:{port}"],
+            cwd=folder,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    try:
+        assert eventually(lambda: listens(port), 30)
+        assert fetch(port, "/").content == PAGE
+        process.terminate()
+        assert process.communicate(timeout=20)[1] == b""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 # -- the process id file ---------------------------------------------------------------------
 
 
