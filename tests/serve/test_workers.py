@@ -133,6 +133,18 @@ def listens(port: int) -> bool:
 # -- deaths ----------------------------------------------------------------------------------
 
 
+@WORKERS
+def test_no_warning_comes_of_a_server_in_development_mode(folder: Path, workers: str) -> None:
+    """Under uvloop a warning that is an error, about a resource, keeps the loop from its end."""
+    variables = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}
+    with serve(folder, "--workers", workers, "--metrics", "/m", **variables) as server:
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: reloaded(server, 1), 30)
+        assert server.fetch("/").content == PAGE
+        assert server.interrupt(signal.SIGTERM) == 0
+        assert "Warning" not in server.log
+
+
 @pytest.mark.parametrize(
     ("number", "says"),
     [

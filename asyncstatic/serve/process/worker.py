@@ -22,7 +22,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 from hypercorn.utils import LifespanFailureError
@@ -102,8 +102,8 @@ class _Link:
         return partial(self.tell, "closed") if self._is_gentle else None
 
     async def _obey(self, reader: asyncio.StreamReader) -> None:
-        """Carry out what the supervisor says."""
-        with suppress(OSError):
+        """Carry out what the supervisor says, until this is cancelled."""
+        with suppress(OSError), closing(self._writer):
             while line := await reader.readline():
                 command = line.strip()
                 if command == b"ping":
