@@ -20,15 +20,22 @@ from contextvars import ContextVar
 from typing import Any
 
 import h11
-from h2.connection import ConnectionState
+from h2.connection import ConnectionInputs, ConnectionState, H2ConnectionStateMachine
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PriorityUpdated,
+    RequestReceived,
+    StreamReset,
+)
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, Updated
 from hypercorn.events import Event as ConnectionEvent
+from hypercorn.protocol.events import EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
 from hypercorn.typing import AppWrapper, H11SendableEvent, Scope
@@ -165,12 +172,26 @@ def _retires(context: object) -> bool:
     return isinstance(context, Context) and context.retires
 
 
+class _State(H2ConnectionStateMachine):
+    """The state of a connection, which stays open when its client sends GOAWAY (RFC 9113 §6.8)."""
+
+    def process_input(self, input_: ConnectionInputs) -> list[Event]:
+        return [] if input_ is ConnectionInputs.RECV_GOAWAY else super().process_input(input_)
+
+
 class Http2(H2Protocol):
     """Hypercorn's HTTP/2, corrected and logged."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
+        self._is_ending = False  # whether one side said that the connection ends with its streams
+        # A client may have sent as many requests as may be open, twice, before it reads our GOAWAY.
+        most = self.config.keep_alive_max_requests + 2 * self.config.h2_max_concurrent_streams
+        self._most_requests = most
+        self.connection.state_machine = _State()
+        # At GOAWAY h2 drops what it has to send, acknowledgements too.
+        self.connection.clear_outbound_data_buffer = lambda: None  # type: ignore[method-assign]
 
     async def _create_stream(self, request: RequestReceived) -> None:
         pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
@@ -209,6 +230,23 @@ class Http2(H2Protocol):
         rest = getattr(frames, "_data", b"") or getattr(frames, "data", b"")  # before h2 4.2
         return self.idle and bool(rest or frames._headers_buffer)  # noqa: SLF001 - no public way
 
+    async def _send_data(self, stream_id: int) -> None:
+        """Send a frame of content; the last one ends the stream."""
+        buffer, connection = self.stream_buffers[stream_id], self.connection
+        try:
+            window = connection.local_flow_control_window(stream_id)
+            data = await buffer.pop(max(0, min(window, connection.max_outbound_frame_size)))
+            if data or buffer.complete:
+                connection.send_data(stream_id, data, end_stream=buffer.complete)
+            else:
+                self.priority.block(stream_id)
+        except ProtocolError:  # the stream or the connection has ended
+            await buffer.close()
+        if buffer.complete:
+            del self.stream_buffers[stream_id]
+            self.priority.remove_stream(stream_id)
+        await self._flush()
+
     async def _priority_updated(self, event: PriorityUpdated) -> None:
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
 
@@ -217,12 +255,17 @@ class Http2(H2Protocol):
         for event in events:
             if isinstance(event, RequestReceived) and self.context.terminated.is_set():
                 self._log_refusal(event, SERVER_CLOSED)
+                await self._give_notice()
                 with suppress(ProtocolError):  # the client repeats it elsewhere (RFC 9113 §8.7)
                     self.connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
             elif isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 self._drop(event)
             elif isinstance(event, RequestReceived) and self._is_void(event, reset):
                 self._ignore(event, CLIENT_CLOSED if event.stream_id in reset else SERVER_CLOSED)
+            elif isinstance(event, RequestReceived):
+                await self._begin(event)
+            elif isinstance(event, ConnectionTerminated) and self.streams and not event.error_code:
+                self._is_ending = True
             else:
                 await super()._handle_events([event])
         await self._flush()
@@ -238,17 +281,36 @@ class Http2(H2Protocol):
     def _is_void(self, request: RequestReceived, reset: set[int]) -> bool:
         """Tell whether a request gets no answer.
 
-        The client has reset the stream, or the connection already had its last request.
+        The client has reset the stream, or goes on with requests after it was asked for no more.
         """
-        most = self.config.keep_alive_max_requests
-        return request.stream_id in reset or self.keep_alive_requests > most
+        return request.stream_id in reset or self.keep_alive_requests >= self._most_requests
+
+    async def _begin(self, request: RequestReceived) -> None:
+        await self._create_stream(request)
+        await self.send(Updated(idle=False))
+
+    async def _give_notice(self) -> None:
+        """Ask the client for no more requests; those under way are answered (RFC 9113 §6.8)."""
+        state = self.connection.state_machine.state
+        if self._is_ending or state is ConnectionState.CLOSED:
+            return
+        self._is_ending = True
+        self.connection.close_connection(last_stream_id=2**31 - 1)
+        self.connection.state_machine.state = state
+        await self._flush()
+
+    async def end(self) -> None:
+        """Tell the client which requests were answered; it repeats others elsewhere."""
+        if self.connection.state_machine.state is not ConnectionState.CLOSED:
+            self.connection.close_connection()
+            await self._flush()
 
     def _ignore(self, request: RequestReceived, status: int) -> None:
         """Count and log a request that gets no answer; the count bounds them."""
         self._log_refusal(request, status)
         self.keep_alive_requests += 1
         is_open = self.connection.state_machine.state is not ConnectionState.CLOSED
-        if is_open and self.keep_alive_requests > self.config.keep_alive_max_requests:
+        if is_open and self.keep_alive_requests >= self._most_requests:
             self.connection.close_connection()
 
     def _drop(self, event: DataReceived) -> None:
@@ -258,12 +320,30 @@ class Http2(H2Protocol):
     # -- the access log --------------------------------------------------------------------
 
     async def stream_send(self, event: StreamEvent) -> None:
-        await _sent(self._requests, event, super().stream_send)
-        if isinstance(event, StreamClosed) and _retires(self.context) and not self.streams:
-            # GOAWAY tells which requests were answered; others are repeated (RFC 9113 §6.8).
-            self.connection.close_connection()
-            await self._flush()
-            await self.send(Closed())
+        await _sent(self._requests, event, self._send)
+        if isinstance(event, StreamClosed) and self._ends():
+            if self.streams:
+                await self._give_notice()
+            else:
+                await self.end()
+                await self.send(Closed())
+
+    async def _send(self, event: StreamEvent) -> None:
+        """Send a part of a response.
+
+        Where all content was sent, Hypercorn ends the stream later, when the connection may have ended.
+        """
+        buffer = self.stream_buffers.get(event.stream_id)
+        if isinstance(event, EndBody) and buffer is not None and not buffer.buffer:
+            buffer.set_complete()
+            await self._send_data(event.stream_id)
+        else:
+            await super().stream_send(event)
+
+    def _ends(self) -> bool:
+        """Tell whether the connection ends when no stream is open."""
+        had_last = self.keep_alive_requests >= self.config.keep_alive_max_requests
+        return had_last or self._is_ending or _retires(self.context)
 
     async def _close_stream(self, stream_id: int) -> None:
         if self._requests is not None:

@@ -96,6 +96,8 @@ class Server(TCPServer):
         chosen = self.protocol.protocol
         if isinstance(chosen, Http1):
             chosen.log_incomplete_head(408)
+        elif isinstance(chosen, Http2):
+            await chosen.end()
         await super()._initiate_server_close()
 
 

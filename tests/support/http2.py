@@ -20,6 +20,14 @@ class StreamError(Exception):
     """The stream did not end as its head promised (RFC 9113 §5.4.2, §8.1.1)."""
 
 
+class _State(h2.connection.H2ConnectionStateMachine):
+    """Goes on reading after GOAWAY, as clients do (RFC 9113 §6.8)."""
+
+    def process_input(self, input_: h2.connection.ConnectionInputs) -> list[h2.events.Event]:
+        is_goodbye = input_ is h2.connection.ConnectionInputs.RECV_GOAWAY
+        return [] if is_goodbye else super().process_input(input_)
+
+
 class Connection2:
     """One HTTP/2 connection to a server on the loopback.
 
@@ -45,6 +53,7 @@ class Connection2:
             assert self.socket.selected_alpn_protocol() == "h2"
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.h2 = h2.connection.H2Connection(config)
+        self.h2.state_machine = _State()
         # What is set later would only count after the server's acknowledgement.
         self.h2.local_settings = h2.settings.Settings(
             client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
@@ -67,11 +76,11 @@ class Connection2:
         """Send a request; returns its stream.
 
         Raises:
-            StreamError: the server has ended the connection (GOAWAY), which may have come with the
+            StreamError: the server wants no more requests (GOAWAY), which may have come with the
                 answer before; the request was not sent.
 
         """
-        if self.h2.state_machine.state is h2.connection.ConnectionState.CLOSED:
+        if any(isinstance(event, h2.events.ConnectionTerminated) for event in self._events):
             raise StreamError("the connection ended")
         stream: int = self.h2.get_next_available_stream_id()
         pseudo = (":method", method), (":scheme", "http"), (":authority", HOST), (":path", target)
