@@ -28,7 +28,7 @@ Servers:
 
 server         Hypercorn with the direct entry in front; `hypercorn` joins the two
 tls            certificates by server name, and their renewal; `certificate` reads the files
-protocols      Hypercorn's HTTP/1.1 and HTTP/2 with a few corrections; `tcp_server` its TCPServer
+protocols      Hypercorn's HTTP/1.1 with a few corrections; `http2` its HTTP/2, `tcp_server` its TCPServer
 uvicorn        the direct entry in front of Uvicorn
 proxies        scopes behind trusted proxies, as their clients made the requests
 access_log     one line per request; `hypercorn_log` writes it beside Hypercorn

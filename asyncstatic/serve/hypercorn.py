@@ -22,7 +22,7 @@ from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import HypercornLog, quiet
 from asyncstatic.serve.portable import connection_lost
-from asyncstatic.serve.protocols import Context, with_method_as_sent
+from asyncstatic.serve.protocols import Context, with_request_as_sent
 from asyncstatic.serve.tcp import reset, taken, waiting
 from asyncstatic.serve.tcp_server import Server
 
@@ -71,7 +71,7 @@ class Hypercorn:
         own_paths: frozenset[bytes] = frozenset(),
         metrics: Metrics | None = None,
     ) -> None:
-        self._app = with_method_as_sent(app)
+        self._app = with_request_as_sent(app)
         self._config = config
         self._log = HypercornLog(
             config, lambda work: self.entry.registry.spawn(work), trusted, ours=our_log

@@ -1,47 +1,31 @@
-"""Hypercorn's protocols for HTTP/1.1 and HTTP/2, with a few corrections.
+"""Hypercorn's HTTP/1.1, with a few corrections, and what they share with those of `http2`.
 
 Hypercorn upper-cases every method, so that an app takes `get` for GET; but methods are
-case-sensitive (RFC 9110 §9.1). Over HTTP/2 some requests end the whole connection with all its streams: those
-without a path or with bytes outside ASCII, and content that arrives after the response is complete, as of an
-upload that was refused. The corrections of h11, which Hypercorn reads HTTP/1 with, are in `h11_connection`.
+case-sensitive (RFC 9110 §9.1). The corrections of h11, which Hypercorn reads HTTP/1 with, are in
+`h11_connection`.
 
-An idle connection has a deadline. Hypercorn forgets it after a request that it refuses itself, after a stream
-that its client resets, and after the preface of HTTP/2.
-
-Hypercorn keeps a tree of priorities (RFC 7540 §5.3). RFC 9113 §5.3.2 deprecates that signal, but Chromium
-still sends it with every request: the tree would grow with each.
+An idle connection has a deadline. Hypercorn forgets it after a request that it refuses itself, and after the
+preface of HTTP/2. A connection whose app has not read the content of a request would never end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import h11
-from h2.connection import ConnectionInputs, ConnectionState, H2ConnectionStateMachine
-from h2.errors import ErrorCodes
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    PriorityUpdated,
-    RequestReceived,
-    StreamReset,
-)
-from h2.exceptions import ProtocolError
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, Updated
 from hypercorn.events import Event as ConnectionEvent
-from hypercorn.protocol.events import EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.typing import AppWrapper, H11SendableEvent, Scope
 
-from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED, first_line
+from asyncstatic.serve.access_log import first_line
 from asyncstatic.serve.h11_connection import Connection
+from asyncstatic.serve.http2_content import Content
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 from asyncstatic.serve.portable import connection_lost
 
@@ -57,18 +41,31 @@ class Context(WorkerContext):
     retires = False
 
 
+class AsSent(NamedTuple):
+    """The parts of a request that Hypercorn changes.
+
+    Attributes:
+        method: as the client spells it.
+        content: in place of Hypercorn's queue; None leaves that.
+    """
+
+    method: str
+    content: Content | None = None
+
+
 # Hypercorn starts the app's task where it creates the stream, and a task copies its context.
-_method: ContextVar[str] = ContextVar("method")
+as_sent: ContextVar[AsSent] = ContextVar("as_sent")
 
 
-def with_method_as_sent(app: AppWrapper) -> AppWrapper:
-    """Wrap an app, in the form that Hypercorn calls, so that it gets the method as it was sent."""
+def with_request_as_sent(app: AppWrapper) -> AppWrapper:
+    """Wrap an app, in the form that Hypercorn calls, so that it gets method and content as they are."""
 
     async def wrapped(
         scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
     ) -> None:
         if scope["type"] == "http":
-            scope["method"] = _method.get()
+            scope["method"], content = as_sent.get()
+            receive = receive if content is None else content.receive
         await app(scope, receive, send, sync_spawn, call_soon)
 
     return wrapped
@@ -86,13 +83,15 @@ class Http1(H11Protocol):
         )
 
     async def _create_stream(self, request: h11.Request) -> None:
-        _method.set(request.method.decode("ascii"))
+        as_sent.set(AsSent(request.method.decode("ascii")))
         if self._requests is not None:
             line = b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)
             headers = list(request.headers)
             upgrades = (b"upgrade", b"websocket") in [(name, v.lower()) for name, v in headers]
             self._requests.begin(STREAM_ID, line, headers, is_websocket=upgrades)
         await super()._create_stream(request)
+        if isinstance(self.stream, HTTPStream):
+            self.stream.app_put = _putting_last(self.stream.app_put)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         try:
@@ -123,9 +122,9 @@ class Http1(H11Protocol):
     # -- the access log --------------------------------------------------------------------
 
     async def stream_send(self, event: StreamEvent) -> None:
-        if _retires(self.context):
+        if retires(self.context):
             self.keep_alive_requests = self.config.keep_alive_max_requests  # the response says so
-        await _sent(self._requests, event, super().stream_send)
+        await send_logged(self._requests, event, super().stream_send)
 
     async def _send_error_response(self, status_code: int) -> None:
         if self._requests is not None:
@@ -152,11 +151,24 @@ class Http1(H11Protocol):
             self._requests.end(STREAM_ID, by_us=self.stream is not None)
 
 
+def _putting_last(put: Any) -> Any:
+    """Let the end of a stream discard what its app has not read: nobody makes room in the queue."""
+    queue = put.__self__
+
+    async def put_message(message: Any) -> None:
+        if message["type"] == "http.disconnect":
+            while not queue.empty():
+                queue.get_nowait()
+        await put(message)
+
+    return put_message
+
+
 def _unread(connection: object) -> bytes | None:
     return connection.take_unread() if isinstance(connection, Connection) else None
 
 
-async def _sent(
+async def send_logged(
     requests: Requests | None, event: StreamEvent, send: Callable[[StreamEvent], Awaitable[None]]
 ) -> None:
     """Send a part of a response, and log the response after its last part."""
@@ -168,202 +180,6 @@ async def _sent(
     requests.sent(event)
 
 
-def _retires(context: object) -> bool:
+def retires(context: object) -> bool:
+    """Tell whether another process accepts the connections already."""
     return isinstance(context, Context) and context.retires
-
-
-class _State(H2ConnectionStateMachine):
-    """The state of a connection, which stays open when its client sends GOAWAY (RFC 9113 §6.8)."""
-
-    def process_input(self, input_: ConnectionInputs) -> list[Event]:
-        return [] if input_ is ConnectionInputs.RECV_GOAWAY else super().process_input(input_)
-
-
-class Http2(H2Protocol):
-    """Hypercorn's HTTP/2, corrected and logged."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._requests = requests_of(self.config, self.client, self.ssl)
-        self._is_ending = False  # whether one side said that the connection ends with its streams
-        # A client may have sent as many requests as may be open, twice, before it reads our GOAWAY.
-        most = self.config.keep_alive_max_requests + 2 * self.config.h2_max_concurrent_streams
-        self._most_requests = most
-        self.connection.state_machine = _State()
-        # At GOAWAY h2 drops what it has to send, acknowledgements too.
-        self.connection.clear_outbound_data_buffer = lambda: None  # type: ignore[method-assign]
-
-    async def _create_stream(self, request: RequestReceived) -> None:
-        pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
-        method, path = pseudo[b":method"], pseudo.get(b":path", b"")
-        if path and method.isascii() and path.isascii():
-            _method.set(method.decode("ascii"))
-            if self._requests is not None:
-                self._requests.begin(
-                    request.stream_id,
-                    _line(request),
-                    [field for field in request.headers or () if field[0] not in pseudo],
-                    is_websocket=method == b"CONNECT",
-                )
-            await super()._create_stream(request)
-        else:
-            self._refuse(request)
-
-    def _refuse(self, request: RequestReceived) -> None:
-        """Answer 400 to a request that an ASGI scope cannot express."""
-        fields = [(b":status", b"400"), (b"content-length", b"0"), (b"cache-control", b"no-store")]
-        fields += self.config.response_headers("h2")
-        self.keep_alive_requests += 1
-        self._log_refusal(request, 400)
-        with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
-            self.connection.send_headers(request.stream_id, fields, end_stream=True)
-
-    async def handle(self, event: ConnectionEvent) -> None:
-        await super().handle(event)
-        if isinstance(event, Closed):  # nobody sends any more, and apps would wait for it
-            for buffer in tuple(self.stream_buffers.values()):
-                await buffer.close()
-
-    def has_begun_head(self) -> bool:
-        """Tell whether no stream is open and a frame, or a block of header fields, is incomplete."""
-        frames: Any = self.connection.incoming_buffer
-        rest = getattr(frames, "_data", b"") or getattr(frames, "data", b"")  # before h2 4.2
-        return self.idle and bool(rest or frames._headers_buffer)  # noqa: SLF001 - no public way
-
-    async def _send_data(self, stream_id: int) -> None:
-        """Send a frame of content; the last one ends the stream."""
-        buffer, connection = self.stream_buffers[stream_id], self.connection
-        try:
-            window = connection.local_flow_control_window(stream_id)
-            data = await buffer.pop(max(0, min(window, connection.max_outbound_frame_size)))
-            if data or buffer.complete:
-                connection.send_data(stream_id, data, end_stream=buffer.complete)
-            else:
-                self.priority.block(stream_id)
-        except ProtocolError:  # the stream or the connection has ended
-            await buffer.close()
-        if buffer.complete:
-            del self.stream_buffers[stream_id]
-            self.priority.remove_stream(stream_id)
-        await self._flush()
-
-    async def _priority_updated(self, event: PriorityUpdated) -> None:
-        """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
-
-    async def _handle_events(self, events: list[Event]) -> None:
-        reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
-        for event in events:
-            if isinstance(event, RequestReceived) and self.context.terminated.is_set():
-                self._log_refusal(event, SERVER_CLOSED)
-                await self._give_notice()
-                with suppress(ProtocolError):  # the client repeats it elsewhere (RFC 9113 §8.7)
-                    self.connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
-            elif isinstance(event, DataReceived) and event.stream_id not in self.streams:
-                self._drop(event)
-            elif isinstance(event, RequestReceived) and self._is_void(event, reset):
-                self._ignore(event, CLIENT_CLOSED if event.stream_id in reset else SERVER_CLOSED)
-            elif isinstance(event, RequestReceived):
-                await self._begin(event)
-            elif isinstance(event, ConnectionTerminated) and self.streams and not event.error_code:
-                self._is_ending = True
-            else:
-                await super()._handle_events([event])
-        await self._flush()
-        if any(isinstance(event, RequestReceived | StreamReset) for event in events):
-            await self._update()
-
-    async def _update(self) -> None:
-        """Close streams that Hypercorn has refused, and begin the time of an idle connection."""
-        for stream_id in [number for number, stream in self.streams.items() if stream.closed]:
-            await self._close_stream(stream_id)
-        await self.send(Updated(idle=self.idle))
-
-    def _is_void(self, request: RequestReceived, reset: set[int]) -> bool:
-        """Tell whether a request gets no answer.
-
-        The client has reset the stream, or goes on with requests after it was asked for no more.
-        """
-        return request.stream_id in reset or self.keep_alive_requests >= self._most_requests
-
-    async def _begin(self, request: RequestReceived) -> None:
-        await self._create_stream(request)
-        await self.send(Updated(idle=False))
-
-    async def _give_notice(self) -> None:
-        """Ask the client for no more requests; those under way are answered (RFC 9113 §6.8)."""
-        state = self.connection.state_machine.state
-        if self._is_ending or state is ConnectionState.CLOSED:
-            return
-        self._is_ending = True
-        self.connection.close_connection(last_stream_id=2**31 - 1)
-        self.connection.state_machine.state = state
-        await self._flush()
-
-    async def end(self) -> None:
-        """Tell the client which requests were answered; it repeats others elsewhere."""
-        if self.connection.state_machine.state is not ConnectionState.CLOSED:
-            self.connection.close_connection()
-            await self._flush()
-
-    def _ignore(self, request: RequestReceived, status: int) -> None:
-        """Count and log a request that gets no answer; the count bounds them."""
-        self._log_refusal(request, status)
-        self.keep_alive_requests += 1
-        is_open = self.connection.state_machine.state is not ConnectionState.CLOSED
-        if is_open and self.keep_alive_requests >= self._most_requests:
-            self.connection.close_connection()
-
-    def _drop(self, event: DataReceived) -> None:
-        """Discard content of an answered request, so that its client gets to read the answer."""
-        self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-
-    # -- the access log --------------------------------------------------------------------
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        await _sent(self._requests, event, self._send)
-        if isinstance(event, StreamClosed) and self._ends():
-            if self.streams:
-                await self._give_notice()
-            else:
-                await self.end()
-                await self.send(Closed())
-
-    async def _send(self, event: StreamEvent) -> None:
-        """Send a part of a response.
-
-        Where all content was sent, Hypercorn ends the stream later, when the connection may have ended.
-        """
-        buffer = self.stream_buffers.get(event.stream_id)
-        if isinstance(event, EndBody) and buffer is not None and not buffer.buffer:
-            buffer.set_complete()
-            await self._send_data(event.stream_id)
-        else:
-            await super().stream_send(event)
-
-    def _ends(self) -> bool:
-        """Tell whether the connection ends when no stream is open."""
-        had_last = self.keep_alive_requests >= self.config.keep_alive_max_requests
-        return had_last or self._is_ending or _retires(self.context)
-
-    async def _close_stream(self, stream_id: int) -> None:
-        if self._requests is not None:
-            buffer = self.stream_buffers.get(stream_id)
-            unsent = 0 if buffer is None else len(buffer.buffer)
-            by_us = self.context.terminated.is_set()
-            self._requests.end(stream_id, unsent=unsent, by_us=by_us)
-        await super()._close_stream(stream_id)
-
-    def _log_refusal(self, request: RequestReceived, status: int) -> None:
-        if self._requests is not None:
-            self._requests.refuse(_line(request), status)
-
-    def end_log(self) -> None:
-        """Log the requests that the end of the connection interrupts."""
-        if self._requests is not None:
-            self._requests.end_all()
-
-
-def _line(request: RequestReceived) -> bytes:
-    """Format the pseudo-fields as a request line, as nginx does."""
-    pseudo = dict(request.headers or ())
-    return b"%b %b HTTP/2.0" % (pseudo.get(b":method", b"-"), pseudo.get(b":path", b"-"))

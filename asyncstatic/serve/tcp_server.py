@@ -19,12 +19,13 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.server import Peer
-from asyncstatic.serve.protocols import Http1, Http2
+from asyncstatic.serve.http2 import Http2
+from asyncstatic.serve.protocols import Http1
 from asyncstatic.serve.tcp import has_received
 
 
 class Server(TCPServer):
-    """One Hypercorn connection; its app is wrapped by `with_method_as_sent`.
+    """One Hypercorn connection; its app is wrapped by `with_request_as_sent`.
 
     Args:
         arguments: of Hypercorn's TCPServer.

@@ -121,6 +121,16 @@ class Connection2:
         ):
             self._receive()
 
+    def until_pong(self) -> None:
+        """Receive until a ping is answered."""
+        while not any(isinstance(event, h2.events.PingAckReceived) for event in self._events):
+            self._receive()
+
+    def until_window(self, stream: int, size: int = 1) -> None:
+        """Receive until so many bytes of a stream's content may be sent."""
+        while self.h2.local_flow_control_window(stream) < size:
+            self._receive()
+
     def goodbye(self) -> h2.events.ConnectionTerminated:
         """Receive until the server says that it ends the connection (GOAWAY)."""
         while True:
