@@ -230,8 +230,14 @@ class Http2(H2Protocol):
         if isinstance(event, EndBody) and buffer is not None and not buffer.buffer:
             buffer.set_complete()
             await self._send_data(event.stream_id)
-        else:
-            await super().stream_send(event)
+            return
+        is_cut = isinstance(event, StreamClosed) and buffer is not None and not buffer.complete
+        is_cut = is_cut and event.stream_id in self.streams  # else the client has reset it
+        await super().stream_send(event)
+        if is_cut and event.stream_id in self.stream_buffers:
+            with suppress(ProtocolError):
+                self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+            await self._send_data(event.stream_id)
 
     def _ends(self) -> bool:
         """Tell whether the connection ends when no stream is open."""

@@ -72,8 +72,10 @@ async def send_plan(
     }
     whole = in_memory(plan, opened)
     if whole is not None or opened is None or opened.handle is None:
-        await send(start)
-        await send({"type": "http.response.body", "body": whole or b"", "more_body": False})
+        try:
+            await _send_whole(start, whole or b"", scope, send, send_timeout)
+        except TimeoutError as error:
+            await _abort(scope, send, report_cut(plan, opened, 0, error))
         return
     sender = _Sender(send, send_timeout)
     watcher = asyncio.ensure_future(_until_disconnect(scope, receive, sender))
@@ -94,6 +96,19 @@ async def send_plan(
         watcher.cancel()
         with suppress(asyncio.CancelledError):
             await watcher
+
+
+async def _send_whole(
+    start: Message, content: bytes, scope: Scope, send: Send, send_timeout: float
+) -> None:
+    """Send a response whose content is in memory.
+
+    Raises:
+        TimeoutError: over HTTP/2, where a client may open no window for the smallest content.
+    """
+    async with asyncio.timeout(None if may_abort(scope) else send_timeout):
+        await send(start)
+        await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 async def send_hints(plan: ResponsePlan, scope: Scope, send: Send) -> None:

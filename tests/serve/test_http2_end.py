@@ -6,12 +6,13 @@ import socket
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import hyperframe.frame as frames
 import pytest
 from hpack import Encoder
 
-from asyncstatic import StaticFiles
+from asyncstatic import Limits, StaticFiles
 from tests.serve.inside import serving_inside
 from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import HOST
@@ -145,3 +146,37 @@ def test_a_server_that_ends_refuses_a_request_after_it_has_asked_for_no_more(
         with pytest.raises(StreamError):
             _get_for_ever(connection)
         assert connection.goodbye().last_stream_id == _NO_MORE
+
+
+# -- a response that is not finished ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["/app.js", "/missing", "/big.bin"])
+def test_a_client_that_opens_no_window_has_as_long_as_one_that_does_not_read(
+    site: Path, direct: bool, target: str
+) -> None:
+    app = StaticFiles(site, limits=Limits(send_timeout=0.3))
+    with (
+        serving_inside(app, direct=direct) as server,
+        Connection2(server.port, window=0) as connection,
+    ):
+        with pytest.raises(StreamError, match="reset: 2"):  # INTERNAL_ERROR
+            connection.get(target)
+        assert connection.get("/app.js", method="HEAD").status == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"begin"], ids=["empty", "begun"])
+def test_a_response_that_its_app_does_not_finish_is_a_stream_error(
+    direct: bool, content: bytes
+) -> None:
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+
+    with (
+        serving_inside(app, direct=direct) as server,
+        Connection2(server.port) as connection,
+        pytest.raises(StreamError, match="reset: 2"),
+    ):
+        connection.get("/")
