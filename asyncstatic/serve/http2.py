@@ -14,6 +14,7 @@ still sends it with every request: the tree would grow with each.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from h2.events import (
     StreamReset,
 )
 from h2.exceptions import ProtocolError
-from hypercorn.events import Closed, Updated
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Body, EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
@@ -39,6 +40,8 @@ from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED
 from asyncstatic.serve.http2_content import Content
 from asyncstatic.serve.hypercorn_log import requests_of
 from asyncstatic.serve.protocols import AsSent, as_sent, retires, send_logged
+
+_READ_AT_ONCE = 4096  # bytes of frames, before the event loop serves others; 455 frames at most
 
 
 class _State(H2ConnectionStateMachine):
@@ -95,10 +98,22 @@ class Http2(H2Protocol):
             self.connection.send_headers(request.stream_id, fields, end_stream=True)
 
     async def handle(self, event: ConnectionEvent) -> None:
+        if isinstance(event, RawData):
+            await self._read(event.data)
+            return
         await super().handle(event)
         if isinstance(event, Closed):  # nobody sends any more, and apps would wait for it
             for buffer in tuple(self.stream_buffers.values()):
                 await buffer.close()
+
+    async def _read(self, data: bytes) -> None:
+        """Read frames; thousands of small ones hold nobody else up."""
+        for begin in range(0, len(data), _READ_AT_ONCE):
+            if begin:
+                await asyncio.sleep(0)
+            await super().handle(RawData(data[begin : begin + _READ_AT_ONCE]))
+            if self.connection.state_machine.state is ConnectionState.CLOSED:
+                return
 
     def has_begun_head(self) -> bool:
         """Tell whether no stream is open and a frame, or a block of header fields, is incomplete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 from collections import Counter
@@ -11,6 +12,8 @@ from pathlib import Path
 import h2.stream
 import hyperframe.frame as frames
 import pytest
+from h2.connection import H2Connection
+from h2.events import Event
 from hpack import Encoder
 from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
@@ -176,6 +179,27 @@ def test_a_flood_of_frames_ends_no_other_connection_and_leaves_no_traceback(
         _flood(server.port, data)
         assert other.get("/css/app.css").status == 200
     assert "Traceback" not in server.log, server.log[-3000:]
+
+
+def test_a_flood_of_frames_lets_others_go_on(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, begun = [0], []
+    read = H2Connection.receive_data
+
+    def receive_data(connection: H2Connection, data: bytes) -> list[Event]:
+        begun.append(turns[0])
+        return read(connection, data)
+
+    def turn() -> None:
+        turns[0] += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    data = b"".join(frame.serialize() for frame in _settings_and_pings())
+    with serving_inside(StaticFiles(site)) as server:
+        monkeypatch.setattr(H2Connection, "receive_data", receive_data)
+        server.loop.call_soon_threadsafe(turn)
+        _flood(server.port, data)
+    assert len(begun) > len(data) / 4096
+    assert len(set(begun)) == len(begun)
 
 
 def test_a_connection_ends_after_as_many_requests_as_it_may_have(site: Path) -> None:
