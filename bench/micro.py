@@ -16,6 +16,7 @@ import pytest
 
 from asyncstatic import StaticFiles
 from asyncstatic.files.resolver import choose_resolver
+from asyncstatic.files.root import RootHandle
 from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Fields, Lookup, Request, ResponsePlan
 from asyncstatic.http.ranges import parse_ranges
@@ -130,7 +131,7 @@ def test_respond(
 def test_resolve_and_open(benchmark: Benchmark, files: StaticFiles, prefer: ResolverChoice) -> None:
     try:
         resolver = choose_resolver(
-            files.root, symlinks="within_root", allowed=lambda _: True, prefer=prefer
+            RootHandle(files.root), symlinks="within_root", allowed=lambda _: True, prefer=prefer
         )
     except ValueError as error:
         pytest.skip(str(error))
@@ -141,7 +142,7 @@ def test_resolve_and_open(benchmark: Benchmark, files: StaticFiles, prefer: Reso
         return handle
 
     assert benchmark(open_and_close) >= 0
-    resolver.close()
+    resolver.root.close()
 
 
 def test_open_without_memory(benchmark: Benchmark, files: StaticFiles) -> None:

@@ -48,16 +48,16 @@ def open_directory(
         OSError: the root is missing, is not a directory, or cannot be read.
         ValueError: the chosen resolver does not work here.
     """
-    resolver = choose_resolver(
-        settings.root,
-        symlinks=settings.symlinks,
-        allowed=allowed,
-        prefer=settings.resolver,
-        recheck=recheck,
-        monotonic=monotonic,
-        grace=settings.previous_root_grace,
-    )
-    stamps = DirectoryStamps(_path_of(resolver.root))
+    grace = settings.previous_root_grace
+    root = RootHandle(settings.root, recheck=recheck, grace=grace, monotonic=monotonic)
+    try:
+        resolver = choose_resolver(
+            root, symlinks=settings.symlinks, allowed=allowed, prefer=settings.resolver
+        )
+    except BaseException:
+        root.close()
+        raise
+    stamps = DirectoryStamps(_path_of(root))
     return DirectoryTree(resolver, stamps, clean_urls=settings.clean_urls)
 
 
@@ -220,4 +220,4 @@ class DirectoryTree:
         return DirectoryEntry(segments[-1], is_directory, size, status.st_mtime_ns)
 
     def close(self) -> None:
-        self._resolver.close()
+        self._resolver.root.close()

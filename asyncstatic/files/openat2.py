@@ -63,9 +63,6 @@ class Openat2Resolver:
                 raise
         return self._walk.open(segments, cached_only=cached_only, tree=tree)
 
-    def close(self) -> None:
-        self.root.close()
-
     def _open_cached_link(self, tree: TreeHandle, path: bytes) -> int:
         """Open a path that holds a link, if the name policy allows its target."""
         resolve = _BENEATH | kernel.RESOLVE_CACHED

@@ -9,8 +9,6 @@ the call.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from typing import Protocol
 
 from asyncstatic.files import kernel
@@ -57,59 +55,33 @@ class Resolver(Protocol):
             ValueError: a segment is not a plain name: a bug in the caller.
         """
 
-    def close(self) -> None:
-        """Close the root. Lookups in flight finish first; later ones raise EBADF."""
-
 
 def choose_resolver(
-    path: str,
-    *,
-    symlinks: Symlinks,
-    allowed: Allowed,
-    prefer: ResolverChoice = "auto",
-    recheck: float = 0.25,
-    grace: float = 0,
-    monotonic: Callable[[], float] = time.monotonic,
+    root: RootHandle, *, symlinks: Symlinks, allowed: Allowed, prefer: ResolverChoice = "auto"
 ) -> Resolver:
-    """Return the resolver for the root `path`: the preferred one, or the one that a probe finds.
+    """Return the resolver for a root: the preferred one, or the one that a probe finds.
 
     Args:
-        path: an existing directory, or a link to one.
+        root: the caller closes it.
         symlinks: see `WalkResolver`.
         allowed: the name policy for the place a followed link leads to.
         prefer: "auto" takes openat2 where it works.
-        recheck: seconds between two checks of where `path` leads.
-        grace: seconds for which a replaced tree stays open.
-        monotonic: the clock, in seconds.
 
     Raises:
-        OSError: the root is missing, is not a directory, or cannot be searched.
+        OSError: the root cannot be searched.
         ValueError: `prefer` is "openat2", and that does not work here.
     """
-    root = RootHandle(path, recheck=recheck, grace=grace, monotonic=monotonic)
-    try:
-        if os.name == "nt":
-            if prefer == "openat2":
-                raise ValueError(f"Windows has no openat2; {_ADVICE}")
-            return FinalPathResolver(root, symlinks=symlinks, allowed=allowed)
-        return _choose(root, symlinks, allowed, prefer)
-    except BaseException:
-        root.close()
-        raise
-
-
-def _choose(
-    root: RootHandle, symlinks: Symlinks, allowed: Allowed, prefer: ResolverChoice
-) -> Resolver:
+    if os.name == "nt":
+        if prefer == "openat2":
+            raise ValueError(f"Windows has no openat2; {_ADVICE}")
+        return FinalPathResolver(root, symlinks=symlinks, allowed=allowed)
     tree = root.tree()
-    kernel.release(
-        kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS)
-    )  # EACCES now, not per request
-    if prefer == "walk":
-        return WalkResolver(root, symlinks=symlinks, allowed=allowed)
-    reason = refusal(tree)
-    if reason is None:
-        return Openat2Resolver(root, symlinks=symlinks, allowed=allowed)
-    if prefer == "openat2":
-        raise ValueError(f"openat2 does not work on {root.path} ({reason}); {_ADVICE}")
+    # EACCES now, not per request
+    kernel.release(kernel.openat(tree.fd, b".", kernel.DIRECTORY_FLAGS))
+    if prefer != "walk":
+        reason = refusal(tree)
+        if reason is None:
+            return Openat2Resolver(root, symlinks=symlinks, allowed=allowed)
+        if prefer == "openat2":
+            raise ValueError(f"openat2 does not work on {root.path} ({reason}); {_ADVICE}")
     return WalkResolver(root, symlinks=symlinks, allowed=allowed)

@@ -70,9 +70,6 @@ class WalkResolver:
             raise
         return fd
 
-    def close(self) -> None:
-        self.root.close()
-
 
 def _decoded(name: bytes) -> str:
     """Return a name on disk as text; bytes that are not UTF-8 become lone surrogates."""

@@ -46,9 +46,6 @@ class FinalPathResolver:
             raise
         return fd
 
-    def close(self) -> None:
-        self.root.close()
-
     def _vet(self, root: str, segments: Segments, final: str) -> None:
         expected = "\\".join((root, *segments))
         if self._symlinks == "follow" or final == expected:

@@ -15,7 +15,7 @@ import pytest
 
 from asyncstatic.files import kernel
 from asyncstatic.files.resolver import Resolver, choose_resolver
-from asyncstatic.files.root import Segments
+from asyncstatic.files.root import RootHandle, Segments
 from asyncstatic.files.source import Found
 from asyncstatic.http.model import Lookup
 
@@ -95,9 +95,12 @@ def make_resolver() -> Iterator[MakeResolver]:
 
         def make(root: Path, **options: object) -> Resolver:
             settings = {"symlinks": "within_root", "allowed": is_visible, **options}
-            resolver = choose_resolver(str(root), **settings)  # type: ignore[arg-type]  # a table's row
-            closing.callback(resolver.close)
-            return resolver
+            of_root = {
+                name: settings.pop(name) for name in ("recheck", "monotonic") if name in options
+            }
+            handle = RootHandle(str(root), **of_root)  # type: ignore[arg-type]  # a table's row
+            closing.callback(handle.close)
+            return choose_resolver(handle, **settings)  # type: ignore[arg-type]  # a table's row
 
         yield make
 

@@ -136,6 +136,7 @@ def test_a_root_that_cannot_be_searched_is_refused_at_start(
 SECCOMP = """
 import ctypes, errno, os, struct, sys
 from asyncstatic.files.resolver import choose_resolver
+from asyncstatic.files.root import RootHandle
 
 def forbid_openat2(code):  # seccomp(2), by a filter of four instructions
     instructions = [(0x20, 0, 0, 0), (0x15, 0, 1, 437), (0x06, 0, 0, 0x50000 | code),
@@ -148,7 +149,9 @@ def forbid_openat2(code):  # seccomp(2), by a filter of four instructions
     assert libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0) == 0, os.strerror(ctypes.get_errno())
 
 root, code, when = sys.argv[1], getattr(errno, sys.argv[2]), sys.argv[3]
-make = lambda: choose_resolver(root, symlinks="within_root", allowed=lambda names: True)
+make = lambda: choose_resolver(
+    RootHandle(root), symlinks="within_root", allowed=lambda names: True
+)
 if when == "late":
     resolver = make()
     first = resolver.name

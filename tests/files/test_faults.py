@@ -13,6 +13,7 @@ import pytest
 
 from asyncstatic.files import kernel
 from asyncstatic.files.resolver import choose_resolver
+from asyncstatic.files.root import RootHandle
 from tests.files.conftest import Outcome, is_visible, outcome
 
 pytestmark = [
@@ -73,13 +74,14 @@ def test_a_fault_at_any_system_call_leaks_nothing_and_reads_nothing_wrong(
     open_handles: Callable[[], int],
 ) -> None:
     def attempt() -> Outcome:
-        resolver = choose_resolver(
-            str(maze), symlinks="within_root", allowed=is_visible, prefer=prefer, recheck=0
-        )
+        root = RootHandle(str(maze), recheck=0)
         try:
+            resolver = choose_resolver(
+                root, symlinks="within_root", allowed=is_visible, prefer=prefer
+            )
             return outcome(resolver, *path.split("/"), cached_only=cached_only)
         finally:
-            resolver.close()
+            root.close()
 
     prefer: Literal["auto", "walk"] = "walk" if kind == "walk" else "auto"
     right = attempt()

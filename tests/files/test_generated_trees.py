@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyncstatic.files.resolver import choose_resolver
-from asyncstatic.files.root import Segments
+from asyncstatic.files.root import RootHandle, Segments
 from tests.files.conftest import DIRECTORY, is_visible, outcome
 
 pytestmark = [
@@ -62,7 +62,7 @@ def test_in_any_tree_both_agree_and_what_opens_lies_really_inside(
         root = os.path.realpath(directory) + "/site"
         os.makedirs(root, exist_ok=True)
         resolvers = [
-            choose_resolver(root, symlinks=policy, allowed=is_visible, prefer=prefer)
+            choose_resolver(RootHandle(root), symlinks=policy, allowed=is_visible, prefer=prefer)
             for prefer in (("auto", "walk"))
         ]
         try:
@@ -73,7 +73,7 @@ def test_in_any_tree_both_agree_and_what_opens_lies_really_inside(
                     check_inside(root, path, outcomes[0])
         finally:
             for resolver in resolvers:
-                resolver.close()
+                resolver.root.close()
 
 
 def check_inside(root: str, path: Segments, content: str) -> None:
