@@ -23,26 +23,23 @@ class CachedSource:
     Args:
         source: answers what the cache cannot.
         cache: holds the answers; may be shared with other sources.
-        owner: begins every key of this source in the cache. Sources that may answer differently
-            need different owners, also where they serve the same directory. Unique, if None.
         add_stamps: adds stamps to the dependencies of an answer; none, if it must not be cached.
 
     Attributes:
-        cache, owner: the arguments.
+        cache: the argument.
     """
 
     def __init__(
         self,
         source: Source,
         cache: Cache,
-        owner: Hashable = None,
         *,
         add_stamps: Callable[[Stamps], Stamps] | None = None,
     ) -> None:
         self._source = source
         self._add_stamps = add_stamps
         self.cache = cache
-        self.owner: Hashable = object() if owner is None else owner
+        self._owner = object()  # begins its keys: other sources may answer differently
 
     def open_nowait(self, lookup: Lookup) -> Found | None:
         if not lookup.available:  # another lookup may have cached the same segments
@@ -62,8 +59,6 @@ class CachedSource:
 
     async def open(self, lookup: Lookup) -> Found:
         """Look a file up in the source; call it after `open_nowait` returned None."""
-        if not lookup.available:
-            return Absence.MISSING
         found = await self._source.open(lookup)
         if not self.cache.is_of_this_thread():
             return found
@@ -73,11 +68,11 @@ class CachedSource:
 
     def close(self) -> None:
         """Evict the entries of this source, and close the source."""
-        self.cache.evict_all(self.owner)
+        self.cache.evict_all(self._owner)
         self._source.close()
 
     def _find(self, lookup: Lookup) -> CacheEntry | None:
-        key = (self.owner, lookup.segments, lookup.directory)
+        key = (self._owner, lookup.segments, lookup.directory)
         return self.cache.get(key) or self.cache.get((*key, lookup.codings))
 
     def _cached(self, lookup: Lookup, found: Found) -> Found:
@@ -87,7 +82,7 @@ class CachedSource:
             found.dependencies = self._add_stamps(found.dependencies)
             if not found.dependencies:
                 return found
-        key: tuple[Hashable, ...] = (self.owner, lookup.segments, lookup.directory)
+        key: tuple[Hashable, ...] = (self._owner, lookup.segments, lookup.directory)
         if found.representation.negotiable:  # else for all codings
             key = (*key, lookup.codings)
         size = len(found.content or b"") + _FACTS_BYTES

@@ -138,7 +138,6 @@ class DirectoryTree:
         return DirectoryTree(self._resolver, self._stamps, nowait=False, tree=tree)
 
     def open_file(self, segments: Segments, coding: str = "identity") -> File:
-        """Open a regular file; IsADirectoryError for a directory, ENOENT for other kinds."""
         fd, status = self._open(segments)
         if stat.S_ISDIR(status.st_mode):
             kernel.release(fd)
@@ -178,7 +177,6 @@ class DirectoryTree:
         return self._names.of(directory, identity, nowait=self.nowait)
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
-        """Return the files and directories in a directory, `limit` at most."""
         fd = self._resolver.open(directory, tree=self._tree)
         try:
             with kernel.scandir_fd(fd) as found:

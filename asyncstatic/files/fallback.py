@@ -74,7 +74,6 @@ class Fallbacks:
         return absence
 
     def close(self) -> None:
-        """Close the source."""
         self._source.close()
 
     def _fallbacks(self, absence: Absence, lookup: Lookup) -> Iterator[tuple[Segments, int]]:

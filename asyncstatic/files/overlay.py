@@ -42,7 +42,6 @@ class Overlay:
         return Absence.MISSING
 
     async def open(self, lookup: Lookup) -> Found:
-        """Look a file up, and wait for the disk in a thread if necessary."""
         for position, source in enumerate(self._sources):
             found = source.open_nowait(lookup) or await source.open(lookup)
             if found is Absence.MISSING:
@@ -53,7 +52,6 @@ class Overlay:
         return Absence.MISSING
 
     def close(self) -> None:
-        """Close all sources."""
         for source in self._sources:
             source.close()
 

@@ -112,7 +112,7 @@ class _Present:
 
 
 class ZipTree:
-    """The members of a zip archive.
+    """The members of a zip archive; `TreeReader` describes its methods.
 
     Args:
         path: of the archive.
@@ -133,13 +133,11 @@ class ZipTree:
         self.names((), self._archive.identity)
 
     def waiting(self) -> ZipTree:
-        """Return the reader of the same archive that waits for the disk."""
         other = copy(self)
         other.nowait = False
         return other
 
     def find(self, lookup: Lookup, select: Callable[[Lookup], Found]) -> Found:
-        """Select from the archive that the path leads to now."""
         for _ in range(_RENEWALS):
             archive = self._present.get(nowait=self.nowait)
             found = select(lookup)
@@ -206,20 +204,17 @@ class ZipTree:
         return self._archive.stamp
 
     def names(self, directory: Segments, identity: Identity) -> AbstractSet[str]:
-        """Return the names in a directory of the archive."""
         found = self._archive.find((*self._below, *directory))
         if isinstance(found, Member):
             raise kernel.fault(errno.ENOTDIR)
         return found.keys()
 
     def entries(self, directory: Segments, limit: int, *, sized: bool) -> list[DirectoryEntry]:
-        """Return the members and directories in a directory, `limit` at most."""
         names = tuple(self.names(directory, self._archive.identity))
         each = (self.entry((*directory, name)) for name in names)
         return list(islice(filter(None, each), limit))
 
     def entry(self, segments: Segments) -> DirectoryEntry | None:
-        """Return a member or a directory; None for a name that is not served."""
         archive = self._archive
         try:
             found = archive.find((*self._below, *segments))
@@ -230,7 +225,6 @@ class ZipTree:
         return DirectoryEntry(segments[-1], True, 0, archive.identity.mtime_ns)
 
     def path_of(self, segments: Segments) -> str:
-        """Return a path that leads nowhere."""
         return "/".join((self.path, *segments))
 
     def close(self) -> None:

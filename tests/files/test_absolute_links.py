@@ -275,7 +275,7 @@ async def test_a_changed_absolute_link_is_noticed_at_once(
     later = time.time_ns() + 10**10  # when a change shows in the times of what changed
     monkeypatch.setattr(time, "time_ns", lambda: later)
     present = await directory(place / "alias/current", kind)
-    source = CachedSource(present, Cache(1_000_000), present.tree.path)
+    source = CachedSource(present, Cache(1_000_000))
 
     def point_to(target: Path) -> None:
         (root / "next").symlink_to(target if path != "link" else target / "page")
@@ -307,7 +307,7 @@ async def test_an_absolute_link_in_the_previous_release_leads_to_that_release(
     (place / "real/releases/42/real.js").symlink_to(place / "real/releases/42/old/app.js")
     (place / "real/releases/42/newer").symlink_to(place / "real/releases/43/page")
     present = await directory(root, kind, previous_root_grace=60.0)
-    source = CachedSource(present, Cache(1_000_000), present.tree.path)
+    source = CachedSource(present, Cache(1_000_000))
     try:
         assert await content(source, "app.js") == b"old"
         (place / "next").symlink_to("releases/43")

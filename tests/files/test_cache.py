@@ -67,7 +67,7 @@ class Site:
         self.settings = Settings(self.root, index=INDEXES, **options)
         self.counting = Counting(self._directory())
         self.cache = Cache(capacity)
-        self.cached = CachedSource(self.counting, self.cache, str(top / "root"))
+        self.cached = CachedSource(self.counting, self.cache)
 
     def _directory(self) -> TreeSource:
         """Open the root as at start-up, before there is a loop: this may wait."""

@@ -99,7 +99,7 @@ def source(directory: TreeSource) -> Source:
 
 @pytest.fixture
 def cached(source: Source, base: Path) -> Iterator[Source]:
-    cached = CachedSource(source, Cache(1 << 20), str(base / "current"))
+    cached = CachedSource(source, Cache(1 << 20))
     yield cached
     cached.close()
 
