@@ -68,8 +68,7 @@ def _path_of(root: RootHandle) -> str:
     """
     path = os.path.abspath(root.path)
     with suppress(OSError):
-        status = kernel.stat(path)
-        if (status.st_dev, status.st_ino) == root.tree().identity:
+        if root.tree().is_at(path):
             return path
     return root.path
 

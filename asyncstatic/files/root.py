@@ -66,6 +66,11 @@ class TreeHandle:
         facts = kernel.fstat(fd)
         self.identity = (facts.st_dev, facts.st_ino)
 
+    def is_at(self, path: str | bytes) -> bool:
+        """Tell whether a path leads to this tree; OSError if it leads nowhere."""
+        facts = kernel.stat(path)
+        return (facts.st_dev, facts.st_ino) == self.identity
+
     def __del__(self) -> None:
         kernel.release(self.fd)
 
@@ -144,10 +149,9 @@ class RootHandle:
     def leads_to(self, tree: TreeHandle) -> bool:
         """Tell whether the path still leads to a tree; True also while it leads nowhere."""
         try:
-            facts = kernel.stat(self.path)
+            return tree.is_at(self.path)
         except OSError:
             return True
-        return (facts.st_dev, facts.st_ino) == tree.identity
 
     def renew(self, *, cached_only: bool = False) -> None:
         """Check now where the path leads.

@@ -126,9 +126,8 @@ def _joined(names: _Names) -> bytes:
 
 def _leads_to(names: _Names, tree: TreeHandle) -> bool:
     try:
-        facts = kernel.stat(_joined(names))
+        return tree.is_at(_joined(names))
     except OSError as error:
         if error.errno in _NO_SUCH_NAME:
             return False
         raise
-    return (facts.st_dev, facts.st_ino) == tree.identity
