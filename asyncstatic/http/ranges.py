@@ -77,20 +77,6 @@ def parse_ranges(value: str) -> tuple[RangeSpec, ...] | None:
     return specs if all(map(_is_valid, specs)) else None
 
 
-def resolve(specs: Iterable[RangeSpec], complete_length: int) -> tuple[ByteRange, ...]:
-    """Return the ranges that a range-set selects from a representation of `complete_length` bytes.
-
-    Unsatisfiable specs are left out; the others are clipped and stay in the requested order.
-    Overlapping ranges become one, at the place of the first of them, so no byte is sent twice
-    (§15.3.7.2). Adjacent ranges stay apart, as the client requested them.
-
-    Returns:
-        The ranges; an empty tuple means 416.
-    """
-    asked = [found for spec in specs if (found := spec.within(complete_length)) is not None]
-    return tuple(asked) if len(asked) < 2 else _merged(asked)
-
-
 def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
     """Decide which ranges to send for a Range field value.
 
@@ -111,13 +97,18 @@ def select_ranges(value: str, length: int) -> tuple[ByteRange, ...] | None:
         return None
     if not length and any(spec.first is None and spec.last for spec in specs):
         return None
-    asked = sum(part.length for spec in specs if (part := spec.within(length)))
-    ranges = resolve(specs, length)
-    return None if len(ranges) > MAX_PARTS or asked > length else ranges
+    asked = [part for spec in specs if (part := spec.within(length)) is not None]
+    ranges = merged(asked)
+    costs_more = len(ranges) > MAX_PARTS or sum(part.length for part in asked) > length
+    return None if costs_more else ranges
 
 
-def _merged(asked: list[ByteRange]) -> tuple[ByteRange, ...]:
-    """Merge overlapping ranges: one sweep by position, then back into the requested order."""
+def merged(asked: Iterable[ByteRange]) -> tuple[ByteRange, ...]:
+    """Make one range of overlapping ones, so that no byte is sent twice (§15.3.7.2).
+
+    It has the place of the first of them; otherwise the order stays as requested. Adjacent ranges
+    stay apart. One sweep by position, then back into the requested order.
+    """
     groups: list[tuple[int, ByteRange]] = []
     for order, found in sorted(enumerate(asked), key=lambda item: item[1].first):
         if groups and found.first <= groups[-1][1].last:
