@@ -246,7 +246,10 @@ class ResponsePolicy:
         if overrides.cache_control is not None:
             return overrides.cache_control.encode("ascii")
         if overrides.max_age is not None:
-            return b"%b, max-age=%d" % (self._scope_by(ruling), overrides.max_age)
+            return b"%b, max-age=%d" % (
+                b"private" if is_private(ruling.cache_control) else self._scope,
+                overrides.max_age,
+            )
         if chosen.segments == self._shell:
             return self._no_cache
         if ruling.cache_control is not None:
@@ -266,9 +269,6 @@ class ResponsePolicy:
     def _is_cached_by_rule(self, chosen: Representation) -> bool:
         """Tell whether the Cache-Control of a rule decides, as far as no view names one."""
         return not (self._private or chosen.segments == self._shell or chosen.fallback >= 400)
-
-    def _scope_by(self, ruling: Ruling) -> bytes:
-        return b"private" if is_private(ruling.cache_control) else self._scope
 
 
 def _codings(by_rule: str, chosen: str) -> str:

@@ -60,9 +60,11 @@ def admit(
 ) -> Lookup | ResponsePlan:
     """Decide what to look for, or answer at once.
 
-    Outcomes: a `Lookup` for GET and HEAD of a well-formed target; it is not `available` where the
-    target names nothing public, or only a router in the browser can tell what it names. Otherwise the plan of 204 (OPTIONS), 405, 301 (the mount point
-    without its slash), 414, 400, 308 (a dot segment), or a redirect of the root.
+    Returns:
+        A `Lookup` for GET and HEAD of a well-formed target. It is not `available` where the target
+        names nothing public, or where only a router in the browser knows its names. Otherwise a
+        plan: 204 (OPTIONS), 405, 301 (the mount point without its slash), 414, 400, 308 (a dot
+        segment), or a redirect of the root.
     """
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
@@ -100,8 +102,8 @@ def respond(
 ) -> ResponsePlan:
     """Decide the answer to a GET or HEAD, given the outcome of the look-up.
 
-    Outcomes: 200, 206, 301 (directory without its slash, or another URL of a page), 304, 403, 404, 412, 416,
-    500 or 503. Content-Length always equals the content, and for HEAD the content of GET.
+    The status is 200, 206, 301 (a directory without its slash, or another URL of a page), 304, 403,
+    404, 412, 416, 500 or 503. Content-Length always equals the content, and for HEAD that of GET.
 
     Args:
         request: the request, admitted before.
