@@ -10,9 +10,6 @@ a circle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from asyncstatic.files.candidates import is_stored
 from asyncstatic.files.dependency import lasting
 from asyncstatic.files.root import Segments
@@ -38,13 +35,12 @@ class CleanSelection(Selection):
         """Return a file by its name, else the page, else the index where none has a slash."""
         found = super().find_or_missing(lookup)
         if isinstance(found, Opened):
-            return self._moved(found, partial(self._reference, lookup, found))
+            return _moved(found, self._reference(lookup, found))
         if isinstance(found, Absence) and found is not Absence.MISSING:
             return found
         page = self._page(lookup)
         if isinstance(page, Opened):
-            reference = f"./{lookup.segments[-1]}/" if self._always else ""
-            return self._moved(page, lambda: reference)
+            return _moved(page, f"./{lookup.segments[-1]}/" if self._always else "")
         if isinstance(found, DirectoryRedirect) and self._never:
             stamp = self.tree.stamp(lookup.segments[:-1])  # a page beside it would count more
             index = super().find_or_missing(lookup._replace(directory=True))
@@ -60,10 +56,10 @@ class CleanSelection(Selection):
         name = lookup.segments[-1]
         found = super().find_or_missing(lookup)
         if isinstance(found, Opened):
-            return self._moved(found, lambda: f"../{name}" if self._never else "")
+            return _moved(found, f"../{name}" if self._never else "")
         page = self._page(lookup) if found is Absence.MISSING else None
         if isinstance(page, Opened):
-            return self._moved(page, lambda: "" if self._always else f"../{name}")
+            return _moved(page, "" if self._always else f"../{name}")
         return found
 
     def _page(self, lookup: Lookup) -> Found:
@@ -77,18 +73,24 @@ class CleanSelection(Selection):
         if isinstance(found, Opened):
             self._be_certain(found, lookup.segments)
             if segments[-1] in self._settings.index:
-                return self._moved(found, partial(self._from, lookup, below, found))
+                reference = self._reference(below, found)
+                if reference and lookup.directory:  # seen from one directory below
+                    reference = "../" + reference.removeprefix("./")
+                return _moved(found, reference)
         return found
 
-    def _from(self, lookup: Lookup, below: Lookup, found: Opened) -> str:
-        """Return `_reference`, as seen from the clean URL of the file."""
-        reference = self._reference(below, found)
-        if not reference or not lookup.directory:
-            return reference
-        return "../" + reference.removeprefix("./")
-
     def _reference(self, lookup: Lookup, found: Opened) -> str:
-        """Return the URL of the page that the file of a name is; "" if it is not to be redirected."""
+        """Return the URL of the page that the file of a name is; "" if it is not to be redirected.
+
+        Closes the file if that cannot be told.
+        """
+        try:
+            return self._reference_of_file(lookup, found)
+        except BaseException:
+            found.close()
+            raise
+
+    def _reference_of_file(self, lookup: Lookup, found: Opened) -> str:
         *directory, name = lookup.segments
         clean = (*directory, name.removesuffix(PAGE_SUFFIX))
         if not self._settings.clean_urls:
@@ -136,16 +138,6 @@ class CleanSelection(Selection):
         if is_stored(self.tree.path_of(clean)):
             found.dependencies = ()
 
-    def _moved(self, found: Opened, reference: Callable[[], str]) -> Opened:
-        """Mark a file as moved, unless it is already or the reference is empty."""
-        try:
-            moved_to = found.representation.moved_to or reference()
-        except BaseException:
-            found.close()
-            raise
-        found.representation = found.representation._replace(moved_to=moved_to)
-        return found
-
     @property
     def _always(self) -> bool:
         return self._settings.trailing_slash == "always"
@@ -153,3 +145,10 @@ class CleanSelection(Selection):
     @property
     def _never(self) -> bool:
         return self._settings.trailing_slash == "never"
+
+
+def _moved(found: Opened, reference: str) -> Opened:
+    """Mark a file as moved to a URL, unless it is marked already or the reference is empty."""
+    facts = found.representation
+    found.representation = facts._replace(moved_to=facts.moved_to or reference)
+    return found
