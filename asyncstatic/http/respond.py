@@ -74,7 +74,7 @@ def admit(
         moved = redirects.find((), directory=False) if redirects is not None else None
         if moved is not None:
             return _redirect(moved, request, settings)
-        return _to_directory(_mount_name(request), request, settings.cors)
+        return _to_own_url(f"./{_mount_name(request)}/", request, settings.cors)
     parsed = parse_target(request.target, settings, decoded=request.decoded)
     navigation = settings.spa is not False and is_navigation(request, parsed.segments, settings)
     if isinstance(parsed, Refusal) and parsed.status != 404:
@@ -118,7 +118,7 @@ def respond(
             plan = _represent(request, found, policy, now_ns, boundary, overrides)
             return plan if request.method == "GET" else ResponsePlan(plan.status, plan.fields)
         case DirectoryRedirect(name):
-            return policy.completed(_to_directory(name, request, policy.cors))
+            return policy.completed(_to_own_url(f"./{name}/", request, policy.cors))
         case Absence():
             return policy.completed(_absent(found, request, policy))
 
@@ -168,13 +168,8 @@ def _mount_name(request: Request) -> str:
     return (mount if request.decoded else unquote(mount)).rsplit("/", 1)[-1]
 
 
-def _to_directory(name: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
-    """Redirect to the name with its slash."""
-    return _to(f"./{name}/", request, origins)
-
-
-def _to(reference: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
-    """301 to a page's own URL: clients that do not know 308 can follow (§15.4.2).
+def _to_own_url(reference: str, request: Request, origins: tuple[str, ...]) -> ResponsePlan:
+    """301 to the own URL of a page or directory; clients that do not know 308 can follow (§15.4.2).
 
     Only GET and HEAD come here, so no method is lost. The page is `no-store`, because a file may
     have this name later, and clients keep a 301 for ever where nothing forbids it (§15.4.2).
@@ -202,7 +197,7 @@ def _represent(
     overrides: Overrides,
 ) -> ResponsePlan:
     if chosen.moved_to and not chosen.fallback:
-        return policy.completed(_to(chosen.moved_to, request, policy.cors))
+        return policy.completed(_to_own_url(chosen.moved_to, request, policy.cors))
     if chosen.fallback >= 400:
         return _own_error_page(request, chosen, policy, overrides)
     current = validators_of(chosen, policy.etag if overrides.tagged else "off", now_ns)
