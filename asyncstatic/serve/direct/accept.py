@@ -21,15 +21,14 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from asyncstatic.files.source import logger
+from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.entry import DirectEntry
-from asyncstatic.serve.direct.server import Peer
 
 _AT_ONCE = 100  # connections that are accepted before the event loop serves others
 _PEEKED = 4096  # bytes
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CLOSING_SECONDS = 1.0  # for first bytes that are on their way when a shutdown begins
-_LINGER_SECONDS = 1.0  # for a refused client to read the answer
 
 _TEXT = b"400 Bad Request\nThis port is for HTTPS, but the request is plain HTTP: say https:// instead.\n"
 _PLAIN_HTTP = (
@@ -77,8 +76,8 @@ class Listener:
         make_protocol: Callable[[Any], asyncio.Protocol],
         *,
         context: ssl.SSLContext | None,
-        seconds: float = 60.0,
-        read_preface: ReadPreface | None = None,
+        seconds: float,
+        read_preface: ReadPreface | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.entry = entry
@@ -248,44 +247,22 @@ class _Accepted:
             self._listener.loop.remove_reader(self._sock.fileno())
 
 
-class _PlainHTTP(asyncio.Protocol):
-    """Answers 400 to plain HTTP on a TLS port, and closes when the client had time to read it."""
-
-    transport: asyncio.Transport
+class _PlainHTTP(DirectProtocol):
+    """Refuses plain HTTP on a TLS port by 400."""
 
     def __init__(self, entry: DirectEntry, facts: Any) -> None:
-        self._entry = entry
+        super().__init__(entry, asyncio.get_running_loop())
         self.proxied = facts  # `Peer.of` reads it
-        self._answered = False
-        self._until = asyncio.get_running_loop().time() + _LINGER_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request, of which some bytes are there."""
-        self.transport = cast("asyncio.Transport", transport)
+        self._begin(transport)
         self._entry.registry.linger(self)
+        self.deadline.linger()
 
     def data_received(self, data: bytes) -> None:
-        """Answer, and read the rest: unread bytes would reset the connection (RFC 9112 §9.6)."""
-        if self._answered:
-            return
-        self._answered = True
-        text = b"" if data.startswith(b"HEAD ") else _TEXT
-        self.transport.write(_PLAIN_HTTP + self._entry.head_end() + text)
-        self.transport.write_eof()
-        if self._entry.observes:
-            self._entry.server.observe_refusal(Peer.of(self.transport), data, 400)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._entry.registry.leave(self)
-
-    def expire(self, now: float) -> None:
-        """Close a client that does not."""
-        if now >= self._until:
-            self.transport.abort()
-
-    def finish(self) -> None:
-        """Do nothing: it closes soon."""
-
-    def abort(self) -> None:
-        """Close at once."""
-        self.transport.abort()
+        """Refuse the request."""
+        if not self._lingers:
+            self._buffer = data
+            text = b"" if data.startswith(b"HEAD ") else _TEXT
+            self._refuse(400, _PLAIN_HTTP + self._entry.head_end() + text)

@@ -48,10 +48,9 @@ class DirectProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_admission", "_answering", "_buffer", "_closes", "_counted", "_entry", "_eof"),
-        *("_lingers", "_loop", "_observation", "_requests", "_writable", "_writer"),
-        *("deadline", "transport"),
-    )
+        "_admission", "_answering", "_buffer", "_closes", "_counted", "_entry", "_eof", "_lingers",
+        "_loop", "_observation", "_requests", "_writable", "_writer", "deadline", "transport",
+    )  # fmt: skip
 
     transport: asyncio.Transport
     _admission: Admission  # until the connection is handed over
@@ -75,12 +74,7 @@ class DirectProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections, or no request is answered here."""
-        self.transport = cast("asyncio.Transport", transport)
-        self._writer = SocketWriter(self.transport)
-        if hasattr(transport, "max_size"):
-            transport.max_size = _READ_BYTES
-        if self._entry.observes:
-            self._observation = Observation(self._entry.server, self.transport)
+        self._begin(transport)
         if self._entry.is_full():
             self._refuse(503, BUSY)
             return
@@ -92,6 +86,14 @@ class DirectProtocol(asyncio.Protocol):
             self._hand_over()
         else:
             self._admission = admission
+
+    def _begin(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._writer = SocketWriter(self.transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
+        if self._entry.observes:
+            self._observation = Observation(self._entry.server, self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer all complete requests that are there."""
@@ -112,7 +114,6 @@ class DirectProtocol(asyncio.Protocol):
         return self._answering is not None and self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop whatever is being answered."""
         self._report_end(by_us=False)
         self.resume_writing()
         answering, self._answering = self._answering, None  # which holds us, and open files
@@ -126,7 +127,6 @@ class DirectProtocol(asyncio.Protocol):
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """Go on: the client has caught up."""
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
