@@ -19,8 +19,6 @@ from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
 from uvicorn.config import Config
-from uvicorn.middleware.message_logger import MessageLoggerMiddleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
@@ -73,16 +71,9 @@ def _entry_of(config: Config, state: ServerState, app_state: dict[str, Any]) -> 
     if entry is None:
         if not config.loaded:
             config.load()
-        mounts = list(find_mounts(_unwrapped(config.loaded_app)))
+        mounts = list(find_mounts(config.loaded_app))
         entry = _entries[state] = DirectEntry(mounts, Uvicorn(config, state, app_state))
     return entry
-
-
-def _unwrapped(app: Any) -> Any:
-    """Return the app without the middleware that Uvicorn itself adds."""
-    while isinstance(app, ProxyHeadersMiddleware | MessageLoggerMiddleware):
-        app = app.app
-    return app
 
 
 class Uvicorn:

@@ -36,10 +36,11 @@ class Mount:
         return answer.plan.length is not None and not is_passed_on
 
 
-#: Wrappers of other projects that change only the client, the scheme and the host of a scope.
+#: Wrappers of other projects that change no answer of a static root.
 _TRANSPARENT = frozenset(
     {
         "hypercorn.middleware.proxy_fix.ProxyFixMiddleware",
+        "uvicorn.middleware.message_logger.MessageLoggerMiddleware",
         "uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware",
     }
 )
