@@ -7,31 +7,18 @@ from typing import Any
 
 PREFIX = "ASYNCSTATIC_"
 #: Names after `PREFIX` of the variables that set options of ``asyncstatic serve``.
-OTHER_VARIABLES = frozenset(
-    {
-        *("ACCESS_LOGFILE", "BIND", "CERTFILE", "CONFIG", "DIRECT", "DRAIN_SECONDS", "HEALTH"),
-        *("GRACEFUL_TIMEOUT", "KEEP_ALIVE", "KEYFILE", "LIMIT_CONCURRENCY", "LOG_FORMAT", "OPEN"),
-        *(
-            "MAX_REQUESTS",
-            "METRICS",
-            "PID",
-            "PROXY_PROTOCOL",
-            "REDIRECT_HTTPS",
-            "RELOAD",
-            "SANDBOX",
-        ),
-        *("SOCKET_MODE", "TLS_BIND", "TRUSTED_PROXIES", "UVLOOP", "WORKERS"),
-    }
-)
+OTHER_VARIABLES = frozenset({
+    "ACCESS_LOGFILE", "BIND", "CERTFILE", "CONFIG", "DIRECT", "DRAIN_SECONDS", "GRACEFUL_TIMEOUT",
+    "HEALTH", "KEEP_ALIVE", "KEYFILE", "LIMIT_CONCURRENCY", "LOG_FORMAT", "MAX_REQUESTS", "METRICS",
+    "OPEN", "PID", "PROXY_PROTOCOL", "REDIRECT_HTTPS", "RELOAD", "SANDBOX", "SOCKET_MODE",
+    "TLS_BIND", "TRUSTED_PROXIES", "UVLOOP", "WORKERS",
+})  # fmt: skip
 #: Those of them that an app honours under every server.
-OF_APPS = frozenset(["CONFIG", "DIRECT"])
+OF_APPS = frozenset({"CONFIG", "DIRECT"})
 #: Settings and options that are paths: relative ones in a configuration file belong to its directory.
-PATHS = frozenset(
-    {
-        *("root", "more_roots", "access_logfile", "certfile", "keyfile", "listing_template", "pid"),
-        "users",
-    }
-)
+PATHS = frozenset({
+    "root", "more_roots", "users", "listing_template", "access_logfile", "certfile", "keyfile", "pid",
+})  # fmt: skip
 
 # Variables that Kubernetes sets in every pod beside a Service named asyncstatic or asyncstatic-*,
 # and Docker beside a linked container of such a name.

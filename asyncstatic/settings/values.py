@@ -29,18 +29,10 @@ from asyncstatic.settings.page_names import (
 # The settings that count bytes, and so may have a unit.
 SIZES = frozenset({"cache_bytes", "cache_file_bytes", "listing_zip", "max_target"})
 _UNITS = {
-    "": 1,
-    "b": 1,
-    "k": 1024,
-    "m": 1024**2,
-    "g": 1024**3,  # as in nginx and systemd
-    "kib": 1024,
-    "mib": 1024**2,
-    "gib": 1024**3,
-    "kb": 1000,
-    "mb": 1000**2,
-    "gb": 1000**3,  # IEC 80000-13
-}
+    "": 1, "b": 1,
+    "k": 1024, "m": 1024**2, "g": 1024**3,  # as in nginx and systemd
+    "kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3,
+}  # fmt: skip
 _SIZE_IS_NEEDED = "a number is needed, or a size such as 64KiB or 128MiB"
 _SIZE = re.compile(r"([0-9]{1,15}) ?([a-z]*)", re.IGNORECASE)
 

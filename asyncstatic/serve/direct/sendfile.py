@@ -64,9 +64,9 @@ class SendfileCursor:
     """
 
     __slots__ = (
-        *("_bytes", "_copies", "_draining", "_end", "_handle", "_parts", "_position", "_refers"),
+        "_bytes", "_copies", "_draining", "_end", "_handle", "_parts", "_position", "_refers",
         "_warm_until",
-    )
+    )  # fmt: skip
 
     def __init__(self, handle: Handle, head: bytes, plan: ResponsePlan) -> None:
         self._handle = handle

@@ -54,18 +54,8 @@ class Transfer:
     """
 
     __slots__ = (
-        *(
-            "_client",
-            "_cursor",
-            "_head",
-            "_opened",
-            "_out",
-            "_passed",
-            "_plan",
-            "_task",
-            "_watched",
-        ),
-    )
+        "_client", "_cursor", "_head", "_opened", "_out", "_passed", "_plan", "_task", "_watched",
+    )  # fmt: skip
 
     _out: socket.socket
 
