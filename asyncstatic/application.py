@@ -68,7 +68,6 @@ class Application:
         receive: Callable[[], Coroutine[Any, Any, Message]],
         send: Callable[[Message], Coroutine[Any, Any, None]],
     ) -> None:
-        """Serve one ASGI connection."""
         problem = self._problem() if self._built is None else ""
         if not problem:
             await self.built()(scope, receive, send)  # type: ignore[arg-type] # Quart's TypedDicts

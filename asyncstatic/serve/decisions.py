@@ -175,7 +175,6 @@ def _label(settings: Settings, rule: Rule) -> str:
 
 
 def _effect(rule: Rule) -> str:
-    """Tell what a rule does."""
     sets = [name for name, value in rule.headers.items() if value is not False]
     removes = [name for name, value in rule.headers.items() if value is False]
     parts = [

@@ -53,7 +53,6 @@ class Explanation:
     length: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the explanation as values for JSON."""
         return {
             **asdict(self),
             "steps": [step._asdict() for step in self.steps],

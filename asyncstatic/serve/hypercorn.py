@@ -92,7 +92,6 @@ class Hypercorn:
             self._log.count = partial(metrics.count, entry=behind)
 
     def is_full(self, connections: int) -> bool:
-        """Tell whether the limit of connections is reached."""
         return connections >= self._limit
 
     def fields(self) -> Iterable[tuple[bytes, bytes]]:
@@ -115,14 +114,12 @@ class Hypercorn:
         self._write(exchange)
 
     def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
-        """Count and log a request that was refused before it was read."""
         line = first_line(data)
         if self._metrics is not None:
             self._metrics.count(line, status, 0, "direct")
         self._write(Exchange(line, [], None, status, 0, peer, 0.0))
 
     def _write(self, exchange: Exchange) -> None:
-        """Write a line of the access log."""
         if not self._log.active:
             return
         line, headers, plan, status, sent, peer, seconds, _ = exchange
@@ -314,7 +311,6 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Go on writing: the client has read enough."""
         self._since = asyncio.get_running_loop().time()
         super().resume_writing()
 
@@ -330,5 +326,4 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         """Do nothing: Hypercorn itself closes idle connections at a shutdown."""
 
     def abort(self) -> None:
-        """Close at once."""
         self.transport.abort()

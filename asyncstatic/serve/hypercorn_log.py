@@ -81,7 +81,6 @@ class HypercornLog:
             prepare_logger(self._logger, config)
 
     def write(self, request: LoggedRequest) -> None:
-        """Write one line."""
         if self._trusted is not None:
             request = _as_stated(request, self._trusted)
         if self._format is None:

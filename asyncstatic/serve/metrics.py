@@ -215,7 +215,6 @@ class _Values:
         self._file.write_value(key, value, 0.0)
 
     def set(self, series: Series, value: float) -> None:
-        """Set a value."""
         if series not in self._values:
             self._values[series] = self._read(series)
         self._file.write_value(self._values[series][0], value, 0.0)

@@ -140,7 +140,6 @@ class StaticMiddleware:
             self._hide(behind.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
         if scope["type"] == "http" and await self._serve(scope, receive, send):
             return
         if scope["type"] == "lifespan":

@@ -36,7 +36,6 @@ class RedirectToHTTPS:
         self._port = b"" if port == 443 else b":%d" % port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
         if scope.get("scheme") not in ("http", "ws") or _CHALLENGE.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return

@@ -92,7 +92,6 @@ class Reloading:
         self._changes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
         if self._watching is None:
             self._watching = asyncio.gather(*(watch.run() for watch in self._watches))
         if scope["type"] != "http":
@@ -156,7 +155,6 @@ class _Page:
         return b'<script src="%s?%s"%s async></script>\n' % (SCRIPT.encode(), self._version, nonce)
 
     async def send(self, message: Message) -> None:
-        """Send one message of the response."""
         if message["type"] == "http.response.start":
             self._is_html = _takes_script(message)
             if not self._is_html:

@@ -126,7 +126,6 @@ class Uvicorn:
         return cast("Address | None", scope["client"])
 
     def observe_refusal(self, peer: Peer, data: bytes, status: int) -> None:
-        """Log a request that was refused before it was read."""
         if self._logs:
             method, _, path = escape(first_line(data)).partition(" ")
             self._write(peer.client, method, path.removesuffix(" HTTP/1.1") or "-", status)
@@ -136,7 +135,6 @@ class Uvicorn:
         _access_log.info('%s - "%s %s HTTP/%s" %d', shown, method, path, "1.1", status)
 
     def take_over(self, transport: asyncio.Transport, data: bytes, *, eof: bool) -> None:
-        """Let Uvicorn's own protocol go on with a connection."""
         protocol: Any = AutoHTTPProtocol(
             config=self._config,  # type: ignore[call-arg] # declared as any asyncio.Protocol
             server_state=self._state,

@@ -144,7 +144,6 @@ class _Directory:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Close the directory."""
         os.close(self._fd)
 
     def is_current(self) -> bool:

@@ -233,7 +233,6 @@ class _Accepted:
         self._end = min(self._end, self._listener.loop.time() + _CLOSING_SECONDS)
 
     def abort(self) -> None:
-        """Close at once."""
         if self._task is not None:
             self._task.cancel()
             return
@@ -261,7 +260,6 @@ class _PlainHTTP(DirectProtocol):
         self.deadline.linger()
 
     def data_received(self, data: bytes) -> None:
-        """Refuse the request."""
         if not self._lingers:
             self._buffer = data
             text = b"" if data.startswith(b"HEAD ") else _TEXT

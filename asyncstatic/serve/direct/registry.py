@@ -52,7 +52,6 @@ class Registry:
         self._sweeping: asyncio.TimerHandle | None = None
 
     def enter(self, connection: Connection) -> None:
-        """Watch a connection."""
         self._watch(connection, self.connections)
 
     def begin(self, connection: Connection) -> None:

@@ -192,7 +192,6 @@ class Transfer:
         self._client.transferred(error)
 
     def _report(self, error: Exception) -> str:
-        """Report a transfer that we cut."""
         return report_cut(self._plan, self._opened, self.sent, error)
 
     # -- through it ------------------------------------------------------------------------

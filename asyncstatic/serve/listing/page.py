@@ -103,7 +103,6 @@ class Pages:
         return "index.html", self.as_html(listing), self.fields
 
     def as_html(self, listing: Listing) -> bytes:
-        """Return the page as HTML."""
         text: str = self._template.render(
             listing=listing,
             title=listing.segments[-1] if listing.segments else "Files",
@@ -199,7 +198,6 @@ def _require(package: str, setting: str) -> None:
 
 
 def _template(path: str) -> Any:
-    """Compile the template."""
     from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, TemplateError
 
     own = DictLoader({_OWN: (_HERE / "listing.html").read_text("utf-8")})
@@ -247,7 +245,6 @@ class _Tokens(list[Any]):
     """Tokens of a Markdown text, bounded: tables are filled up with empty cells, row by row."""
 
     def append(self, token: Any) -> None:
-        """Add a token."""
         if len(self) == _MOST_TOKENS:
             raise _TooLongError
         super().append(token)

@@ -51,7 +51,6 @@ class PlanBody(ResponseBody):
         self._deadline = asyncio.timeout(None)
 
     def close(self) -> None:
-        """Close the file."""
         self.opened.close()
 
     async def __aenter__(self) -> AsyncGenerator[bytes, None]:
