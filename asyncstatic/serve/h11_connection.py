@@ -14,7 +14,7 @@ import h11
 from asyncstatic.serve.direct.head import without_empty_lines
 
 
-class Connection(h11.Connection):
+class CorrectedConnection(h11.Connection):
     """One HTTP/1 connection, server side; it keeps the bytes of a head that is refused."""
 
     _refused = b""

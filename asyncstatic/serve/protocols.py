@@ -24,7 +24,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.typing import AppWrapper, H11SendableEvent, Scope
 
 from asyncstatic.serve.access_log import first_line
-from asyncstatic.serve.h11_connection import Connection
+from asyncstatic.serve.h11_connection import CorrectedConnection
 from asyncstatic.serve.http2_content import Content
 from asyncstatic.serve.hypercorn_log import Requests, requests_of
 from asyncstatic.serve.portable import connection_lost
@@ -78,7 +78,7 @@ class Http1(H11Protocol):
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
         self._lost = connection_lost.get()  # an app may send in a task with another context
-        self.connection = Connection(
+        self.connection = CorrectedConnection(
             h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
 
@@ -165,7 +165,7 @@ def _putting_last(put: Any) -> Any:
 
 
 def _unread(connection: object) -> bytes | None:
-    return connection.take_unread() if isinstance(connection, Connection) else None
+    return connection.take_unread() if isinstance(connection, CorrectedConnection) else None
 
 
 async def send_logged(
