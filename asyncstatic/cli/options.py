@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -80,8 +81,7 @@ class ServerOption(click.Option):
         return super().value_from_envvar(ctx)
 
 
-def _option(*flags: str, **keywords: Any) -> Callable[[Command], Command]:
-    return click.option(*flags, cls=ServerOption, **keywords)
+_option = partial(click.option, cls=ServerOption)
 
 
 def options_of(command: click.Command) -> list[ServerOption]:

@@ -32,7 +32,8 @@ def options_of_environment(
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
     """Log a warning for each variable that is neither a setting nor an option."""
     for name in _strangers(environ, OTHER_VARIABLES):
-        _logger.warning("%s", _warning_about(name))
+        step = "say --bind HOST:PORT" if name == "PORT" else nearest(name, FIELDS, PREFIX)
+        _logger.warning("%s%s is ignored, it is no setting: %s", PREFIX, name, step)
 
 
 def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
@@ -133,9 +134,3 @@ def default_root() -> str:
         "no directory to serve: neither ./static nor ./public is here; "
         "say asyncstatic serve DIR, set ASYNCSTATIC_ROOT=DIR, or create one of them"
     )
-
-
-def _warning_about(name: str) -> str:
-    if name == "PORT":
-        return f"{PREFIX}PORT is ignored, it is no setting: say --bind HOST:PORT"
-    return f"{PREFIX}{name} is ignored, it is no setting: {nearest(name, FIELDS, PREFIX)}"
