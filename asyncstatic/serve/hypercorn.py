@@ -17,13 +17,14 @@ from hypercorn.typing import AppWrapper, LifespanState
 from asyncstatic.http.addresses import Networks
 from asyncstatic.serve.access_log import LoggedRequest, first_line
 from asyncstatic.serve.direct.connection import DirectProtocol
+from asyncstatic.serve.direct.deadline import Deadline
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import Mount
 from asyncstatic.serve.direct.server import Exchange, Peer, Terms
 from asyncstatic.serve.hypercorn_log import HypercornLog, quiet
 from asyncstatic.serve.portable import connection_lost
 from asyncstatic.serve.protocols import Context, with_request_as_sent
-from asyncstatic.serve.tcp import reset, taken, waiting
+from asyncstatic.serve.tcp import reset, waiting
 from asyncstatic.serve.tcp_server import Server
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class PlainHypercorn(Hypercorn):
         if transport.is_closing():  # lost: no protocol would be told any more
             return
         transport = cast("asyncio.Transport", transport)
-        accepted = _AcceptedByHypercorn(self.entry, self._loop)
+        accepted = _AcceptedByHypercorn(self.entry)
         transport.set_protocol(accepted)
         accepted.connection_made(transport)
         transport.resume_reading()
@@ -268,9 +269,9 @@ class _AcceptedByHypercorn(DirectProtocol):
 
     __slots__ = ("ended",)
 
-    def __init__(self, entry: DirectEntry, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(entry, loop)
-        self.ended: asyncio.Future[Streams | None] = loop.create_future()
+    def __init__(self, entry: DirectEntry) -> None:
+        super().__init__(entry)
+        self.ended: asyncio.Future[Streams | None] = asyncio.get_running_loop().create_future()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -301,8 +302,8 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         self._entry = entry
         self.transport = transport
         self._lost = lost
-        self._taken = (0, 0)
-        self._since = asyncio.get_running_loop().time()
+        self._deadline = Deadline(asyncio.get_running_loop(), inf, entry.send_timeout)
+        self._deadline.progress()
         entry.registry.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -311,15 +312,14 @@ class _HandedOver(asyncio.StreamReaderProtocol):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        self._since = asyncio.get_running_loop().time()
+        self._deadline.progress()
         super().resume_writing()
 
     def expire(self, now: float) -> None:
         """Drop a client that reads nothing of the data that waits for it."""
-        so_far = taken(self.transport)
-        if so_far != self._taken or not waiting(self.transport):
-            self._taken, self._since = so_far, now
-        elif now >= self._since + self._entry.send_timeout:
+        if not waiting(self.transport):
+            self._deadline.progress()
+        elif self._deadline.has_passed(now, self.transport, answers=True):
             reset(self.transport)
 
     def finish(self) -> None:

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import copy
+from functools import partial
 from typing import Any, Unpack
 
 from hypercorn.asyncio.lifespan import Lifespan
@@ -23,13 +24,12 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
-from asyncstatic.http.proxy_protocol import ProxyHeader
 from asyncstatic.serve.direct.accept import Listener
 from asyncstatic.serve.direct.connection import DirectProtocol
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.entry import DirectEntry
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.direct.proxied import ProxiedProtocol, preface_reader
+from asyncstatic.serve.direct.proxied import preface_reader
 from asyncstatic.serve.hypercorn import Hypercorn
 from asyncstatic.serve.operations import Operations
 from asyncstatic.serve.protocols import Context
@@ -279,7 +279,7 @@ class _Worker:
             behind = Hypercorn(wrapped, self._config, Context(None), {}, [], own_paths=app.paths)
             servers = [
                 await self._loop.create_server(
-                    lambda: DirectProtocol(behind.entry, self._loop), sock=sock.dup()
+                    partial(DirectProtocol, behind.entry), sock=sock.dup()
                 )
                 for sock in self._operations.metrics_sockets
             ]
@@ -320,12 +320,7 @@ class _Worker:
         self, sock: socket.socket, context: ssl.SSLContext | None, entry: DirectEntry
     ) -> asyncio.Server | Listener:
         """Accept connections of one socket; with TLS by our own `Listener`."""
-
-        def make_protocol(proxied: ProxyHeader | None = None) -> DirectProtocol:
-            if proxied is not None:
-                return ProxiedProtocol(entry, self._loop, proxied)
-            return DirectProtocol(entry, self._loop)
-
+        make_protocol = partial(DirectProtocol, entry)
         seconds = HEAD_SECONDS if context is None else self._config.ssl_handshake_timeout
         balancers = self._options.trusted if self._options.proxy_protocol else None
         if context is not None or balancers is not None:

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
 from uvicorn.config import Config
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
@@ -43,9 +44,7 @@ class DirectHttpProtocol(DirectProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(
-            _entry_of(config, server_state, app_state), _loop or asyncio.get_running_loop()
-        )
+        super().__init__(_entry_of(config, server_state, app_state))
         self._known: set[Any] = server_state.connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

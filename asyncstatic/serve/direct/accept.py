@@ -249,10 +249,6 @@ class _Accepted:
 class _PlainHTTP(DirectProtocol):
     """Refuses plain HTTP on a TLS port by 400."""
 
-    def __init__(self, entry: DirectEntry, facts: Any) -> None:
-        super().__init__(entry, asyncio.get_running_loop())
-        self.proxied = facts  # `Peer.of` reads it
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request, of which some bytes are there."""
         self._begin(transport)

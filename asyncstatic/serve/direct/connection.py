@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from asyncstatic.files.memfd import LEAST
 from asyncstatic.files.source import Opened, logger
+from asyncstatic.http.proxy_protocol import ProxyHeader
 from asyncstatic.serve.answer import Answer, Pending
 from asyncstatic.serve.cut import TransferAborted
 from asyncstatic.serve.direct.admission import Admission, Admitted, PreparedAnswer
@@ -44,21 +45,21 @@ class DirectProtocol(asyncio.Protocol):
 
     Args:
         entry: what it shares with the others.
-        loop: the event loop that it runs on.
+        proxied: the PROXY header that names the client, if there is one; `Peer.of` reads it.
     """
 
     __slots__ = (
         "_admission", "_answering", "_buffer", "_closes", "_counted", "_entry", "_eof", "_lingers",
-        "_loop", "_observation", "_requests", "_writable", "_writer", "deadline", "transport",
+        "_observation", "_requests", "_writable", "_writer", "deadline", "proxied", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
     _admission: Admission  # until the connection is handed over
     _writer: SocketWriter
 
-    def __init__(self, entry: DirectEntry, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, entry: DirectEntry, proxied: ProxyHeader | None = None) -> None:
+        self.proxied = proxied
         self._entry = entry
-        self._loop = loop
         self._buffer = b""
         self._requests = 0
         self._counted = 0
@@ -68,6 +69,7 @@ class DirectProtocol(asyncio.Protocol):
         self._closes = False  # whether the response under way is the last one
         self._lingers = False  # whether our side has ended, and what comes is dropped
         self._observation: Observation | None = None  # where nobody logs or counts
+        loop = asyncio.get_running_loop()
         self.deadline = Deadline(loop, entry.terms.keep_alive_timeout, entry.send_timeout)
 
     # -- asyncio.Protocol ------------------------------------------------------------------
@@ -124,7 +126,7 @@ class DirectProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Answer no further request: the client reads more slowly than we write."""
         if self._writable is None:
-            self._writable = self._loop.create_future()
+            self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -202,8 +204,7 @@ class DirectProtocol(asyncio.Protocol):
     def _hand_over(self) -> None:
         """Give connection and bytes to the full server, for good - or refuse them."""
         data = self._buffer
-        refusal = self._entry.refusal_of(data)
-        if refusal is not None:
+        if (refusal := self._entry.refusal_of(data)) is not None:
             self._refuse(414, refusal)
             return
         self._observation = None  # the full server reports the request
@@ -243,7 +244,7 @@ class DirectProtocol(asyncio.Protocol):
         start, size = 0, len(data)
         while start < size and self._answering is None and not self.transport.is_closing():
             if self._writable is not None:
-                self._start(self.drained())
+                self._answering = self.spawn(self._run(self.drained()))
                 break
             head = match_head(data, start)
             limit = self._entry.terms.head_bytes
@@ -274,7 +275,8 @@ class DirectProtocol(asyncio.Protocol):
             return False
         answer = admitted.mount.static.begin(admitted.request)
         if isinstance(answer, Pending):
-            self._start(self._answer_later(head[0], admitted, answer))
+            work = self._answer_later(head[0], admitted, answer)
+            self._answering = self.spawn(self._run(work))
             return True
         return self._send(admitted, answer)
 
@@ -365,9 +367,6 @@ class DirectProtocol(asyncio.Protocol):
             lingers = unasked or has_received(self.transport)
             end = self._linger if lingers and self.transport.can_write_eof() else self._close
             end()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._answering = self.spawn(self._run(work))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one answer, then go on."""

@@ -1,15 +1,12 @@
-"""Connections that begin with a PROXY header, in which a balancer names the client."""
+"""The PROXY header at the beginning of a connection, in which a balancer names the client."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 from asyncstatic.http.addresses import Networks
 from asyncstatic.http.proxy_protocol import NoHeader, ProxyHeader, read_header
 from asyncstatic.serve.direct.accept import Preface, ReadPreface
-from asyncstatic.serve.direct.connection import DirectProtocol
-from asyncstatic.serve.direct.entry import DirectEntry
 
 
 def preface_reader(trusted: Networks) -> ReadPreface:
@@ -39,21 +36,3 @@ def preface_reader(trusted: Networks) -> ReadPreface:
 
 def _named(peer: tuple[str, int] | None) -> str:
     return "the peer on a Unix socket" if peer is None else peer[0]
-
-
-class ProxiedProtocol(DirectProtocol):
-    """A connection whose client is named by a PROXY header; `Peer.of` reads it.
-
-    Args:
-        entry: what it shares with the others.
-        loop: the event loop that it runs on.
-        proxied: the header.
-    """
-
-    __slots__ = ("proxied",)
-
-    def __init__(
-        self, entry: DirectEntry, loop: asyncio.AbstractEventLoop, proxied: ProxyHeader
-    ) -> None:
-        super().__init__(entry, loop)
-        self.proxied = proxied
