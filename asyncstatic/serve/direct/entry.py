@@ -10,14 +10,15 @@ from asyncstatic.serve.direct.mounts import Mount, answered
 from asyncstatic.serve.direct.registry import Registry
 from asyncstatic.serve.direct.response import HeadEnd, head_of
 from asyncstatic.serve.direct.server import FullServer
+from asyncstatic.serve.middleware import may_be_of_app
 from asyncstatic.serve.portable import in_memory
+from asyncstatic.settings import Limits
 
 #: The answer to one connection too many.
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
     b"cache-control: no-store\r\nconnection: close\r\n\r\n"
 )
-_SEND_TIMEOUT = 60.0  # seconds, where no root says another
 
 
 class DirectEntry:
@@ -45,9 +46,8 @@ class DirectEntry:
         self.registry = Registry()
         self.head_end = HeadEnd(server.fields)
         self.keep_alive_requests = server.terms.keep_alive_requests
-        self.send_timeout = max(
-            (mount.static.settings.limits.send_timeout for mount in mounts), default=_SEND_TIMEOUT
-        )
+        limits = [mount.static.settings.limits for mount in mounts] or [Limits()]
+        self.send_timeout = max(each.send_timeout for each in limits)
         self._mounts = mounts
 
     def is_full(self) -> bool:
@@ -61,12 +61,13 @@ class DirectEntry:
     def answers(self, mount: Mount, answer: Answer) -> bool:
         """Tell whether the direct entry sends an answer.
 
-        A redirect to a path names the whole path of the client, with the prefix that a proxy
-        removed. Only the full server reads that.
+        It leaves to the app what the app may have, and to the full server content whose length is
+        not known. A redirect to a path names the whole path of the client, with the prefix that a
+        proxy removed: only the full server reads that.
         """
-        return mount.answers(answer) and not (
-            self.terms.trusts_proxies and _names_path(answer.plan)
-        )
+        if answer.plan.length is None or (may_be_of_app(answer) and mount.passes_on()):
+            return False
+        return not (self.terms.trusts_proxies and _names_path(answer.plan))
 
     def retire(self) -> None:
         """Close each connection after its next response."""

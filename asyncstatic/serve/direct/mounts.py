@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from asyncstatic.serve.answer import Answer
 from asyncstatic.serve.asgi import StaticFiles
-from asyncstatic.serve.middleware import StaticMiddleware, may_be_of_app
+from asyncstatic.serve.middleware import StaticMiddleware
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +24,6 @@ class Mount:
     prefix: str
     static: StaticFiles
     passes_on: Callable[[], bool]
-
-    def answers(self, answer: Answer) -> bool:
-        """Tell whether the direct entry sends an answer.
-
-        It leaves to the app what the app may have, and to the full server a content whose length
-        is not known.
-        """
-        is_passed_on = may_be_of_app(answer) and self.passes_on()
-        return answer.plan.length is not None and not is_passed_on
 
 
 #: Wrappers of other projects that change no answer of a static root.
