@@ -21,8 +21,7 @@ from typing import Any, TextIO
 
 from asyncstatic.http.addresses import Address, canonical_ip
 from asyncstatic.http.basic import read_credentials
-
-Headers = list[tuple[bytes, bytes]]
+from asyncstatic.serve.direct.head import Headers
 
 #: Status of a request whose client left before the answer began, as in nginx.
 CLIENT_CLOSED = 499

@@ -24,12 +24,12 @@ from asyncstatic.serve.access_log import (
     CLIENT_CLOSED,
     FORMATS,
     SERVER_CLOSED,
-    Headers,
     LogFile,
     LoggedRequest,
     LogStream,
     escape,
 )
+from asyncstatic.serve.direct.head import Headers
 from asyncstatic.serve.proxies import same_kind, with_host
 
 
@@ -63,9 +63,9 @@ class HypercornLog:
         self,
         config: Config,
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
-        trusted: Networks | None = None,
+        trusted: Networks | None,
         *,
-        ours: bool = True,
+        ours: bool,
     ) -> None:
         chosen = config.access_log_format
         if chosen == Config.access_log_format:
