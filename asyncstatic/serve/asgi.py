@@ -49,7 +49,7 @@ from asyncstatic.serve.starlette import (
     refuse_methods,
     settings_of,
 )
-from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, begin_direct, refuse_startup
+from asyncstatic.serve.startup import answer_lifespan, asyncio_problem, start
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
 
@@ -198,10 +198,7 @@ class StaticFiles:
         if scope["type"] == "http":
             await self.answer(read_request(scope), scope, receive, send)
         elif scope["type"] == "lifespan":
-            if problem := asyncio_problem():
-                await refuse_startup(problem, receive, send)
-            else:
-                await begin_direct(self)
+            if await start(self, receive, send):
                 await answer_lifespan(receive, send)
         elif scope["type"] == "websocket":
             # Closed before it is accepted: the server answers the handshake with 403.

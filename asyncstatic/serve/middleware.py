@@ -25,7 +25,7 @@ from asyncstatic.serve.scope import (
     read_request,
 )
 from asyncstatic.serve.starlette import StarletteOptions
-from asyncstatic.serve.startup import asyncio_problem, begin_direct, refuse_startup
+from asyncstatic.serve.startup import asyncio_problem, start
 from asyncstatic.settings import Roots, Settings, SettingsError
 from asyncstatic.settings.contradictions import refuse_options
 from asyncstatic.settings.values import problem_with_prefix
@@ -142,12 +142,8 @@ class StaticMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and await self._serve(scope, receive, send):
             return
-        if scope["type"] == "lifespan":
-            if problem := asyncio_problem():
-                await refuse_startup(problem, receive, send)
-                return
-            await begin_direct(self)
-        await self.app(scope, receive, send)
+        if scope["type"] != "lifespan" or await start(self, receive, send):
+            await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer from the root, if it can; return whether it did."""

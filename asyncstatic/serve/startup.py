@@ -26,20 +26,28 @@ def asyncio_problem() -> str:
     return ""
 
 
-async def begin_direct(app: Any) -> None:
-    """Let the direct entry answer, if the server that starts this root up is plain Hypercorn.
+async def start(app: Any, receive: Any, send: Any) -> bool:
+    """Refuse the start, by the lifespan protocol, if this event loop cannot serve; tell whether it can.
+
+    If the server is plain Hypercorn, the direct entry answers from now on.
 
     Args:
-        app: the `StaticFiles` or `StaticMiddleware`.
+        app: the `StaticFiles` or `StaticMiddleware` that starts.
+        receive: of the lifespan protocol.
+        send: of the lifespan protocol.
     """
+    if problem := asyncio_problem():
+        await refuse_startup(problem, receive, send)
+        return False
     if "hypercorn.asyncio.run" not in sys.modules:  # so that no other server loads Hypercorn
-        return
+        return True
     try:
         from asyncstatic.serve.hypercorn_seam import begin
     except ImportError as error:
         logging.getLogger("asyncstatic").warning("not direct: Hypercorn has changed: %s", error)
     else:
         await begin(app)
+    return True
 
 
 async def refuse_startup(problem: str, receive: Any, send: Any) -> None:
