@@ -38,7 +38,6 @@ from asyncstatic.serve.scope import (
     Scope,
     Send,
     drain,
-    has_content,
     is_ambiguous,
     read_request,
 )
@@ -380,8 +379,7 @@ class StaticFiles:
         if answer.opened is None:
             raise_for_handler(answer.plan, scope)
         try:
-            if has_content(scope["headers"]):
-                await drain(receive)
+            await drain(scope, receive)
             await self.carry_out(answer, scope, receive, send)
         finally:
             answer.close()

@@ -19,7 +19,6 @@ from asyncstatic.serve.scope import (
     Send,
     below_prefix,
     drain,
-    has_content,
     is_ambiguous,
     read_by_app,
     read_request,
@@ -172,8 +171,8 @@ class StaticMiddleware:
                 return False
             if preflight:
                 answer = answer._replace(plan=(await self.static.find(request, mounted)).plan)
-            if has_content(scope["headers"]) and not is_shell(answer):  # there the app had it
-                await drain(receive)
+            if not is_shell(answer):  # there the app had the content
+                await drain(scope, receive)
             await self.static.carry_out(answer, mounted, receive, send)
         finally:
             answer.close()

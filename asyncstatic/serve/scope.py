@@ -163,7 +163,7 @@ def _as_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-def split_mount(path: bytes, root: str, *, decoded: bool = False) -> tuple[bytes, bytes]:
+def split_mount(path: bytes, root: str, *, decoded: bool) -> tuple[bytes, bytes]:
     """Split a path after the segments of its mount point.
 
     A path that does not begin with the mount point is returned whole, with an empty mount. For the
@@ -199,8 +199,10 @@ def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return b"transfer-encoding" in names and b"content-length" in names
 
 
-async def drain(receive: Receive) -> None:
+async def drain(scope: Scope, receive: Receive) -> None:
     """Read a request's content, within bounds: a client cannot read while it still sends."""
+    if not has_content(scope["headers"]):
+        return
     left = _DRAIN_BYTES
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
