@@ -122,7 +122,6 @@ class StaticFiles:
         self.is_closed = authorize is not None or self._access is not None
         self.in_front = MountsInFront()
         self.needs_scope = self.is_closed or chosen.offload != "off"
-        self._unchanging_root = self._tree.path if chosen.unchanging else None
         others = [replace(chosen, root=root, more_roots=()) for root in chosen.more_roots]
         self._trees = [first, *map(open_root, others)]
         self._site_files = SiteFiles(self._trees, chosen) if chosen.netlify_files else None
@@ -173,6 +172,11 @@ class StaticFiles:
     def root(self) -> str:
         """The absolute path of the root, links not resolved."""
         return self._tree.path
+
+    @property
+    def unchanging_root(self) -> str | None:
+        """The path of the root, if a server may open files below it by name once more."""
+        return self._tree.path if self.settings.unchanging else None
 
     @property
     def manifest(self) -> Manifest:
@@ -392,4 +396,4 @@ class StaticFiles:
         if self.settings.early_hints and plan.status in (200, 206):  # else no page is sent
             await send_hints(plan, scope, send)
         timeout = self.settings.limits.send_timeout
-        await send_plan(plan, opened, scope, receive, send, timeout, self._unchanging_root)
+        await send_plan(plan, opened, scope, receive, send, timeout, self.unchanging_root)

@@ -153,9 +153,9 @@ def source_of(
     trees: list[TreeSource],
     settings: Settings,
     cache: Cache,
-    add_stamps: Callable[[Stamps], Stamps] | None = None,
-    pages: Pages | None = None,
-    hides: Callable[[Segments], bool] = lambda _segments: False,
+    add_stamps: Callable[[Stamps], Stamps] | None,
+    pages: Pages | None,
+    hides: Callable[[Segments], bool],
 ) -> Source:
     """Stack the sources of a root: cache before disk, the first tree on top, listings behind.
 

@@ -69,11 +69,10 @@ class Pages:
 
     Attributes:
         fields: further fields of each page: its Content-Security-Policy.
-        has_readme: as given.
         pool: the threads that list directories and make zips, so that no file waits for a listing.
     """
 
-    def __init__(self, settings: Settings, *, has_readme: bool = True) -> None:
+    def __init__(self, settings: Settings, *, has_readme: bool) -> None:
         self.has_readme = has_readme
         self.pool = Pool(_THREADS, settings.limits.pool_timeout, settings.root)
         self._style = (_HERE / "listing.css").read_text("utf-8")

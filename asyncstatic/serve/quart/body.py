@@ -15,8 +15,8 @@ from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.chunks import Chunks
 from asyncstatic.serve.cut import TransferAborted, report_cut
 from asyncstatic.serve.portable import UNFINISHED, may_abort
-from asyncstatic.serve.quart.options import default_settings
 from asyncstatic.serve.scope import Scope
+from asyncstatic.settings import Limits
 
 
 class PlanBody(ResponseBody):
@@ -33,8 +33,6 @@ class PlanBody(ResponseBody):
         static: the root of the file, if it has one.
 
     Attributes:
-        plan: as above.
-        opened: as above.
         timeout: seconds without progress after which the client is dropped.
         unchanging_root: the root's path, where the server may open files below it by name.
     """
@@ -42,11 +40,10 @@ class PlanBody(ResponseBody):
     def __init__(
         self, plan: ResponsePlan, opened: Opened, scope: Scope, static: StaticFiles | None
     ) -> None:
-        settings = static.settings if static is not None else default_settings()
         self.plan = plan
         self.opened = opened
-        self.timeout = settings.limits.send_timeout
-        self.unchanging_root = static.root if static is not None and settings.unchanging else None
+        self.timeout = (Limits() if static is None else static.settings.limits).send_timeout
+        self.unchanging_root = None if static is None else static.unchanging_root
         self._may_abort = may_abort(scope)
         self._deadline = asyncio.timeout(None)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
+from functools import cache
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
@@ -137,16 +137,10 @@ class Options:
         return content_disposition(kind, self.download_name or name)
 
 
-@lru_cache(maxsize=1)
-def default_settings() -> Settings:
-    """Return the settings for files that belong to no root."""
-    return Settings()
-
-
-@lru_cache(maxsize=1)
+@cache
 def default_policy() -> ResponsePolicy:
     """Return the policy of what belongs to no root."""
-    return ResponsePolicy(default_settings())
+    return ResponsePolicy(Settings())
 
 
 def age_of_app(app: Quart, name: str | None) -> int | None:
