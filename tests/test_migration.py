@@ -16,7 +16,7 @@ import werkzeug.utils
 from werkzeug.test import Client
 
 import asyncstatic
-from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, Options
+from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, ViewOptions
 from tests.asgi import ask
 from tests.support.site import write_site
 
@@ -142,7 +142,7 @@ def test_a_name_of_an_option_stands_for_one_of_flask_or_our_own(name: str) -> No
     flasks = _PATHS.get(name)
     if flasks is None:
         value: Any = object()
-        options = Options.of({name: value})
+        options = ViewOptions.of({name: value})
         (flasks,) = [it.name for it in fields(options) if getattr(options, it.name) is value]
     assert flasks in parameters(flask.send_file) | {"path", "cache_control"}
 

@@ -15,11 +15,11 @@ from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.offload import handed_over, location_in_front, without_tag_of_front
 from asyncstatic.serve.portable import in_memory
 from asyncstatic.serve.quart.body import PlanBody
-from asyncstatic.serve.quart.options import Options, default_policy
+from asyncstatic.serve.quart.options import ViewOptions, default_policy
 from asyncstatic.serve.scope import Scope
 
 
-def answer(opened: Opened, options: Options, static: StaticFiles | None = None) -> Response:
+def answer(opened: Opened, options: ViewOptions, static: StaticFiles | None = None) -> Response:
     """Answer the present request with a representation, which the response owns from then on.
 
     Args:
@@ -43,7 +43,7 @@ def present_scope() -> Scope:
     return cast("Scope", request.scope)
 
 
-def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> ResponsePlan:
+def _plan(opened: Opened, options: ViewOptions, static: StaticFiles | None) -> ResponsePlan:
     facts = opened.representation
     asked, location = _request(options), None
     if static is not None:
@@ -68,7 +68,7 @@ def _plan(opened: Opened, options: Options, static: StaticFiles | None) -> Respo
     return handed_over(plan, location, static.settings, static.policy)
 
 
-def _request(options: Options) -> Request:
+def _request(options: ViewOptions) -> Request:
     """Read Quart's request; conditions and ranges hold only for GET and HEAD."""
     method = request.method if request.method in ("GET", "HEAD") else "GET"
     fields = Fields.read(request.scope["headers"])
@@ -80,7 +80,7 @@ def _request(options: Options) -> Request:
     return Request(method, b"/", fields=fields)
 
 
-def _is_conditional(options: Options) -> bool:
+def _is_conditional(options: ViewOptions) -> bool:
     return options.conditional and request.method in ("GET", "HEAD")
 
 

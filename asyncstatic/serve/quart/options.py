@@ -63,7 +63,7 @@ _FLASK_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ViewOptions:
     """The options of `send_file`, which describes them."""
 
     mimetype: str | None = None
@@ -76,7 +76,7 @@ class Options:
     cache_control: str | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Options:
+    def of(cls, given: Mapping[str, Any]) -> ViewOptions:
         """Read keyword arguments, under their own names or Quart's.
 
         Raises:

@@ -22,7 +22,7 @@ from asyncstatic.files.source import Opened
 from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.quart.answer import answer, present_scope
-from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, Options
+from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, ViewOptions
 from asyncstatic.serve.quart.sendable import Sendable, open_bytes, open_file, open_path
 
 _MOST_ROOTS = 64
@@ -98,7 +98,7 @@ async def send_file(
     if what is None:
         raise TypeError("send_file needs a path, bytes or a binary file")
     named = {"mimetype": mimetype, "as_attachment": as_attachment, "download_name": download_name}
-    chosen = Options.of({**named, **options})
+    chosen = ViewOptions.of({**named, **options})
     return answer(await _opened(what, chosen), chosen)
 
 
@@ -125,7 +125,7 @@ async def send_from_directory(
     name = options.pop("file_name", path)
     if name is None:
         raise TypeError("send_from_directory needs a path below the directory")
-    chosen = Options.of(options)
+    chosen = ViewOptions.of(options)
     static = directory if isinstance(directory, StaticFiles) else await _root(directory)
     return answer(await _found(static, os.fspath(name)), chosen, static)
 
@@ -179,7 +179,7 @@ def _refuse(status: int, fields: RawFields = ()) -> NoReturn:
 # -- what the developer chose ----------------------------------------------------------------
 
 
-async def _opened(what: Sendable, options: Options) -> Opened:
+async def _opened(what: Sendable, options: ViewOptions) -> Opened:
     if isinstance(what, str | os.PathLike):
         found = await open_path(_configured(what))
         if isinstance(found, Absence):
