@@ -86,15 +86,13 @@ class Application:
         import logging
 
         from asyncstatic.http.pages import page
+        from asyncstatic.serve.portable import send_page
 
         if problem != self._reported:
             logging.getLogger("asyncstatic").error("%s", problem)
             self._reported = problem
         if kind == "http":
-            plan = page(500, None)
-            start = {"type": "http.response.start", "status": 500, "headers": list(plan.fields)}
-            await send(start)
-            await send({"type": "http.response.body", "body": plan.content[0]})
+            await send_page(page(500, None), send)
         else:
             await send({"type": "websocket.close", "code": 1011})
 

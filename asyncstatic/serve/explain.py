@@ -20,7 +20,7 @@ from asyncstatic.serve.answer import ANSWER_OBSERVER, PLAN_OBSERVER, Answer
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.decisions import Field, RootAnswer, Step, steps_of, with_origins
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.scope import Scope
+from asyncstatic.serve.scope import Scope, receive_nothing
 from asyncstatic.settings import SettingsError
 from asyncstatic.settings.values import printable
 
@@ -141,14 +141,6 @@ def _answer_of(static: StaticFiles, request: Request, scope: Scope, answer: Answ
 
 async def _send(app: Any, told: Explanation, observers: Mapping[str, Any]) -> None:
     """Send the request, without content, and read status, fields and length of the answer."""
-    received = [{"type": "http.request", "body": b"", "more_body": False}]
-    ended = asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        if received:
-            return received.pop()
-        await ended.wait()
-        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -161,8 +153,7 @@ async def _send(app: Any, told: Explanation, observers: Mapping[str, Any]) -> No
         elif message["type"] == "http.response.body":
             told.length += len(message.get("body", b""))
 
-    await app({**_scope_of(told), **observers}, receive, send)
-    ended.set()
+    await app({**_scope_of(told), **observers}, receive_nothing(), send)
 
 
 def _scope_of(told: Explanation) -> Scope:

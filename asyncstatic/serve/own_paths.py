@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.serve.answer import PLAN_OBSERVER
+from asyncstatic.serve.portable import send_page
 from asyncstatic.serve.scope import Receive, Scope, Send
 
 PLAIN_TEXT = b"text/plain; charset=utf-8"
@@ -75,6 +76,4 @@ async def _answer(view: View | None, method: str, send: Send) -> None:
         fields.append((b"allow", b"GET, HEAD"))
     fields.append((b"content-type", page.media_type))
     fields.append((b"content-length", b"%d" % len(page.content)))
-    await send({"type": "http.response.start", "status": page.status, "headers": fields})
-    content = b"" if method == "HEAD" else page.content
-    await send({"type": "http.response.body", "body": content, "more_body": False})
+    await send_page(ResponsePlan(page.status, tuple(fields), (page.content,)), send, method)

@@ -49,7 +49,7 @@ async def send_plan(
     receive: Receive,
     send: Send,
     send_timeout: float,
-    unchanging_root: str | None = None,
+    unchanging_root: str | None,
 ) -> None:
     """Send a response.
 
@@ -111,6 +111,22 @@ async def _send_whole(
         await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
+async def send_page(
+    plan: ResponsePlan, send: Send, method: str = "GET", kind: str = "http.response"
+) -> None:
+    """Send a response whose content is in the plan; without it for HEAD.
+
+    Args:
+        plan: the response.
+        send: ASGI send.
+        method: of the request.
+        kind: of the messages; "websocket.http.response" denies a WebSocket.
+    """
+    await send({"type": f"{kind}.start", "status": plan.status, "headers": list(plan.fields)})
+    content = b"" if method == "HEAD" else in_memory(plan, None)
+    await send({"type": f"{kind}.body", "body": content, "more_body": False})
+
+
 async def send_hints(plan: ResponsePlan, scope: Scope, send: Send) -> None:
     """Send the links of a page in advance (103, RFC 8297), where the server can."""
     if offers(scope, "early_hint"):
@@ -125,44 +141,33 @@ def in_memory(plan: ResponsePlan, opened: Opened | None) -> bytes | None:
     Such content is literal bytes, content that the source holds, or a small range of an unchanged
     file that is in the page cache.
     """
-    if opened is not None and opened.handle is not None and is_of_file(plan, opened):
-        return _read_at_once(plan, opened.handle)
-    content = opened.content if opened is not None else None
-    parts = []
+    content, handle = (None, None) if opened is None else (opened.content, opened.handle)
+    parts: list[bytes] = []
+    is_read = False
     for part in plan.content:
         if isinstance(part, bytes):
             parts.append(part)
-        elif content is None or isinstance(part, Decoded):
+        elif isinstance(part, Decoded):
             return None
-        else:
+        elif content is not None:
             parts.append(content[part.first : part.last + 1])
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def is_of_file(plan: ResponsePlan, opened: Opened | None) -> bool:
-    """Tell whether a plan sends bytes that the source does not hold in memory."""
-    return (
-        opened is not None
-        and opened.content is None
-        and any(isinstance(part, ByteRange) for part in plan.content)
-    )
-
-
-def _read_at_once(plan: ResponsePlan, handle: Handle) -> bytes | None:
-    length = plan.length
-    if length is None or length > ONE_MESSAGE:
-        return None
-    parts = []
-    for part in plan.content:
-        if isinstance(part, ByteRange):
-            data = handle.read_nowait(part.first, part.length)
+        else:
+            data = None if handle is None else _read_at_once(plan, handle, part)
             if data is None:
                 return None
             parts.append(data)
-        elif isinstance(part, bytes):
-            parts.append(part)
-    content = b"".join(parts)
-    return content if len(content) == length and handle.is_unchanged_nowait() else None
+            is_read = True
+    if is_read and handle is not None and not handle.is_unchanged_nowait():
+        return None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _read_at_once(plan: ResponsePlan, handle: Handle, part: ByteRange) -> bytes | None:
+    """Read a part of a small response, if all of it is in the page cache."""
+    if plan.length is None or plan.length > ONE_MESSAGE:
+        return None
+    data = handle.read_nowait(part.first, part.length)
+    return data if data is not None and len(data) == part.length else None
 
 
 def may_abort(scope: Scope) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncstatic.http.pages import page
 from asyncstatic.http.target import is_target_text, origin_form
+from asyncstatic.serve.portable import send_page
 from asyncstatic.serve.scope import Receive, Scope, Send
 
 # A host name or an IP address, with or without a port (RFC 3986 §3.2.2). Stricter than the grammar
@@ -42,9 +43,7 @@ class RedirectToHTTPS:
         location = self._location(scope)
         plan = page(308, None, ((b"location", location),)) if location else page(400, None)
         kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
-        await send({"type": f"{kind}.start", "status": plan.status, "headers": list(plan.fields)})
-        body = b"" if scope.get("method") == "HEAD" else plan.content[0]
-        await send({"type": f"{kind}.body", "body": body, "more_body": False})
+        await send_page(plan, send, scope.get("method", "GET"), kind)
 
     def _location(self, scope: Scope) -> bytes | None:
         """Return the URL; None if the request does not say which."""

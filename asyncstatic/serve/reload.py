@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from asyncstatic.http.model import Fields
+from asyncstatic.http.model import Fields, ResponsePlan
 from asyncstatic.http.navigation import is_shown
-from asyncstatic.serve.scope import Message, Receive, Scope, Send
+from asyncstatic.serve.portable import send_page
+from asyncstatic.serve.scope import Message, Receive, Scope, Send, receive_nothing
 from asyncstatic.serve.watch import Watch
 
 # Hidden names: no root serves them by itself.
@@ -52,20 +53,15 @@ _JAVASCRIPT = """(() => {
 """.replace("VERSION", VERSION).encode()
 
 # Request fields that ask for other content than the whole, uncoded file.
-_PARTIAL = frozenset(
-    {
-        *(b"accept-encoding", b"range", b"if-range", b"if-match", b"if-none-match"),
-        *(b"if-modified-since", b"if-unmodified-since"),
-        *(b"want-repr-digest", b"want-content-digest"),
-    }
-)
+_PARTIAL = frozenset({
+    b"accept-encoding", b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since",
+    b"if-unmodified-since", b"want-repr-digest", b"want-content-digest",
+})  # fmt: skip
 # Response fields that describe the content without the script.
-_OF_CONTENT = frozenset(
-    {
-        *(b"cache-control", b"etag", b"last-modified", b"accept-ranges", b"content-length"),
-        *(b"repr-digest", b"content-digest"),
-    }
-)
+_OF_CONTENT = frozenset({
+    b"cache-control", b"etag", b"last-modified", b"accept-ranges", b"content-length",
+    b"repr-digest", b"content-digest",
+})  # fmt: skip
 # A policy that names scripts by hash or nonce, as that of a listing. There a further nonce changes
 # nothing for other scripts: 'unsafe-inline' is ignored already (CSP 3 §8.2).
 _NAMED_SCRIPTS = re.compile(rb"script-src(?:-elem)? [^;,]*'(?:sha256|sha384|sha512|nonce)-[^;,]*")
@@ -135,7 +131,7 @@ class Reloading:
             if message["type"] == "http.response.start":
                 starts.append(message)
 
-        await self._app({**scope, "method": "HEAD"}, _receive_nothing(), send)
+        await self._app({**scope, "method": "HEAD"}, receive_nothing(), send)
         return bool(starts) and _takes_script(starts[-1])
 
 
@@ -223,25 +219,10 @@ async def _send_revalidated(send: Send, message: Message) -> None:
 
 
 async def _answer(scope: Scope, send: Send, content_type: bytes, content: bytes) -> None:
-    headers = [
+    fields = (
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(content)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    body = b"" if scope["method"] == "HEAD" else content
-    await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _receive_nothing() -> Receive:
-    """Return a `receive` for a request without content, whose client never disconnects."""
-    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        return await never
-
-    return receive
+    )
+    await send_page(ResponsePlan(200, fields, (content,)), send, scope["method"])

@@ -213,3 +213,16 @@ async def drain(scope: Scope, receive: Receive) -> None:
                     return
     except TimeoutError:
         return
+
+
+def receive_nothing() -> Receive:
+    """Return a `receive` for a request without content, whose client never disconnects."""
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
+
+    return receive

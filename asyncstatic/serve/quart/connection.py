@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, cast
 
 from quart.asgi import ASGIHTTPConnection
@@ -10,7 +9,7 @@ from quart.asgi import ASGIHTTPConnection
 from asyncstatic.http.model import RawFields
 from asyncstatic.serve.portable import send_plan
 from asyncstatic.serve.quart.body import PlanBody
-from asyncstatic.serve.scope import Message, Scope
+from asyncstatic.serve.scope import Scope, receive_nothing
 
 
 class FileConnection(ASGIHTTPConnection):
@@ -32,15 +31,10 @@ class FileConnection(ASGIHTTPConnection):
         )
         plan = body.plan._replace(status=response.status_code, fields=fields)
         scope = cast("Scope", self.scope)
+        receive = receive_nothing()  # Quart listens for a disconnect, and then cancels the sending
         try:
             await send_plan(
-                plan, body.opened, scope, _nothing, send, body.timeout, body.unchanging_root
+                plan, body.opened, scope, receive, send, body.timeout, body.unchanging_root
             )
         finally:
             body.close()
-
-
-async def _nothing() -> Message:
-    """Receive nothing: Quart itself listens for a disconnect, and then cancels the sending."""
-    nothing: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    return await nothing
