@@ -32,7 +32,7 @@ class DamagedError(Exception):
 
 
 class _Memory:
-    """An anonymous file, counted until it is closed.
+    """An anonymous file. `held` counts the bytes of all of them until they are closed.
 
     `Unpacked` is found by weak references. If its own `__del__` closed the file, another thread could
     still find it there, with a closed file. So the file belongs to this object.
@@ -56,11 +56,6 @@ class _Memory:
             kernel.release(self.fd)
         with self._lock:
             _Memory.held -= self.size
-
-
-def held() -> int:
-    """Return the bytes that all unpacked content takes."""
-    return _Memory.held
 
 
 class Unpacked:

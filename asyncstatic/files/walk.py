@@ -63,17 +63,14 @@ class WalkResolver:
         finally:
             walk.close()
         try:
-            if walk.links and not self._allowed(tuple(map(_decoded, walk.names))):
+            # Bytes that are not UTF-8 become lone surrogates.
+            names = (name.decode("utf-8", "surrogateescape") for name in walk.names)
+            if walk.links and not self._allowed(tuple(names)):
                 raise kernel.fault(errno.ENOENT)
         except BaseException:
             kernel.release(fd)
             raise
         return fd
-
-
-def _decoded(name: bytes) -> str:
-    """Return a name on disk as text; bytes that are not UTF-8 become lone surrogates."""
-    return name.decode("utf-8", "surrogateescape")
 
 
 class _Walk:

@@ -238,21 +238,21 @@ def test_a_bomb_takes_no_more_memory_than_one_step(tmp_path: Path, caplog: Any) 
     small = Entry(b"small", b"", deflated=True, data=stream, size=10 * 1024 * 1024)
     large = Entry(b"large", b"", deflated=True, data=stream, size=64 * 1024 * 1024)
     tree = opened(archive([small, large]), tmp_path / "a.zip")
-    before = unpacked.held()
+    before = unpacked._Memory.held
     tracemalloc.start()
     try:
         assert served(tree) == {}
         assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
     finally:
         tracemalloc.stop()
-    assert unpacked.held() == before
+    assert unpacked._Memory.held == before
     assert len(caplog.records) == 2
 
 
 def test_unpacked_content_takes_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = unpacked.held()
+    before = unpacked._Memory.held
     monkeypatch.setattr(unpacked, "MOST", before + 3000)
     entries = [Entry(b"%d" % n, b"x" * 1000, deflated=True) for n in range(5)]
     tree = opened(archive(entries), tmp_path / "a.zip")
@@ -263,7 +263,7 @@ def test_unpacked_content_takes_bounded_memory(
     files.append(tree.open_file(("2",)))
     while files:
         kernel.release(files.pop().fd)
-    assert unpacked.held() == before
+    assert unpacked._Memory.held == before
 
 
 # -- names and times ---------------------------------------------------------------------------

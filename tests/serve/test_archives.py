@@ -215,14 +215,14 @@ async def test_tags_are_equal_for_each_archive_with_the_content(place: Path) -> 
 
 @kinds
 def test_memory_is_free_when_nothing_is_sent(place: Path, kind: str) -> None:
-    before = unpacked.held()
+    before = unpacked._Memory.held
     app = StaticFiles(place / "site.zip")
     with serving_inside(app, direct=kind == "direct") as server:
         with server.connect(receive_buffer=16 * 1024) as slow:
             slow.send(head("/large.txt"))
             slow.receive(100_000)
-            assert unpacked.held() > before + len(LARGE)
-        assert eventually(lambda: unpacked.held() <= before)
+            assert unpacked._Memory.held > before + len(LARGE)
+        assert eventually(lambda: unpacked._Memory.held <= before)
 
 
 @kinds
@@ -251,13 +251,13 @@ def test_a_bomb_is_missing_and_takes_no_memory(
     stream = b"".join(deflate.compress(bytes(2**20)) for _ in range(64)) + deflate.flush()
     bomb = Entry(b"bomb", b"", deflated=True, data=stream, size=2**24)
     (tmp_path / "a.zip").write_bytes(archive([Entry(b"index.html"), bomb]))
-    before = unpacked.held()
+    before = unpacked._Memory.held
     with entry(StaticFiles(tmp_path / "a.zip"), kind) as connection:
         for _ in range(5):
             assert connection.get("/bomb").status == 404
             assert connection.get("/bomb", "Accept-Encoding: gzip").status == 404
             assert connection.get("/").content == b"content"
-    assert unpacked.held() <= before
+    assert unpacked._Memory.held <= before
     assert sum("bomb" in record.getMessage() for record in caplog.records) == 1
 
 
