@@ -89,11 +89,10 @@ def is_private(value: str | None) -> bool:
 
 def private_value(value: str) -> str:
     """Return a value with which no shared cache keeps an answer, and which is this one otherwise."""
-    directives = read_directives(value)
-    if directives is None:
-        return "private, no-cache"
-    shared = ("public", "private", "s-maxage")
-    return written({"private": ""} | {k: v for k, v in directives.items() if k not in shared})
+    directives = read_directives(value) or {}
+    directives.pop("public", None)
+    directives.pop("s-maxage", None)
+    return written(directives | {"private": ""})
 
 
 def misspelled_directive(value: str) -> str | None:
