@@ -264,6 +264,29 @@ async def test_a_developers_mistake_is_an_exception(
             await send_file(what, **options)
 
 
+async def test_a_directory_that_is_missing_is_not_found_until_it_is_there(
+    app: Quart, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as that of a user who has uploaded nothing yet."""
+
+    @app.route("/uploads/<path:name>")
+    async def view(name: str) -> Response:
+        return await send_from_directory(place / "uploads", name)
+
+    assert (await ask(app, "/uploads/a.txt")).status == 404
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "uploads: does not exist" in caplog.text
+    write_site(place / "uploads", {"a.txt": b"there"})
+    assert (await ask(app, "/uploads/a.txt")).body == b"there"
+
+
+async def test_a_directory_that_is_a_file_is_a_mistake(app: Quart, place: Path) -> None:
+    write_site(place, {"file.txt": b"x"})
+    async with app.test_request_context("/"):
+        with pytest.raises(SettingsError, match="is a file"):
+            await send_from_directory(place / "file.txt", "a.txt")
+
+
 @pytest.mark.parametrize("send", [send_file, send_from_directory])
 async def test_a_view_that_is_not_async_is_told_to_be(
     app: Quart, caplog: pytest.LogCaptureFixture, send: Any
@@ -274,6 +297,12 @@ async def test_a_view_that_is_not_async_is_told_to_be(
 
     assert (await ask(app, "/sync")).status == 500
     assert f"return await {send.__name__}(...)" in caplog.text
+
+
+@pytest.mark.parametrize("send", [send_file, send_from_directory])
+async def test_a_view_of_another_framework_is_told_what_to_mount(send: Any) -> None:
+    with pytest.raises(RuntimeError, match="in another app mount a StaticFiles"):
+        await send("own.txt")
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,18 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 
-from quart import Response, current_app, request
+from quart import Response, current_app, has_request_context, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import NotFound, abort
 
 from asyncstatic.files.bounded import BoundedDict
-from asyncstatic.files.source import Opened
+from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.quart.answer import answer, present_scope
 from asyncstatic.serve.quart.options import DirectoryOptions, FileOptions, ViewOptions
 from asyncstatic.serve.quart.sendable import Sendable, open_bytes, open_file, open_path
+from asyncstatic.settings import SettingsError
 
 _MOST_ROOTS = 64
 #: Fields of a refusal that Werkzeug's exceptions know.
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 def _for_async_views(
     function: Callable[Parameters, Coroutine[Any, Any, Result]],
 ) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Raise a helpful error if a view that is not async calls this: its thread has no loop."""
+    """Raise a helpful error if a view that is not async calls this, or a view of another framework."""
     name = function.__name__
 
     @wraps(function)
@@ -50,6 +51,10 @@ def _for_async_views(
             raise RuntimeError(
                 f"{name} needs an async view: `async def`, and `return await {name}(...)` in it"
             ) from None
+        if not has_request_context():
+            raise RuntimeError(
+                f"{name} needs a request to a Quart app; in another app mount a StaticFiles"
+            )
         return function(*args, **options)
 
     return checked
@@ -90,7 +95,7 @@ async def send_file(
         ValueError: the media type of bytes is unknown: name `mimetype` or `download_name`; or a
             value cannot be sent in a field.
         TypeError: this object cannot be sent.
-        RuntimeError: the view is not async.
+        RuntimeError: the view is not async, or not one of a Quart app.
 
     Danger: never pass a path that contains a part of the request. `send_from_directory` is safe.
     """
@@ -118,7 +123,8 @@ async def send_from_directory(
         **options: as in `send_file`, by name.
 
     Raises:
-        NotFound: there is no such file. BadRequest: no file can have this name.
+        NotFound: there is no such file, or no such directory, which is logged. BadRequest: no file
+            can have this name.
         Forbidden, ServiceUnavailable, InternalServerError: as in `send_file`.
         SettingsError: the directory cannot be served.
     """
@@ -158,9 +164,19 @@ async def _root(directory: str | os.PathLike[str]) -> StaticFiles:
     path = _configured(directory)
     static = _roots.get(path)
     if static is None:
-        static = await asyncio.to_thread(StaticFiles, path, index=(), cache_bytes=0)
+        static = await asyncio.to_thread(_open_root, path)
         _roots.put(path, static)
     return static
+
+
+def _open_root(path: str) -> StaticFiles:
+    try:
+        return StaticFiles(path, index=(), cache_bytes=0)
+    except SettingsError as error:
+        if os.path.exists(path):
+            raise
+        logger.warning("%s", error)  # 404, as for a directory that is removed later
+        raise NotFound from None
 
 
 def _refuse(status: int, fields: RawFields = ()) -> NoReturn:
