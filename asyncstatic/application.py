@@ -134,13 +134,18 @@ def create_app(
     from quart import Quart
 
     from asyncstatic.serve.middleware import StaticMiddleware
+    from asyncstatic.serve.outside import OutsideRoots
 
     roots = _roots_of(settings, root, options)
     quart = Quart("asyncstatic", static_folder=None)
+
+    def has_views() -> bool:
+        return next(quart.url_map.iter_rules(), None) is not None
+
     quart.asgi_app = StaticMiddleware(  # type: ignore[method-assign, assignment] # Quart's way to wrap an app; its TypedDicts
-        quart.asgi_app,
+        OutsideRoots(quart.asgi_app, has_views),
         roots,
-        passes_on=lambda: next(quart.url_map.iter_rules(), None) is not None,
+        passes_on=has_views,
         exclusive=exclusive or (settings is None and isinstance(roots, Mapping)),
     )
     return quart

@@ -16,6 +16,7 @@ Around that path:
 middleware     static roots in front of an app; `in_front` the mounts in front of a root
 access         networks, rates and users of a root; `users` verifies passwords
 authorization  the `authorize=` hook; `signing` makes and checks signed URLs
+outside        answers what belongs to no root of a site
 explain        runs a request through an app, and tells why it gets its answer; `decisions` says it
 site_files     ``_redirects`` and ``_headers`` of a root, read again when they change
 manifest       the manifests of a root, read again when they change

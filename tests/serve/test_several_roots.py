@@ -102,3 +102,65 @@ def test_a_wrong_mapping_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=says):
         create_app(mounts, **options)
+
+
+# -- requests that belong to no root ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("views", [False, True], ids=["no view", "a view"])
+async def test_a_view_that_is_added_answers_what_belongs_to_no_root(
+    place: Path, views: bool
+) -> None:
+    app = await asyncio.to_thread(create_app, {"/media": str(place / "media")})
+    if views:
+        app.add_url_rule("/hello", "hello", lambda: "hello")
+    reply = await ask(app, "/hello")
+    assert (reply.status, reply.body == b"hello") == ((200, True) if views else (404, False))
+    assert reply.headers.get("cache-control") == (None if views else "no-store")
+    assert (await ask(app, "/media/b.txt")).body == b"media"
+
+
+OUTSIDE: dict[str, tuple[bytes, int]] = {
+    "a missing name": (b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "HEAD": (b"HEAD /a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "the path in front of a prefix": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "another spelling of a prefix": (b"GET //media/b.txt HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "no path": (b"GET ?x HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "no slash": (b"GET media HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "asterisk": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "an invalid host": (b"GET /a HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    "a target without a meaning": (b"GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "options of the server": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 204),
+    "a post": (b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab", 405),
+    "an unknown method": (b"BREW /a HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+    "two lengths": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def below_media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    root = write_site(tmp_path_factory.mktemp("media"), {"b.txt": b"media"})
+    arguments = ["serve", f"/media={root}", "--bind", "127.0.0.1:{port}"]
+    with running(["-m", "asyncstatic", *arguments], {}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_belongs_to_no_root_is_answered_as_a_root_would(
+    below_media: Server, name: str
+) -> None:
+    """RFC 9110 §9.1, RFC 9112 §3.2, §6.1; and no cache may store it."""
+    sent, status = OUTSIDE[name]
+    method = sent.split(b" ")[0].decode()
+    with below_media.connect() as connection:
+        connection.send(sent)
+        answer = connection.read(method)
+        assert (answer.status, answer.complete) == (status, True)
+        assert answer.field("cache-control") == (None if status == 204 else "no-store")
+        assert (answer.field("allow") is not None) == (status in (204, 405))
+        if answer.field("connection") != "close":
+            assert connection.get("/media/b.txt").content == b"media"
+    assert "Traceback" not in below_media.log
