@@ -8,13 +8,12 @@ from typing import Any
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.respond import admit
-from asyncstatic.serve.portable import send_plan
+from asyncstatic.serve.portable import send_page
 from asyncstatic.serve.scope import (
     Receive,
     Scope,
     Send,
     drain,
-    has_content,
     is_ambiguous,
     read_request,
 )
@@ -41,9 +40,9 @@ class OutsideRoots:
             await self._app(scope, receive, send)
             return
         plan = _answer(scope)
-        if has_content(scope["headers"]) and not is_ambiguous(scope["headers"]):
-            await drain(receive)
-        await send_plan(plan, None, scope, receive, send, _DEFAULTS.limits.send_timeout)
+        if not is_ambiguous(scope["headers"]):
+            await drain(scope, receive)
+        await send_page(plan, send)
 
 
 def _answer(scope: Scope) -> ResponsePlan:
