@@ -283,8 +283,13 @@ def _parse(redirect: Redirect) -> _SourcePath:
         return _SourcePath((), directory=False, splat=False)
     source = redirect.source
     splat = source.endswith("/*")
-    segments, directory = _split(source.removesuffix("*") if splat else source)
-    parts = [(name[1:],) if name[:1] == ":" else name for name in segments]
+    path = source.removesuffix("*") if splat else source
+    names, directory = _split(path)
+    # An encoded colon begins no placeholder.
+    is_placeholder = [raw[:1] == ":" for raw in path[1:].split("/")]
+    parts = [
+        (name[1:],) if placed else name for name, placed in zip(names, is_placeholder, strict=False)
+    ]
     return _SourcePath(tuple(parts), directory, splat)
 
 

@@ -60,6 +60,8 @@ def redirected(request: Request, *redirects: Redirect) -> tuple[int, str] | None
         pytest.param("/u/:id", "/user#:id", "/u/7", "/user#7", id="in the fragment"),
         pytest.param("/a b", "/c d".replace(" ", "%20"), "/a%20b", "/c%20d", id="a space"),
         pytest.param("/a%20b", "/c", "/a%20b", "/c", id="an encoded source"),
+        pytest.param("/%3Aid", "/b", "/:id", "/b", id="an encoded colon"),
+        pytest.param("/%3Aid", "/b", "/7", None, id="an encoded colon is no placeholder"),
         pytest.param("/münchen", "/wien", "/m%C3%BCnchen", "/wien", id="not ASCII"),
         pytest.param("/wien", "/münchen", "/wien", "/m%C3%BCnchen", id="a target not ASCII"),
         pytest.param("/a", "/12:30", "/a", "/12:30", id="a colon before a digit"),
