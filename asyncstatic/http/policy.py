@@ -55,6 +55,7 @@ site, expect a Strict-Transport-Security or Content-Security-Policy with every a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from asyncstatic.http import cors
@@ -134,7 +135,7 @@ class ResponsePolicy:
 
     __slots__ = (
         *("_cache_control", "_common", "_default_age_counts", "_immutable", "_media_types"),
-        *("_no_cache", "_private", "_scope", "_shell", "_vary"),
+        *("_no_cache", "_private", "_scope", "_shell"),
         *("cors", "etag", "hide_forbidden", "rulebook"),
     )
 
@@ -152,14 +153,10 @@ class ResponsePolicy:
         self._default_age_counts = not private and value == _DEFAULT_CACHE_CONTROL
         self._shell = tuple(settings.shell.split("/")) if settings.spa else None
         self._no_cache = b"private, no-cache" if private else b"no-cache"
-        # Indexed by `Representation.negotiable`; those of the shell under another name follow.
-        self._vary = tuple(
-            _vary_field(negotiable, names, settings.cors)
-            for names in ((), VARIES_BY)
+        cache_control = (b"cache-control", self._cache_control)
+        self._common = tuple(  # indexed by `Representation.negotiable`
+            (cache_control, *_vary_field(negotiable, (), settings.cors), NOSNIFF)
             for negotiable in (False, True)
-        )
-        self._common = tuple(
-            ((b"cache-control", self._cache_control), *vary, NOSNIFF) for vary in self._vary[:2]
         )
 
     def repeated_fields(self, chosen: Representation, overrides: Overrides) -> RawFields:
@@ -233,9 +230,12 @@ class ResponsePolicy:
 
     def vary_field(self, chosen: Representation) -> RawFields:
         """Return the Vary field of every answer about a representation, if there is one."""
+        others: tuple[str, ...] = ()
         if chosen.made is not None:
-            return _vary_field(chosen.negotiable, ("Accept",), self.cors)
-        return self._vary[chosen.negotiable + 2 * (chosen.fallback == 200)]
+            others = ("Accept",)
+        elif chosen.fallback == 200:  # the shell under another name
+            others = VARIES_BY
+        return _vary_field(chosen.negotiable, others, self.cors)
 
     def _value_of_cache_control(
         self, chosen: Representation, overrides: Overrides, ruling: Ruling
@@ -278,6 +278,7 @@ def _codings(by_rule: str, chosen: str) -> str:
     return f"{by_rule}, {chosen}" if by_rule else chosen
 
 
+@lru_cache
 def _vary_field(negotiable: bool, others: tuple[str, ...], origins: tuple[str, ...]) -> RawFields:
     of_coding = ("Accept-Encoding",) if negotiable else ()
     return cors.vary_field((*of_coding, *others, *cors.vary(origins)))
