@@ -32,9 +32,10 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as ConnectionEvent
-from hypercorn.protocol.events import Body, EndBody, StreamClosed
+from hypercorn.protocol.events import Body, EndBody, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
+from priority.priority import DeadlockError
 
 from asyncstatic.serve.access_log import CLIENT_CLOSED, SERVER_CLOSED
 from asyncstatic.serve.http2_content import Content
@@ -42,6 +43,8 @@ from asyncstatic.serve.hypercorn_log import requests_of
 from asyncstatic.serve.protocols import AsSent, as_sent, retires, send_logged
 
 _READ_AT_ONCE = 4096  # bytes of frames, before the event loop serves others; 455 frames at most
+
+_WRITTEN_AT_ONCE = 32 * 1024  # bytes of content
 
 
 class _State(H2ConnectionStateMachine):
@@ -58,6 +61,7 @@ class Http2(H2Protocol):
         super().__init__(*arguments)
         self._requests = requests_of(self.config, self.client, self.ssl)
         self._contents: dict[int, Content] = {}  # of requests whose content follows
+        self._held = 0  # bytes of content in frames that are not written yet
         self._is_ending = False  # whether one side said that the connection ends with its streams
         # A client may have sent as many requests as may be open, twice, before it reads our GOAWAY.
         most = self.config.keep_alive_max_requests + 2 * self.config.h2_max_concurrent_streams
@@ -83,8 +87,9 @@ class Http2(H2Protocol):
                 self._contents[request.stream_id] = content
             as_sent.set(AsSent(method.decode("ascii"), content))
             await super()._create_stream(request)
-            if content is not None:
-                self.streams[request.stream_id].app_put = content.put
+            stream = self.streams.get(request.stream_id)
+            if content is not None and stream is not None:
+                stream.app_put = content.put
         else:
             self._refuse(request)
 
@@ -133,10 +138,30 @@ class Http2(H2Protocol):
                 self.priority.block(stream_id)
         except ProtocolError:  # the stream or the connection has ended
             await buffer.close()
+        else:
+            self._held += len(data)
         if buffer.complete:
             del self.stream_buffers[stream_id]
             self.priority.remove_stream(stream_id)
+        if self._held >= _WRITTEN_AT_ONCE:
+            await self._flush()
+
+    async def send_task(self) -> None:
+        """Send what streams have, with as few writes as possible: each costs a TLS record and a call."""
+        while not self.closed:
+            try:
+                stream_id = next(self.priority)
+            except DeadlockError:
+                await self._flush()
+                await self.has_data.wait()
+                await self.has_data.clear()
+            else:
+                await self._send_data(stream_id)
         await self._flush()
+
+    async def _flush(self) -> None:
+        self._held = 0
+        await super()._flush()
 
     async def _priority_updated(self, event: PriorityUpdated) -> None:
         """Ignore a priority: all streams are equal (RFC 9113 §5.3.2)."""
@@ -150,7 +175,8 @@ class Http2(H2Protocol):
                 with suppress(ProtocolError):  # the client repeats it elsewhere (RFC 9113 §8.7)
                     self.connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
             elif isinstance(event, DataReceived) and event.stream_id not in self.streams:
-                self._drop(event)
+                # The request was answered, and its client gets to read the answer.
+                self._acknowledge(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, DataReceived) and event.stream_id in self._contents:
                 await self._receive(event)
             elif isinstance(event, RequestReceived) and self._is_void(event, reset):
@@ -206,10 +232,6 @@ class Http2(H2Protocol):
         if is_open and self.keep_alive_requests >= self._most_requests:
             self.connection.close_connection()
 
-    def _drop(self, event: DataReceived) -> None:
-        """Discard content of an answered request, so that its client gets to read the answer."""
-        self._acknowledge(event.flow_controlled_length, event.stream_id)
-
     async def _receive(self, event: DataReceived) -> None:
         stream, data = event.stream_id, event.data or b""
         await self.streams[stream].handle(Body(stream_id=stream, data=data))
@@ -241,18 +263,32 @@ class Http2(H2Protocol):
 
         Where all content was sent, Hypercorn ends the stream later, when the connection may have ended.
         """
-        buffer = self.stream_buffers.get(event.stream_id)
-        if isinstance(event, EndBody) and buffer is not None and not buffer.buffer:
+        stream_id = event.stream_id
+        buffer = self.stream_buffers.get(stream_id)
+        if isinstance(event, Response):
+            self._send_head(event)
+        elif isinstance(event, EndBody) and buffer is not None and not buffer.buffer:
             buffer.set_complete()
-            await self._send_data(event.stream_id)
-            return
-        is_cut = isinstance(event, StreamClosed) and buffer is not None and not buffer.complete
-        is_cut = is_cut and event.stream_id in self.streams  # else the client has reset it
-        await super().stream_send(event)
-        if is_cut and event.stream_id in self.stream_buffers:
-            with suppress(ProtocolError):
-                self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
-            await self._send_data(event.stream_id)
+            await self._send_data(stream_id)
+        else:
+            is_unfinished = isinstance(event, StreamClosed) and stream_id in self.streams
+            await super().stream_send(event)
+            if is_unfinished and self._is_under_way(stream_id):
+                with suppress(ProtocolError):
+                    self.connection.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
+                await self._send_data(stream_id)
+        await self.has_data.set()  # for `send_task`
+
+    def _is_under_way(self, stream_id: int) -> bool:
+        buffer = self.stream_buffers.get(stream_id)
+        return buffer is not None and not buffer.complete
+
+    def _send_head(self, response: Response) -> None:
+        """Send the head of a response, with the content if that is there at once."""
+        fields = [(b":status", b"%d" % response.status_code), *response.headers]
+        fields += self.config.response_headers("h2")
+        with suppress(ProtocolError):  # the client has reset the stream, or the connection ended
+            self.connection.send_headers(response.stream_id, fields)
 
     def _ends(self) -> bool:
         """Tell whether the connection ends when no stream is open."""

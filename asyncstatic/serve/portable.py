@@ -65,11 +65,8 @@ async def send_plan(
     Raises:
         TransferAborted: over HTTP/1.1, when the content cannot be finished.
     """
-    start: Message = {
-        "type": "http.response.start",
-        "status": plan.status,
-        "headers": list(plan.fields),
-    }
+    fields = list(plan.fields)
+    start: Message = {"type": "http.response.start", "status": plan.status, "headers": fields}
     whole = in_memory(plan, opened)
     if whole is not None or opened is None or opened.handle is None:
         try:

@@ -181,6 +181,24 @@ def test_a_flood_of_frames_ends_no_other_connection_and_leaves_no_traceback(
     assert "Traceback" not in server.log, server.log[-3000:]
 
 
+@pytest.mark.parametrize("target", ["/css/app.css", "/missing"])
+def test_a_small_answer_costs_one_write(
+    site: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = []
+    write = asyncio.StreamWriter.write
+
+    def note(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writes.append(data)
+        write(writer, data)
+
+    with serving_inside(StaticFiles(site)) as server, Connection2(server.port) as connection:
+        connection.get(target)  # the settings are exchanged
+        monkeypatch.setattr(asyncio.StreamWriter, "write", note)
+        connection.get(target)
+        assert len(writes) == 1
+
+
 def test_a_flood_of_frames_lets_others_go_on(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns, begun = [0], []
     read = H2Connection.receive_data
