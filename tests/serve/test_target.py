@@ -74,6 +74,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "wrong.py").write_text("def (")
     (tmp_path / "leaving.py").write_text("import sys; sys.exit('DATABASE_URL is missing')")
     (tmp_path / "dying.py").write_text("import os; os._exit(3)")
+    (tmp_path / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
     return tmp_path
 
 
@@ -231,10 +232,17 @@ def test_an_app_that_ends_the_process_while_it_loads_has_the_last_word(
     assert done.stderr == "DATABASE_URL is missing\n"
 
 
-def test_an_app_that_kills_the_process_while_it_loads_is_named(folder: Path) -> None:
-    done = ended(folder, "dying:app", "--workers", "2")
+@pytest.mark.parametrize(
+    ("module", "how"), [("dying", "ended with status 3"), ("killed", "was ended by SIGKILL")]
+)
+def test_an_app_that_kills_the_process_while_it_loads_is_named(
+    folder: Path, module: str, how: str
+) -> None:
+    done = ended(folder, f"{module}:app", "--workers", "2")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: dying:app: the process ended while it loaded\n"
+    step = f"try python -X faulthandler -c 'import {module}'"
+    says = f"{module}:app: the process that loaded it {how}; {step}"
+    assert done.stderr == f"Error: {says}\n"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,16 @@ def _pending() -> set[int]:
     return set(signal.sigpending()) if hasattr(signal, "sigpending") else set()
 
 
+def ending(exit_status: int) -> str:
+    """Say how a process ended: its exit status, or less than 0 for a signal."""
+    if exit_status >= 0:
+        return f"ended with status {exit_status}"
+    try:
+        return f"was ended by {signal.Signals(-exit_status).name}"
+    except ValueError:  # a real-time signal
+        return f"was ended by signal {-exit_status}"
+
+
 def has_terminal() -> bool:
     """Tell whether this process has a controlling terminal (tty(4))."""
     with suppress(OSError):

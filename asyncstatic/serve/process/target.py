@@ -23,7 +23,7 @@ from asyncstatic.http.redirects import Redirects
 from asyncstatic.serve.asgi import StaticFiles
 from asyncstatic.serve.callables import is_async, problem_of_wsgi, takes
 from asyncstatic.serve.direct.mounts import find_mounts
-from asyncstatic.serve.process.signals import ignored_by_children, unblock
+from asyncstatic.serve.process.signals import ending, ignored_by_children, unblock
 from asyncstatic.serve.process.worker import end_with
 from asyncstatic.serve.users import refuse_below
 from asyncstatic.settings import Settings, SettingsError
@@ -236,11 +236,15 @@ def _examine_elsewhere(name: str, direct: bool) -> Facts:
         try:
             outcome = ours.recv()
         except EOFError:
-            outcome = SettingsError(f"{name}: the process ended while it loaded")
+            outcome = None
         except BaseException:
             process.terminate()
             raise
     process.join()
+    if outcome is None:
+        step = f"try python -X faulthandler -c 'import {name.partition(':')[0]}'"
+        how = ending(process.exitcode or 0)
+        raise SettingsError(f"{name}: the process that loaded it {how}; {step}")
     if isinstance(outcome, BaseException):
         raise outcome
     return Facts(*outcome)

@@ -9,7 +9,7 @@ import signal
 import socket
 from contextlib import suppress
 
-from asyncstatic.serve.process.signals import ignored_by_children
+from asyncstatic.serve.process.signals import ending, ignored_by_children
 from asyncstatic.serve.process.worker import Work, run_worker, streams
 from asyncstatic.serve.server import first
 
@@ -140,20 +140,10 @@ class WorkerProcess:
         name = self.name
         when = "" if self.is_ready.is_set() else " before it was ready"
         status = self.exit_status or 0
-        if status >= 0:
-            reason = f": {self._reason}" if self._reason else ""
-            return f"{name} ended with status {status}{when}{reason}"
-        hint = ""
+        hint = f": {self._reason}" if self._reason and status >= 0 else ""
         if -status == signal.SIGKILL and oom_kills() > self._oom_kills:
             hint = ", perhaps because memory ran out (see dmesg)"
-        return f"{name} was ended by {_signal_name(-status)}{when}{hint}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+        return f"{name} {ending(status)}{when}{hint}"
 
 
 def oom_kills() -> int:
