@@ -439,6 +439,29 @@ def test_variables_of_a_service_are_never_settings(
     assert options_of({f"ASYNCSTATIC_{name}": SERVICE_VARIABLES[name]}) == {}
 
 
+def test_a_number_in_an_apps_config_is_read_as_its_text() -> None:
+    """Quart's `from_prefixed_env` reads variables as JSON: 1 is a number, and true is a bool."""
+    config = {
+        "LISTING": 1,
+        "CLEAN_URLS": 0,
+        "SPA": 0,
+        "DOTFILES": True,
+        "POOL_TIMEOUT": 5,
+        "ROOT": 8,
+    }
+    options = options_of({f"ASYNCSTATIC_{name}": value for name, value in config.items()})
+    assert options == {
+        "listing": True,
+        "clean_urls": False,
+        "spa": False,
+        "dotfiles": True,
+        "pool_timeout": 5.0,
+        "root": "8",
+    }
+    with pytest.raises(SettingsError, match="ASYNCSTATIC_LISTING=2: say 1 or 0"):
+        options_of({"ASYNCSTATIC_LISTING": 2})
+
+
 def test_an_unknown_key_of_an_apps_config_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"ASYNCSTATIC_DOTFILE: did you mean ASYNCSTATIC_DOTF"):
         options_of({"ASYNCSTATIC_DOTFILE": True})

@@ -39,7 +39,8 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
 def options_of(variables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
     """Pick ``ASYNCSTATIC_*`` out of an app's config.
 
-    Texts are read as the setting needs them; other values are taken as they are.
+    Texts and whole numbers are read as the setting needs them; other values are taken as they are.
+    Quart's ``from_prefixed_env`` makes the number 1 of a variable ``1``.
 
     Args:
         variables: all of them, ours and foreign.
@@ -86,7 +87,7 @@ def _strangers(variables: Mapping[str, Any], others: Iterable[str]) -> Iterator[
 
 
 def known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings among variables; texts are read, other values are taken as they are.
+    """Return the settings among variables, read as `options_of` says.
 
     Raises:
         SettingsError: a text is unusable.
@@ -96,8 +97,8 @@ def known_options(variables: Mapping[str, Any]) -> dict[str, Any]:
         variable = PREFIX + name.upper()
         if variable in variables:
             value = variables[variable]
-            is_text = isinstance(value, str)
-            options[name] = _read(f"{variable}={value!r}", name, value) if is_text else value
+            is_read = isinstance(value, str) or type(value) is int
+            options[name] = _read(f"{variable}={value!r}", name, str(value)) if is_read else value
     return options
 
 
