@@ -79,7 +79,8 @@ class StaticMiddleware:
         prefix: the path the root is mounted at, such as "/static"; "" for all paths.
         passes_on: whether the app could answer what the root cannot; asked each time.
         exclusive: of several roots, only the one with the longest prefix of a path answers it, as in
-            nginx; otherwise the next one is asked for what a root does not have.
+            nginx, or the app; otherwise the next one is asked for what a root does not have. A root
+            with access rules is asked in any case: it protects every path of the app.
         static: an older name of `root`.
         **settings: what `StaticFiles` takes, for what is named as a directory; none beside a
             `StaticFiles`.
@@ -113,6 +114,7 @@ class StaticMiddleware:
         named = list(root.values()) if isinstance(root, Mapping) else [root]
         if named and all(isinstance(each, StaticFiles) for each in named):
             refuse_options(settings, "StaticFiles")
+        last = app
         if isinstance(root, Mapping):
             mounts = mounts_of(root, prefix)
             if exclusive:
@@ -120,9 +122,14 @@ class StaticMiddleware:
             (prefix, root), *others = mounts
             for other, its_root in reversed(others):
                 app = StaticMiddleware(app, _static(its_root, settings), other, passes_on=passes_on)
-                if not exclusive:
+                if exclusive:
+                    app._pass_over_roots(last)
+                else:
                     passes_on = always  # the next root may have what this one has not
         self.app = app
+        self._next: Any = app
+        if exclusive:
+            self._pass_over_roots(last)
         self.static = _static(root, settings)
         self.prefix = _checked_prefix(prefix)
         self.passes_on = passes_on
@@ -142,7 +149,22 @@ class StaticMiddleware:
         if scope["type"] == "http" and await self._serve(scope, receive, send):
             return
         if scope["type"] != "lifespan" or await start(self, receive, send):
-            await self.app(scope, receive, send)
+            await self._behind(scope)(scope, receive, send)
+
+    def _pass_over_roots(self, app: Any) -> None:
+        """Ask no open root in front of an app for what is below the prefix.
+
+        A root with access rules is asked: it protects every path of the app.
+        """
+        while self._next is not app and not self._next.static.is_closed:
+            self._next = self._next.app
+
+    def _behind(self, scope: Scope) -> Callable[..., Any]:
+        """Return the app that gets a request which the root leaves."""
+        if self._next is self.app or scope["type"] != "http" or self.prefix not in scope["path"]:
+            return self.app
+        is_below = below_prefix(read_request(scope), self.prefix) is not None
+        return self._next if is_below else self.app
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer from the root, if it can; return whether it did."""
@@ -192,7 +214,7 @@ class StaticMiddleware:
             if not is_missing:
                 await send(message)
 
-        await self.app(scope, receive, send_unless_missing)
+        await self._behind(scope)(scope, receive, send_unless_missing)
         return not is_missing
 
     def _request(self, scope: Scope) -> Request | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asyncstatic import Settings, SettingsError, create_app
+from asyncstatic import Settings, SettingsError, StaticMiddleware, create_app
 from asyncstatic.serve.process.sandbox import version as landlock_version
 from tests.asgi import ask
 from tests.support.servers import Server, running
@@ -50,6 +50,40 @@ async def test_an_app_serves_each_root_below_its_prefix(
     assert (await ask(app, "/a.txt")).body == b"site"
     assert (await ask(app, "/media/b.txt")).body == b"media"
     assert (await ask(app, "/media/a.txt")).status == 404
+
+
+async def app_behind(scope: Any, receive: Any, send: Any) -> None:
+    status = 200 if scope["path"].endswith("/view") else 404
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"app"})
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+@pytest.mark.parametrize("target", ["file", "old", "page", "view", "a.txt"])
+async def test_an_exclusive_root_passes_on_to_the_app_and_to_no_other_root(
+    place: Path, order: list[str], target: str
+) -> None:
+    """Not to its files, its redirects or its shell."""
+    write_site(place, {"site/index.html": b"shell", "site/media/file": b"hidden"})
+    around = {"root": place / "site", "spa": True, "redirects": [("/media/old", "/a.txt")]}
+    roots: dict[str, Any] = {"": around, "/media": place / "media"}
+    mounts = {prefix: roots[prefix] for prefix in order}
+    app = await asyncio.to_thread(lambda: StaticMiddleware(app_behind, mounts, exclusive=True))
+    reply = await ask(app, f"/media/{target}", {"accept": "text/html"})
+    assert reply.body == b"app"
+    assert (await ask(app, "/media/b.txt")).body == b"media"
+    assert (await ask(app, "/a.txt")).body == b"site"
+    assert (await ask(app, "/other", {"accept": "text/html"})).body == b"shell"
+
+
+async def test_a_closed_root_protects_the_app_below_an_exclusive_one_too(place: Path) -> None:
+    mounts: dict[str, Any] = {
+        "": {"root": place / "site", "deny_from": "*"},
+        "/media": place / "media",
+    }
+    app = await asyncio.to_thread(lambda: StaticMiddleware(app_behind, mounts, exclusive=True))
+    assert (await ask(app, "/media/view")).status == 403
+    assert (await ask(app, "/media/b.txt")).body == b"media"
 
 
 @contextmanager
