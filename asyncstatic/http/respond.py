@@ -66,10 +66,10 @@ def admit(
         plan: 204 (OPTIONS), 405, 301 (the mount point without its slash), 414, 400, 308 (a dot
         segment), or a redirect of the root.
     """
+    if request.fields.host and not is_host(request.fields.host):  # by any method (RFC 9112 §3.2)
+        return error_page(request, 400, settings.cors)
     if request.method not in ("GET", "HEAD"):
         return _other_method(request, settings)
-    if request.fields.host and not is_host(request.fields.host):
-        return error_page(request, 400, settings.cors)
     if not request.target and request.mount:  # the mount point without its slash
         moved = redirects.find((), directory=False) if redirects is not None else None
         if moved is not None:

@@ -132,8 +132,11 @@ def test_options_has_no_content_and_no_length() -> None:
     ],
 )
 @pytest.mark.parametrize("target", [b"/a.txt", b"/./a", b"/.git", b"/%"], ids=str)
-def test_a_host_that_is_none_is_400(host: str | None, accepted: bool, target: bytes) -> None:
-    plain, asked = answer(ask(target)), answer(ask(target, host=host))
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST", "BREW"])
+def test_a_host_that_is_none_is_400(
+    host: str | None, accepted: bool, target: bytes, method: str
+) -> None:
+    plain, asked = answer(ask(target, method)), answer(ask(target, method, host=host))
     assert asked == plain if accepted else asked.status == 400
 
 

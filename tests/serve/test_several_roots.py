@@ -163,6 +163,7 @@ OUTSIDE: dict[str, tuple[bytes, int]] = {
     "no slash": (b"GET media HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "asterisk": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "an invalid host": (b"GET /a HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    "a post to an invalid host": (b"POST /a HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
     "a target without a meaning": (b"GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "options of the server": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 204),
     "a post": (b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab", 405),
