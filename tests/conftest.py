@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBusterFunction, blockbuster_ctx
+from hypothesis import settings
 
 import asyncstatic
 from asyncstatic.files import kernel  # before it is watched: fstat and stat stay as they are
@@ -17,6 +18,9 @@ from tests.support.site import write_site
 from tests.support.tls import make_certificate
 
 pytest_plugins = ("tests.support.selection",)
+
+settings.register_profile("asyncstatic", deadline=None)  # a busy machine is no defect
+settings.load_profile("asyncstatic")
 
 StartServer = Callable[..., Server]
 

@@ -46,7 +46,7 @@ def grow(root: Path, entries: dict[Segments, str]) -> None:
             continue  # the name is taken, or lies below a file: the tree is smaller then
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     entries=ENTRIES,
     paths=st.lists(st.lists(st.sampled_from(NAMES), max_size=4).map(tuple), min_size=1),

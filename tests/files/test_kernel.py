@@ -184,7 +184,7 @@ def nowait(fd: int, count: int, offset: int) -> bytes:
     return data
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(CONTENT) + 9), st.integers(0, len(CONTENT) + 9))
 def test_a_cached_file_reads_without_waiting_as_it_reads_with(
     file: int, count: int, offset: int

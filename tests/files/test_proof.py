@@ -186,7 +186,7 @@ def test_times_prove_nothing(files: Files, shift: int, fresh: bool) -> None:
     assert files.prove("br") is fresh
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["br", "zstd", "gzip"]), st.binary(max_size=300), st.binary(max_size=300)
 )  # fmt: skip
@@ -198,7 +198,7 @@ def test_only_equal_content_is_fresh(
     assert files.prove(coding) is (original == content)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["br", "zstd", "gzip"]), st.binary(max_size=200))
 def test_any_bytes_have_a_verdict(files: Files, coding: str, data: bytes) -> None:
     files.write(TEXT, data)

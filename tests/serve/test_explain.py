@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -398,7 +397,6 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
     }
 
 
-@hypothesis.settings(deadline=None)  # each example opens the roots
 @given(st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]), _TARGETS, _FIELDS)
 def test_what_is_told_is_what_is_served(
     whole_site: dict[str, Settings], method: str, target: str, fields: dict[str, str]

@@ -101,7 +101,7 @@ async def test_a_name_from_a_user_finds_a_file_below_or_nothing(
     assert b"SECRET" not in reply.body
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=40) | st.text("./\\%\0a~:", max_size=12))
 def test_no_text_at_all_leads_out_or_to_a_traceback(app: Quart, name: str) -> None:
     async def view() -> Reply:
