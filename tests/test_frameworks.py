@@ -230,6 +230,16 @@ async def test_what_would_mean_something_else_is_refused(
         await starlettes(root, **options)
 
 
+def test_a_traceback_names_the_directory_that_a_relative_root_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as raised:
+        StaticFiles("gone")
+    assert str(raised.value) == "root gone: does not exist; create it or name another"
+    assert raised.value.__notes__ == [f"The working directory is {tmp_path}."]
+
+
 def test_a_root_has_one_name(root: Path) -> None:
     with pytest.raises(SettingsError, match="leave one of them out"):
         StaticFiles(root, directory=root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from urllib.parse import quote, urljoin
 
@@ -45,7 +46,8 @@ def open_root(settings: Settings) -> TreeSource:
     """Open a root.
 
     Raises:
-        SettingsError: one line that names the problem and the next step.
+        SettingsError: one line that names the problem and the next step. A traceback also names the
+            directory that a relative root is in: a server may not start where the developer thinks.
     """
     if not settings.root:
         raise SettingsError("no root: name the directory to serve")
@@ -66,7 +68,11 @@ def open_root(settings: Settings) -> TreeSource:
         problem = f"may not be read by user {_user()}; change its permissions"
     except (OSError, ValueError) as error:
         problem = f"cannot be opened: {error}"
-    raise SettingsError(f"root {printable(settings.root)}: {problem}")
+    refusal = SettingsError(f"root {printable(settings.root)}: {problem}")
+    if not os.path.isabs(settings.root):
+        with suppress(OSError):  # it was removed
+            refusal.add_note(f"The working directory is {printable(os.getcwd())}.")
+    raise refusal
 
 
 def check_root(settings: Settings, trees: list[TreeSource], *, not_found: bool) -> None:
