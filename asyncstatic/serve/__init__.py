@@ -35,6 +35,7 @@ proxies        scopes behind trusted proxies, as their clients made the requests
 access_log     one line per request; `hypercorn_log` writes it beside Hypercorn
 tcp            facts about a socket that no event loop offers
 operations     health and metrics, in front of the app: `own_paths`, `health`, `metrics`
+callables      tells kinds of apps, such as WSGI apps, by how they are called
 startup        refuses to start, in one line, under every server
 reload         ``--reload``: documents reload themselves; `watch` notices changes
 process/       `asyncstatic serve`: options, addresses, workers, signals, sandbox
