@@ -205,8 +205,11 @@ class Http2(H2Protocol):
         return request.stream_id in reset or self.keep_alive_requests >= self._most_requests
 
     async def _begin(self, request: RequestReceived) -> None:
-        await self._create_stream(request)
-        await self.send(Updated(idle=False))
+        await self.send(Updated(idle=False))  # first, because it lets others go on
+        if self.closed:  # meanwhile, as idle
+            self._log_refusal(request, SERVER_CLOSED)
+        else:
+            await self._create_stream(request)
 
     async def _give_notice(self) -> None:
         """Ask the client for no more requests; those under way are answered (RFC 9113 §6.8)."""
