@@ -171,6 +171,12 @@ def folder(tmp_path: Path) -> Path:
             id="TLS without a certificate",
         ),
         pytest.param(
+            ["site", "--tls-bind", "fd://3"],
+            {},
+            "^Error: fd://3, for HTTPS, needs a certificate: say --certfile and --keyfile as well$",
+            id="a socket for TLS without a certificate",
+        ),
+        pytest.param(
             ["site", "--tls-bind", "x:y"],
             {},
             "^Error: --tls-bind x:y: say HOST:PORT",

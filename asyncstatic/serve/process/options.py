@@ -137,7 +137,9 @@ def _check_together(options: Options) -> None:
             "file of its certificate"
         )
     if options.tls_bind and not options.certfile:
-        raise SettingsError("--tls-bind needs a certificate: say --certfile and --keyfile as well")
+        first = options.tls_bind[0]  # systemd may have named a socket "https"
+        named = f"{first}, for HTTPS," if first.startswith("fd://") else "--tls-bind"
+        raise SettingsError(f"{named} needs a certificate: say --certfile and --keyfile as well")
     if options.redirect_https and not (options.plain and options.secure):
         raise SettingsError(
             "--redirect-https needs an address without TLS and one with it: "
