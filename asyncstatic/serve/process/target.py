@@ -229,17 +229,17 @@ def _examine_elsewhere(name: str, direct: bool) -> Facts:
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(theirs, name, direct, os.getpid()))
-    with ignored_by_children():  # Ctrl-C is for this process
-        process.start()
-    theirs.close()
-    with ours:
-        try:
+    try:
+        with ours:
+            with theirs, ignored_by_children():  # Ctrl-C is for this process
+                process.start()
             outcome = ours.recv()
-        except EOFError:
-            outcome = None
-        except BaseException:
+    except EOFError:
+        outcome = None
+    except BaseException:
+        if process.pid is not None:
             process.terminate()
-            raise
+        raise
     process.join()
     if outcome is None:
         step = f"try python -X faulthandler -c 'import {name.partition(':')[0]}'"
