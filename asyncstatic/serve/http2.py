@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from h2.connection import ConnectionInputs, ConnectionState, H2ConnectionStateMachine
+from h2.connection import ConnectionInputs, ConnectionState, H2Connection, H2ConnectionStateMachine
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -317,6 +317,14 @@ class Http2(H2Protocol):
         """Log the requests that the end of the connection interrupts."""
         if self._requests is not None:
             self._requests.end_all()
+
+
+def release(connection: H2Connection) -> None:
+    """Break the reference cycles of a connection of h2 that is used no more.
+
+    It refers to its own methods, and stores up to 0.2 MB about the streams that it had.
+    """
+    vars(connection).clear()
 
 
 def _line(request: RequestReceived) -> bytes:

@@ -19,7 +19,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from asyncstatic.serve.direct.deadline import HEAD_SECONDS
 from asyncstatic.serve.direct.server import Peer
-from asyncstatic.serve.http2 import Http2
+from asyncstatic.serve.http2 import Http2, release
 from asyncstatic.serve.protocols import Http1
 from asyncstatic.serve.tcp import has_received
 
@@ -78,13 +78,18 @@ class Server(TCPServer):
             await super().protocol_send(event)
 
     async def run(self) -> None:
-        """Serve the connection; log the requests that its end interrupts."""
+        """Serve the connection; log the requests that its end interrupts.
+
+        Its memory is free at the end, without a collection of garbage: `asyncstatic serve` has few.
+        """
         try:
             await super().run()
         finally:
-            made: _Protocols | None = getattr(self, "_protocol", None)
+            made: _Protocols | None = vars(self).pop("_protocol", None)
             if made is not None and isinstance(made.protocol, Http1 | Http2):
                 made.protocol.end_log()
+                if isinstance(made.protocol, Http2):
+                    release(made.protocol.connection)
 
     async def _close(self) -> None:
         """Close; the client may not end TLS in time, or not be reachable any more."""
@@ -124,8 +129,12 @@ class _Protocols(ProtocolWrapper):
 
     @protocol.setter
     def protocol(self, chosen: H11Protocol | H2Protocol) -> None:
-        kind = Http2 if isinstance(chosen, H2Protocol) else Http1
-        self._protocol = kind(*_arguments(self))
+        self._protocol: Http1 | Http2
+        if isinstance(chosen, H2Protocol):
+            release(chosen.connection)
+            self._protocol = Http2(*_arguments(self))
+        else:
+            self._protocol = Http1(*_arguments(self))
 
 
 def _arguments(of: ProtocolWrapper) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h2.stream
 import hyperframe.frame as frames
@@ -20,7 +22,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 from priority import priority
 
 from asyncstatic import StaticFiles
-from tests.serve.inside import Inside, serving_inside
+from tests.serve.inside import Inside, eventually, serving_inside
 from tests.support.http2 import Connection2, StreamError
 from tests.support.raw import HOST
 from tests.support.servers import Server, serving
@@ -234,3 +236,27 @@ def _until_ended(server: Inside) -> int:
             except StreamError:
                 return answered
     return 100
+
+
+def test_the_memory_of_a_connection_is_free_at_its_end(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a collection of garbage: `asyncstatic serve` has few."""
+    made: list[weakref.ref[H2Connection]] = []
+    init = H2Connection.__init__
+
+    def counted(self: H2Connection, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        if not self.config.client_side:
+            made.append(weakref.ref(self))
+
+    with serving_inside(StaticFiles(site)) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            monkeypatch.setattr(H2Connection, "__init__", counted)
+            with Connection2(server.port) as connection:
+                assert _get_as_chromium(connection) == 200
+            assert eventually(lambda: bool(made) and not any(it() for it in made))
+        finally:
+            gc.enable()
