@@ -19,7 +19,9 @@ from quart import Quart, Response
 
 from asyncstatic import SettingsError, StaticFiles, send_file, send_from_directory
 from asyncstatic.files import kernel
+from asyncstatic.files.pool import Pool
 from asyncstatic.serve.cut import TransferAborted
+from asyncstatic.serve.quart import sendable
 from tests.asgi import Reply, ask
 from tests.support.site import write_site
 
@@ -555,6 +557,16 @@ async def test_a_disk_that_fails_is_a_status(app: Quart, monkeypatch: pytest.Mon
     monkeypatch.setattr(kernel, "openat2", fail)
     monkeypatch.setattr(kernel, "open_path", fail)
     assert (await sent(app, "own.txt")).status == 503
+
+
+async def test_an_open_file_for_which_there_is_no_thread_is_a_status(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(threads=1, timeout=10)
+    pool.close()
+    monkeypatch.setattr(sendable, "_pool", pool)
+    with TemporaryFile() as file:
+        assert (await sent(app, file, mimetype="text/plain")).status == 503
 
 
 async def test_a_descriptor_whose_close_fails_is_closed_once(

@@ -18,6 +18,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import NotFound, abort
 
 from asyncstatic.files.bounded import BoundedDict
+from asyncstatic.files.pool import PoolBusyError
 from asyncstatic.files.source import Opened, logger
 from asyncstatic.http.model import Absence, Fields, RawFields, Request
 from asyncstatic.serve.asgi import StaticFiles
@@ -206,7 +207,10 @@ async def _opened(what: Sendable, options: ViewOptions) -> Opened:
         opened = open_bytes(bytes(what), name)
     else:
         name = name or _name_of(what)
-        opened = await open_file(what, name)
+        try:
+            opened = await open_file(what, name)
+        except PoolBusyError:
+            _refuse(Absence.OVERLOADED.value)
     if not name and options.mimetype is None:
         opened.close()
         raise ValueError("the media type is not known: name mimetype= or download_name=")
