@@ -108,6 +108,8 @@ async def explain(app: Any, method: str, target: str, headers: Headers = ()) -> 
         told.steps.append(Step("app", "the app behind the static roots answers"))
     elif answers:
         told.fields = list(with_origins(told.fields, answers[-1]))
+    else:
+        told.steps.append(Step("site", "no root of the site is at this path"))
     return told
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from asyncstatic.http.model import ResponsePlan
 from asyncstatic.http.pages import page_for
 from asyncstatic.http.respond import admit
+from asyncstatic.serve.answer import PLAN_OBSERVER
 from asyncstatic.serve.portable import send_page
 from asyncstatic.serve.scope import (
     Receive,
@@ -40,6 +41,8 @@ class OutsideRoots:
             await self._app(scope, receive, send)
             return
         plan = _answer(scope)
+        if (observe := scope.get(PLAN_OBSERVER)) is not None:
+            observe(plan)
         if not is_ambiguous(scope["headers"]):
             await drain(scope, receive)
         await send_page(plan, send)

@@ -179,6 +179,13 @@ async def test_cache_control_names_the_setting(
     assert [each.origin for each in told.fields if each.name == "cache-control"] == [origin]
 
 
+async def test_a_path_outside_of_all_roots_is_told(site: Path) -> None:
+    app = await asyncio.to_thread(create_app, {"/app": Settings(site / "app")})
+    told = await explain(app, "GET", "/nope")
+    assert told.status == 404
+    assert told.steps == [("site", "no root of the site is at this path")]
+
+
 async def test_an_app_behind_the_roots_is_named(site: Path) -> None:
     app = await asyncio.to_thread(create_app, {"/app": Settings(site / "app")})
     app.add_url_rule("/view", "view", lambda: "hello")
