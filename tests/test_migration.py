@@ -150,5 +150,6 @@ def test_a_name_of_an_option_stands_for_one_of_flask_or_our_own(name: str) -> No
 @pytest.mark.parametrize("name", ["file_name", "path", "mimetpye"])
 async def test_a_parameter_of_another_function_is_no_option(name: str) -> None:
     options: dict[str, Any] = {name: "x"}
-    with pytest.raises(TypeError, match=f"no such parameter: {name}"):
-        await asyncstatic.send_file(b"x", "text/plain", **options)
+    async with quart.Quart(__name__).test_request_context("/"):
+        with pytest.raises(TypeError, match=f"no such parameter: {name}"):
+            await asyncstatic.send_file(b"x", "text/plain", **options)
