@@ -55,6 +55,8 @@ SERVERS = {
     "hypercorn": ("-m", "hypercorn", *_BIND, "asyncstatic:app"),
     "uvicorn": ("-m", "uvicorn", "--port", "{port}", "asyncstatic:app"),
 }
+_SLOW = ("serve, no direct entry", "serve, workers", "uvicorn")
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW)) for name in SERVERS]
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def age(server: Server, target: str) -> str:
 # -- mounts ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_server_serves_the_mounts_of_the_file(place: Path, name: str) -> None:
     with served(place, *SERVERS[name]) as server:
         for _ in range(2):  # the second answer is a prepared one
@@ -98,7 +100,7 @@ def test_each_server_serves_the_mounts_of_the_file(place: Path, name: str) -> No
             assert age(server, "/app/") == "max-age=2"
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_only_the_mount_with_the_longest_prefix_answers(place: Path, name: str) -> None:
     write_site(place, {"site/app/only_in_site.txt": b"hidden", "dist/missing.html": b"of dist"})
     text = TOML.replace('root = "dist"', 'root = "dist", not_found = "missing.html"')
@@ -124,7 +126,7 @@ def test_the_start_line_shows_each_mount_and_the_file(place: Path) -> None:
         assert "(asyncstatic.toml, resolver" in server.log
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_redirects_of_the_site_lead_out_of_mounts(place: Path, name: str) -> None:
     rows = {
         "/old/x": "/new/x",
@@ -145,7 +147,7 @@ def test_redirects_of_the_site_lead_out_of_mounts(place: Path, name: str) -> Non
         assert told == rows
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("source", "target", "at_point", "at_slash"),
     [
@@ -191,7 +193,7 @@ status = 301
 """
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_whole_site_is_one_file(place: Path, name: str) -> None:
     write_site(place, {"dist/assets/a.js": b"a()", "media/film.txt": b"film"})
     write_site(place, {"site/about.html": b"about"})
