@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from typing import Any
@@ -102,19 +102,24 @@ class Watch:
             logger.warning("--reload cannot watch %s: %s", self._path, error)
 
 
-async def watch_files(paths: Sequence[str], changed: Callable[[], None]) -> None:
-    """Call a function after each change of some files, which may be missing for a while.
+def watch_files(paths: Sequence[str]) -> Callable[[Callable[[], None]], Coroutine[Any, Any, None]]:
+    """Examine some files, which may be missing for a while; return what notices each change from now on.
 
-    Their identities are compared four times a second. A change counts when they have stayed the same
-    since: an editor may still be writing.
+    It calls a function. The identities are compared four times a second. A change counts when they
+    have stayed the same since: an editor may still be writing.
     """
-    known = now = await asyncio.to_thread(_identities, paths)
-    while True:
-        await asyncio.sleep(_CHECK / 1000)
-        before, now = now, await asyncio.to_thread(_identities, paths)
-        if known != now == before:
-            known = now
-            changed()
+    first = _identities(paths)
+
+    async def watch(changed: Callable[[], None]) -> None:
+        known = now = first
+        while True:
+            await asyncio.sleep(_CHECK / 1000)
+            before, now = now, await asyncio.to_thread(_identities, paths)
+            if known != now == before:
+                known = now
+                changed()
+
+    return watch
 
 
 def _identities(paths: Sequence[str]) -> list[Identity | None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncstatic.serve.watch import Watch
+from asyncstatic.serve.watch import Watch, watch_files
 from tests.support.raw import HOST, Answer
 from tests.support.servers import Server, running
 
@@ -406,3 +406,16 @@ def test_a_page_that_was_missing_has_the_script_and_then_the_new_version(tmp_pat
         )
         assert SCRIPT.search(page)
         assert version
+
+
+async def test_a_change_of_the_configuration_while_the_server_starts_is_noticed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "asyncstatic.toml"
+    file.write_text("before")
+    watch = await asyncio.to_thread(watch_files, [str(file)])
+    file.write_text("changed while it starts")
+    changed = asyncio.Event()
+    watching = asyncio.ensure_future(watch(changed.set))
+    await asyncio.wait_for(changed.wait(), PATIENCE)
+    watching.cancel()

@@ -189,7 +189,7 @@ def _supervisor(
 
 def _watch_of(target: Target) -> Watching | None:
     """Return what asks for a reload when the configuration file of directories changes."""
-    return partial(watch_files, target.configured) if isinstance(target, Folders) else None
+    return watch_files(target.configured) if isinstance(target, Folders) else None
 
 
 def _refuse_for_app(target: App, options: Options) -> None:
