@@ -72,6 +72,9 @@ class Server(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Send; after the last answer to a client that has ended its side, `run` closes."""
+        if isinstance(event, Closed):
+            async with self.send_lock:  # what waits to be written comes first
+                pass
         if isinstance(event, RawData) and self.writer.is_closing():
             await self.protocol.handle(Closed())  # asyncio would log each write
         elif not (self._is_read and isinstance(event, Updated)):

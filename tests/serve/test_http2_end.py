@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -30,9 +31,9 @@ def _settings(window: int) -> frames.Frame:
     return frames.SettingsFrame(0, settings={frames.SettingsFrame.INITIAL_WINDOW_SIZE: window})
 
 
-def _get(stream: int) -> frames.Frame:
+def _get(stream: int, path: bytes = b"/pixels.png") -> frames.Frame:
     fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"localhost")]
-    block = Encoder().encode([*fields, (b":path", b"/pixels.png")])
+    block = Encoder().encode([*fields, (b":path", path)])
     return frames.HeadersFrame(stream, block, flags=["END_HEADERS", "END_STREAM"])
 
 
@@ -84,6 +85,22 @@ def test_requests_that_were_under_way_at_the_last_one_are_answered(
         received = _all_until_the_end(server.port, _settings(_WINDOWS), opened, *map(_get, streams))
     assert _lengths(received) == dict.fromkeys(streams, _LENGTH)
     assert _goodbyes(received) == [(_NO_MORE, 0), (19, 0)]
+
+
+def test_streams_that_end_at_once_lose_nothing_to_a_client_that_reads_slowly(
+    site: Path, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write waits, so the end of the last streams waits behind others."""
+
+    async def drain(_: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "drain", drain)
+    streams = range(1, 21, 2)
+    with serving_inside(StaticFiles(site), direct=direct, keep_alive_max_requests=5) as server:
+        received = _all_until_the_end(server.port, *(_get(it, b"/app.js") for it in streams))
+    assert _lengths(received) == dict.fromkeys(streams, len(SMALL_SITE["app.js"]))
+    assert _goodbyes(received)[-1:] == [(19, 0)]
 
 
 def test_a_client_that_makes_no_more_requests_gets_all_it_has_asked_for(
