@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PAGE_COLUMNS, README_COLUMNS = 8, 6
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
-# What the README shows: the figures it quotes, and the rows and columns of its table.
+# The part of a report that the README shows: the figures it quotes, and the rows and columns of its table.
 OURS, BASELINE = "asyncstatic-serve", "flask"
 QUOTED = ("200+new", "1k+browser", "64k+browser", "10m")
 README_CONTENDERS = (

@@ -43,7 +43,6 @@ from asyncstatic.serve.hypercorn_log import requests_of
 from asyncstatic.serve.protocols import AsSent, as_sent, retires, send_logged
 
 _READ_AT_ONCE = 4096  # bytes of frames, before the event loop serves others; 455 frames at most
-
 _WRITTEN_AT_ONCE = 32 * 1024  # bytes of content
 
 

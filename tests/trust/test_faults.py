@@ -188,12 +188,14 @@ async def test_a_fault_is_one_line_that_names_the_file(
     def fail(*_: object, **__: object) -> int:
         raise OSError(code, os.strerror(code), 7)
 
-    static = await asyncio.to_thread(StaticFiles, root, resolver="walk", precompressed=False)
+    # A cache of its own: where it held files open, it would close them and try once more.
+    static = await asyncio.to_thread(
+        StaticFiles, root, resolver="walk", precompressed=False, cache_bytes=0
+    )
     monkeypatch.setattr(kernel, "openat", fail)
     assert (await asgi_ask(static, "/docs/index.html")).status == status
     line = f"'{root}/docs/index.html' cannot be read: {os.strerror(code)}"
-    # Where the cache holds files open, it closes them and the file is tried once more.
-    assert {record.getMessage() for record in caplog.records} == ({line} if lines else set())
+    assert [record.getMessage() for record in caplog.records] == [line] * lines
     static.close()
 
 
